@@ -1,0 +1,86 @@
+"""Asyncio client for the Not AI API: walk, stream and export event data.
+
+Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isnotai_async.sandbox`.
+"""
+
+from isnotai_async._version import __version__
+from isnotai_async.client import Client
+from isnotai_async.errors import (
+    APIError,
+    AuthenticationError,
+    CheckpointError,
+    ConfigError,
+    ConnectError,
+    DecodeError,
+    ExportError,
+    ExportLockedError,
+    InvalidCursorError,
+    InvalidRequestError,
+    IsNotAIError,
+    NotFoundError,
+    PaginationError,
+    PermissionDeniedError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+    SinkError,
+    TransportError,
+    TransportTimeoutError,
+)
+from isnotai_async.pages import Page
+from isnotai_async.paginator import Paginator
+from isnotai_async.positions import Position
+from isnotai_async.queries import EventQuery, SessionQuery
+from isnotai_async.records import (
+    Event,
+    EventCounts,
+    Health,
+    PageVisit,
+    Session,
+    SessionDetails,
+    TimelineBucket,
+)
+from isnotai_async.regions import REGIONS, Region
+from isnotai_async.sandbox import Sandbox
+from isnotai_async.tiers import Tier
+
+__all__ = [
+    "REGIONS",
+    "APIError",
+    "AuthenticationError",
+    "CheckpointError",
+    "Client",
+    "ConfigError",
+    "ConnectError",
+    "DecodeError",
+    "Event",
+    "EventCounts",
+    "EventQuery",
+    "ExportError",
+    "ExportLockedError",
+    "Health",
+    "InvalidCursorError",
+    "InvalidRequestError",
+    "IsNotAIError",
+    "NotFoundError",
+    "Page",
+    "PageVisit",
+    "PaginationError",
+    "Paginator",
+    "PermissionDeniedError",
+    "Position",
+    "ProtocolError",
+    "RateLimitedError",
+    "Region",
+    "Sandbox",
+    "ServerError",
+    "Session",
+    "SessionDetails",
+    "SessionQuery",
+    "SinkError",
+    "Tier",
+    "TimelineBucket",
+    "TransportError",
+    "TransportTimeoutError",
+    "__version__",
+]

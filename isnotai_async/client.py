@@ -1,0 +1,177 @@
+"""The client: opens, composes and closes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+from attrs import evolve
+
+from isnotai_async.connections import Connections
+from isnotai_async.credentials import ApiKey
+from isnotai_async.errors import ConfigError
+from isnotai_async.operations import Operations
+from isnotai_async.queries import check_int
+from isnotai_async.regions import Region, resolve_region
+from isnotai_async.transport import AiohttpTransport
+from isnotai_async.wire import Request, Response, read_response
+
+T = TypeVar("T")
+
+
+class Client(Operations):
+    """A client of one region, with one key.
+
+    Open it once and share it: it is made for many tasks at a time on one event loop. It can be constructed
+    anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`).
+
+    Example:
+        >>> import anyio
+        >>> import isnotai_async as isnotai
+        >>> async def main() -> None:
+        ...     async with isnotai.Sandbox() as sandbox:
+        ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+        ...             page = await client.list_sessions(page_size=1)
+        ...             print(page.region, page.limit, page.has_more)
+        >>> anyio.run(main)
+        us 1 True
+
+    Args:
+        api_key: Key of the region; default ``ISNOTAI_API_KEY``. Only `health` works without one.
+        region: ``"us"`` or ``"eu"``; default ``ISNOTAI_REGION``, else ``"us"``.
+        base_url: Where the region answers; default ``ISNOTAI_BASE_URL``, else the vendor's address. https, or a
+            loopback address.
+        max_concurrency: Most requests in flight; the others wait.
+        timeout: Seconds for one attempt, from sending to the last byte; None for no limit.
+        session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
+            connector are its owner's; redirects stay off, whatever it says.
+        proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
+        trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see request
+            headers, and so the key.
+
+    Raises:
+        ConfigError: An option that cannot work.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        region: str | None = None,
+        base_url: str | None = None,
+        max_concurrency: int = 32,
+        timeout: float | None = 60.0,
+        session: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
+        trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
+    ) -> None:
+        try:
+            key = _read_key(api_key)
+        finally:
+            del api_key  # tracebacks with locals must not show it
+        if session is not None and trace_configs:
+            raise ConfigError("trace_configs belong to the HTTP session: set them on the one passed as session=")
+        self._connections = Connections(
+            session=session,
+            max_concurrency=check_int(max_concurrency, "max_concurrency", 1, 100_000),
+            trace_configs=trace_configs,
+        )
+        self._transport = AiohttpTransport(
+            resolve_region(region or _environment("REGION"), base_url or _environment("BASE_URL")),
+            key,
+            self._connections,
+            timeout=_check_seconds(timeout, "timeout"),
+            proxy=_check_proxy(proxy),
+        )
+        self._is_copy = False
+        super().__init__(self._send_and_read, self.region.name)
+
+    @property
+    def region(self) -> Region:
+        """The region that is asked."""
+        return self._transport.region
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.region.name} ({self.region.base_url}): {self._connections.state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Client holds an API key and open connections; build one where it is used")
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Open the client on the running event loop, where ``async with`` does not fit.
+
+        Raises:
+            ConfigError: It was closed before, or is open on another event loop.
+        """
+        self._connections.open()
+
+    async def aclose(self) -> None:
+        """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open."""
+        if not self._is_copy:
+            await self._connections.aclose()
+
+    def with_options(self, *, timeout: float | None) -> Self:
+        """Return a copy with other options, for one call or for many; it shares HTTP session and limits.
+
+        Args:
+            timeout: As of the constructor.
+
+        Raises:
+            ConfigError: An option that cannot work.
+        """
+        copy = object.__new__(type(self))
+        copy._connections = self._connections
+        copy._transport = evolve(self._transport, timeout=_check_seconds(timeout, "timeout"))
+        copy._is_copy = True
+        Operations.__init__(copy, copy._send_and_read, self.region.name)
+        return copy
+
+    async def _send_and_read(self, request: Request, read: Callable[[Response], T]) -> T:
+        return read_response(await self._transport.send(request), read)
+
+
+def _environment(name: str) -> str | None:
+    return os.environ.get(f"ISNOTAI_{name}") or None  # set and empty is how many tools write "not set"
+
+
+def _read_key(api_key: str | None) -> ApiKey | None:
+    if api_key is None:
+        api_key = _environment("API_KEY")
+    return None if api_key is None else ApiKey(api_key)
+
+
+def _check_seconds(value: float | None, name: str) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ConfigError(f"{name} must be seconds or None for no limit, not {type(value).__name__}")
+    if not value > 0:
+        raise ConfigError(f"{name} is {value!r} seconds, so nothing could be sent; use None for no limit")
+    return float(value)
+
+
+def _check_proxy(proxy: str | None) -> str | None:
+    # The message shows nothing of it: it may hold a password.
+    if proxy is None:
+        return None
+    try:
+        parts = urlsplit(proxy)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise ConfigError("proxy is not the URL of an HTTP proxy; write it like http://proxy.example:3128")
+    return proxy

@@ -1,0 +1,73 @@
+"""The API key, kept so that it cannot be shown by accident.
+
+The documented form is the prefix ``aik_v1_`` and 40 base64url characters. It is checked for what would break or
+inject a header only, because the vendor calls the key opaque.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from isnotai_async.errors import ConfigError
+
+_MAX_LENGTH: Final = 512
+
+
+class Hidden(str):
+    """A header value that works as a string and does not show itself.
+
+    aiohttp keeps request headers in its errors and in its frames' locals; their `repr` is what error trackers
+    print (kopf #306, home-assistant #173052).
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key is not pickled; build the client where it is used")
+
+
+class ApiKey:
+    """One secret for one region.
+
+    Args:
+        value: The key as the vendor showed it.
+
+    Raises:
+        ConfigError: It is empty, too long, or has a character that no header may carry. The message never
+            shows the value.
+    """
+
+    __slots__ = ("_value", "authorization")
+
+    def __init__(self, value: str) -> None:
+        fault = _fault(value)
+        if fault:
+            del value  # tracebacks with locals must not show it
+            raise ConfigError(f"the API key {fault}; copy it again as it was shown, without quotes or line breaks")
+        self.authorization = Hidden(f"Bearer {value}")
+        self._value = value.encode()
+
+    def scrub(self, text: bytes) -> bytes:
+        """Take the key out of an answer that echoes it, before any of it reaches an error message."""
+        return text.replace(self._value, b"***") if self._value in text else text
+
+    def __repr__(self) -> str:
+        return "ApiKey('***')"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key is not pickled; build the client where it is used")
+
+
+def _fault(value: object) -> str:
+    if not isinstance(value, str):
+        return f"is a {type(value).__name__}, not a string"
+    if not value.strip():
+        return "is empty"
+    if len(value) > _MAX_LENGTH:
+        return f"is {len(value)} characters long, more than {_MAX_LENGTH}"
+    # Lone surrogates would be sent as an empty token, other non-ASCII as UTF-8; CR and LF would split the header.
+    wrong = next((index for index, character in enumerate(value) if not "!" <= character <= "~"), None)
+    return "" if wrong is None else f"has a character at index {wrong} that is not printable ASCII"

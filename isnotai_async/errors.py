@@ -1,0 +1,225 @@
+"""Everything that can go wrong, in one tree. This module imports nothing of ours.
+
+The branches answer one question, whose fault was it::
+
+    IsNotAIError
+    ├── ConfigError              you asked wrongly; nothing was sent
+    ├── TransportError           nobody answered
+    │   ├── ConnectError           refused, DNS, TLS
+    │   ├── TransportTimeoutError  nothing in time (also a builtin TimeoutError)
+    │   └── ProtocolError          not HTTP as agreed: parse failure, redirect, truncated or oversized body
+    ├── APIError                 they refused
+    │   ├── InvalidRequestError    400, 422
+    │   │   └── InvalidCursorError   the cursor was refused
+    │   ├── AuthenticationError    401
+    │   ├── PermissionDeniedError  403
+    │   ├── NotFoundError          404
+    │   ├── RateLimitedError       429
+    │   └── ServerError            5xx
+    ├── DecodeError              they answered nonsense
+    │   └── PaginationError        a cursor that repeats, is missing or cannot be one
+    └── ExportError              the disk or the checkpoint said no
+        ├── SinkError
+        ├── CheckpointError
+        └── ExportLockedError
+
+Every error pickles, and none ever holds the API key. Text that came from the server is escaped in ``str(error)``,
+because it may end up in a terminal; the attributes hold it as it came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from isnotai_async.positions import Position
+
+_SHOWN_CHARACTERS = 500
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal or a log could misread, and cut what is too long to read.
+
+    Control characters, escape sequences and bidirectional marks become backslash escapes (they are what
+    `str.isprintable` refuses); the result has at most 500 characters.
+    """
+    shown = text[:_SHOWN_CHARACTERS]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return shown if len(shown) <= _SHOWN_CHARACTERS and len(text) <= _SHOWN_CHARACTERS else f"{shown}…"
+
+
+class IsNotAIError(Exception):
+    """Base of every error this package raises.
+
+    Attributes:
+        message: What went wrong, in words.
+        region: Name of the region that was asked, or None where no region was.
+        attempts: How often the request was put on the wire; 0 when nothing was sent.
+        elapsed: Seconds from the start of the call to this error.
+        position: Where to go on, when a walk raised it; pass it as ``resume=``.
+    """
+
+    region: str | None = None
+    attempts: int = 0
+    elapsed: float = 0.0
+    position: Position | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return printable(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would call the class with `args` alone, and subclasses ask for more than a message.
+        return _revive, (type(self), self.args, self.__dict__.copy())
+
+
+def _revive(cls: type[IsNotAIError], args: tuple[object, ...], state: dict[str, object]) -> IsNotAIError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(IsNotAIError):
+    """The call or the client was set up wrongly; nothing was sent."""
+
+
+class TransportError(IsNotAIError):
+    """Nobody answered, or the connection broke before an answer was complete."""
+
+
+class ConnectError(TransportError):
+    """No connection: refused, name not found, or the TLS handshake failed.
+
+    Attributes:
+        tls: True when the certificate or the handshake was at fault, which trying again does not mend.
+    """
+
+    tls: bool = False
+
+
+class TransportTimeoutError(TransportError, TimeoutError):
+    """No complete answer in time. Also a builtin `TimeoutError`.
+
+    Attributes:
+        deadline_exceeded: True when the deadline over all attempts ran out, False when one attempt did.
+    """
+
+    deadline_exceeded: bool = False
+
+
+class ProtocolError(TransportError):
+    """What came back is not HTTP as agreed: unparsable, redirected, truncated or too large.
+
+    Attributes:
+        status: The HTTP status where one could be read, else None.
+    """
+
+    status: int | None = None
+
+
+class APIError(IsNotAIError):
+    """The API answered and refused.
+
+    Attributes:
+        status: HTTP status.
+        code: Stable, open-ended error code of the envelope; ``"unknown"`` where the answer had none.
+        details: The envelope's details (often names the offending ``field``); empty where there are none.
+        retry_after: Seconds the server asked to wait, or None.
+        hint: What to try, where this client knows; may be empty.
+    """
+
+    def __init__(  # the envelope has this many parts
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str = "unknown",
+        details: Mapping[str, object] | None = None,
+        retry_after: float | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.details: Mapping[str, object] = details or {}
+        self.retry_after = retry_after
+        self.hint = hint
+
+    def __str__(self) -> str:
+        where = f" from region {self.region}" if self.region else ""
+        text = f"{self.status} {printable(self.code)}{where}: {printable(self.message)}"
+        if field := self.details.get("field"):
+            text += f" (field: {printable(str(field))})"
+        if self.retry_after is not None:
+            text += f" (retry after {self.retry_after:g} s)"
+        return f"{text}. {self.hint}" if self.hint else text
+
+
+class InvalidRequestError(APIError):
+    """400 or 422: the API found the request malformed."""
+
+
+class InvalidCursorError(InvalidRequestError):
+    """The API refused the cursor: expired, altered, or of another query.
+
+    Start the walk again without it; `position` holds the watermark of the last record delivered.
+    """
+
+
+class AuthenticationError(APIError):
+    """401: the key is missing, malformed, unknown, or of the other region."""
+
+
+class PermissionDeniedError(APIError):
+    """403: the key is valid, the resource belongs to another integration."""
+
+
+class NotFoundError(APIError):
+    """404: no such resource."""
+
+
+class RateLimitedError(APIError):
+    """429: the per-minute window of this key is used up."""
+
+
+class ServerError(APIError):
+    """5xx: the API or what stands before it failed."""
+
+
+class DecodeError(IsNotAIError):
+    """The answer is not what the contract promises.
+
+    Attributes:
+        path: JSON path of the wrong value, such as ``$.data[3].timestamp``; ``$`` for the whole body.
+    """
+
+    def __init__(self, message: str, *, path: str = "$") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class PaginationError(DecodeError):
+    """The chain of cursors is broken, so the walk cannot tell what it has missed."""
+
+
+class ExportError(IsNotAIError):
+    """The disk or the checkpoint said no."""
+
+
+class SinkError(ExportError):
+    """The output could not be written."""
+
+
+class CheckpointError(ExportError):
+    """The checkpoint is unreadable, or was made for another export."""
+
+
+class ExportLockedError(ExportError):
+    """Another process is exporting to the same target."""

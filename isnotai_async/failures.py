@@ -1,0 +1,61 @@
+"""What aiohttp met, in our words.
+
+Its errors hold the request's headers, so nothing of them is kept but the parts named here: the operating system's
+reason, the certificate's fault, the parser's complaint.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import aiohttp
+
+from isnotai_async.errors import (
+    ConnectError,
+    ProtocolError,
+    TransportError,
+    TransportTimeoutError,
+    printable,
+)
+
+# The first class that fits counts: aiohttp's inherit from one another.
+_TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]] = (
+    (aiohttp.ClientConnectorCertificateError, ConnectError, "the TLS certificate of {where} is not valid: {cause}"),
+    (aiohttp.ClientSSLError, ConnectError, "the TLS handshake with {where} failed: {cause}"),
+    (aiohttp.ClientConnectorDNSError, ConnectError, "the name of {where} was not found: {cause}"),
+    (TimeoutError, TransportTimeoutError, "no complete answer from {where} in time"),
+    (aiohttp.ClientProxyConnectionError, ConnectError, "cannot connect to the proxy: {cause}"),
+    (aiohttp.ClientHttpProxyError, ConnectError, "the proxy refused to connect to {where}: {cause}"),
+    (aiohttp.ClientConnectorError, ConnectError, "cannot connect to {where}: {cause}"),
+    # Parse failures come with status 400, which no server ever sent.
+    (aiohttp.ClientResponseError, ProtocolError, "{where} did not answer in HTTP: {cause}"),
+    (aiohttp.ClientPayloadError, ProtocolError, "the body from {where} broke off or cannot be decompressed"),
+    (OSError, TransportError, "the connection to {where} was lost before the answer was complete"),
+    (
+        aiohttp.ClientConnectionError,
+        TransportError,
+        "the connection to {where} was lost before the answer was complete",
+    ),
+    (BaseException, ProtocolError, "{where} did not answer in HTTP ({kind})"),
+)
+
+
+def translate(error: BaseException, where: str) -> TransportError:
+    """Make our error from one of aiohttp's.
+
+    Args:
+        error: What aiohttp raised.
+        where: Host and port that were asked.
+    """
+    ours, text = next((ours, text) for theirs, ours, text in _TABLE if isinstance(error, theirs))
+    failure = ours(text.format(where=where, cause=_cause(error), kind=type(error).__name__))
+    if isinstance(failure, ConnectError):
+        failure.tls = isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError)
+    return failure
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientResponseError):
+        return printable(error.message)
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    return printable(getattr(cause, "verify_message", "") or getattr(cause, "strerror", "") or type(cause).__name__)

@@ -1,0 +1,182 @@
+"""The API's operations, one method each, by the vendor's operation ids."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime
+from typing import Any, Protocol, TypeVar
+
+from isnotai_async import wire
+from isnotai_async.pages import Page
+from isnotai_async.paginator import Paginator
+from isnotai_async.positions import Position, Watermark
+from isnotai_async.queries import EventQuery, ListQuery, SessionQuery
+from isnotai_async.records import Event, Health, Session, SessionDetails
+from isnotai_async.wire import Request, Response
+
+T = TypeVar("T")
+
+
+class Fetch(Protocol):
+    """Sends a request and reads its answer."""
+
+    async def __call__(self, request: Request, read: Callable[[Response], T]) -> T:
+        """Send and read; raises what sending and reading raise."""
+        ...
+
+
+class Operations:
+    """What can be asked of the API.
+
+    Every method raises the errors of `isnotai_async.errors`: `ConfigError` before anything is sent,
+    `TransportError` where nobody answered, `APIError` where the API refused, `DecodeError` where the answer is not
+    what the contract promises.
+
+    Args:
+        fetch: Sends a request and reads its answer.
+        region: Name of the region that is asked.
+    """
+
+    def __init__(self, fetch: Fetch, region: str) -> None:
+        self._fetch = fetch
+        self._region_name = region
+
+    async def health(self) -> Health:
+        """Ask whether the API is alive; needs no key.
+
+        Reference page: "Health check".
+        """
+        return await self._fetch(wire.build_health(), wire.read_health)
+
+    async def get_integration(self) -> Mapping[str, Any]:
+        """Return the integration that the key stands for: the best test of a key.
+
+        Reference page: "Get the current integration". Its schema is not public but for ``apiKeyMasked``, so the answer
+        comes as a read-only mapping, as the server sent it.
+
+        Raises:
+            AuthenticationError: The key is not known in this region.
+        """
+        return await self._fetch(wire.build_integration(), wire.read_mapping)
+
+    def list_sessions(
+        self,
+        *,
+        page_size: int | None = None,
+        status: str | None = None,
+        bot_only: bool | None = None,
+        start_date: datetime | date | str | None = None,
+        end_date: datetime | date | str | None = None,
+        max_items: int | None = None,
+        resume: Position | None = None,
+    ) -> Paginator[Session]:
+        """List the sessions of the key's integration.
+
+        Reference page: "List sessions".
+
+        Args:
+            page_size: Sessions a page, from 1; default the server's 50. The tier's cap clamps it.
+            status: Only sessions of this status, such as ``"active"`` or ``"closed"``.
+            bot_only: True for only sessions with a bot score of at least 0.7.
+            start_date: Created at or after: an aware datetime, a date (its first instant, UTC) or ISO 8601 text.
+                Before the tier's history window the API answers with an empty page, not with an error.
+            end_date: Created at or before: likewise (a date means its last microsecond, UTC).
+            max_items: Sessions after which to stop; None for all.
+            resume: Position to go on from; the filters have to be those it was made with.
+
+        Returns:
+            A `Paginator`: await it for one page, iterate it for sessions, `pages()` for pages.
+
+        Raises:
+            ConfigError: At the call, for a value that the API could only refuse or misread.
+        """
+        query = SessionQuery(
+            page_size=page_size, status=status, bot_only=bot_only, start_date=start_date, end_date=end_date
+        )
+        return self._list(query, wire.read_sessions, _mark_session, max_items=max_items, resume=resume)
+
+    async def get_session(self, session_id: str) -> Session:
+        """Return one session.
+
+        Reference page: "Get a session".
+
+        Raises:
+            ConfigError: The id is empty, ``.``, ``..``, too long, or has control characters.
+            NotFoundError: There is no such session.
+        """
+        return await self._fetch(wire.build_session(session_id), wire.read_session)
+
+    async def get_session_details(self, session_id: str) -> SessionDetails:
+        """Return timeline, event counts and page history of one session.
+
+        Reference page: "Get session details".
+
+        Its counts are for planning; that they equal the listed events is not promised.
+
+        Raises:
+            ConfigError: As of `get_session`.
+            NotFoundError: There is no such session.
+            ServerError: The details are not available now (503).
+        """
+        return await self._fetch(wire.build_session_details(session_id), wire.read_session_details)
+
+    def list_events(
+        self,
+        session_id: str,
+        *,
+        page_size: int | None = None,
+        type: int | str | None = None,
+        start_time: int | datetime | None = None,
+        end_time: int | datetime | None = None,
+        max_items: int | None = None,
+        resume: Position | None = None,
+    ) -> Paginator[Event]:
+        """List the events of one session.
+
+        Reference page: "List event-level metadata for a session".
+
+        Args:
+            session_id: Id of the session.
+            page_size: Events a page, from 1; default the server's 100. The tier's cap clamps it.
+            type: Message-type byte (0 to 255, or ``"0x01"``) or short name (``"keypress"``).
+            start_time: Earliest timestamp, inclusive: Unix **milliseconds** or an aware datetime.
+            end_time: Latest timestamp, inclusive: likewise.
+            max_items: Events after which to stop; None for all.
+            resume: Position to go on from; session and filters have to be those it was made with.
+
+        Returns:
+            A `Paginator`: await it for one page, iterate it for events, `pages()` for pages.
+
+        Raises:
+            ConfigError: At the call, for a value that the API could only refuse or misread.
+        """
+        query = EventQuery(
+            session_id=session_id, page_size=page_size, type=type, start_time=start_time, end_time=end_time
+        )
+        return self._list(query, wire.read_events, _mark_event, max_items=max_items, resume=resume)
+
+    def _list(
+        self,
+        query: ListQuery,
+        read: Callable[[Response], Page[T]],
+        mark: Callable[[T], Watermark],
+        *,
+        max_items: int | None,
+        resume: Position | None,
+    ) -> Paginator[T]:
+        start = Position.start(query, self._region_name)
+        if resume is not None:
+            resume.check(start)
+
+        def fetch_page(cursor: str | None) -> Awaitable[Page[T]]:
+            return self._fetch(wire.build_list(query, cursor), read)
+
+        return Paginator(fetch_page, start=resume or start, mark=mark, max_items=max_items)
+
+
+def _mark_event(event: Event) -> Watermark:
+    return event.timestamp, event.event_id
+
+
+def _mark_session(session: Session) -> Watermark:
+    return int(session.created_at.timestamp() * 1000), session.id

@@ -1,0 +1,186 @@
+"""Following cursors: one page, every record, or page after page, and where that stands.
+
+It knows a function that fetches a page, not HTTP. The rules (source: "Pagination" in the vendor's guide):
+
+1. `has_more` alone tells the end. An empty page with more behind it is passed over, a hundred in a row at most.
+2. A cursor met before in this walk is an error: following it would repeat rows, and stopping would lose them.
+3. The walk moves on only from a page that was handed out whole, so after an error it goes on where it was.
+4. No task, timeout, cancel scope or open answer is held across a `yield` (PEP 789), so a walk can be dropped,
+   cancelled or moved to another task between any two records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from hashlib import blake2b
+from operator import length_hint
+from typing import Any, Final, Generic, TypeVar
+
+from attrs import evolve
+
+from isnotai_async.errors import ConfigError, IsNotAIError, PaginationError
+from isnotai_async.pages import Page
+from isnotai_async.positions import Position, Watermark
+
+T = TypeVar("T")
+
+FetchPage = Callable[[str | None], Awaitable[Page[T]]]
+"""Fetches the page at a cursor; None is the first page."""
+
+MAX_EMPTY_PAGES: Final = 100
+
+
+class Paginator(Generic[T]):
+    """A list that can be awaited (one page), iterated (every record), or read page by page.
+
+    Iterating again goes on where the walk stands, after an error and after a `break` alike. A walk belongs to one
+    task at a time.
+
+    Args:
+        fetch: Fetches the page at a cursor.
+        start: Where to begin.
+        mark: Gives the time (Unix milliseconds) and id of a record, for the watermark.
+        max_items: Records after which to stop; None for all.
+
+    Raises:
+        ConfigError: `max_items` is negative or no int.
+    """
+
+    def __init__(
+        self,
+        fetch: FetchPage[T],
+        *,
+        start: Position,
+        mark: Callable[[T], Watermark],
+        max_items: int | None = None,
+    ) -> None:
+        if max_items is not None and (not isinstance(max_items, int) or isinstance(max_items, bool) or max_items < 0):
+            raise ConfigError(f"max_items must be an int of at least 0, or None for all, not {max_items!r}")
+        self._fetch = fetch
+        self._start = start
+        self._mark = mark
+        self._max_items = max_items
+        self._left = max_items
+        self._cursor = start.cursor  # of the page in hand, or of the next one where none is
+        self._skip = start.index  # records of it that were handed out before this walk
+        self._watermark = start.watermark  # of the last record before it
+        self._page: Page[T] | None = None
+        self._rows: Iterator[T] = iter(())  # its records that are still to be handed out
+        self._end = 0  # where in the page those end
+        self._seen = set() if start.cursor is None else {_digest(start.cursor)}
+        self._fetching = False
+
+    def __repr__(self) -> str:
+        return f"<Paginator at {self.position!r}>"
+
+    def __await__(self) -> Generator[Any, Any, Page[T]]:
+        """Fetch one page: the first, or the one to resume from. The walk itself does not move."""
+        return self._first().__await__()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        """Iterate over the records, from where the walk stands; errors as of the client's methods."""
+        return self._records()
+
+    async def pages(self) -> AsyncIterator[Page[T]]:
+        """Iterate over the pages, from where the walk stands; errors as of the client's methods.
+
+        A page that is cut, by `max_items` or because the walk stands inside of it, has the remaining records in
+        `data`; its other fields are as the server sent them. Pages without records are passed over.
+        """
+        while page := await self._advance():
+            rows = tuple(self._rows)
+            yield page if len(rows) == len(page.data) else evolve(page, data=rows)
+
+    @property
+    def position(self) -> Position:
+        """Where the walk stands: behind the last record or page that was handed out."""
+        page = self._page
+        if page is None:
+            return evolve(self._start, cursor=self._cursor, index=self._skip, watermark=self._watermark)
+        index = self._end - length_hint(self._rows)  # exact, for the iterator of a tuple
+        watermark = self._mark(page.data[index - 1]) if index else self._watermark
+        if page.has_more and index == len(page.data):
+            return evolve(self._start, cursor=page.next_cursor, index=0, watermark=watermark)
+        return evolve(self._start, cursor=self._cursor, index=index, watermark=watermark)
+
+    async def aclose(self) -> None:
+        """Do nothing: a walk holds nothing open. It is here so that `contextlib.aclosing` takes one."""
+
+    async def _first(self) -> Page[T]:
+        page = await self._fetch(self._start.cursor)
+        rows = page.data[self._skipped(page, self._start.index) :][: self._max_items]
+        return page if len(rows) == len(page.data) else evolve(page, data=rows)
+
+    async def _records(self) -> AsyncIterator[T]:
+        while await self._advance():
+            for record in self._rows:
+                yield record
+
+    async def _advance(self) -> Page[T] | None:
+        """Get to a page with records to hand out; None where the walk ends."""
+        if self._fetching:
+            raise ConfigError("another task is iterating this walk; give each task a walk of its own")
+        self._fetching = True
+        try:
+            return await self._next_page()
+        except IsNotAIError as error:
+            error.position = self.position
+            raise
+        finally:
+            self._fetching = False
+
+    async def _next_page(self) -> Page[T] | None:
+        empty_pages = 0
+        while not length_hint(self._rows):
+            if self._left == 0 or not self._leave_page():
+                return None
+            page = await self._fetch(self._cursor)
+            self._enter_page(page)
+            empty_pages = 0 if page.data else empty_pages + 1
+            if empty_pages > MAX_EMPTY_PAGES:
+                raise PaginationError(f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more behind it")
+        return self._page
+
+    def _leave_page(self) -> bool:
+        """Move on to the next cursor; False where there is none."""
+        page = self._page
+        if page is None:
+            return True
+        if not page.has_more:
+            return False
+        digest = _digest(page.next_cursor or "")
+        if digest in self._seen:
+            raise PaginationError("the next cursor was followed before in this walk; its pages go round in a circle")
+        self._seen.add(digest)
+        if page.data:
+            self._watermark = self._mark(page.data[-1])
+        self._cursor, self._page = page.next_cursor, None
+        return True
+
+    def _enter_page(self, page: Page[T]) -> None:
+        skipped = self._skipped(page, self._skip)
+        rows = page.data[skipped:] if self._left is None else page.data[skipped : skipped + self._left]
+        if self._left is not None:
+            self._left -= len(rows)
+        self._skip -= skipped
+        self._page, self._rows, self._end = page, iter(rows), skipped + len(rows)
+
+    def _skipped(self, page: Page[T], skip: int) -> int:
+        """Count the records of a page that lie before the position to resume from, and check them."""
+        if skip > len(page.data):
+            if page.has_more:  # the page became smaller: the rest of what to skip is behind it
+                return len(page.data)
+            raise PaginationError(f"{_CHANGED}: it had {skip} records or more and now has {len(page.data)}")
+        if skip and self._start.watermark not in {None, self._mark(page.data[skip - 1])}:
+            raise PaginationError(f"{_CHANGED}: another record stands where the last one was")
+        return skip
+
+
+def _digest(cursor: str) -> bytes:
+    return blake2b(cursor.encode(), digest_size=16).digest()  # about 100 bytes a page, whatever the cursor's length
+
+
+_CHANGED: Final = (
+    "the page to resume from has changed since the position was saved, so rows could be lost or repeated; "
+    "walk again without resume="
+)
