@@ -6,6 +6,7 @@ reason, the certificate's fault, the parser's complaint.
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import aiohttp
@@ -58,4 +59,8 @@ def _cause(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         return printable(error.message)
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    return printable(getattr(cause, "verify_message", "") or getattr(cause, "strerror", "") or type(cause).__name__)
+    # asyncio puts the address into `strerror` ("Connect call failed ('127.0.0.1', 9)"), the number is plain.
+    number = getattr(cause, "errno", None)
+    plain = os.strerror(number) if isinstance(cause, ConnectionError) and number else ""
+    reason = getattr(cause, "verify_message", "") or plain or getattr(cause, "strerror", "")
+    return printable(reason or type(cause).__name__)

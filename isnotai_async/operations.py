@@ -51,8 +51,8 @@ class Operations:
     async def get_integration(self) -> Mapping[str, Any]:
         """Return the integration that the key stands for: the best test of a key.
 
-        Reference page: "Get the current integration". Its schema is not public but for ``apiKeyMasked``, so the answer
-        comes as a read-only mapping, as the server sent it.
+        Reference page: "Get the current integration". Its schema is not public but for ``apiKeyMasked``, so the
+        answer comes as a read-only mapping, as the server sent it.
 
         Raises:
             AuthenticationError: The key is not known in this region.

@@ -105,7 +105,9 @@ def _milliseconds(value: int | datetime | None, name: str, *, up: bool) -> int |
 
 def _aware(value: datetime, name: str) -> datetime:
     if value.utcoffset() is None:
-        raise ConfigError(f"{name} {value.isoformat()} is naive; give it a time zone, e.g. tzinfo=datetime.UTC")
+        raise ConfigError(
+            f"{name} {value.isoformat()} has no time zone; add one (…Z in text, tzinfo=datetime.UTC in Python)"
+        )
     return value.astimezone(UTC)
 
 

@@ -1,0 +1,7 @@
+"""``python -m isnotai_async``, the same as ``isnotai``."""
+
+import sys
+
+from isnotai_async.cli import main
+
+sys.exit(main())
