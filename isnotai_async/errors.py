@@ -39,16 +39,25 @@ if TYPE_CHECKING:
 _SHOWN_CHARACTERS = 500
 
 
-def printable(text: str) -> str:
+def printable(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
     """Escape what a terminal or a log could misread, and cut what is too long to read.
 
     Control characters, escape sequences and bidirectional marks become backslash escapes (they are what
-    `str.isprintable` refuses); the result has at most 500 characters.
+    `str.isprintable` refuses).
+
+    Args:
+        text: Any text, hostile too.
+        limit: Characters of it to show; an ellipsis stands for the rest.
     """
-    shown = text[:_SHOWN_CHARACTERS]
+    shown = text[:limit]
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
-    return shown if len(shown) <= _SHOWN_CHARACTERS and len(text) <= _SHOWN_CHARACTERS else f"{shown}…"
+    return shown if len(text) <= limit else f"{shown}…"
+
+
+def quoted(value: object) -> str:
+    """Show a value that a caller passed, as Python would write it, short and printable."""
+    return printable(repr(value), limit=80)
 
 
 class IsNotAIError(Exception):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from isnotai_async.errors import ConfigError, printable
+from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.pages import MAX_CURSOR_BYTES
 from isnotai_async.queries import FilterValue, ListQuery
 
@@ -107,7 +107,7 @@ class Position:
 
 
 def _show(value: object) -> str:
-    return printable(repr(value))
+    return quoted(value)
 
 
 def _wrong_field(data: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 
 from attrs import field, frozen
 
-from isnotai_async.errors import ConfigError, printable
+from isnotai_async.errors import ConfigError, quoted
 
 FilterValue = str | int | bool
 
@@ -54,7 +54,7 @@ def _check_text(value: object, name: str) -> str:
     if not value:
         raise ConfigError(f"{name} is empty")
     if _CONTROL.search(value):
-        raise ConfigError(f"{name} {printable(repr(value))} has control characters; remove them")
+        raise ConfigError(f"{name} {quoted(value)} has control characters; remove them")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -88,7 +88,7 @@ def _event_type(value: int | str | None) -> str | None:
         return str(check_int(value, "type", 0, 255))
     _check_text(value, "type")
     if _NUMBER.fullmatch(value) and not _BYTE.fullmatch(value):
-        raise ConfigError(f"type {printable(repr(value))} is not a byte; it must be from 0 to 255 (0x00 to 0xff)")
+        raise ConfigError(f"type {quoted(value)} is not a byte; it must be from 0 to 255 (0x00 to 0xff)")
     return value
 
 
@@ -138,7 +138,7 @@ def _parse_date(value: str, name: str) -> date:
             return kind.fromisoformat(value)
         except ValueError:
             continue
-    raise ConfigError(f"{name} {printable(repr(value))} is no ISO 8601 date; write it like 2026-06-10T12:00:00Z")
+    raise ConfigError(f"{name} {quoted(value)} is no ISO 8601 date; write it like 2026-06-10T12:00:00Z")
 
 
 def _start_date(value: datetime | date | str | None) -> str | None:

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import frozen
 
-from isnotai_async.errors import ConfigError, printable
+from isnotai_async.errors import ConfigError, quoted
 
 
 @frozen
@@ -47,7 +47,7 @@ def resolve_region(name: str | None = None, base_url: str | None = None) -> Regi
     region = REGIONS.get(DEFAULT_REGION if name is None else name)
     if region is None:
         known = ", ".join(REGIONS)
-        raise ConfigError(f"unknown region {printable(repr(name))}; the regions are: {known}")
+        raise ConfigError(f"unknown region {quoted(name)}; the regions are: {known}")
     return region if base_url is None else Region(region.name, _checked_base_url(base_url))
 
 
@@ -56,7 +56,9 @@ def _checked_base_url(base_url: str) -> str:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port
     except (TypeError, ValueError, AttributeError):
-        raise ConfigError("base_url is not a URL; write it like https://api.isnotai.com") from None
+        parts = None
+    if parts is None or not isinstance(base_url, str):
+        raise ConfigError("base_url is not a URL; write it like https://api.isnotai.com")
     if fault := _fault(base_url, parts, host):
         raise ConfigError(fault)
     authority = f"[{host}]" if host and ":" in host else host
@@ -68,7 +70,7 @@ def _fault(base_url: str, parts: SplitResult, host: str | None) -> str:
     # Userinfo comes first, and its message shows nothing of the URL: it may be a password.
     if "@" in parts.netloc:
         return "base_url carries a user name or password; the API takes its key from api_key alone, so remove it"
-    shown = printable(repr(base_url))
+    shown = quoted(base_url)
     if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
         return "base_url has a query or a fragment; give scheme, host and, if need be, a path prefix only"
     if not host or not base_url.isascii() or not base_url.isprintable() or " " in base_url:

@@ -12,7 +12,7 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from isnotai_async.client import Client
-from isnotai_async.errors import ConfigError, printable
+from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.paginator import Paginator
 from isnotai_async.records import Event, Session
 from isnotai_async.sandbox import Sandbox
@@ -156,7 +156,7 @@ async def open_client(connection: Connection) -> AsyncIterator[Client]:
     # No quota: a sandbox of one's own has nothing to protect, and a demonstration should be quick.
     async with Sandbox(rate_limit=None) as sandbox:
         if region not in sandbox.base_urls:
-            raise ConfigError(f"unknown region {printable(repr(region))}; the sandbox has: us, eu")
+            raise ConfigError(f"unknown region {quoted(region)}; the sandbox has: us, eu")
         async with Client(sandbox.api_keys[region], region=region, base_url=sandbox.base_urls[region]) as client:
             yield client
 
@@ -176,7 +176,7 @@ def _read_time(text: str | None, name: str) -> int | datetime | None:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        shown = printable(repr(text))
+        shown = quoted(text)
         raise ConfigError(
             f"{name} {shown} is no time; write Unix milliseconds (1781092800000) or ISO 8601 (2026-06-10T12:00:00Z)"
         ) from None
