@@ -11,7 +11,7 @@ It knows a function that fetches a page, not HTTP. The rules (source: "Paginatio
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from hashlib import blake2b
 from operator import length_hint
 from typing import Any, Final, Generic, TypeVar
@@ -77,11 +77,11 @@ class Paginator(Generic[T]):
         """Fetch one page: the first, or the one to resume from. The walk itself does not move."""
         return self._first().__await__()
 
-    def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncGenerator[T, None]:
         """Iterate over the records, from where the walk stands; errors as of the client's methods."""
         return self._records()
 
-    async def pages(self) -> AsyncIterator[Page[T]]:
+    async def pages(self) -> AsyncGenerator[Page[T], None]:
         """Iterate over the pages, from where the walk stands; errors as of the client's methods.
 
         A page that is cut, by `max_items` or because the walk stands inside of it, has the remaining records in
@@ -111,7 +111,7 @@ class Paginator(Generic[T]):
         rows = page.data[self._skipped(page, self._start.index) :][: self._max_items]
         return page if len(rows) == len(page.data) else evolve(page, data=rows)
 
-    async def _records(self) -> AsyncIterator[T]:
+    async def _records(self) -> AsyncGenerator[T, None]:
         while await self._advance():
             for record in self._rows:
                 yield record

@@ -108,7 +108,8 @@ async def test_a_hundred_empty_pages_are_passed_over_and_one_more_is_an_error() 
 async def test_a_cursor_met_before_is_an_error_and_never_a_quiet_end(back_to: str) -> None:
     source = Source(1, 1, 1, 1)
     source.pages["c3"] = evolve(source.pages["c3"], next_cursor=back_to, has_more=True)
-    walk, seen = source.walk(), []
+    walk = source.walk()
+    seen: list[int] = []
 
     with pytest.raises(PaginationError, match="round in a circle") as caught:
         async for row in walk:
@@ -151,7 +152,8 @@ def test_max_items_that_is_no_count_is_refused(value: int) -> None:
 
 async def test_a_walk_that_raised_goes_on_where_it_was() -> None:
     source = Source(2, 3, 2, fail=lambda call: call in {1, 3, 4, 6})
-    walk, seen, failures = source.walk(), [], 0
+    walk, failures = source.walk(), 0
+    seen: list[int] = []
 
     for _ in range(10):
         try:
@@ -169,7 +171,8 @@ async def test_a_walk_that_raised_goes_on_where_it_was() -> None:
 
 async def test_a_break_loses_nothing_and_repeats_nothing() -> None:
     source = Source(3, 2)
-    walk, seen = source.walk(), []
+    walk = source.walk()
+    seen: list[int] = []
 
     while len(seen) < len(source.rows):
         async for row in walk:
@@ -215,7 +218,8 @@ async def test_two_tasks_on_one_walk_are_told_so() -> None:
 
 async def test_a_cancelled_walk_goes_on_where_it_was() -> None:
     source = Source(1, 1, 1)
-    walk, seen = source.walk(), []
+    walk = source.walk()
+    seen: list[int] = []
 
     async for row in walk:
         seen.append(row.number)

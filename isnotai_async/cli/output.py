@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -42,10 +43,14 @@ def write_lines(lines: bytes) -> None:
 
 
 def write_table(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Write a table for people."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+    """Write a table for people. Only the last column is cut where the terminal is too narrow: ids are to be copied."""
+    cells = [columns, *([_cell(value) for value in row] for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(columns):
+        widest = max(cell_len(row[index]) for row in cells)
+        table.add_column(name, no_wrap=True, min_width=None if index == len(columns) - 1 else widest)
+    for row in cells[1:]:
+        table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
 
 
@@ -53,7 +58,7 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        return value.strftime("%Y-%m-%d %H:%M")
     return f"{value:.2f}" if isinstance(value, float) else printable(str(value))
 
 

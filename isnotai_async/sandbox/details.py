@@ -1,0 +1,79 @@
+"""The answer of ``/details``: computed from the event log, so that it agrees with the listed events exactly.
+
+The real API does not promise that agreement; the sandbox keeps it, because a difference is then a bug of somebody.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+from isnotai_async.sandbox.catalogue import CATEGORIES, NAMES
+from isnotai_async.sandbox.dice import scramble
+from isnotai_async.sandbox.events import EventLog
+from isnotai_async.sandbox.people import PAGES
+from isnotai_async.sandbox.times import iso
+
+_BUCKETS: Final = 100
+
+
+def describe(session_id: str, log: EventLog) -> dict[str, object]:
+    """Build the data of ``/sessions/{id}/details``.
+
+    Args:
+        session_id: Id to show.
+        log: The session's events.
+    """
+    counts = log.counts(0, log.size)
+    return {
+        "sessionId": session_id,
+        "startTime": iso(log.start_ms),
+        "endTime": iso(log.end_ms),
+        "durationSeconds": (log.end_ms - log.start_ms) / 1000,
+        "eventCounts": {"total": log.size}
+        | {name: sum(counts[kind] for kind in kinds) for name, kinds in CATEGORIES.items()},
+        "timeline": _timeline(log),
+        "pageHistory": _page_history(log),
+    }
+
+
+def _timeline(log: EventLog) -> list[dict[str, object]]:
+    """At most `_BUCKETS` equally wide buckets; those without an event are left out."""
+    width = max(1, -(-(log.end_ms + 1 - log.start_ms) // _BUCKETS))
+    edges = [(at, log.first_at(at)) for at in range(log.start_ms, log.end_ms + 1 + width, width)]
+    filled = [(at, start, stop) for (at, start), (_, stop) in pairwise(edges) if stop > start]
+    busiest = max((stop - start for _, start, stop in filled), default=1)
+    timeline: list[dict[str, object]] = []
+    for at, start, stop in filled:
+        counts = log.counts(start, stop)
+        dominant = min(counts, key=lambda kind: (-counts[kind], kind))
+        timeline.append(
+            {
+                "timestamp": iso(at),
+                "eventCount": stop - start,
+                "dominantEventType": NAMES[dominant],
+                "activityLevel": round((stop - start) / busiest, 3),
+            }
+        )
+    return timeline
+
+
+def _page_history(log: EventLog) -> list[dict[str, object]]:
+    openings = list(log.page_openings())
+    times = [log.time_of(index) for index in openings]
+    # The last page is still open: its duration is null, as the contract allows.
+    durations = [after - before for before, after in pairwise(times)] + [None]
+    return [
+        {
+            "url": page_url(log, index),
+            "timestamp": iso(at),
+            "type": "navigate" if index >= 2 else "load",
+            "durationMs": duration,
+        }
+        for index, at, duration in zip(openings, times, durations, strict=False)
+    ]
+
+
+def page_url(log: EventLog, index: int) -> str:
+    """Address of the page that opens at this event index."""
+    return PAGES[scramble(log.seed ^ index) % len(PAGES)]

@@ -1,0 +1,107 @@
+"""Reading query values strictly: what the contract does not allow is refused with the field's name.
+
+Real servers may be more lenient. A strict one finds the client's mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from isnotai_async.sandbox.answers import Answer, envelope
+from isnotai_async.sandbox.catalogue import BYTES
+from isnotai_async.sandbox.times import to_ms
+
+_INT32: Final = 2**31
+_INT64: Final = 2**63
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_HEX_BYTE: Final = re.compile(r"0[xX][0-9a-fA-F]{1,2}", re.ASCII)
+# RFC 3339, where the offset is not optional; a bare date stands for its midnight in UTC.
+_DATE_TIME: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}([Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?", re.ASCII
+)
+
+Query = Mapping[str, str]
+
+
+class RefusedError(Exception):
+    """A request that is answered with an error.
+
+    Attributes:
+        answer: The answer.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+def bad_value(name: str, problem: str) -> RefusedError:
+    """A 400 that names the field."""
+    return RefusedError(envelope(400, "INVALID_PARAMETER", f"{name} {problem}.", field_name=name))
+
+
+def page_size(query: Query, *, default: int, cap: int) -> int:
+    """Read ``pageSize``: at least 1, clamped to the cap, which also clamps the default."""
+    size = _whole(query, "pageSize", _INT32)
+    if size is None:
+        return min(default, cap)
+    if size < 1:
+        raise bad_value("pageSize", "must be at least 1")
+    return min(size, cap)
+
+
+def milliseconds(query: Query, name: str) -> int | None:
+    """Read Unix milliseconds."""
+    return _whole(query, name, _INT64)
+
+
+def _whole(query: Query, name: str, bound: int) -> int | None:
+    if (text := query.get(name)) is None:
+        return None
+    if not _WHOLE.fullmatch(text) or not -bound <= int(text) < bound:
+        raise bad_value(name, "must be a whole number in range")
+    return int(text)
+
+
+def event_type(query: Query) -> int | None:
+    """Read ``type``: a byte in decimal or hex, or a short name. A byte that no event has is fine."""
+    if (text := query.get("type")) is None:
+        return None
+    if _HEX_BYTE.fullmatch(text):
+        return int(text, 16)
+    if _WHOLE.fullmatch(text) and 0 <= int(text) <= 255:
+        return int(text)
+    if text not in BYTES:
+        raise bad_value("type", "must be a byte in decimal or hex, or a known short name")
+    return BYTES[text]
+
+
+def boolean(query: Query, name: str) -> bool:
+    """Read ``true`` or ``false``, whatever their case; absent is false."""
+    text = query.get(name, "false").lower()
+    if text not in {"true", "false"}:
+        raise bad_value(name, "must be true or false")
+    return text == "true"
+
+
+def instant(query: Query, name: str) -> int | None:
+    """Read an ISO 8601 date, or date-time with an offset, as Unix milliseconds."""
+    if (text := query.get(name)) is None:
+        return None
+    try:
+        # Uppercased, because RFC 3339 allows "t" and "z" and Python's parser does not.
+        moment = datetime.fromisoformat(text.upper()) if _DATE_TIME.fullmatch(text) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise bad_value(name, "must be an ISO 8601 date, or date-time with an offset (whose + is sent as %2B)")
+    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def in_order(start: int | None, end: int | None, *, name: str) -> None:
+    """Refuse a start after its end."""
+    if start is not None and end is not None and start > end:
+        raise bad_value(name, "must not be after the end")

@@ -1,0 +1,163 @@
+"""One region: its key, tier, data and counters. Regions share nothing but the queue of faults."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from isnotai_async.sandbox.cursors import Mint
+from isnotai_async.sandbox.dataset import Dataset
+from isnotai_async.sandbox.dice import Dice, seed_of
+from isnotai_async.sandbox.limiter import ApproximateCounter, ExactLog, Window
+from isnotai_async.sandbox.plans import PLANS, REGION_NAMES, Plan
+from isnotai_async.sandbox.queue import FaultQueue
+from isnotai_async.sandbox.stats import RegionStats
+
+
+@frozen(kw_only=True)
+class Edge:
+    """How the edge and the page sizes behave; the same for all regions. See `Sandbox` for the meanings."""
+
+    rate_limit: int | Literal["tier"] | None
+    window: float
+    counter: Literal["log", "approximate"]
+    retry_after: bool
+    count_rejected: bool
+    latency: tuple[float, float]
+    page_size_cap: int | None
+    compress: bool
+
+
+@define(eq=False, kw_only=True)
+class Region:
+    """State of one region.
+
+    Args:
+        name: `us` or `eu`.
+        key: The API key that works here and only here.
+        tier: Name of the key's tier; may be set at any time.
+        edge: How its edge behaves.
+        dataset: Its sessions.
+        mints: Makers of cursors by operation.
+        faults: Queue that the regions share.
+        dice: For its latencies.
+    """
+
+    name: str
+    key: str = field(repr=False)
+    tier: str
+    edge: Edge
+    dataset: Dataset = field(repr=False)
+    mints: Mapping[str, Mint] = field(repr=False)
+    faults: FaultQueue = field(repr=False)
+    dice: Dice = field(repr=False)
+    stats: RegionStats = field(factory=RegionStats, init=False)
+    _windows: dict[str, Window] = field(factory=dict, init=False, repr=False)
+
+    @property
+    def plan(self) -> Plan:
+        """The tier's limits."""
+        return PLANS[self.tier]
+
+    @property
+    def page_cap(self) -> int:
+        """Largest page."""
+        return self.edge.page_size_cap or self.plan.page_size
+
+    def authenticate(self, headers: Mapping[str, str]) -> str | None:
+        """Check the key of a request.
+
+        Args:
+            headers: The request's headers, case-insensitive.
+
+        Returns:
+            The edge bucket that the request counts in, or None when its key is missing, malformed or unknown.
+        """
+        # Authorization wins when both are sent, also when it is the one that is wrong.
+        if (authorization := headers.get("Authorization")) is not None:
+            scheme, _, given = authorization.partition(" ")
+            bucket = "key"
+            given = given.strip() if scheme.lower() == "bearer" else ""
+        else:
+            given = headers.get("x-api-key", "")
+            # Documented: callers that use x-api-key share one bucket per tier.
+            bucket = f"tier {self.tier}"
+        known = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.key.encode())
+        return bucket if known else None
+
+    def admit(self, bucket: str, now: float) -> float | None:
+        """Count a request in its window; see `limiter.Window.admit`."""
+        self.stats.arrive(now)
+        limit = self.plan.requests if self.edge.rate_limit == "tier" else self.edge.rate_limit
+        if limit is None:
+            return None
+        if (window := self._windows.get(bucket)) is None:
+            kind = ExactLog if self.edge.counter == "log" else ApproximateCounter
+            window = self._windows[bucket] = kind(self.edge.window, self.edge.count_rejected)
+        wait = window.admit(limit, now)
+        if wait is not None:
+            self.stats.rejected += 1
+        return wait
+
+    def latency(self) -> tuple[float, float]:
+        """Seconds on the way in and on the way out.
+
+        Both, because only what jitters before the limiter can press requests together in its window.
+        """
+        low, high = self.edge.latency
+        if high == 0:
+            return 0.0, 0.0
+        total = low + self.dice.fraction() * (high - low)
+        inward = total * self.dice.fraction()
+        return inward, total - inward
+
+
+def make_key(seed: object, region: str) -> str:
+    """An API key in the documented form: ``aik_v1_`` and 40 base64url characters."""
+    digest = sha256(f"key\x1f{seed}\x1f{region}".encode()).digest()
+    return f"aik_v1_{base64.urlsafe_b64encode(digest).decode()[:40]}"
+
+
+def make_mints(seed: int, ttl: float | None) -> dict[str, Mint]:
+    """The makers of cursors, of differing alphabets.
+
+    `list_sessions` uses plain base64: a client that puts ``+``, ``/`` or ``=`` into a URL unencoded is found out.
+    """
+    secret = sha256(f"cursors\x1f{seed}".encode()).digest()
+    return {
+        "list_events": Mint(secret, altchars=b"-_", padded=False, ttl=ttl),
+        "list_sessions": Mint(secret, altchars=b"+/", padded=True, ttl=ttl),
+    }
+
+
+def build_regions(
+    seed: object,
+    edge: Edge,
+    *,
+    tiers: Mapping[str, str],
+    keys: Mapping[str, str],
+    sessions: int,
+    big_sessions: tuple[int, ...],
+    cursor_ttl: float | None,
+) -> dict[str, Region]:
+    """Make all regions, with one queue of faults between them. See `Sandbox` for the options."""
+    faults = FaultQueue(Dice(seed, "faults"))
+    regions = {}
+    for name in REGION_NAMES:
+        own = seed_of(seed, name)
+        regions[name] = Region(
+            name=name,
+            key=keys.get(name) or make_key(seed, name),
+            tier=tiers[name],
+            edge=edge,
+            dataset=Dataset(own, sessions, big_sessions),
+            mints=make_mints(own, cursor_ttl),
+            faults=faults,
+            dice=Dice(own, "latency"),
+        )
+    return regions

@@ -1,0 +1,265 @@
+"""The command line, as a person types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from isnotai_async.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("API_KEY", "REGION", "BASE_URL"):
+        monkeypatch.delenv(f"ISNOTAI_{name}", raising=False)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_export_writes_every_session_of_the_sandbox(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "events.jsonl"
+
+    assert main(["export", "--sandbox", "--all", "--out", str(out)]) == 0
+
+    rows = out.read_bytes().splitlines()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"exported {len(rows):,} events of 40 sessions to {out} (")
+    assert list(json.loads(rows[0])) == [
+        "region", "session_id", "event_id", "message_id", "event_type_name", "timestamp", "payload_size",
+    ]  # fmt: skip
+
+
+def test_export_takes_sessions_one_by_one_and_each_once(tmp_path: Path) -> None:
+    out = tmp_path / "events.jsonl"
+    ids = tmp_path / "ids.txt"
+    ids.write_text("big-3\n\n  big-2  \nbig-3\n")
+
+    assert (
+        main(
+            [
+                "export",
+                "--sandbox",
+                "--session",
+                "big-2",
+                "--session",
+                "big-1",
+                "--session",
+                "big-2",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    assert len(out.read_bytes().splitlines()) == 3
+    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--force"]) == 0
+    assert [json.loads(row)["session_id"] for row in out.read_bytes().splitlines()] == ["big-3"] * 3 + ["big-2"] * 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--out", "x"], "say which sessions"),
+        (["--out", "x", "--all", "--session", "a"], "say which sessions"),
+        (["--out", "x", "--session", "a", "--bot-only"], "use them with --all"),
+        (["--out", "x", "--all", "--since", "soon"], "no ISO 8601 date"),
+        (
+            ["--out", "x", "--sessions-file", "missing.txt"],
+            "cannot read the session ids in missing.txt: No such file",
+        ),
+    ],
+    ids=str,
+)
+def test_export_refuses_what_it_cannot_do(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--sandbox", *argv]) == 2
+    assert says in capsys.readouterr().err
+    assert not Path("x").exists()
+
+
+def test_export_into_a_place_that_cannot_be_written_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--sandbox", "--all", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"isnotai: {tmp_path} is a directory; name a file to write into\n"
+
+
+def test_events_are_json_lines_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["events", "big-500", "--sandbox", "--type", "keypress", "--limit", "150", "--page-size", "20"]) == 0
+
+    rows = lines(capsys)
+    assert len(rows) == 150
+    assert {row["event_type_name"] for row in rows} == {"keypress"}
+
+
+def test_events_can_be_cut_by_time(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["events", "big-500", "--sandbox"])
+    everything = lines(capsys)
+    start, end = everything[100]["timestamp"], everything[200]["timestamp"]
+
+    assert main(["events", "big-500", "--sandbox", "--start", str(start), "--end", str(end)]) == 0
+
+    assert lines(capsys) == [row for row in everything if start <= row["timestamp"] <= end]  # type: ignore[operator] # JSON
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["..", "--sandbox"], "session_id '..' would point at another path"),
+        (["big-5", "--sandbox", "--type", "256"], "not a byte"),
+        (["big-5", "--sandbox", "--start", "noon"], "--start 'noon' is no time"),
+        (["big-5", "--sandbox", "--start", "2026-06-10T12:00:00"], "has no time zone; add one"),
+        (["big-5", "--sandbox", "--start", "9", "--end", "8"], "exchange them"),
+        (["big-5", "--sandbox", "--region", "mars"], "unknown region 'mars'"),
+        (["big-5", "--sandbox", "--api-key-file", "f"], "--sandbox brings its own key"),
+        (["big-5"], "no API key. Set ISNOTAI_API_KEY, or pass --api-key-file"),
+        (["big-5"], "To try without a key, add --sandbox"),
+        (["big-5", "--api-key-file", "missing.key"], "cannot read the key file missing.key: No such file"),
+        (["big-5", "--base-url", "http://example.com"], "use https"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_a_usage_error_in_words(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["events", *argv]) == 2
+
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.err.startswith("isnotai: ")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize("argv", [["events"], ["nonsense"], ["events", "s", "--nonsense"], ["export"]], ids=str)
+def test_a_command_line_that_makes_no_sense_is_a_usage_error(argv: list[str]) -> None:
+    assert main(argv) == 2
+
+
+def test_an_unknown_session_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["events", "no such session", "--sandbox"]) == 1
+    assert capsys.readouterr().err.startswith("isnotai: 404 ")
+
+
+def test_a_key_of_the_wrong_region_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "key"
+    key.write_text("aik_v1_" + "x" * 40 + "\n")
+    with Server("--sessions", "3") as server:
+        argv = ["whoami", "--api-key-file", str(key), "--base-url", server.environment["ISNOTAI_BASE_URL"]]
+        assert main(argv) == 3
+    assert "check that this key belongs to us" in capsys.readouterr().err
+
+
+def test_nobody_there_is_a_failure_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", "--base-url", "http://127.0.0.1:9"]) == 1
+    assert "cannot connect to 127.0.0.1:9: Connection refused" in capsys.readouterr().err
+
+
+def test_health_and_whoami_are_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", "--sandbox"]) == 0
+    assert main(["whoami", "--sandbox", "--region", "eu"]) == 0
+
+    health, me = lines(capsys)
+    assert (health["status"], health["region"]) == ("healthy", "us")
+    assert me["region"] == "eu"
+    assert "apiKeyMasked" in str(me["integration"])
+
+
+def test_sessions_are_json_lines_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sessions", "--sandbox", "--bot-only", "--limit", "3"]) == 0
+
+    rows = lines(capsys)
+    assert len(rows) == 3
+    assert all(float(str(row["bot_score"])) >= 0.7 for row in rows)
+
+
+def test_sessions_are_a_table_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+    assert main(["sessions", "--sandbox", "--limit", "3"]) == 0
+
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split() == ["id", "created", "(UTC)", "status", "bot", "user", "page"]
+    assert all(len(line) <= 80 for line in shown)
+
+
+def test_events_on_a_terminal_are_ascii(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+    assert main(["events", "big-2", "--sandbox"]) == 0
+    assert len(lines(capsys)) == 2
+
+
+def test_version_and_help_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    from isnotai_async import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+    assert main(["export", "--help"]) == 0
+    assert "--sessions-file" in capsys.readouterr().out
+
+
+def test_without_the_extra_it_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    assert main(["health"]) == 1
+    assert capsys.readouterr().err == (
+        "isnotai: the command line needs cyclopts and rich; install it: pip install 'isnotai-async[cli]'\n"
+    )
+
+
+class Server:
+    """The real `isnotai sandbox` in a process of its own."""
+
+    def __init__(self, *argv: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "isnotai_async", "sandbox", *argv], stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        words = " ".join(self._process.stdout.readline() for _ in range(2)).replace("export", "").split()
+        self.environment = dict(word.split("=", 1) for word in words)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGINT)
+        self.exit_code = self._process.wait(timeout=30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def test_the_sandbox_prints_what_a_shell_needs_and_stops_on_ctrl_c() -> None:
+    with Server("--sessions", "3") as server:
+        done = subprocess.run(
+            [sys.executable, "-m", "isnotai_async", "sessions"],
+            env=os.environ | server.environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+
+    assert len(done.stdout.splitlines()) == 3
+    assert set(server.environment) == {"ISNOTAI_REGION", "ISNOTAI_BASE_URL", "ISNOTAI_API_KEY"}
+    assert server.exit_code == 130
+
+
+def test_a_closed_pipe_ends_the_events_quietly() -> None:
+    command = f"{sys.executable} -m isnotai_async events big-100000 --sandbox | head -n 2"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    *rows, code = done.stdout.splitlines()
+    assert [json.loads(row)["session_id"] for row in rows] == ["big-100000"] * 2
+    assert (code, done.stderr) == ("0", "")

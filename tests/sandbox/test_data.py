@@ -1,0 +1,209 @@
+"""The made-up data: that it hangs together, and that it never changes."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections import Counter
+from datetime import datetime
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from isnotai_async.sandbox.blocks import BLOCK_SIZE
+from isnotai_async.sandbox.catalogue import CATEGORIES, NAMES
+from isnotai_async.sandbox.dataset import Dataset
+from isnotai_async.sandbox.dice import Dice, scramble, seed_of
+from isnotai_async.sandbox.events import EventLog
+from isnotai_async.sandbox.times import NOW_MS, iso, to_ms
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return Dataset(seed_of("tests"), 40)
+
+
+def log_of(dataset: Dataset, session_id: str) -> EventLog:
+    session = dataset.find(session_id)
+    assert session is not None
+    return dataset.log(session)
+
+
+def all_events(log: EventLog) -> list[dict[str, Any]]:
+    return [log.event(index) for index in range(log.size)]
+
+
+def details_of(dataset: Dataset, session_id: str) -> dict[str, Any]:
+    session = dataset.find(session_id)
+    assert session is not None
+    return dataset.details(session)
+
+
+def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
+    # Pinned: other people's tests rely on it. Change it only with a note in the changelog.
+    dataset = Dataset(7, 3)
+    rows: list[object] = []
+    for session_id in (*dataset.ids, "big-200"):
+        session = dataset.find(session_id)
+        assert session is not None
+        rows += [dataset.show(session), dataset.details(session), all_events(dataset.log(session))]
+
+    assert (
+        sha256(json.dumps(rows).encode()).hexdigest()
+        == "70d664ac8adcb9090170f71a49881cbc5f324a4fe289c698ea2afcc1dcc8bee7"
+    )
+
+
+def test_other_seeds_give_other_data() -> None:
+    assert not set(Dataset(1, 40).ids) & set(Dataset(2, 40).ids)
+    assert log_of(Dataset(1, 1), "big-9").event(0) != log_of(Dataset(2, 1), "big-9").event(0)
+
+
+def test_dice_keep_their_sequence() -> None:
+    dice = Dice("a", 1)
+
+    assert [dice.between(1, 6) for _ in range(8)] == [6, 2, 5, 3, 3, 2, 2, 3]
+    assert scramble(0) == 0xE220A8397B1DCDAF  # splitmix64's published first output for seed 0
+
+
+def test_sizes_run_from_none_upward(dataset: Dataset) -> None:
+    sizes = sorted(log_of(dataset, session_id).size for session_id in dataset.ids)
+
+    assert sizes[:5] == [0, 0, 1, 1, sizes[4]]
+    assert sizes[4] >= 50
+    assert sizes[-1] <= 2_000
+    assert 20_000 <= sum(sizes) <= 30_000
+
+
+def test_ids_are_unique_and_times_never_fall(dataset: Dataset) -> None:
+    seen: set[str] = set()
+    for session_id in (*dataset.ids, "big-5000"):
+        events = all_events(log_of(dataset, session_id))
+        times = [event["timestamp"] for event in events]
+        seen.update(event["eventId"] for event in events)
+        assert times == sorted(times)
+    assert len(seen) == sum(log_of(dataset, session_id).size for session_id in (*dataset.ids, "big-5000"))
+
+
+def test_some_events_share_a_millisecond_and_ids_do_not_follow_time(dataset: Dataset) -> None:
+    events = all_events(log_of(dataset, "big-5000"))
+    per_millisecond = Counter(event["timestamp"] for event in events)
+    ids = [event["eventId"] for event in events]
+
+    assert max(per_millisecond.values()) >= 3
+    assert ids != sorted(ids)
+
+
+def test_all_sessions_lie_within_the_free_tiers_history_and_before_now(dataset: Dataset) -> None:
+    for session_id in (*dataset.ids, "big-1000000"):
+        log = log_of(dataset, session_id)
+        assert NOW_MS - 7 * 86_400_000 < log.start_ms <= log.end_ms < NOW_MS
+
+
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 128, 1_000])
+def test_a_big_session_has_exactly_its_size(dataset: Dataset, size: int) -> None:
+    log = log_of(dataset, f"big-{size}")
+
+    assert len(all_events(log)) == log.size == size
+
+
+@pytest.mark.parametrize(
+    "name", ["big-", "big-01", "big-1000001", "big-\u0661", "big-1 ", "BIG-1", "big--1", "s1", ""]
+)
+def test_other_names_are_no_sessions(dataset: Dataset, name: str) -> None:
+    assert dataset.find(name) is None
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 700])
+def test_a_time_is_found_where_a_search_through_all_events_finds_it(dataset: Dataset, size: int) -> None:
+    log = log_of(dataset, f"big-{size}")
+    times = [event["timestamp"] for event in all_events(log)]
+    for at in {time + step for time in times for step in (-1, 0, 1)} | {0, 2**63}:
+        assert log.first_at(at) == next((i for i, time in enumerate(times) if time >= at), size)
+
+
+def test_counts_and_kinds_are_those_of_the_events(dataset: Dataset) -> None:
+    log = log_of(dataset, "big-700")
+    kinds = [event["messageId"] for event in all_events(log)]
+    dice = Dice("ranges")
+    for _ in range(300):
+        start, stop = sorted((dice.between(0, 700), dice.between(0, 700)))
+        kind = dice.between(0, 20)
+        assert log.counts(start, stop) == Counter(kinds[start:stop])
+        expected = [i for i in range(start, stop) if kinds[i] == kind]
+        assert list(log.of_kind(kind, start, stop)) == expected
+
+
+def test_details_agree_with_the_events(dataset: Dataset) -> None:
+    for session_id in (*dataset.ids, "big-0", "big-1", "big-2", f"big-{BLOCK_SIZE}", "big-5000"):
+        log, details = log_of(dataset, session_id), details_of(dataset, session_id)
+        events = all_events(log)
+        kinds = Counter(event["messageId"] for event in events)
+        timeline = details["timeline"]
+        assert details["eventCounts"]["total"] == len(events)
+        for name, members in CATEGORIES.items():
+            assert details["eventCounts"][name] == sum(kinds[member] for member in members)
+        assert sum(bucket["eventCount"] for bucket in timeline) == len(events)
+        assert len(timeline) <= 101
+        opened = [iso(event["timestamp"]) for event in events if event["eventTypeName"] == "navigate"]
+        assert [page["timestamp"] for page in details["pageHistory"]] == opened
+        if events:
+            assert details["startTime"] == iso(events[0]["timestamp"])
+            assert details["endTime"] == iso(events[-1]["timestamp"])
+
+
+def test_each_bucket_counts_the_events_from_its_start_to_the_next(dataset: Dataset) -> None:
+    log, timeline = log_of(dataset, "big-5000"), details_of(dataset, "big-5000")["timeline"]
+    starts = [to_ms(datetime.fromisoformat(bucket["timestamp"])) for bucket in timeline]
+    for bucket, start, stop in zip(timeline, starts, [*starts[1:], log.end_ms + 1], strict=True):
+        inside = [event for event in all_events(log) if start <= event["timestamp"] < stop]
+        kinds = Counter(event["eventTypeName"] for event in inside)
+        assert bucket["eventCount"] == len(inside)
+        assert kinds[bucket["dominantEventType"]] == max(kinds.values())
+        assert 0 < bucket["activityLevel"] <= 1
+
+
+def test_bots_keep_a_regular_rhythm_and_people_do_not(dataset: Dataset) -> None:
+    gaps: dict[str, set[int]] = {}
+    for session_id in dataset.ids:
+        session = dataset.find(session_id)
+        assert session is not None
+        times = [event["timestamp"] for event in all_events(dataset.log(session))]
+        gaps.setdefault(session.persona.name, set()).update(b - a for a, b in pairwise(times))
+
+    assert len(gaps["BOT"]) < 10
+    assert len(gaps["DESKTOP"]) > 200
+
+
+def test_faces_have_gaps_where_the_contract_allows_null(dataset: Dataset) -> None:
+    shown = [dataset.show(session) for session in map(dataset.find, dataset.ids) if session is not None]
+    for name in ("botScore", "userId", "userName", "userUrl", "pageUrl"):
+        assert {row[name] is None for row in shown} == {True, False}, name
+    assert any(not str(row["userName"]).isascii() for row in shown)
+    assert {row["status"] for row in shown} == {"active", "closed"}
+    assert all(row["detectionFlags"] == [] or float(str(row["botScore"])) >= 0.7 for row in shown)
+
+
+def test_a_million_events_are_not_held() -> None:
+    dataset = Dataset(1, 0)
+    tracemalloc.start()
+    log, details = log_of(dataset, "big-1000000"), details_of(dataset, "big-1000000")
+    page = [log.event(index) for index in range(999_900, 1_000_000)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert details["eventCounts"]["total"] == 1_000_000
+    assert len(page) == 100
+    assert peak < 8 * 2**20
+
+
+def test_short_names_are_lower_case_and_the_documented_ones_are_there() -> None:
+    assert {"init", "mouse_move", "keypress"} <= set(NAMES.values())
+    assert all(name == name.lower() and 0 <= byte <= 255 for byte, name in NAMES.items())
+
+
+def test_dates_are_written_as_in_the_contracts_example() -> None:
+    assert iso(NOW_MS) == "2026-06-10T12:00:00.0000000+00:00"
+    assert iso(NOW_MS + 1) == "2026-06-10T12:00:00.0010000+00:00"

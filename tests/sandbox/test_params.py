@@ -1,0 +1,64 @@
+"""Query values, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from isnotai_async.sandbox import params
+from isnotai_async.sandbox.params import RefusedError
+
+
+def size(query: dict[str, str]) -> int:
+    return params.page_size(query, default=100, cap=50)
+
+
+@pytest.mark.parametrize(
+    ("read", "query", "expected"),
+    [
+        (size, {}, 50),
+        (size, {"pageSize": "1"}, 1),
+        (size, {"pageSize": "+7"}, 7),
+        (size, {"pageSize": "2147483647"}, 50),
+        (params.event_type, {}, None),
+        (params.event_type, {"type": "2"}, 2),
+        (params.event_type, {"type": "0x02"}, 2),
+        (params.event_type, {"type": "0Xff"}, 255),
+        (params.event_type, {"type": "mouse_move"}, 2),
+        (lambda query: params.boolean(query, "botOnly"), {"botOnly": "True"}, True),
+        (lambda query: params.boolean(query, "botOnly"), {}, False),
+        (lambda query: params.instant(query, "startDate"), {"startDate": "1970-01-02"}, 86_400_000),
+        (lambda query: params.instant(query, "startDate"), {"startDate": "1970-01-01T00:00:00.0010000z"}, 1),
+        (lambda query: params.instant(query, "startDate"), {"startDate": "1970-01-01T01:00:00+01:00"}, 0),
+        (lambda query: params.milliseconds(query, "endTime"), {"endTime": "-9223372036854775808"}, -(2**63)),
+    ],
+)
+def test_good_values_are_read(read: Callable[[Any], object], query: dict[str, str], expected: object) -> None:
+    assert read(query) == expected
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "texts"),
+    [
+        (size, "pageSize", ["0", "-1", "", "ten", "1.0", "1e2", "0x10", "2147483648", "٣", "1_0", " 1", "9" * 5000]),
+        (params.event_type, "type", ["", "256", "-1", "0x", "0x100", "nonsense", "MOUSE_MOVE", "1.5"]),
+        (lambda query: params.boolean(query, "botOnly"), "botOnly", ["", "1", "yes"]),
+        (
+            lambda query: params.instant(query, "startDate"),
+            "startDate",
+            # The fourth is what an unencoded plus becomes; the fifth has no offset.
+            ["", "today", "2026-13-01", "2026-06-01T00:00:00 00:00", "2026-06-01T00:00:00", "1780272000", "2026-6-1"],
+        ),
+        (lambda query: params.milliseconds(query, "endTime"), "endTime", ["", "now", "1.5", str(2**63)]),
+    ],
+)
+def test_bad_values_are_refused_with_the_name_of_the_field(
+    read: Callable[[Any], object], name: str, texts: list[str]
+) -> None:
+    for text in texts:
+        with pytest.raises(RefusedError) as refused:
+            read({name: text})
+        assert refused.value.answer.status == 400
+        assert f'"field":"{name}"'.encode() in refused.value.answer.body
