@@ -68,12 +68,14 @@ class IsNotAIError(Exception):
         region: Name of the region that was asked, or None where no region was.
         attempts: How often the request was put on the wire; 0 when nothing was sent.
         elapsed: Seconds from the start of the call to this error.
+        deadline_exceeded: Whether the deadline over all attempts ended the call; without it, it would have gone on.
         position: Where to go on, when a walk raised it; pass it as ``resume=``.
     """
 
     region: str | None = None
     attempts: int = 0
     elapsed: float = 0.0
+    deadline_exceeded: bool = False
     position: Position | None = None
 
     def __init__(self, message: str) -> None:
@@ -100,7 +102,14 @@ class ConfigError(IsNotAIError):
 
 
 class TransportError(IsNotAIError):
-    """Nobody answered, or the connection broke before an answer was complete."""
+    """Nobody answered, or the connection broke before an answer was complete.
+
+    Attributes:
+        retry_limit: Most retries that this kind of trouble is worth: 0 for what trying again does not mend, None for
+            no bound of its own.
+    """
+
+    retry_limit: int | None = None
 
 
 class ConnectError(TransportError):
@@ -114,13 +123,7 @@ class ConnectError(TransportError):
 
 
 class TransportTimeoutError(TransportError, TimeoutError):
-    """No complete answer in time. Also a builtin `TimeoutError`.
-
-    Attributes:
-        deadline_exceeded: True when the deadline over all attempts ran out, False when one attempt did.
-    """
-
-    deadline_exceeded: bool = False
+    """No complete answer in time: of one attempt, or of all (`deadline_exceeded`). Also a builtin `TimeoutError`."""
 
 
 class ProtocolError(TransportError):
@@ -131,6 +134,7 @@ class ProtocolError(TransportError):
     """
 
     status: int | None = None
+    retry_limit = 0
 
 
 class APIError(IsNotAIError):
@@ -168,7 +172,7 @@ class APIError(IsNotAIError):
             text += f" (field: {printable(str(field))})"
         if self.retry_after is not None:
             text += f" (retry after {self.retry_after:g} s)"
-        return f"{text}. {self.hint}" if self.hint else text
+        return f"{text.rstrip('.')}. {self.hint}" if self.hint else text
 
 
 class InvalidRequestError(APIError):

@@ -1,0 +1,55 @@
+"""The README: its programs run and print what it says, and so does its command."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", README, re.DOTALL)
+CONSOLES = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+SECONDS = re.compile(r"\d+\.\d s\b")
+
+
+@pytest.mark.parametrize(("program", "output"), PROGRAMS, ids=[str(number) for number in range(len(PROGRAMS))])
+def test_each_program_runs_and_prints_what_is_shown(program: str, output: str) -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+
+
+def test_the_first_program_is_one_of_ten_lines() -> None:
+    assert len([line for line in PROGRAMS[0][0].splitlines() if line.strip()]) <= 10
+
+
+def test_the_command_prints_what_is_shown(tmp_path: Path) -> None:
+    command, said, look, *rows = CONSOLES[0].splitlines()
+    assert command.startswith("$ pip install uv && uv run --extra cli isnotai ")
+    arguments = shlex.split(command.partition(" isnotai ")[2])
+
+    done = subprocess.run(
+        [sys.executable, "-m", "isnotai_async", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert SECONDS.sub("", done.stderr) == SECONDS.sub("", said + "\n")
+    assert look == "$ head -n 2 events.jsonl"
+    assert (tmp_path / "events.jsonl").read_text().splitlines()[:2] == rows
+
+
+def test_the_test_command_is_the_one_that_runs_these() -> None:
+    assert CONSOLES[1] == "$ pip install uv && uv run pytest\n"
+    assert "pip install --quiet uv && uv run pytest" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_link_within_the_repository_leads_somewhere() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", README):
+        assert target[1:] in headings if target.startswith("#") else (ROOT / target).exists(), target
