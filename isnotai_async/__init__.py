@@ -4,6 +4,7 @@ Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isn
 """
 
 from isnotai_async._version import __version__
+from isnotai_async.backoff import Retry
 from isnotai_async.client import Client
 from isnotai_async.errors import (
     APIError,
@@ -27,8 +28,12 @@ from isnotai_async.errors import (
     TransportError,
     TransportTimeoutError,
 )
+from isnotai_async.limiter import Limiter, Unlimited
+from isnotai_async.local_limiter import LocalLimiter
+from isnotai_async.notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
 from isnotai_async.pages import Page
 from isnotai_async.paginator import Paginator
+from isnotai_async.permits import Answer, Permit
 from isnotai_async.positions import Position
 from isnotai_async.queries import EventQuery, SessionQuery
 from isnotai_async.records import (
@@ -47,6 +52,8 @@ from isnotai_async.tiers import Tier
 __all__ = [
     "REGIONS",
     "APIError",
+    "Answer",
+    "AttemptNotice",
     "AuthenticationError",
     "CheckpointError",
     "Client",
@@ -62,16 +69,23 @@ __all__ = [
     "InvalidCursorError",
     "InvalidRequestError",
     "IsNotAIError",
+    "Limiter",
+    "LocalLimiter",
     "NotFoundError",
+    "Notice",
     "Page",
+    "PageNotice",
     "PageVisit",
     "PaginationError",
     "Paginator",
     "PermissionDeniedError",
+    "Permit",
     "Position",
     "ProtocolError",
     "RateLimitedError",
     "Region",
+    "Retry",
+    "RetryNotice",
     "Sandbox",
     "ServerError",
     "Session",
@@ -79,8 +93,11 @@ __all__ = [
     "SessionQuery",
     "SinkError",
     "Tier",
+    "TierNotice",
     "TimelineBucket",
     "TransportError",
     "TransportTimeoutError",
+    "Unlimited",
+    "WaitNotice",
     "__version__",
 ]

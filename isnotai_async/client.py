@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from types import TracebackType
-from typing import NoReturn, Self, TypeVar
+from typing import Final, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from attrs import evolve
 
+from isnotai_async.backoff import Retry, RetryQuota, check_retry
 from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import ConfigError
+from isnotai_async.limiter import Limiter, Unlimited, check_limiter
+from isnotai_async.local_limiter import check_tier
+from isnotai_async.notices import Narrator, OnEvent, PageNotice, check_on_event
 from isnotai_async.operations import Operations
+from isnotai_async.pacing import PacedTransport
+from isnotai_async.pages import Page
 from isnotai_async.queries import check_int
 from isnotai_async.regions import Region, resolve_region
+from isnotai_async.retrying import RetryingTransport
+from isnotai_async.sharing import share_limiter
+from isnotai_async.tiers import Tier
 from isnotai_async.transport import AiohttpTransport
-from isnotai_async.wire import Request, Response, read_response
+from isnotai_async.wire import Request, Response
 
 T = TypeVar("T")
+
+
+class _Unchanged(Enum):
+    UNCHANGED = auto()
+
+
+UNCHANGED: Final = _Unchanged.UNCHANGED
+"""Of an option of `Client.with_options`: as it is. None is taken, it means no limit."""
 
 
 class Client(Operations):
@@ -45,29 +63,43 @@ class Client(Operations):
         region: ``"us"`` or ``"eu"``; default ``ISNOTAI_REGION``, else ``"us"``.
         base_url: Where the region answers; default ``ISNOTAI_BASE_URL``, else the vendor's address. https, or a
             loopback address.
+        tier: The key's tier, where you know it: the limit begins there instead of at the free tier's. The answers
+            tell the true one.
         max_concurrency: Most requests in flight; the others wait.
         timeout: Seconds for one attempt, from sending to the last byte; None for no limit.
+        deadline: Seconds for a whole call: all attempts, and all waits for the limit and between attempts. None for
+            no limit. Each page of a walk is a call of its own.
+        retry: How often and when to try again; ``Retry(attempts=1)`` for never.
+        limiter: Paces the requests. None for one that all clients of this key share in this process;
+            ``Unlimited()`` for none.
         session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
             connector are its owner's; redirects stay off, whatever it says.
         proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
         trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see request
             headers, and so the key.
+        on_event: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
+            things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
 
     Raises:
         ConfigError: An option that cannot work.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         api_key: str | None = None,
         *,
         region: str | None = None,
         base_url: str | None = None,
+        tier: Tier | str | None = None,
         max_concurrency: int = 32,
         timeout: float | None = 60.0,
+        deadline: float | None = 120.0,
+        retry: Retry = Retry(),  # frozen, so it can be shared by all
+        limiter: Limiter | None = None,
         session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         try:
             key = _read_key(api_key)
@@ -86,6 +118,15 @@ class Client(Operations):
             self._connections,
             timeout=_check_seconds(timeout, "timeout"),
             proxy=_check_proxy(proxy),
+        )
+        self._narrator = Narrator(self.region.name, check_on_event(on_event))
+        self._paced = PacedTransport(self._transport, self._find_limiter(key, limiter, tier), self._narrator)
+        self._retrying = RetryingTransport(
+            self._paced,
+            check_retry(retry),
+            _check_seconds(deadline, "deadline"),
+            RetryQuota(),
+            self._narrator,
         )
         self._is_copy = False
         super().__init__(self._send_and_read, self.region.name)
@@ -123,24 +164,55 @@ class Client(Operations):
         if not self._is_copy:
             await self._connections.aclose()
 
-    def with_options(self, *, timeout: float | None) -> Self:
-        """Return a copy with other options, for one call or for many; it shares HTTP session and limits.
+    def with_options(
+        self,
+        *,
+        timeout: float | _Unchanged | None = UNCHANGED,
+        deadline: float | _Unchanged | None = UNCHANGED,
+        retry: Retry | _Unchanged = UNCHANGED,
+    ) -> Self:
+        """Return a copy with other options, for one call or for many; it shares HTTP session, limiter and quota.
 
         Args:
-            timeout: As of the constructor.
+            timeout: As of the constructor, as all of these; what is not given stays as it is.
+            deadline: Seconds for a whole call.
+            retry: How often and when to try again.
 
         Raises:
             ConfigError: An option that cannot work.
         """
         copy = object.__new__(type(self))
-        copy._connections = self._connections
-        copy._transport = evolve(self._transport, timeout=_check_seconds(timeout, "timeout"))
-        copy._is_copy = True
+        copy._connections, copy._narrator, copy._is_copy = self._connections, self._narrator, True
+        copy._transport, copy._retrying = self._transport, self._retrying
+        if timeout is not UNCHANGED:
+            copy._transport = evolve(copy._transport, timeout=_check_seconds(timeout, "timeout"))
+        if deadline is not UNCHANGED:
+            copy._retrying = evolve(copy._retrying, deadline=_check_seconds(deadline, "deadline"))
+        if retry is not UNCHANGED:
+            copy._retrying = evolve(copy._retrying, retry=check_retry(retry))
+        copy._paced = evolve(self._paced, transport=copy._transport)
+        copy._retrying = evolve(copy._retrying, transport=copy._paced)
         Operations.__init__(copy, copy._send_and_read, self.region.name)
         return copy
 
     async def _send_and_read(self, request: Request, read: Callable[[Response], T]) -> T:
-        return read_response(await self._transport.send(request), read)
+        value = await self._retrying.fetch(request, read)
+        if isinstance(value, Page) and self._narrator.on_event is not None:
+            name, operation, count = self.region.name, request.operation, len(value.data)
+            notice = PageNotice(region=name, operation=operation, records=count, has_more=value.has_more)
+            self._narrator.tell(notice)
+        return value
+
+    def _find_limiter(self, key: ApiKey | None, limiter: Limiter | None, tier: Tier | str | None) -> Limiter:
+        start = None if tier is None else check_tier(tier)
+        if limiter is not None:
+            if tier is not None:
+                raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
+            return check_limiter(limiter)
+        if key is None:  # only `health` can be asked, and limits are counted by key
+            return Unlimited()
+        name = f"the key of {self.region.name}"
+        return share_limiter(self.region.base_url, key.fingerprint, self, tier=start, name=name)
 
 
 def _environment(name: str) -> str | None:
@@ -148,9 +220,13 @@ def _environment(name: str) -> str | None:
 
 
 def _read_key(api_key: str | None) -> ApiKey | None:
+    # No name of this frame may hold the key when ApiKey refuses it: tracebacks with locals would show it.
     if api_key is None:
-        api_key = _environment("API_KEY")
-    return None if api_key is None else ApiKey(api_key)
+        return None if _environment("API_KEY") is None else ApiKey(str(_environment("API_KEY")))
+    try:
+        return ApiKey(api_key)
+    finally:
+        del api_key
 
 
 def _check_seconds(value: float | None, name: str) -> float | None:

@@ -6,11 +6,13 @@ inject a header only, because the vendor calls the key opaque.
 
 from __future__ import annotations
 
+import hmac
 from typing import Final, NoReturn
 
 from isnotai_async.errors import ConfigError
 
 _MAX_LENGTH: Final = 512
+_FINGERPRINTS: Final = b"isnotai_async fingerprint 1"  # public: it keeps these hashes apart from others, no more
 
 
 class Hidden(str):
@@ -40,7 +42,7 @@ class ApiKey:
             shows the value.
     """
 
-    __slots__ = ("_value", "authorization")
+    __slots__ = ("_text", "_value", "authorization", "fingerprint")
 
     def __init__(self, value: str) -> None:
         fault = _fault(value)
@@ -48,11 +50,18 @@ class ApiKey:
             del value  # tracebacks with locals must not show it
             raise ConfigError(f"the API key {fault}; copy it again as it was shown, without quotes or line breaks")
         self.authorization = Hidden(f"Bearer {value}")
-        self._value = value.encode()
+        self._text, self._value = value, value.encode()
+        # Names the key where several clients meet to share its limit; 128 bits of a one-way function, so it can be
+        # stored and compared where the key must not be.
+        self.fingerprint = hmac.digest(_FINGERPRINTS, self._value, "sha256")[:16].hex()
 
-    def scrub(self, text: bytes) -> bytes:
-        """Take the key out of an answer that echoes it, before any of it reaches an error message."""
-        return text.replace(self._value, b"***") if self._value in text else text
+    def scrub(self, body: bytes) -> bytes:
+        """Take the key out of a body that echoes it."""
+        return body.replace(self._value, b"***") if self._value in body else body
+
+    def scrub_text(self, text: str) -> str:
+        """Take the key out of a header or a message that echoes it."""
+        return text.replace(self._text, "***")
 
     def __repr__(self) -> str:
         return "ApiKey('***')"

@@ -7,6 +7,8 @@ reason, the certificate's fault, the parser's complaint.
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Callable
 from typing import Final
 
 import aiohttp
@@ -40,27 +42,41 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]]
     (BaseException, ProtocolError, "{where} did not answer in HTTP ({kind})"),
 )
 
+# As opposed to EAI_AGAIN, a resolver that is out of order for now. Not every system has the second.
+_NO_SUCH_NAME: Final = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
-def translate(error: BaseException, where: str) -> TransportError:
+
+def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> TransportError:
     """Make our error from one of aiohttp's.
 
     Args:
         error: What aiohttp raised.
         where: Host and port that were asked.
+        scrub: Takes the key out of words of the server's; before they are cut, or a part of it could stay.
     """
     ours, text = next((ours, text) for theirs, ours, text in _TABLE if isinstance(error, theirs))
-    failure = ours(text.format(where=where, cause=_cause(error), kind=type(error).__name__))
+    failure = ours(text.format(where=where, cause=printable(scrub(_cause(error))), kind=type(error).__name__))
     if isinstance(failure, ConnectError):
         failure.tls = isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError)
+    failure.retry_limit = _retry_limit(error, failure)
     return failure
+
+
+def _retry_limit(error: BaseException, failure: TransportError) -> int | None:
+    if isinstance(failure, ConnectError):
+        cause = getattr(error, "os_error", None)
+        unknown = isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME
+        return 0 if failure.tls else 1 if unknown else None
+    # What is not HTTP will hardly become it; a body that broke off is a connection that broke off.
+    return 1 if isinstance(failure, ProtocolError) and not isinstance(error, aiohttp.ClientPayloadError) else None
 
 
 def _cause(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
-        return printable(error.message)
+        return error.message
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     # asyncio puts the address into `strerror` ("Connect call failed ('127.0.0.1', 9)"), the number is plain.
     number = getattr(cause, "errno", None)
     plain = os.strerror(number) if isinstance(cause, ConnectionError) and number else ""
     reason = getattr(cause, "verify_message", "") or plain or getattr(cause, "strerror", "")
-    return printable(reason or type(cause).__name__)
+    return str(reason or type(cause).__name__)

@@ -15,7 +15,7 @@ from attrs import frozen
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@frozen
+@frozen(weakref_slot=False)  # eight bytes less an event, and the codec relies on the layout
 class Event:
     """Metadata of one event of a session; the API never returns a payload.
 

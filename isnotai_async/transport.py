@@ -26,10 +26,10 @@ from yarl import URL
 from isnotai_async._version import __version__
 from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
-from isnotai_async.errors import ConfigError, ProtocolError, TransportError
+from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError, TransportError
 from isnotai_async.failures import translate
 from isnotai_async.regions import Region
-from isnotai_async.wire import Request, Response
+from isnotai_async.wire import HEADERS, Request, Response
 
 MAX_BODY_BYTES: Final = 8 * 2**20
 """Largest decoded body of a success. A page of 100 events is about 12 KiB."""
@@ -117,22 +117,27 @@ class AiohttpTransport:
             ProtocolError: The answer is not HTTP as agreed.
             TransportError: The connection broke before the answer was complete.
         """
-        session = self.connections.use()
+        self.connections.use()
         url = self._url(request)
+        failure: IsNotAIError
         async with self.connections.slots:
+            session = self.connections.use()  # again, because the client may have been closed while this waited
             begun = monotonic()
             try:
                 # Half the cost of anyio.fail_after (5 against 10 µs), and this is the one path that counts.
                 async with asyncio.timeout(self.timeout):
                     return await self._exchange(session, request, url, begun)
             except _SentOnceError as error:
-                failure = translate(error.cause, url.raw_authority)
+                failure = translate(error.cause, url.raw_authority, self._scrub)
             except (aiohttp.ClientError, OSError) as error:
-                failure = translate(error, url.raw_authority)
+                failure = translate(error, url.raw_authority, self._scrub)
+            except (RuntimeError, ValueError) as error:
+                failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
             except ProtocolError as error:
                 failure = error
-            elapsed = monotonic() - begun
-        raise self._located(failure, elapsed)
+        if isinstance(failure, TransportError):
+            failure.region, failure.attempts, failure.elapsed = self.region.name, 1, monotonic() - begun
+        raise failure
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
@@ -152,24 +157,23 @@ class AiohttpTransport:
             proxy=self.proxy,
             middlewares=(_send_once,),
             raise_for_status=False,
+            auto_decompress=True,  # whatever a borrowed session says
         ) as answer:
             body = await _read_body(answer)
-            return Response(
-                request,
-                answer.status,
-                answer.headers,
-                body if self.key is None else self.key.scrub(body),
-                self.region.name,
-                1,
-                monotonic() - begun,
-            )
+            headers = {name: answer.headers[name] for name in HEADERS if name in answer.headers}
+            if self.key is not None:  # a server that echoes the request must not put the key into logs and messages
+                body = self.key.scrub(body)
+                headers = {name: self.key.scrub_text(value) for name, value in headers.items()}
+            return Response(request, answer.status, headers, body, self.region.name, 1, monotonic() - begun)
 
-    def _located(self, failure: TransportError, elapsed: float) -> TransportError:
-        if self.key is not None:  # a server that echoes the request must not put the key into a message
-            failure.message = self.key.scrub(failure.message.encode(errors="replace")).decode()
-            failure.args = (failure.message,)
-        failure.region, failure.attempts, failure.elapsed = self.region.name, 1, elapsed
-        return failure
+    def _scrub(self, text: str) -> str:
+        return text if self.key is None else self.key.scrub_text(text)
+
+
+_BORROWED: Final = (
+    "one passed as session= has to be open, of this event loop, and without a login of its own (auth=, or netrc by "
+    "trust_env=)"
+)
 
 
 def _least(seconds: float, timeout: float | None) -> float | None:
@@ -177,14 +181,27 @@ def _least(seconds: float, timeout: float | None) -> float | None:
 
 
 async def _read_body(answer: aiohttp.ClientResponse) -> bytes:
-    is_error = answer.status >= 400
-    bound = MAX_ERROR_BODY_BYTES if is_error else MAX_BODY_BYTES
+    if answer.status >= 400:
+        return await _read_error_body(answer)
     body = bytearray()
     async for chunk in answer.content.iter_any():
         body += chunk
-        if len(body) > bound:
+        if len(body) > MAX_BODY_BYTES:
             answer.close()
-            if is_error:
-                return bytes(body[:bound])
-            raise ProtocolError(f"the body is larger than {bound >> 20} MiB decoded, which no page of this API is")
+            raise ProtocolError(
+                f"the body is larger than {MAX_BODY_BYTES >> 20} MiB decoded, which no page of this API is"
+            )
     return bytes(body)
+
+
+async def _read_error_body(answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in answer.content.iter_any():
+            body += chunk
+            if len(body) > MAX_ERROR_BODY_BYTES:
+                answer.close()
+                break
+    except aiohttp.ClientError:
+        answer.close()  # cut or spoilt; the status has come, and says what there is to know
+    return bytes(body[:MAX_ERROR_BODY_BYTES])

@@ -38,6 +38,9 @@ from isnotai_async.tiers import Tier, read_tier
 T = TypeVar("T")
 
 TIER_HEADER: Final = "x-isnotai-tier"
+HEADERS: Final = (TIER_HEADER, "content-type", "date", "retry-after")
+"""The response headers that mean something here; the others are left where they are."""
+
 _SAMPLE_BYTES: Final = 200
 
 
@@ -50,12 +53,16 @@ class Request:
         target: Path and query, fully percent-encoded.
         cursor: The cursor it carries, or None.
         authenticated: Whether the key goes with it.
+        bulk: Whether it is part of a longer work, which lets single calls pass and is spaced evenly.
+        deadline: When nobody waits for the answer any more, in seconds of the monotonic clock; None for never.
     """
 
     operation: str
     target: str
     cursor: str | None = None
     authenticated: bool = True
+    bulk: bool = False
+    deadline: float | None = None
 
 
 @frozen
@@ -65,11 +72,12 @@ class Response:
     Attributes:
         request: What was asked.
         status: HTTP status.
-        headers: Headers; look-up ignores case.
+        headers: Those of `HEADERS` that it has, by their lower-case names.
         body: Decoded content, cut at 64 KiB where the status is an error.
         region: Name of the region that answered.
         attempts: How many requests it took to get it.
-        elapsed: Seconds it took, from the first attempt on.
+        elapsed: Seconds it took, from the start of the call on.
+        deadline_exceeded: Whether the deadline kept it from being asked for again.
     """
 
     request: Request
@@ -79,6 +87,7 @@ class Response:
     region: str
     attempts: int = 1
     elapsed: float = 0.0
+    deadline_exceeded: bool = False
 
 
 def build_health() -> Request:
@@ -118,7 +127,8 @@ def build_list(query: ListQuery, cursor: str | None) -> Request:
     if cursor is not None:
         params.append(("cursor", cursor))
     target = f"{path}?{urlencode(params, quote_via=quote, safe='')}" if params else path
-    return Request(query.operation, target, cursor)
+    # Who goes on to a second page is on a walk: the first page alone is how a single call looks.
+    return Request(query.operation, target, cursor, bulk=cursor is not None)
 
 
 def _segment(value: str) -> str:
@@ -145,6 +155,7 @@ def read_response(response: Response, read: Callable[[Response], T]) -> T:
         return read(response)
     except IsNotAIError as error:
         error.region, error.attempts, error.elapsed = response.region, response.attempts, response.elapsed
+        error.deadline_exceeded = response.deadline_exceeded
         raise
 
 

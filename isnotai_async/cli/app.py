@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from isnotai_async.cli.options import (
 )
 from isnotai_async.cli.output import leave_stdout, say, write_json, write_line, write_lines, write_table
 from isnotai_async.cli.progress import RowCounter
-from isnotai_async.errors import IsNotAIError
+from isnotai_async.errors import ConfigError, IsNotAIError
 from isnotai_async.export import encode_rows, export_jsonl
 from isnotai_async.sandbox import Sandbox
 
@@ -180,9 +181,15 @@ async def sandbox(
     session_count
         Sessions to make up. Besides them, every id from big-0 to big-1000000 is a session of that many events.
     """
-    async with Sandbox(port=port, seed=seed, sessions=session_count) as server:
+    server = Sandbox(port=port, seed=seed, sessions=session_count)
+    try:
+        await server.start()
+    except OSError as error:
+        raise ConfigError(f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}") from None
+    async with server:
         for region, base_url in server.base_urls.items():
-            say(f"# region {region}; these keys open nothing else")
+            say(f"# region {region}; this key opens nothing else")
             write_line(f"export ISNOTAI_REGION={region} ISNOTAI_BASE_URL={base_url}")
             write_line(f"export ISNOTAI_API_KEY={server.api_keys[region]}")
+        say("# serving until Ctrl-C")
         await anyio.sleep_forever()

@@ -13,8 +13,10 @@ from cyclopts import Group, Parameter
 
 from isnotai_async.client import Client
 from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.limiter import Unlimited
 from isnotai_async.paginator import Paginator
 from isnotai_async.records import Event, Session
+from isnotai_async.regions import REGIONS
 from isnotai_async.sandbox import Sandbox
 
 _CONNECTION = Group("Connection")
@@ -153,11 +155,12 @@ async def open_client(connection: Connection) -> AsyncIterator[Client]:
     if connection.api_key_file is not None:
         raise ConfigError("--sandbox brings its own key; leave out --api-key-file")
     region = connection.region or "us"
+    if region not in REGIONS:
+        raise ConfigError(f"unknown region {quoted(region)}; the regions are: {', '.join(REGIONS)}")
     # No quota: a sandbox of one's own has nothing to protect, and a demonstration should be quick.
     async with Sandbox(rate_limit=None) as sandbox:
-        if region not in sandbox.base_urls:
-            raise ConfigError(f"unknown region {quoted(region)}; the sandbox has: us, eu")
-        async with Client(sandbox.api_keys[region], region=region, base_url=sandbox.base_urls[region]) as client:
+        key, base_url = sandbox.api_keys[region], sandbox.base_urls[region]
+        async with Client(key, region=region, base_url=base_url, limiter=Unlimited()) as client:
             yield client
 
 

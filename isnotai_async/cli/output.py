@@ -10,10 +10,8 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from isnotai_async.errors import printable
 
@@ -43,15 +41,13 @@ def write_lines(lines: bytes) -> None:
 
 
 def write_table(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Write a table for people. Only the last column is cut where the terminal is too narrow: ids are to be copied."""
+    """Write a table for people; what is too wide is cut on the right, so put there what can be spared."""
+    # rich's Table would cut every column a little, and an id that is cut cannot be copied.
     cells = [columns, *([_cell(value) for value in row] for row in rows)]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, name in enumerate(columns):
-        widest = max(cell_len(row[index]) for row in cells)
-        table.add_column(name, no_wrap=True, min_width=None if index == len(columns) - 1 else widest)
-    for row in cells[1:]:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = "  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        write_line(set_cell_size(line, Console().width).rstrip())
 
 
 def _cell(value: object) -> str:

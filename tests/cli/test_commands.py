@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -252,6 +253,13 @@ def test_the_sandbox_prints_what_a_shell_needs_and_stops_on_ctrl_c() -> None:
     assert len(done.stdout.splitlines()) == 3
     assert set(server.environment) == {"ISNOTAI_REGION", "ISNOTAI_BASE_URL", "ISNOTAI_API_KEY"}
     assert server.exit_code == 130
+
+
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["sandbox", "--port", str(port)]) == 2
+    assert capsys.readouterr().err == f"isnotai: cannot listen on port {port} and the next: Address already in use\n"
 
 
 def test_a_closed_pipe_ends_the_events_quietly() -> None:

@@ -1,0 +1,63 @@
+"""What may be plugged in as a limiter, and the one that never waits."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from isnotai_async.errors import ConfigError
+from isnotai_async.permits import Answer, OnWait, Permit
+
+
+class Limiter(Protocol):
+    """Decides when each request may be sent. One limiter stands for one key in one region.
+
+    Everything is told to it: each `acquire` that returned is followed by one `release`, whatever happened to the
+    request. Both run in the task that sends. A `release` that awaits has to shield itself from cancellation.
+    """
+
+    async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
+        """Wait until a request may be sent.
+
+        Args:
+            bulk: Whether it is part of a longer work (a walk, a stream, an export) and should let others pass.
+            on_wait: To be called once before a wait; what it raises has to come out.
+        """
+        ...
+
+    async def release(self, permit: Permit, answer: Answer | None) -> None:
+        """Learn what became of the request.
+
+        Args:
+            permit: What `acquire` returned.
+            answer: What the answer told, or None where nobody answered; the server may then still count it later.
+        """
+        ...
+
+
+class Unlimited:
+    """A limiter that never waits: for those who pace elsewhere, and for measurements."""
+
+    async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:  # noqa: ARG002 - the protocol's
+        """Return a permit at once."""
+        return _PERMIT
+
+    async def release(self, permit: Permit, answer: Answer | None) -> None:
+        """Do nothing."""
+
+    def __repr__(self) -> str:
+        return "Unlimited()"
+
+
+_PERMIT = Permit(0)
+
+
+def check_limiter(value: Limiter) -> Limiter:
+    """Check that something can serve as a limiter.
+
+    Raises:
+        ConfigError: It has not the two methods.
+    """
+    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in ("acquire", "release")):
+        shown = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise ConfigError(f"limiter must be an object with acquire() and release(), see Limiter; not {shown}")
+    return value
