@@ -14,24 +14,21 @@ class RowCounter:
 
     def __init__(self) -> None:
         console = Console(stderr=True)
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.completed:,.0f} events"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
+        columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} events"), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=console, transient=True)
         self._task = self._progress.add_task("events", total=None)
+        self._is_seen = console.is_terminal
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._is_seen:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._is_seen:
+            self._progress.stop()
 
     def __call__(self, rows: int) -> None:
         """Show a new count."""
