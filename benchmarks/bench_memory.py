@@ -43,7 +43,7 @@ async def _session_ids(client: isnotai.Client, wanted: str) -> AsyncIterator[str
 
 async def _walk(base_url: str, key: str, wanted: str) -> None:
     rows, begun = 0, time.perf_counter()
-    async with isnotai.Client(key, base_url=base_url) as client:
+    async with isnotai.Client(key, base_url=base_url, limiter=isnotai.Unlimited()) as client:
         async for session_id in _session_ids(client, wanted):
             async for page in client.list_events(session_id).pages():
                 rows += len(page.data)

@@ -115,7 +115,7 @@ async def test_a_target_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None
 async def test_a_full_disk_is_told_and_the_temporary_file_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = Path("/dev/full").open("wb", buffering=0)  # noqa: ASYNC230, SIM115 - closed by the export
+    full = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 - closed by the export
 
     class FullFile:
         """A temporary file on a full disk."""

@@ -111,7 +111,7 @@ async def test_a_client_that_leaves_a_slow_answer_frees_it(sandbox: Sandbox, ask
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(ask(sandbox, EVENTS), 0.05)
     async with asyncio.timeout(5):
-        while sandbox.stats.in_flight:  # noqa: ASYNC110 - the counters have no event to wait for
+        while sandbox.stats.in_flight:
             await asyncio.sleep(0.001)
 
 
@@ -120,7 +120,7 @@ async def test_closing_does_not_wait_for_slow_answers(ask: Any) -> None:
         async with Sandbox() as sandbox:
             sandbox.inject(Fault.slow_headers(3_600))
             waiting = asyncio.ensure_future(ask(sandbox, EVENTS))
-            while not sandbox.stats.in_flight:  # noqa: ASYNC110 - as above
+            while not sandbox.stats.in_flight:
                 await asyncio.sleep(0)
         with pytest.raises(aiohttp.ClientError):
             await waiting
