@@ -15,6 +15,7 @@ Whatever is wrong becomes a `DecodeError`, before the first record of a page is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar
@@ -144,8 +145,15 @@ def _validation_failure(text: str) -> DecodeError:
     """Turn msgspec's ``Expected `int`, got `str` - at `$.data[1].timestamp``` into ours."""
     reason, _, place = text.partition(" - at `")
     path = place.rstrip("`") or "$"
+    if missing := _MISSING.fullmatch(reason):
+        reason, path = "Object missing required field", f"{path}.{missing[1]}"
+    if "..." in path:  # within a value of no known type msgspec does not keep count
+        path = "$"
     kind = PaginationError if path == "$.pagination.nextCursor" else DecodeError
     return kind(f"{reason} - at {path}", path=path)
+
+
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`")
 
 
 @define(eq=False, weakref_slot=False)

@@ -27,7 +27,7 @@ class Connections:
     ) -> None:
         self.max_concurrency = max_concurrency
         self._session = session
-        self._owned = session is None
+        self.is_borrowed = session is not None
         self._trace_configs = list(trace_configs or ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -39,7 +39,7 @@ class Connections:
         return "closed" if self._closed else "open" if self._loop else "not open"
 
     def __repr__(self) -> str:
-        return f"<Connections: {self.state}, {'own' if self._owned else 'borrowed'} HTTP session>"
+        return f"<Connections: {self.state}, {'borrowed' if self.is_borrowed else 'own'} HTTP session>"
 
     def open(self) -> None:
         """Open for the running event loop; a second call on the same loop changes nothing.
@@ -61,7 +61,7 @@ class Connections:
         """Close the HTTP session, if it is ours. Idempotent."""
         self._closed = True
         self._loop = None
-        if self._owned and self._session is not None:
+        if not self.is_borrowed and self._session is not None:
             session, self._session = self._session, None
             with anyio.CancelScope(shield=True):
                 await session.close()

@@ -107,8 +107,12 @@ class Paginator(Generic[T]):
         """Do nothing: a walk holds nothing open. It is here so that `contextlib.aclosing` takes one."""
 
     async def _first(self) -> Page[T]:
-        page = await self._fetch(self._start.cursor)
-        rows = page.data[self._skipped(page, self._start.index) :][: self._max_items]
+        try:
+            page = await self._fetch(self._start.cursor)
+            rows = page.data[self._skipped(page, self._start.index) :][: self._max_items]
+        except IsNotAIError as error:
+            _locate(error, self._start)
+            raise
         return page if len(rows) == len(page.data) else evolve(page, data=rows)
 
     async def _records(self) -> AsyncGenerator[T, None]:
@@ -124,7 +128,7 @@ class Paginator(Generic[T]):
         try:
             return await self._next_page()
         except IsNotAIError as error:
-            error.position = self.position
+            _locate(error, self.position)
             raise
         finally:
             self._fetching = False
@@ -174,6 +178,10 @@ class Paginator(Generic[T]):
         if skip and self._start.watermark not in {None, self._mark(page.data[skip - 1])}:
             raise PaginationError(f"{_CHANGED}: another record stands where the last one was")
         return skip
+
+
+def _locate(error: IsNotAIError, position: Position) -> None:
+    error.position, error.region = position, position.region
 
 
 def _digest(cursor: str) -> bytes:

@@ -163,8 +163,17 @@ def _given(**values: FilterValue | None) -> dict[str, FilterValue]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-@frozen(kw_only=True)
-class EventQuery:
+class _Query:
+    __slots__: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        # attrs' own fails on a query whose construction was refused, and takes tracebacks with locals down with it.
+        known = {name: getattr(self, name) for name in self.__slots__ if hasattr(self, name)}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class EventQuery(_Query):
     """The events of one session.
 
     Attributes:
@@ -199,8 +208,8 @@ class EventQuery:
         return _given(page_size=self.page_size, type=self.type, start_time=self.start_time, end_time=self.end_time)
 
 
-@frozen(kw_only=True)
-class SessionQuery:
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class SessionQuery(_Query):
     """The sessions of the key's integration.
 
     Attributes:

@@ -132,6 +132,8 @@ class AiohttpTransport:
             except (aiohttp.ClientError, OSError) as error:
                 failure = translate(error, url.raw_authority, self._scrub)
             except (RuntimeError, ValueError) as error:
+                if not self.connections.is_borrowed:  # then it comes from the caller's own trace_configs
+                    raise
                 failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
             except ProtocolError as error:
                 failure = error
@@ -161,7 +163,7 @@ class AiohttpTransport:
         ) as answer:
             body = await _read_body(answer)
             headers = {name: answer.headers[name] for name in HEADERS if name in answer.headers}
-            if self.key is not None:  # a server that echoes the request must not put the key into logs and messages
+            if self.key is not None:  # a server that echoes the request must not put the key into a message
                 body = self.key.scrub(body)
                 headers = {name: self.key.scrub_text(value) for name, value in headers.items()}
             return Response(request, answer.status, headers, body, self.region.name, 1, monotonic() - begun)
@@ -171,8 +173,8 @@ class AiohttpTransport:
 
 
 _BORROWED: Final = (
-    "one passed as session= has to be open, of this event loop, and without a login of its own (auth=, or netrc by "
-    "trust_env=)"
+    "the one passed as session= has to be open, of this event loop, and without a login of its own (auth=, or netrc "
+    "by trust_env=)"
 )
 
 

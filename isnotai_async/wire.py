@@ -195,7 +195,7 @@ def read_response_tier(response: Response) -> Tier | None:
 
 
 def _content(response: Response) -> bytes:
-    if response.status >= 400:
+    if 400 <= response.status < 600:
         raise _refusal(response)
     if response.status not in {200, 204}:
         raise _unexpected(response)
@@ -207,7 +207,7 @@ def _content(response: Response) -> bytes:
 
 
 def _unexpected(response: Response) -> ProtocolError:
-    if 300 <= response.status < 400:
+    if 300 <= response.status < 400 and response.status != 304:
         text = (
             f"the answer is a redirect ({response.status}), which this API does not use and the client does not "
             "follow, so that the key stays here; check base_url and any proxy in between"

@@ -122,9 +122,10 @@ def test_a_documented_field_that_is_missing_is_told_by_its_path(name: str, path:
     with pytest.raises(DecodeError) as caught:
         DECODERS[name](body)
 
-    # msgspec names the object that lacks the field, the converter the field itself; both say which.
-    assert caught.value.path in {sample.json_path(path), sample.json_path(path[:-1])}
-    assert str(path[-1]) in str(caught.value)
+    assert caught.value.path == sample.json_path(path)
+    if path[-1] == "nextCursor":
+        return  # it may be missing; not where more pages follow
+    assert str(caught.value) == f"Object missing required field - at {sample.json_path(path)}"
 
 
 @pytest.mark.parametrize("wrong", [None, True, "7", 1.5, [], {}, 2**70, "\u0000"], ids=repr)

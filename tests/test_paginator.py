@@ -116,7 +116,7 @@ async def test_a_cursor_met_before_is_an_error_and_never_a_quiet_end(back_to: st
             seen.append(row.number)
 
     assert seen == [0, 1, 2, 3]
-    assert caught.value.position == walk.position
+    assert (caught.value.position, caught.value.region) == (walk.position, "us")
 
 
 async def test_a_walk_that_resumes_remembers_the_cursor_it_came_in_by() -> None:
@@ -295,6 +295,14 @@ async def test_a_page_that_changed_since_is_an_error(position: Position, says: s
         await numbers(source.walk(start=position))
     with pytest.raises(PaginationError, match=says):
         await source.walk(start=position)
+
+
+async def test_an_awaited_page_that_fails_says_where_it_would_have_begun() -> None:
+    position = evolve(START, cursor="c1", index=1)
+
+    with pytest.raises(ServerError) as caught:
+        await Source(1, 2, fail=lambda call: True).walk(start=position)
+    assert (caught.value.position, caught.value.region) == (position, "us")
 
 
 async def test_awaiting_a_resumed_walk_gives_the_rest_of_its_page() -> None:

@@ -1,5 +1,6 @@
 """What may be asked, and what is refused before anything is sent."""
 
+import traceback
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -160,3 +161,11 @@ def test_a_session_filter_that_would_be_misread_is_refused(options: dict[str, An
 def test_what_is_not_given_is_not_a_filter() -> None:
     assert SessionQuery().filters == {}
     assert SessionQuery(bot_only=False, status="active").filters == {"bot_only": False, "status": "active"}
+
+
+def test_a_refused_query_can_be_shown_in_a_traceback_with_locals() -> None:
+    with pytest.raises(ConfigError) as caught:
+        EventQuery(session_id="s1", page_size=0)
+
+    trace = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "EventQuery(session_id='s1')" in trace
