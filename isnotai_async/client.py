@@ -17,7 +17,6 @@ from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import ConfigError
 from isnotai_async.limiter import Limiter, Unlimited, check_limiter
-from isnotai_async.local_limiter import check_tier
 from isnotai_async.notices import Narrator, OnEvent, PageNotice, check_on_event
 from isnotai_async.operations import Operations
 from isnotai_async.pacing import PacedTransport
@@ -26,7 +25,7 @@ from isnotai_async.queries import check_int
 from isnotai_async.regions import Region, resolve_region
 from isnotai_async.retrying import RetryingTransport
 from isnotai_async.sharing import share_limiter
-from isnotai_async.tiers import Tier
+from isnotai_async.tiers import Tier, check_tier
 from isnotai_async.transport import AiohttpTransport
 from isnotai_async.wire import Request, Response
 
@@ -198,21 +197,19 @@ class Client(Operations):
     async def _send_and_read(self, request: Request, read: Callable[[Response], T]) -> T:
         value = await self._retrying.fetch(request, read)
         if isinstance(value, Page) and self._narrator.on_event is not None:
-            name, operation, count = self.region.name, request.operation, len(value.data)
-            notice = PageNotice(region=name, operation=operation, records=count, has_more=value.has_more)
-            self._narrator.tell(notice)
+            about = {"region": self.region.name, "operation": request.operation}
+            self._narrator.tell(PageNotice(**about, records=len(value.data), has_more=value.has_more))
         return value
 
     def _find_limiter(self, key: ApiKey | None, limiter: Limiter | None, tier: Tier | str | None) -> Limiter:
         start = None if tier is None else check_tier(tier)
+        if limiter is not None and tier is not None:
+            raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
         if limiter is not None:
-            if tier is not None:
-                raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
             return check_limiter(limiter)
         if key is None:  # only `health` can be asked, and limits are counted by key
             return Unlimited()
-        name = f"the key of {self.region.name}"
-        return share_limiter(self.region.base_url, key.fingerprint, self, tier=start, name=name)
+        return share_limiter(self.region, key.fingerprint, self, tier=start)
 
 
 def _environment(name: str) -> str | None:

@@ -1,9 +1,9 @@
 """The whole arithmetic of one key's limit: who may send now, and what each answer changes.
 
 1. A request may go when a slot is free (`window`) and, where it has to be spaced, when it is due (`shaping`).
-2. Single calls are bounded by the window alone. Bulk work is spaced, but that a key of which no more than a quarter
-   of the window is used may burst through half of it. (Half and half would not do: bulk work that goes on at the rate
-   at which its old slots are left hovers there, and each dip would let one go too early for an approximate counter.)
+2. Single calls are bounded by the window alone. Bulk work is spaced, but that an idle key may burst through half of
+   its window. Idle is one of which less than a quarter was used for a whole window: an approximate counter remembers
+   the window before the last, and would refuse a burst right after a full one.
 3. A 429 closes the gate: for as long as ``Retry-After`` says, else until the oldest slot is left. Then one request,
    the probe, goes first; its answer opens the gate, or closes it again. A probe that nobody answers is followed by
    another. Answers to requests that were sent before the gate closed do not open it, and are not held against the
@@ -58,6 +58,7 @@ class Gate:
     _number: int = field(default=0, init=False)
     _was_held_up: bool = field(default=False, init=False)  # by a full window or a pause, not by spacing
     _is_bursting: bool = field(default=True, init=False)
+    _idle_from: float = field(default=-inf, init=False)
     _closed: bool = field(default=False, init=False)
     _closed_until: float = field(default=-inf, init=False)
     _closed_after: int = field(default=0, init=False)  # number of the last permit before it closed
@@ -118,6 +119,8 @@ class Gate:
             self._shape.restart(now)
         if is_spaced:
             self._shape.spend(self._limit, now)  # single calls too: bulk work then makes room for them
+        if 4 * self._log.occupied(now) >= self._limit:
+            self._idle_from = now + 2 * self.length  # its slot is left after one window, and then one has to pass
         self._log.take()
         self._number += 1
         if self._closed:
@@ -126,7 +129,10 @@ class Gate:
 
     def _may_burst(self, now: float) -> bool:
         occupied = self._log.occupied(now)
-        self._is_bursting = occupied * (2 if self._is_bursting else 4) < self._limit
+        if self._is_bursting:
+            self._is_bursting = 2 * occupied < self._limit
+        else:
+            self._is_bursting = 4 * occupied < self._limit and now >= self._idle_from
         return self._is_bursting
 
     def withdraw(self, permit: Permit) -> None:

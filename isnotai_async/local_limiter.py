@@ -26,7 +26,7 @@ from isnotai_async.errors import ConfigError
 from isnotai_async.gate import Gate
 from isnotai_async.notices import TOLD_SECONDS, logger, until
 from isnotai_async.permits import Answer, OnWait, Permit
-from isnotai_async.tiers import Tier
+from isnotai_async.tiers import Tier, check_tier
 from isnotai_async.window import MINUTE
 
 
@@ -35,7 +35,8 @@ class _Waiter:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Permit]
     bulk: bool
-    permit: Permit | None = None
+    is_queued: bool = True
+    permit: Permit | None = None  # what it was granted and has not taken away yet
 
 
 @define(eq=False)
@@ -50,18 +51,6 @@ class _Alarm:
         if self.handle is not None:
             self.handle.cancel()
         self.due, self.handle = math.inf, None
-
-
-def check_tier(value: Tier | str | None) -> Tier:
-    """Check the tier to start with; None is the lowest.
-
-    Raises:
-        ConfigError: There is no such tier.
-    """
-    try:
-        return Tier.FREE if value is None else Tier(value)
-    except ValueError:
-        raise ConfigError(f"tier must be {', '.join(Tier)} or None for finding out, not {value!r:.50}") from None
 
 
 class LocalLimiter:
@@ -175,12 +164,13 @@ class LocalLimiter:
         with self._lock:
             if waiter.permit is not None:
                 self._gate.withdraw(waiter.permit)
-            else:
+            elif waiter.is_queued:
                 (self._bulk if waiter.bulk else self._single).remove(waiter)
-                self._dismiss(waiter.loop)
+                self._dismiss(waiter)
             self._serve(self._clock())
 
-    def _dismiss(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _dismiss(self, waiter: _Waiter) -> None:
+        waiter.is_queued, loop = False, waiter.loop
         alarm = self._alarms[loop]
         alarm.waiters -= 1
         if not alarm.waiters:
@@ -197,17 +187,18 @@ class LocalLimiter:
                 self._set_alarms(now, self._gate.wait(now, bulk=bulk)[0])
                 return
             waiter = queue.popleft()
-            waiter.permit = permit
-            self._dismiss(waiter.loop)
-            self._wake(waiter, permit)
+            self._dismiss(waiter)
+            self._grant(waiter, permit)
 
-    def _wake(self, waiter: _Waiter, permit: Permit) -> None:
+    def _grant(self, waiter: _Waiter, permit: Permit) -> None:
+        waiter.permit = permit
         if waiter.loop is _running_loop():
             _resolve(waiter.future, permit)
             return
         try:
             waiter.loop.call_soon_threadsafe(_resolve, waiter.future, permit)
         except RuntimeError:  # its loop was closed under it
+            waiter.permit = None
             self._gate.withdraw(permit)
 
     def _set_alarms(self, now: float, wait: float) -> None:
@@ -237,6 +228,7 @@ class LocalLimiter:
         for queue in (self._single, self._bulk):
             for waiter in [waiter for waiter in queue if waiter.loop is loop]:
                 queue.remove(waiter)
+                waiter.is_queued = False
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

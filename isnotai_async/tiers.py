@@ -9,6 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from isnotai_async.errors import ConfigError
+
 
 class _Limits(NamedTuple):
     requests_per_minute: int
@@ -54,3 +56,15 @@ _BY_NAME: Final = {tier.value: tier for tier in Tier}
 def read_tier(name: str | None) -> Tier | None:
     """Read the value of an ``x-isnotai-tier`` header; None where it is absent or not a documented tier."""
     return _BY_NAME.get(name) if name is not None else None
+
+
+def check_tier(value: Tier | str | None) -> Tier:
+    """Check the tier to start with; None is the lowest.
+
+    Raises:
+        ConfigError: There is no such tier.
+    """
+    try:
+        return Tier.FREE if value is None else Tier(value)
+    except ValueError:
+        raise ConfigError(f"tier must be {', '.join(Tier)} or None for finding out, not {value!r:.50}") from None

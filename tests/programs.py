@@ -48,7 +48,7 @@ class Program:
         gate: Its limiter's.
         server: What it asks.
         workers: Requests at a time.
-        bulk: Whether its work is.
+        singles: How many single calls it begins with; the rest of its work is bulk.
         dice: For latencies and late wake-ups.
         advises: Whether the server tells it when to come back.
     """
@@ -56,7 +56,7 @@ class Program:
     gate: Gate
     server: Server
     workers: int = 16
-    bulk: bool = True
+    singles: float = 0
     dice: random.Random = field(factory=lambda: random.Random(3))
     advises: bool = True
     look_at: float = field(default=inf, init=False)
@@ -95,12 +95,13 @@ class World:
         self._at(self.now + program.dice.uniform(0, self.latency), event)
 
     def _look(self, program: Program) -> None:
-        while program.workers and (permit := program.gate.admit(self.now, bulk=program.bulk)):
+        while program.workers and (permit := program.gate.admit(self.now, bulk=program.singles <= 0)):
             program.workers -= 1
+            program.singles -= 1
             self._after_a_while(program, partial(self._arrive, program, permit))
         if not program.workers:
             return
-        wait = program.gate.wait(self.now, bulk=program.bulk)[0]
+        wait = program.gate.wait(self.now, bulk=program.singles <= 0)[0]
         look_at = self.now + max(wait, 1e-4) + program.dice.uniform(0, 0.002)
         if look_at < program.look_at or program.look_at <= self.now:
             program.look_at = look_at

@@ -1,0 +1,94 @@
+"""What retry and pacing cost on an idle key: CPU time per request, without a network.
+
+    python -m benchmarks.bench_waiting
+
+A function answers at once in place of the transport, so what is left is the layers alone. Each line is the best of
+several runs; the difference to the first line is the price.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from attrs import define
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from isnotai_async import LocalLimiter, Retry, Unlimited
+from isnotai_async.backoff import RetryQuota
+from isnotai_async.limiter import Limiter
+from isnotai_async.notices import Narrator
+from isnotai_async.pacing import PacedTransport
+from isnotai_async.retrying import RetryingTransport
+from isnotai_async.wire import Request, Response
+
+_CALLS = 2_000  # fewer than half of the enterprise window, so that nothing waits
+_RUNS = 15
+_HEADERS = CIMultiDictProxy(CIMultiDict({"x-isnotai-tier": "enterprise", "content-type": "application/json"}))
+_REQUEST = Request("get_session", "/v1/sessions/s1")
+
+
+@define(eq=False)
+class _Instant:
+    """A transport that has the answer already."""
+
+    async def send(self, request: Request) -> Response:
+        return Response(request, 200, _HEADERS, b"{}", "us")
+
+
+def _stack(limiter: Limiter, *, deadline: float | None) -> RetryingTransport:
+    narrator = Narrator("us")
+    return RetryingTransport(PacedTransport(_Instant(), limiter, narrator), Retry(), deadline, RetryQuota(), narrator)
+
+
+async def _measure(send: Callable[[Request], Awaitable[object]]) -> float:
+    begun = time.process_time()
+    for _ in range(_CALLS):
+        await send(_REQUEST)
+    return (time.process_time() - begun) / _CALLS * 1e6
+
+
+def _read(response: Response) -> int:
+    return response.status
+
+
+async def _fetching() -> float:
+    stack = _stack(LocalLimiter(tier="enterprise"), deadline=120.0)
+
+    async def send(request: Request) -> int:
+        return await stack.fetch(request, _read)
+
+    return await _measure(send)
+
+
+_LINES: dict[str, Callable[[], Awaitable[float]]] = {
+    "the transport alone": lambda: _measure(_Instant().send),
+    "both layers, Unlimited, no deadline": lambda: _measure(_stack(Unlimited(), deadline=None).send),
+    "both layers, Unlimited": lambda: _measure(_stack(Unlimited(), deadline=120.0).send),
+    "both layers, LocalLimiter": lambda: _measure(_stack(LocalLimiter(tier="enterprise"), deadline=120.0).send),
+    "both layers, LocalLimiter, fetch and read": _fetching,
+}
+
+
+def main() -> None:
+    logging.getLogger("isnotai_async").setLevel(logging.WARNING)
+    gc.disable()
+    best = dict.fromkeys(_LINES, float("inf"))
+    for _ in range(_RUNS):  # taking turns, so that a noisy second hits all alike
+        for name, run in _LINES.items():
+            best[name] = min(best[name], asyncio.run(_timed(run)))
+    floor = best["the transport alone"]
+    print(f"{'CPU of one request':<44}{'µs':>8}{'price':>8}")
+    for name, spent in best.items():
+        print(f"{name:<44}{spent:>8.1f}{spent - floor:>8.1f}")
+
+
+async def _timed(run: Callable[[], Awaitable[float]]) -> float:
+    return await run()
+
+
+if __name__ == "__main__":
+    main()
