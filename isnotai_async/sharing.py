@@ -7,6 +7,7 @@ from typing import Final
 from weakref import WeakSet
 
 from isnotai_async.local_limiter import LocalLimiter
+from isnotai_async.regions import Region
 from isnotai_async.tiers import Tier
 
 _shared: Final[dict[tuple[str, str], LocalLimiter]] = {}
@@ -14,23 +15,22 @@ _users: Final[dict[tuple[str, str], WeakSet[object]]] = {}
 _registry: Final = threading.Lock()
 
 
-def share_limiter(base_url: str, fingerprint: str, user: object, *, tier: Tier | None, name: str) -> LocalLimiter:
+def share_limiter(region: Region, fingerprint: str, user: object, *, tier: Tier | None) -> LocalLimiter:
     """Find or make the limiter that all clients of a key share in this process.
 
     It outlives them while its window is not drained: closing a client does not empty the server's window.
 
     Args:
-        base_url: Where the region answers.
+        region: The region, and where it answers.
         fingerprint: Of the key; the key itself is not kept here.
         user: Who uses it, as long as that lives.
         tier: Tier to start with, or None.
-        name: What the log calls it.
     """
     with _registry:
         for key in [key for key, users in _users.items() if not users and _shared[key].is_idle()]:
             del _shared[key], _users[key]
-        limiter = _shared.setdefault((base_url, fingerprint), LocalLimiter(name=name))
-        _users.setdefault((base_url, fingerprint), WeakSet()).add(user)
+        limiter = _shared.setdefault((region.base_url, fingerprint), LocalLimiter(name=f"the key of {region.name}"))
+        _users.setdefault((region.base_url, fingerprint), WeakSet()).add(user)
     if tier is not None:
         limiter.expect(tier)
     return limiter
