@@ -6,6 +6,7 @@ Windows are scaled down from a minute, and latencies with them. What is asserted
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -193,8 +194,9 @@ async def test_row_45_a_retry_after_beyond_the_cap_is_an_error_at_once() -> None
 # Faults.
 
 
+@pytest.mark.timeout(300)  # 10,000 pages, and as many faults as three in ten make
 async def test_nothing_is_lost_or_repeated_where_three_in_ten_answers_fail() -> None:
-    """Six walks of 500 pages; each goes on where it was when a call failed for good."""
+    """Twenty walks of 500 pages; each goes on where it was when a call failed for good."""
     sandbox = isnotai.Sandbox(seed=5)
     faults = [
         Fault.reset(),
@@ -224,10 +226,10 @@ async def test_nothing_is_lost_or_repeated_where_three_in_ten_answers_fail() -> 
                 return found
 
         before = sandbox.stats.requests
-        for found in await asyncio.gather(*(walk() for _ in range(6))):
+        for found in await asyncio.gather(*(walk() for _ in range(20))):
             assert found == whole
-        failed = sandbox.stats.requests - before - 3000
-        assert failed > 0.25 * 3000
+        failed = sandbox.stats.requests - before - 10_000
+        assert failed > 0.25 * 10_000
 
 
 @pytest.mark.parametrize(
@@ -404,3 +406,11 @@ async def test_row_57_waiters_that_are_cancelled_hand_their_permits_on() -> None
         assert all(isinstance(end, isnotai.Session) for end in ended[1::2])
         assert sandbox.stats.rejected == 0
         assert "0 under way, 0 waiting" in repr(client._paced.limiter)
+
+
+async def test_a_copy_keeps_the_shared_limiter_when_its_parent_is_gone() -> None:
+    key, url = "aik_v1_" + "c" * 40, "http://127.0.0.1:9"
+    copy = isnotai.Client(key, base_url=url).with_options(timeout=1)
+    gc.collect()
+    isnotai.Client("aik_v1_" + "d" * 40, base_url=url)  # looks through the limiters that nobody uses
+    assert isnotai.Client(key, base_url=url)._paced.limiter is copy._paced.limiter

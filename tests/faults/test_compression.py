@@ -8,6 +8,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import aiohttp
 import anyio
 import pytest
 
@@ -68,7 +69,12 @@ WHOLE: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("name", WHOLE)
+OLD_AIOHTTP = pytest.mark.skipif(
+    aiohttp.__version__ == "3.14.3", reason="this one knows the names of encodings in lower case only"
+)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=OLD_AIOHTTP if "upper" in n else ()) for n in WHOLE])
 async def test_row_26_what_is_whole_is_read_however_it_is_cut(name: str) -> None:
     async with connected(FaultServer(WHOLE[name], sliced(WHOLE[name]))) as client:
         for _ in range(2):
