@@ -194,9 +194,8 @@ async def test_row_45_a_retry_after_beyond_the_cap_is_an_error_at_once() -> None
 # Faults.
 
 
-@pytest.mark.timeout(300)  # 10,000 pages, and as many faults as three in ten make
 async def test_nothing_is_lost_or_repeated_where_three_in_ten_answers_fail() -> None:
-    """Twenty walks of 500 pages; each goes on where it was when a call failed for good."""
+    """Six walks of 500 pages, gone on with when a call failed for good; benchmarks/bench_faults.py walks 10,000."""
     sandbox = isnotai.Sandbox(seed=5)
     faults = [
         Fault.reset(),
@@ -226,10 +225,10 @@ async def test_nothing_is_lost_or_repeated_where_three_in_ten_answers_fail() -> 
                 return found
 
         before = sandbox.stats.requests
-        for found in await asyncio.gather(*(walk() for _ in range(20))):
+        for found in await asyncio.gather(*(walk() for _ in range(6))):
             assert found == whole
-        failed = sandbox.stats.requests - before - 10_000
-        assert failed > 0.25 * 10_000
+        failed = sandbox.stats.requests - before - 3000
+        assert failed > 0.25 * 3000
 
 
 @pytest.mark.parametrize(
