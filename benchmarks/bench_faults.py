@@ -1,7 +1,8 @@
 """10,000 pages walked while three in ten answers fail: is anything lost or repeated, and what does it cost?
 
 The faults are a mix of resets, cut and unreadable bodies, 5xx, an HTML page, and 429s with and without
-``Retry-After``. A walk whose call failed for good is iterated again and goes on. Windows are scaled from a minute to 0.6 s.
+``Retry-After``. A walk whose call failed for good is iterated again and goes on. Windows are scaled from a minute to
+0.6 s.
 
     python -m benchmarks.bench_faults
 """

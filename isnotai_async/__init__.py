@@ -28,8 +28,10 @@ from isnotai_async.errors import (
     TransportError,
     TransportTimeoutError,
 )
+from isnotai_async.keyring import Credential
 from isnotai_async.limiter import Limiter, Unlimited
 from isnotai_async.local_limiter import LocalLimiter
+from isnotai_async.manager import ManagedEventStream, SessionManager
 from isnotai_async.notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
 from isnotai_async.pages import Page
 from isnotai_async.paginator import Paginator
@@ -47,6 +49,8 @@ from isnotai_async.records import (
 )
 from isnotai_async.regions import REGIONS, Region
 from isnotai_async.sandbox import Sandbox
+from isnotai_async.stream_positions import StreamPosition, Unfinished
+from isnotai_async.streaming import EventStream
 from isnotai_async.tiers import Tier
 
 __all__ = [
@@ -59,10 +63,12 @@ __all__ = [
     "Client",
     "ConfigError",
     "ConnectError",
+    "Credential",
     "DecodeError",
     "Event",
     "EventCounts",
     "EventQuery",
+    "EventStream",
     "ExportError",
     "ExportLockedError",
     "Health",
@@ -71,6 +77,7 @@ __all__ = [
     "IsNotAIError",
     "Limiter",
     "LocalLimiter",
+    "ManagedEventStream",
     "NotFoundError",
     "Notice",
     "Page",
@@ -90,13 +97,16 @@ __all__ = [
     "ServerError",
     "Session",
     "SessionDetails",
+    "SessionManager",
     "SessionQuery",
     "SinkError",
+    "StreamPosition",
     "Tier",
     "TierNotice",
     "TimelineBucket",
     "TransportError",
     "TransportTimeoutError",
+    "Unfinished",
     "Unlimited",
     "WaitNotice",
     "__version__",

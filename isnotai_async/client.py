@@ -209,7 +209,7 @@ class Client(Operations):
             return check_limiter(limiter)
         if key is None:  # only `health` can be asked, and limits are counted by key
             return Unlimited()
-        return share_limiter(self.region, key.fingerprint, self, tier=start)
+        return share_limiter(self.region, key.fingerprint, self._narrator, tier=start)
 
 
 def _environment(name: str) -> str | None:

@@ -71,7 +71,7 @@ _read_list: Final = msgspec.json.Decoder(_AnyList).decode
 _read_item: Final = msgspec.json.Decoder(_AnyItem).decode
 
 
-def decode_events(body: bytes, *, tier: Tier | None, region: str) -> Page[Event]:
+def decode_events(body: bytes, *, tier: Tier | None, region: str, session_id: str | None = None) -> Page[Event]:
     """Decode a page of events.
 
     Raises:
@@ -79,7 +79,7 @@ def decode_events(body: bytes, *, tier: Tier | None, region: str) -> Page[Event]
         PaginationError: More pages follow and there is no usable cursor to them.
     """
     listing = _read(_read_events, body)
-    return _page(_build_events(listing.data), listing.pagination, tier=tier, region=region)
+    return _page(_build_events(listing.data), listing.pagination, tier=tier, region=region, session_id=session_id)
 
 
 def decode_page(body: bytes, record: type[T], *, tier: Tier | None, region: str) -> Page[T]:
@@ -181,11 +181,18 @@ def _build_events(rows: list[_EventRow]) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def _page(data: tuple[T, ...], pagination: _Pagination, *, tier: Tier | None, region: str) -> Page[T]:
+def _page(
+    data: tuple[T, ...],
+    pagination: _Pagination,
+    *,
+    tier: Tier | None,
+    region: str,
+    session_id: str | None = None,
+) -> Page[T]:
     cursor = pagination.nextCursor if pagination.hasMore else None
     if pagination.hasMore:
         _check_cursor(cursor)
-    return Page(data, cursor, pagination.hasMore, pagination.limit, tier, region)
+    return Page(data, cursor, pagination.hasMore, pagination.limit, tier, region, session_id)
 
 
 def _check_cursor(cursor: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from types import TracebackType
 
 import aiohttp
 import anyio
@@ -31,7 +32,8 @@ class Connections:
         self._trace_configs = list(trace_configs or ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self.slots: anyio.Semaphore
+        self.shared_slots: anyio.Semaphore | None = None  # that other clients' requests take as well
+        self.slots: anyio.Semaphore | _Slots
 
     @property
     def state(self) -> str:
@@ -53,7 +55,8 @@ class Connections:
         if self._closed:
             raise ConfigError("this client was closed; build a new one")
         self._loop = asyncio.get_running_loop()
-        self.slots = anyio.Semaphore(self.max_concurrency, fast_acquire=True)
+        own = anyio.Semaphore(self.max_concurrency, fast_acquire=True)
+        self.slots = own if self.shared_slots is None else _Slots(own, self.shared_slots)
         if self._session is None:
             self._session = _build_session(self.max_concurrency, self._trace_configs)
 
@@ -83,6 +86,28 @@ class Connections:
         if self._session.closed:
             raise ConfigError("the HTTP session passed as session= is closed; close it after the client, not before")
         return self._session
+
+
+class _Slots:
+    """A slot of one's own, and then one of those that are shared."""
+
+    def __init__(self, own: anyio.Semaphore, shared: anyio.Semaphore) -> None:
+        self._own = own
+        self._shared = shared
+
+    async def __aenter__(self) -> None:
+        await self._own.acquire()
+        try:
+            await self._shared.acquire()
+        except BaseException:
+            self._own.release()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._shared.release()
+        self._own.release()
 
 
 def _build_session(max_concurrency: int, trace_configs: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from isnotai_async import wire
-from isnotai_async.pages import Page
+from isnotai_async.event_operations import EventOperations
 from isnotai_async.paginator import Paginator
 from isnotai_async.positions import Position, Watermark
-from isnotai_async.queries import EventQuery, ListQuery, SessionQuery
-from isnotai_async.records import Event, Health, Session, SessionDetails
-from isnotai_async.wire import Request, Response
+from isnotai_async.queries import SessionQuery
+from isnotai_async.records import Health, Session, SessionDetails
 
 T = TypeVar("T")
 
 
-class Fetch(Protocol):
-    """Sends a request and reads its answer."""
-
-    async def __call__(self, request: Request, read: Callable[[Response], T]) -> T:
-        """Send and read; raises what sending and reading raise."""
-        ...
-
-
-class Operations:
+class Operations(EventOperations):
     """What can be asked of the API.
 
     Every method raises the errors of `isnotai_async.errors`: `ConfigError` before anything is sent,
@@ -36,10 +27,6 @@ class Operations:
         fetch: Sends a request and reads its answer.
         region: Name of the region that is asked.
     """
-
-    def __init__(self, fetch: Fetch, region: str) -> None:
-        self._fetch = fetch
-        self._region_name = region
 
     async def health(self) -> Health:
         """Ask whether the API is alive; needs no key.
@@ -119,63 +106,6 @@ class Operations:
             ServerError: The details are not available now (503).
         """
         return await self._fetch(wire.build_session_details(session_id), wire.read_session_details)
-
-    def list_events(
-        self,
-        session_id: str,
-        *,
-        page_size: int | None = None,
-        type: int | str | None = None,
-        start_time: int | datetime | None = None,
-        end_time: int | datetime | None = None,
-        max_items: int | None = None,
-        resume: Position | None = None,
-    ) -> Paginator[Event]:
-        """List the events of one session.
-
-        Reference page: "List event-level metadata for a session".
-
-        Args:
-            session_id: Id of the session.
-            page_size: Events a page, from 1; default the server's 100. The tier's cap clamps it.
-            type: Message-type byte (0 to 255, or ``"0x01"``) or short name (``"keypress"``).
-            start_time: Earliest timestamp, inclusive: Unix **milliseconds** or an aware datetime.
-            end_time: Latest timestamp, inclusive: likewise.
-            max_items: Events after which to stop; None for all.
-            resume: Position to go on from; session and filters have to be those it was made with.
-
-        Returns:
-            A `Paginator`: await it for one page, iterate it for events, `pages()` for pages.
-
-        Raises:
-            ConfigError: At the call, for a value that the API could only refuse or misread.
-        """
-        query = EventQuery(
-            session_id=session_id, page_size=page_size, type=type, start_time=start_time, end_time=end_time
-        )
-        return self._list(query, wire.read_events, _mark_event, max_items=max_items, resume=resume)
-
-    def _list(
-        self,
-        query: ListQuery,
-        read: Callable[[Response], Page[T]],
-        mark: Callable[[T], Watermark],
-        *,
-        max_items: int | None,
-        resume: Position | None,
-    ) -> Paginator[T]:
-        start = Position.start(query, self._region_name)
-        if resume is not None:
-            resume.check(start)
-
-        def fetch_page(cursor: str | None) -> Awaitable[Page[T]]:
-            return self._fetch(wire.build_list(query, cursor), read)
-
-        return Paginator(fetch_page, start=resume or start, mark=mark, max_items=max_items)
-
-
-def _mark_event(event: Event) -> Watermark:
-    return event.timestamp, event.event_id
 
 
 def _mark_session(session: Session) -> Watermark:

@@ -25,6 +25,7 @@ class Page(Generic[T_co]):
         limit: Page size that the server used.
         tier: Tier the key resolved to, or None where the answer named no known one.
         region: Name of the region that answered.
+        session_id: Session that the records are events of; None for other lists.
     """
 
     data: tuple[T_co, ...]
@@ -33,3 +34,4 @@ class Page(Generic[T_co]):
     limit: int
     tier: Tier | None
     region: str
+    session_id: str | None = None

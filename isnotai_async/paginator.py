@@ -12,15 +12,19 @@ It knows a function that fetches a page, not HTTP. The rules (source: "Paginatio
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from hashlib import blake2b
 from operator import length_hint
 from typing import Any, Final, Generic, TypeVar
 
 from attrs import evolve
 
+from isnotai_async.background import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError, PaginationError
 from isnotai_async.pages import Page
 from isnotai_async.positions import Position, Watermark
+from isnotai_async.prefetching import ReadAhead
+from isnotai_async.queries import check_int
 
 T = TypeVar("T")
 
@@ -69,6 +73,7 @@ class Paginator(Generic[T]):
         self._end = 0  # where in the page those end
         self._seen = set() if start.cursor is None else {_digest(start.cursor)}
         self._fetching = False
+        self._is_ahead = False
 
     def __repr__(self) -> str:
         return f"<Paginator at {self.position!r}>"
@@ -90,6 +95,36 @@ class Paginator(Generic[T]):
         while page := await self._advance():
             rows = tuple(self._rows)
             yield page if len(rows) == len(page.data) else evolve(page, data=rows)
+
+    def prefetch(self, count: int = 1) -> AbstractAsyncContextManager[AsyncGenerator[Page[T], None]]:
+        """Read ahead while you work: ``async with walk.prefetch(2) as pages: async for page in pages``.
+
+        It is the same walk: `position`, errors (each behind the pages before it), `max_items` and resuming are as
+        always, and within the block the walk can be iterated in any other way too. What was read ahead and not taken
+        is dropped when the block ends; iterating the walk afterwards fetches it again.
+
+        Args:
+            count: Pages to be ahead of the one in your hands, from 1.
+
+        Raises:
+            ConfigError: `count` is no int from 1 to 1000.
+        """
+        return self._prefetch(check_int(count, "count", 1, 1_000))
+
+    @asynccontextmanager
+    async def _prefetch(self, count: int) -> AsyncGenerator[AsyncGenerator[Page[T], None], None]:
+        if self._is_ahead:
+            raise ConfigError("this walk reads ahead already; leave that block first")
+        fetch, ahead = self._fetch, ReadAhead(self._fetch, count, self._wanted)
+        async with run_behind(ahead.run()), aclosing(self.pages()) as pages:
+            self._fetch, self._is_ahead = ahead.fetch_page, True
+            try:
+                yield pages
+            finally:
+                self._fetch, self._is_ahead = fetch, False
+
+    def _wanted(self) -> int | None:
+        return None if self._left is None else self._left + self._skip
 
     @property
     def position(self) -> Position:

@@ -16,11 +16,17 @@ from attrs import field, frozen
 from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.pages import MAX_CURSOR_BYTES
 from isnotai_async.queries import FilterValue, ListQuery
+from isnotai_async.records import Event
 
 Watermark = tuple[int, str]
 """Unix milliseconds and id of a record."""
 
 _VERSION: Final = 1
+
+
+def mark_event(event: Event) -> Watermark:
+    """Return the watermark of an event."""
+    return event.timestamp, event.event_id
 
 
 @frozen(kw_only=True)

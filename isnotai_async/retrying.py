@@ -15,12 +15,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from isnotai_async.backoff import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
 from isnotai_async.errors import DecodeError, PaginationError, TransportError, TransportTimeoutError
 from isnotai_async.notices import TOLD_SECONDS, AttemptNotice, Narrator, RetryNotice, logger, until
 from isnotai_async.transport import Transport
+from isnotai_async.turns import Turns
 from isnotai_async.wire import Request, Response, read_response, read_retry_after
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class RetryingTransport:
         clock: Seconds, never going back; the clock of `Request.deadline`.
         sleep: Waits.
         roll: Random numbers from 0 to 1.
+        turns: Keeps answers that come together from being read all at once.
     """
 
     transport: Transport
@@ -74,6 +76,7 @@ class RetryingTransport:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     roll: Callable[[], float] = random.random
+    turns: Turns = field(factory=Turns)
 
     async def send(self, request: Request) -> Response:
         """Send until the answer is final, whatever its status; it tells all `attempts` and the whole `elapsed`.
@@ -98,6 +101,7 @@ class RetryingTransport:
         """
         call = self._begin(request)
         response = await self._send(call)
+        await self.turns.take()
         try:
             value = read_response(response, read)
         except PaginationError:  # a broken chain of cursors is no accident of the transfer

@@ -105,17 +105,18 @@ def build_session(session_id: str) -> Request:
     return Request("get_session", f"/v1/sessions/{_segment(session_id)}")
 
 
-def build_session_details(session_id: str) -> Request:
+def build_session_details(session_id: str, *, bulk: bool = False) -> Request:
     """Build the request for "Get session details"; raises `ConfigError` as `build_session` does."""
-    return Request("get_session_details", f"/v1/sessions/{_segment(session_id)}/details")
+    return Request("get_session_details", f"/v1/sessions/{_segment(session_id)}/details", bulk=bulk)
 
 
-def build_list(query: ListQuery, cursor: str | None) -> Request:
+def build_list(query: ListQuery, cursor: str | None, *, bulk: bool = False) -> Request:
     """Build the request for one page of a list.
 
     Args:
         query: What to list. Its filters go with every page, because a cursor may be bound to them.
         cursor: Opaque cursor of the page; None for the first.
+        bulk: Whether the first page is part of a longer work, as all others are taken to be.
     """
     match query:
         case EventQuery():
@@ -128,7 +129,7 @@ def build_list(query: ListQuery, cursor: str | None) -> Request:
         params.append(("cursor", cursor))
     target = f"{path}?{urlencode(params, quote_via=quote, safe='')}" if params else path
     # Who goes on to a second page is on a walk: the first page alone is how a single call looks.
-    return Request(query.operation, target, cursor, bulk=cursor is not None)
+    return Request(query.operation, target, cursor, bulk=bulk or cursor is not None)
 
 
 def _segment(value: str) -> str:
@@ -159,9 +160,10 @@ def read_response(response: Response, read: Callable[[Response], T]) -> T:
         raise
 
 
-def read_events(response: Response) -> Page[Event]:
-    """Read a page of events; errors as of `read_response`."""
-    return codec.decode_events(_content(response), tier=read_response_tier(response), region=response.region)
+def read_events(response: Response, session_id: str | None = None) -> Page[Event]:
+    """Read a page of events, of the session with this id; errors as of `read_response`."""
+    tier, region = read_response_tier(response), response.region
+    return codec.decode_events(_content(response), tier=tier, region=region, session_id=session_id)
 
 
 def read_sessions(response: Response) -> Page[Session]:

@@ -1,0 +1,166 @@
+"""Operations on events: list those of one session, or stream those of many."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from typing import Protocol, TypeVar
+
+from isnotai_async import wire
+from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.pages import Page
+from isnotai_async.paginator import Paginator
+from isnotai_async.positions import Position, Watermark, mark_event
+from isnotai_async.queries import EventQuery, ListQuery
+from isnotai_async.records import Event, SessionDetails
+from isnotai_async.sources import Sessions, read_sessions
+from isnotai_async.splitting import Feed
+from isnotai_async.stream_options import OnError, Split, StreamOptions
+from isnotai_async.stream_positions import StreamPosition
+from isnotai_async.streaming import EventStream
+from isnotai_async.wire import Request, Response
+
+T = TypeVar("T")
+
+
+class Fetch(Protocol):
+    """Sends a request and reads its answer."""
+
+    async def __call__(self, request: Request, read: Callable[[Response], T]) -> T:
+        """Send and read; raises what sending and reading raise."""
+        ...
+
+
+class EventOperations:
+    """What can be asked about events; the base of `Operations`, whose errors it has.
+
+    Args:
+        fetch: Sends a request and reads its answer.
+        region: Name of the region that is asked.
+    """
+
+    def __init__(self, fetch: Fetch, region: str) -> None:
+        self._fetch = fetch
+        self._region_name = region
+
+    def list_events(
+        self,
+        session_id: str,
+        *,
+        page_size: int | None = None,
+        type: int | str | None = None,
+        start_time: int | datetime | None = None,
+        end_time: int | datetime | None = None,
+        max_items: int | None = None,
+        resume: Position | None = None,
+    ) -> Paginator[Event]:
+        """List the events of one session.
+
+        Reference page: "List event-level metadata for a session".
+
+        Args:
+            session_id: Id of the session.
+            page_size: Events a page, from 1; default the server's 100. The tier's cap clamps it.
+            type: Message-type byte (0 to 255, or ``"0x01"``) or short name (``"keypress"``).
+            start_time: Earliest timestamp, inclusive: Unix **milliseconds** or an aware datetime.
+            end_time: Latest timestamp, inclusive: likewise.
+            max_items: Events after which to stop; None for all.
+            resume: Position to go on from; session and filters have to be those it was made with.
+
+        Returns:
+            A `Paginator`: await it for one page, iterate it for events, `pages()` for pages.
+
+        Raises:
+            ConfigError: At the call, for a value that the API could only refuse or misread.
+        """
+        query = EventQuery(
+            session_id=session_id, page_size=page_size, type=type, start_time=start_time, end_time=end_time
+        )
+        read = partial(wire.read_events, session_id=query.session_id)
+        return self._list(query, read, mark_event, max_items=max_items, resume=resume)
+
+    def stream_events(
+        self,
+        sessions: Sessions,
+        *,
+        concurrency: int = 16,
+        buffer: int | None = None,
+        split: Split = None,
+        ordered: bool = False,
+        on_error: OnError = "raise",
+        resume: StreamPosition | None = None,
+        page_size: int | None = None,
+        type: int | str | None = None,
+        start_time: int | datetime | None = None,
+        end_time: int | datetime | None = None,
+    ) -> EventStream:
+        """Stream the events of many sessions, or of one in parallel: ``async with client.stream_events(…) as pages``.
+
+        Args:
+            sessions: One session, or any source of them (a list, a generator, ``client.list_sessions()``): ids or
+                `Session` records. It is read as sessions are needed, so it may be as long as you like.
+            concurrency: Most requests in flight; the client's `max_concurrency` is a bound as well.
+            buffer: Most pages that are fetched and wait for you; who does not take pages stops the fetching. Default
+                2 for each reader, and 10 where an ordered split has to hold pages back.
+            split: Read each session in so many windows of time at once, for one request more, to plan them;
+                ``"auto"`` decides by the session's size, the round trip and the tier (free and pro are not worth
+                it). None for one walk each.
+            ordered: Hand out the windows of a session in time order. If the server's rows within one are not in
+                time order, they come as the server sent them.
+            on_error: ``"raise"``: the first error ends the stream, behind the pages that were ready. ``"collect"``:
+                it ends its session only, and `EventStream.failures` tells.
+            resume: Position of an earlier stream over the same sessions, to go on from.
+            page_size: Events a page, as of `list_events`, as all below.
+            type: Message-type byte or short name.
+            start_time: Earliest timestamp, inclusive.
+            end_time: Latest timestamp, inclusive.
+
+        Returns:
+            An `EventStream`: open it with ``async with``, iterate it for pages or `events()` for events.
+
+        Raises:
+            ConfigError: At the call, for an option that cannot work; from the stream, for an id that cannot be.
+        """
+        options = StreamOptions(
+            concurrency=concurrency, buffer=buffer, split=split, ordered=ordered, on_error=on_error
+        )
+        # The id is replaced by each session's.
+        template = EventQuery(
+            session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time
+        )
+        targets = read_sessions(sessions, self._region_name)
+        return EventStream(targets, find_feed=self._find_feed, template=template, options=options, resume=resume)
+
+    def _find_feed(self, name: str) -> Feed:
+        if name != self._region_name:
+            raise ConfigError(
+                f"the position to resume from has sessions of {quoted(name)}, this client asks "
+                f"{quoted(self._region_name)}; resume with a client of that region, or with a SessionManager"
+            )
+        return Feed(name, self._fetch_event_page, self._fetch_details)
+
+    def _fetch_event_page(self, query: EventQuery, cursor: str | None) -> Awaitable[Page[Event]]:
+        read = partial(wire.read_events, session_id=query.session_id)
+        return self._fetch(wire.build_list(query, cursor, bulk=True), read)
+
+    def _fetch_details(self, session_id: str) -> Awaitable[SessionDetails]:
+        return self._fetch(wire.build_session_details(session_id, bulk=True), wire.read_session_details)
+
+    def _list(
+        self,
+        query: ListQuery,
+        read: Callable[[Response], Page[T]],
+        mark: Callable[[T], Watermark],
+        *,
+        max_items: int | None,
+        resume: Position | None,
+    ) -> Paginator[T]:
+        start = Position.start(query, self._region_name)
+        if resume is not None:
+            resume.check(start)
+
+        def fetch_page(cursor: str | None) -> Awaitable[Page[T]]:
+            return self._fetch(wire.build_list(query, cursor), read)
+
+        return Paginator(fetch_page, start=resume or start, mark=mark, max_items=max_items)

@@ -1,0 +1,220 @@
+"""Those who read for a stream: a feeder that takes sessions from the source, and a crew that walks them.
+
+None of them raises. The first error stops them all and is kept in `failure`, for the consumer to meet behind the last
+page that was ready; or, where errors are collected, an error ends its session and is put into the buffer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import partial
+
+from anyio import CancelScope, create_task_group
+from attrs import define, field, frozen
+
+from isnotai_async.background import Crew
+from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
+from isnotai_async.ledger import Ledger, SessionWork, Window
+from isnotai_async.page_buffer import Lane, PageBuffer
+from isnotai_async.pages import Page
+from isnotai_async.paginator import FetchPage, Paginator
+from isnotai_async.positions import Position, mark_event
+from isnotai_async.records import Event
+from isnotai_async.splitting import Feed, Splitter
+from isnotai_async.stream_options import StreamOptions
+from isnotai_async.stream_positions import Target
+
+FindFeed = Callable[[str], Feed]
+"""Finds how a region is asked, by its name; raises `ConfigError` for a name that is not known."""
+
+
+@frozen(kw_only=True, eq=False)
+class Arrival:
+    """What the consumer finds in the buffer: a page, the end of a window, or an error.
+
+    Attributes:
+        target: Which session.
+        work: Its books; None where it never came to that.
+        window: Which part of it.
+        page: The page.
+        at: Where it stands.
+        after: The place behind it.
+        is_last: Whether the window ends with it.
+        error: Why the session has failed.
+    """
+
+    target: Target
+    work: SessionWork | None = None
+    window: Window | None = None
+    page: Page[Event] | None = None
+    at: Position | None = None
+    after: Position | None = None
+    is_last: bool = False
+    error: IsNotAIError | None = None
+
+
+@frozen
+class Failure:
+    """What ended a stream.
+
+    Attributes:
+        error: The error.
+        work: The session that raised it, or None where the source did.
+        window: The part of the session.
+    """
+
+    error: Exception
+    work: SessionWork | None = None
+    window: Window | None = None
+
+
+@frozen(eq=False)
+class _Session:
+    work: SessionWork
+    feed: Feed
+    line: deque[Lane[Arrival]] | None  # its windows in time order, where that is kept
+
+    def open_lane(self) -> Lane[Arrival] | None:
+        return None if self.line is None else Lane.open(self.line)
+
+
+@define(eq=False)
+class Reading:
+    """All that goes on behind a stream.
+
+    Attributes:
+        targets: The source; it is closed in the end.
+        find_feed: Finds how a region is asked.
+        ledger: What is taken.
+        options: How to work.
+        resumed: Sessions to go on with, before others are taken.
+        buffer: Where the pages go.
+        failure: What ended it, if that was an error.
+    """
+
+    targets: AsyncGenerator[Target, None]
+    find_feed: FindFeed
+    ledger: Ledger
+    options: StreamOptions
+    resumed: tuple[SessionWork, ...] = ()
+    buffer: PageBuffer[Arrival] = field(init=False)
+    failure: Failure | None = field(default=None, init=False)
+    _splitter: Splitter = field(init=False)
+    _refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
+    _crew: Crew = field(init=False)
+    _scope: CancelScope = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        options = self.options
+        self.buffer = PageBuffer(options.room)
+        self._splitter = Splitter(split=options.split, ordered=options.ordered, buffer=options.room)
+
+    async def run(self) -> None:
+        """Read until the source has no more, an error stops it, or it is cancelled."""
+        try:
+            async with create_task_group() as group:
+                self._scope, self._crew = group.cancel_scope, Crew(self.options.concurrency, group)
+                try:
+                    await self._feed()
+                except Exception as error:  # noqa: BLE001 - it is the source's, and raised where the pages are taken
+                    self._stop(Failure(error))
+        finally:
+            self.buffer.close()
+
+    def _stop(self, failure: Failure) -> None:
+        if self.failure is None:
+            self.failure = failure
+        self._scope.cancel()
+
+    async def _feed(self) -> None:
+        async with aclosing(self.targets) as targets:
+            while self.ledger.is_behind:
+                target = await anext(targets, None)
+                self.ledger.count(target)
+            for work in self.resumed:
+                await self._crew.idle()
+                self._start(work)
+            while True:
+                await self._crew.idle()
+                target = await anext(targets, None)
+                if target is None:
+                    return
+                self.ledger.count(target)
+                await self._take(target)
+
+    async def _take(self, target: Target) -> None:
+        try:
+            work = self.ledger.open(target, self.find_feed(target.name).region)
+        except ConfigError as error:
+            if self.options.on_error == "raise":
+                raise
+            await self.buffer.put(Arrival(target=target, error=error))
+        else:
+            self._start(work)
+
+    def _start(self, work: SessionWork) -> None:
+        line = deque[Lane[Arrival]]() if self.options.ordered else None
+        self._crew.start(partial(self._read_session, _Session(work, self.find_feed(work.target.name), line)))
+
+    async def _read_session(self, session: _Session) -> None:
+        work = session.work
+        try:
+            if refusal := self._refusals.get(work.target.name):
+                await self._fail(Failure(refusal, work))
+                return
+            size, free = self.options.concurrency, self._crew.free + 1
+            plan = await self._splitter.plan(work, session.feed, size=size, free=free)
+        except Exception as error:  # noqa: BLE001 - raised where the pages are taken, as all below
+            await self._fail(Failure(error, work))
+            return
+        for _ in range(plan.readers - 1):
+            self._crew.start(partial(self._read_windows, session))
+        await self._read_windows(session, plan.first_page)
+
+    async def _read_windows(self, session: _Session, first_page: Page[Event] | None = None) -> None:
+        while window := session.work.take():
+            lane = session.open_lane()
+            try:
+                await self._walk(session, window, lane, first_page)
+            except Exception as error:  # noqa: BLE001
+                await self._fail(Failure(error, session.work, window), lane)
+            if lane is not None:
+                self.buffer.fill(lane)
+
+    async def _walk(
+        self, session: _Session, window: Window, lane: Lane[Arrival] | None, first_page: Page[Event] | None
+    ) -> None:
+        fetch_page = _begin_with(first_page, partial(session.feed.fetch_page, window.query))
+        walk = Paginator(fetch_page, start=window.position, mark=mark_event)
+        arrive = partial(Arrival, target=session.work.target, work=session.work, window=window)
+        at, is_last = window.position, False
+        async with aclosing(walk.pages()) as pages:
+            async for page in pages:
+                after, is_last = walk.position, not page.has_more
+                await self.buffer.put(arrive(page=page, at=at, after=after, is_last=is_last), lane)
+                at = after
+        if not is_last:
+            await self.buffer.put(arrive(is_last=True), lane)
+
+    async def _fail(self, failure: Failure, lane: Lane[Arrival] | None = None) -> None:
+        error, work = failure.error, failure.work
+        if work is not None:
+            work.is_stopped = True
+        if self.options.on_error == "raise" or not isinstance(error, IsNotAIError) or work is None:
+            self._stop(failure)
+            return
+        if isinstance(error, AuthenticationError):  # the key will not become valid: ask that region no more
+            self._refusals.setdefault(work.target.name, error)
+        await self.buffer.put(Arrival(target=work.target, work=work, window=failure.window, error=error), lane)
+
+
+def _begin_with(page: Page[Event] | None, fetch_page: FetchPage[Event]) -> FetchPage[Event]:
+    if page is None:
+        return fetch_page
+
+    async def fetch(cursor: str | None) -> Page[Event]:
+        return page if cursor is None else await fetch_page(cursor)
+
+    return fetch

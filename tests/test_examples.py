@@ -1,0 +1,117 @@
+"""The examples run, as programs of their own, against a browser that reads, dawdles, or hangs up."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from isnotai_async.sandbox import Sandbox
+
+ROOT = Path(__file__).parent.parent
+APPS = {
+    "fastapi": ["-m", "uvicorn", "examples.fastapi_app:app", "--host", "127.0.0.1", "--port", "0"],
+    "aiohttp": ["-m", "examples.aiohttp_app"],
+}
+PAGES = 10_000  # of the session that is too large to be read to its end by accident
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(rate_limit=None, compress=False) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(params=APPS)
+async def app(request: pytest.FixtureRequest, sandbox: Sandbox) -> AsyncIterator[str]:
+    """Run an example, and tell where it answers. It has to end cleanly when it is asked to."""
+    environment = {
+        **os.environ,
+        "ISNOTAI_API_KEY": sandbox.api_key,
+        "ISNOTAI_BASE_URL": sandbox.base_url,
+        "PYTHONUNBUFFERED": "1",
+        "PORT": "0",
+    }
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *APPS[request.param],
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert program.stdout is not None
+    said = ""
+    try:
+        while not (where := re.search(r"http://127\.0\.0\.1:\d+", said)):
+            line = await program.stdout.readline()
+            assert line, said
+            said += line.decode()
+        yield where[0]
+    finally:
+        program.terminate()
+        rest, _ = await program.communicate()
+    said += rest.decode()
+    assert program.returncode in {0, -15, 143}
+    assert "Traceback" not in said, said
+    assert "ERROR" not in said, said
+    assert sandbox.api_key not in said
+
+
+async def until_it_stops(sandbox: Sandbox) -> int:
+    """Wait until nothing is asked of the API any more, and tell how much was."""
+    before = -1
+    while before != sandbox.stats.requests or sandbox.stats.in_flight:
+        before = sandbox.stats.requests
+        # A walk that goes on makes a request each millisecond or so; it cannot rest by chance for this long.
+        await asyncio.sleep(0.3)
+    return before
+
+
+async def test_the_browser_gets_every_event_in_order(app: str, sandbox: Sandbox) -> None:
+    async with aiohttp.ClientSession() as browser, browser.get(f"{app}/sessions/big-2500/events") as answer:
+        assert answer.status == 200
+        assert answer.content_type == "application/x-ndjson"
+        rows = [json.loads(line) async for line in answer.content]
+
+    assert len({row["event_id"] for row in rows}) == len(rows) == 2_500
+    assert {row["session_id"] for row in rows} == {"big-2500"}
+    times = [row["timestamp"] for row in rows]
+    assert times == sorted(times)
+
+
+async def test_a_session_that_is_not_there_is_a_404(app: str) -> None:
+    async with aiohttp.ClientSession() as browser, browser.get(f"{app}/sessions/nobody/events") as answer:
+        assert answer.status == 404
+        assert "no such session" in await answer.text()
+
+
+async def test_a_browser_that_hangs_up_stops_the_requests(app: str, sandbox: Sandbox) -> None:
+    async with aiohttp.ClientSession() as browser:
+        answer = await browser.get(f"{app}/sessions/big-1000000/events")
+        await answer.content.readline()
+        answer.close()
+        asked = await until_it_stops(sandbox)
+        assert 0 < asked < PAGES
+
+        async with browser.get(f"{app}/sessions/big-100/events") as other:  # and the app goes on serving
+            assert len((await other.read()).splitlines()) == 100
+        assert await until_it_stops(sandbox) == asked + 2  # for the session, and for its one page
+
+
+async def test_a_browser_that_does_not_read_stops_the_requests_too(app: str, sandbox: Sandbox) -> None:
+    # 4 KiB of read buffer, and then the sockets' own: some megabytes of the session's 150.
+    async with aiohttp.ClientSession(read_bufsize=4096) as browser:
+        answer = await browser.get(f"{app}/sessions/big-1000000/events")
+        asked = await until_it_stops(sandbox)
+        assert 0 < asked < PAGES / 4
+
+        rows = [json.loads(await answer.content.readline()) for _ in range(asked * 50)]  # until it has to go on
+        assert len({row["event_id"] for row in rows}) == len(rows)
+        answer.close()
+        await until_it_stops(sandbox)
