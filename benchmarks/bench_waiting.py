@@ -20,10 +20,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from isnotai_async import LocalLimiter, Retry, Unlimited
 from isnotai_async.backoff import RetryQuota
 from isnotai_async.limiter import Limiter
+from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator
 from isnotai_async.pacing import PacedTransport
 from isnotai_async.retrying import RetryingTransport
-from isnotai_async.wire import Request, Response
 
 _CALLS = 2_000  # fewer than half of the enterprise window, so that nothing waits
 _RUNS = 15

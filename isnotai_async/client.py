@@ -13,21 +13,21 @@ import aiohttp
 from attrs import evolve
 
 from isnotai_async.backoff import Retry, RetryQuota, check_retry
+from isnotai_async.checks import check_int
 from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import ConfigError
 from isnotai_async.limiter import Limiter, Unlimited, check_limiter
+from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, OnEvent, PageNotice, check_on_event
 from isnotai_async.operations import Operations
 from isnotai_async.pacing import PacedTransport
 from isnotai_async.pages import Page
-from isnotai_async.queries import check_int
 from isnotai_async.regions import Region, resolve_region
 from isnotai_async.retrying import RetryingTransport
 from isnotai_async.sharing import share_limiter
 from isnotai_async.tiers import Tier, check_tier
 from isnotai_async.transport import AiohttpTransport
-from isnotai_async.wire import Request, Response
 
 T = TypeVar("T")
 

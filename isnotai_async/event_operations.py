@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from isnotai_async import wire
 from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.messages import Request, Response
 from isnotai_async.pages import Page
 from isnotai_async.paginator import Paginator
 from isnotai_async.positions import Position, Watermark, mark_event
@@ -19,7 +20,6 @@ from isnotai_async.splitting import Feed
 from isnotai_async.stream_options import OnError, Split, StreamOptions
 from isnotai_async.stream_positions import StreamPosition
 from isnotai_async.streaming import EventStream
-from isnotai_async.wire import Request, Response
 
 T = TypeVar("T")
 

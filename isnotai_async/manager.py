@@ -14,18 +14,19 @@ import anyio
 from anyio import AsyncContextManagerMixin
 
 from isnotai_async.backoff import Retry
+from isnotai_async.checks import check_int
 from isnotai_async.client import Client
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 from isnotai_async.keyring import Credential, read_credential
+from isnotai_async.messages import Request, Response
 from isnotai_async.notices import OnEvent
-from isnotai_async.queries import EventQuery, check_int
+from isnotai_async.queries import EventQuery
 from isnotai_async.regions import REGIONS
 from isnotai_async.sources import NamedSessions, read_named_sessions
 from isnotai_async.splitting import Feed
 from isnotai_async.stream_options import OnError, Split, StreamOptions
 from isnotai_async.stream_positions import StreamPosition
 from isnotai_async.streaming import PageStream
-from isnotai_async.wire import Request, Response
 
 T = TypeVar("T")
 

@@ -12,12 +12,13 @@ from attrs import define
 
 from isnotai_async.errors import TransportTimeoutError
 from isnotai_async.gate import PAUSED
+from isnotai_async.headers import TIER_HEADER, read_retry_after
 from isnotai_async.limiter import Limiter
+from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, WaitNotice
 from isnotai_async.permits import Answer, Permit
 from isnotai_async.tiers import read_tier
 from isnotai_async.transport import Transport
-from isnotai_async.wire import TIER_HEADER, Request, Response, read_retry_after
 
 
 @define(eq=False)

@@ -90,6 +90,8 @@ class PageBuffer(Generic[T]):
 
     async def get(self) -> T | None:
         """Wait for an item and take it; None when the queue is closed and empty."""
+        if self._ready:
+            await asyncio.sleep(0)  # a hundred ready pages in a row must not hold the event loop
         while not self._ready:
             if self._closed:
                 return None

@@ -20,11 +20,11 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import evolve
 
 from isnotai_async.background import run_behind
+from isnotai_async.checks import check_int
 from isnotai_async.errors import ConfigError, IsNotAIError, PaginationError
 from isnotai_async.pages import Page
 from isnotai_async.positions import Position, Watermark
 from isnotai_async.prefetching import ReadAhead
-from isnotai_async.queries import check_int
 
 T = TypeVar("T")
 

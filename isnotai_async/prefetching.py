@@ -57,6 +57,8 @@ class ReadAhead(Generic[T]):
             self._changed.set()
         if cursor != (self._ready[0][0] if self._ready else self._cursor):
             return await self.fetch(cursor)  # a single page, asked for in the midst of the walk
+        if self._ready:
+            await asyncio.sleep(0)  # a hundred ready pages in a row must not hold the event loop
         while not self._ready:
             await self._wait()
         _, page = self._ready.popleft()

@@ -13,68 +13,17 @@ from typing import ClassVar, Final
 
 from attrs import field, frozen
 
+from isnotai_async.checks import check_id, check_int, check_text
 from isnotai_async.errors import ConfigError, quoted
 
 FilterValue = str | int | bool
 
-MAX_ID_BYTES: Final = 1024
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
 _BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def check_id(value: str, name: str = "session_id") -> str:
-    """Check an id that becomes one path segment.
-
-    Anything else than the cases below is allowed, whatever its alphabet: it is percent-encoded as a whole.
-
-    Args:
-        value: The id.
-        name: What to call it in the message.
-
-    Raises:
-        ConfigError: It is no string, empty, ``.`` or ``..`` (which no encoding can neutralise), longer than
-            1 KiB, or has control characters or lone surrogates.
-    """
-    _check_text(value, name)
-    if value in {".", ".."}:
-        raise ConfigError(f"{name} {value!r} would point at another path; pass the id as the API gave it")
-    if len(value.encode()) > MAX_ID_BYTES:
-        raise ConfigError(f"{name} is longer than {MAX_ID_BYTES} bytes; pass one id as the API gave it")
-    return value
-
-
-def _check_text(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
-    if not value:
-        raise ConfigError(f"{name} is empty")
-    if _CONTROL.search(value):
-        raise ConfigError(f"{name} {quoted(value)} has control characters; remove them")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"{name} has a lone surrogate and is not valid text; decode it properly first") from None
-    return value
-
-
-def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an int") -> int:
-    """Check a whole number, which a bool or a float is not.
-
-    Raises:
-        ConfigError: It is no int, or outside the range from `low` to `high`.
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"{name} must be {kind}, not {type(value).__name__}")
-    if not low <= value <= high:
-        # Python refuses to print integers of thousands of digits.
-        shown = value if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
-        raise ConfigError(f"{name} is {shown}; it must be from {low} to {high}")
-    return value
 
 
 def _page_size(value: int | None) -> int | None:
@@ -86,7 +35,7 @@ def _event_type(value: int | str | None) -> str | None:
         return None
     if isinstance(value, int):
         return str(check_int(value, "type", 0, 255))
-    _check_text(value, "type")
+    check_text(value, "type")
     if _NUMBER.fullmatch(value) and not _BYTE.fullmatch(value):
         raise ConfigError(f"type {quoted(value)} is not a byte; it must be from 0 to 255 (0x00 to 0xff)")
     return value
@@ -150,7 +99,7 @@ def _end_date(value: datetime | date | str | None) -> str | None:
 
 
 def _status(value: str | None) -> str | None:
-    return None if value is None else _check_text(value, "status")
+    return None if value is None else check_text(value, "status")
 
 
 def _bot_only(value: bool | None) -> bool | None:

@@ -19,10 +19,12 @@ from attrs import define, field
 
 from isnotai_async.backoff import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
 from isnotai_async.errors import DecodeError, PaginationError, TransportError, TransportTimeoutError
+from isnotai_async.headers import read_retry_after
+from isnotai_async.messages import Request, Response
 from isnotai_async.notices import TOLD_SECONDS, AttemptNotice, Narrator, RetryNotice, logger, until
 from isnotai_async.transport import Transport
 from isnotai_async.turns import Turns
-from isnotai_async.wire import Request, Response, read_response, read_retry_after
+from isnotai_async.wire import read_response
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from attrs import Attribute, field, frozen
 
+from isnotai_async.checks import check_int
 from isnotai_async.errors import ConfigError, quoted
-from isnotai_async.queries import check_int
 
 Split = int | Literal["auto"] | None
 OnError = Literal["raise", "collect"]

@@ -28,8 +28,9 @@ from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError, TransportError
 from isnotai_async.failures import translate
+from isnotai_async.headers import HEADERS
+from isnotai_async.messages import Request, Response
 from isnotai_async.regions import Region
-from isnotai_async.wire import HEADERS, Request, Response
 
 MAX_BODY_BYTES: Final = 8 * 2**20
 """Largest decoded body of a success. A page of 100 events is about 12 KiB."""

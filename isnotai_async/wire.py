@@ -7,15 +7,12 @@ one place that says path, parameter, status or header. Sources: the vendor's ref
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
-from attrs import field, frozen
-
 from isnotai_async import codec
+from isnotai_async.checks import check_id
 from isnotai_async.converter import camel
 from isnotai_async.errors import (
     APIError,
@@ -30,64 +27,16 @@ from isnotai_async.errors import (
     RateLimitedError,
     ServerError,
 )
+from isnotai_async.headers import TIER_HEADER, read_retry_after
+from isnotai_async.messages import Request, Response
 from isnotai_async.pages import Page
-from isnotai_async.queries import EventQuery, ListQuery, SessionQuery, check_id
+from isnotai_async.queries import EventQuery, ListQuery, SessionQuery
 from isnotai_async.records import Event, Health, Session, SessionDetails
 from isnotai_async.tiers import Tier, read_tier
 
 T = TypeVar("T")
 
-TIER_HEADER: Final = "x-isnotai-tier"
-HEADERS: Final = (TIER_HEADER, "content-type", "date", "retry-after")
-"""The response headers that mean something here; the others are left where they are."""
-
 _SAMPLE_BYTES: Final = 200
-
-
-@frozen
-class Request:
-    """One request, before it has an origin or a key.
-
-    Attributes:
-        operation: What it asks, by our name.
-        target: Path and query, fully percent-encoded.
-        cursor: The cursor it carries, or None.
-        authenticated: Whether the key goes with it.
-        bulk: Whether it is part of a longer work, which lets single calls pass and is spaced evenly.
-        deadline: When nobody waits for the answer any more, in seconds of the monotonic clock; None for never.
-    """
-
-    operation: str
-    target: str
-    cursor: str | None = None
-    authenticated: bool = True
-    bulk: bool = False
-    deadline: float | None = None
-
-
-@frozen
-class Response:
-    """One answer, body and all.
-
-    Attributes:
-        request: What was asked.
-        status: HTTP status.
-        headers: Those of `HEADERS` that it has, by their lower-case names.
-        body: Decoded content, cut at 64 KiB where the status is an error.
-        region: Name of the region that answered.
-        attempts: How many requests it took to get it.
-        elapsed: Seconds it took, from the start of the call on.
-        deadline_exceeded: Whether the deadline kept it from being asked for again.
-    """
-
-    request: Request
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
-    region: str
-    attempts: int = 1
-    elapsed: float = 0.0
-    deadline_exceeded: bool = False
 
 
 def build_health() -> Request:
@@ -271,27 +220,3 @@ def _sample(response: Response) -> str:
         return "the body is empty"
     kind = response.headers.get("content-type", "no content type")
     return f"{kind} that begins with {response.body[:_SAMPLE_BYTES].decode(errors='replace')!r}"
-
-
-_SECONDS: Final = re.compile(r"[0-9]{1,10}")
-
-
-def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds the server asks to wait.
-
-    Seconds, or a date that is taken relative to the response's own ``Date``, so that a wrong local clock does not
-    matter (RFC 9110, section 10.2.3). Anything else is ignored, as if the header were not there.
-    """
-    value = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        return float(value)
-    until, now = _http_date(value), _http_date(headers.get("date", ""))
-    return max(0.0, until - now) if until is not None and now is not None else None
-
-
-def _http_date(value: str) -> float | None:
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, IndexError, TypeError, OverflowError):
-        return None
-    return date.timestamp() if date.tzinfo is not None else None

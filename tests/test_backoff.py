@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from isnotai_async import ConfigError, Retry
 from isnotai_async.backoff import MAX_THROTTLES, Backoff, Kind, RetryQuota, Trouble, check_retry, judge_status
-from isnotai_async.wire import read_retry_after
+from isnotai_async.headers import read_retry_after
 
 TRANSIENT = Trouble(Kind.TRANSIENT)
 THROTTLED = Trouble(Kind.THROTTLED)

@@ -29,11 +29,11 @@ from isnotai_async import (
 from isnotai_async.credentials import ApiKey
 from isnotai_async.gate import FULL, PAUSED
 from isnotai_async.limiter import check_limiter
+from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, Notice
 from isnotai_async.pacing import PacedTransport
 from isnotai_async.permits import OnWait
 from isnotai_async.sharing import share_limiter
-from isnotai_async.wire import Request, Response
 from tests import virtual
 from tests.functions import Function, Send, reply
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isnotai_async.checks import check_id
 from isnotai_async.errors import ConfigError
-from isnotai_async.queries import EventQuery, SessionQuery, check_id
+from isnotai_async.queries import EventQuery, SessionQuery
 
 NAIVE = datetime(2026, 6, 10, 12)
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)

@@ -25,10 +25,11 @@ from isnotai_async import (
     Unlimited,
 )
 from isnotai_async.backoff import RetryQuota
+from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, Notice
 from isnotai_async.pacing import PacedTransport
 from isnotai_async.retrying import RetryingTransport
-from isnotai_async.wire import Request, Response, read_events, read_mapping, read_response
+from isnotai_async.wire import read_events, read_mapping, read_response
 from tests import virtual
 from tests.functions import Function, reply
 

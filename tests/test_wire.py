@@ -21,9 +21,10 @@ from isnotai_async.errors import (
     RateLimitedError,
     ServerError,
 )
+from isnotai_async.headers import read_retry_after
+from isnotai_async.messages import Request, Response
 from isnotai_async.queries import EventQuery, SessionQuery
 from isnotai_async.tiers import Tier
-from isnotai_async.wire import Request, Response
 from tests import sample
 
 REQUEST = Request("list_events", "/v1/sessions/s/events")
@@ -220,12 +221,12 @@ DATE = "Wed, 10 Jun 2026 12:00:00 GMT"
 def test_row_45_retry_after_is_seconds_or_a_date_by_the_servers_own_clock(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    assert wire.read_retry_after(headers) == seconds
+    assert read_retry_after(headers) == seconds
 
 
 @given(value=st.text(), date=st.text())
 def test_no_retry_after_can_break_the_reader(value: str, date: str) -> None:
-    seconds = wire.read_retry_after({"retry-after": value, "date": date})
+    seconds = read_retry_after({"retry-after": value, "date": date})
     assert seconds is None or 0 <= seconds < 10**10
 
 

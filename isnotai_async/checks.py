@@ -1,0 +1,66 @@
+"""Checks of what a caller passes. Each returns the value, or says what is wrong with it and what to write instead."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from isnotai_async.errors import ConfigError, quoted
+
+MAX_ID_BYTES: Final = 1024
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def check_id(value: str, name: str = "session_id") -> str:
+    """Check an id that becomes one path segment.
+
+    Anything else than the cases below is allowed, whatever its alphabet: it is percent-encoded as a whole.
+
+    Args:
+        value: The id.
+        name: What to call it in the message.
+
+    Raises:
+        ConfigError: It is no string, empty, ``.`` or ``..`` (which no encoding can neutralise), longer than
+            1 KiB, or has control characters or lone surrogates.
+    """
+    check_text(value, name)
+    if value in {".", ".."}:
+        raise ConfigError(f"{name} {value!r} would point at another path; pass the id as the API gave it")
+    if len(value.encode()) > MAX_ID_BYTES:
+        raise ConfigError(f"{name} is longer than {MAX_ID_BYTES} bytes; pass one id as the API gave it")
+    return value
+
+
+def check_text(value: object, name: str) -> str:
+    """Check a text that is not empty and can be sent.
+
+    Raises:
+        ConfigError: It is no string, empty, or has control characters or lone surrogates.
+    """
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
+    if not value:
+        raise ConfigError(f"{name} is empty")
+    if _CONTROL.search(value):
+        raise ConfigError(f"{name} {quoted(value)} has control characters; remove them")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{name} has a lone surrogate and is not valid text; decode it properly first") from None
+    return value
+
+
+def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an int") -> int:
+    """Check a whole number, which a bool or a float is not.
+
+    Raises:
+        ConfigError: It is no int, or outside the range from `low` to `high`.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(f"{name} must be {kind}, not {type(value).__name__}")
+    if not low <= value <= high:
+        # Python refuses to print integers of thousands of digits.
+        shown = value if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
+        raise ConfigError(f"{name} is {shown}; it must be from {low} to {high}")
+    return value

@@ -1,0 +1,53 @@
+"""A request before it is sent, and an answer after it has come: HTTP as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+
+@frozen
+class Request:
+    """One request, before it has an origin or a key.
+
+    Attributes:
+        operation: What it asks, by our name.
+        target: Path and query, fully percent-encoded.
+        cursor: The cursor it carries, or None.
+        authenticated: Whether the key goes with it.
+        bulk: Whether it is part of a longer work, which lets single calls pass and is spaced evenly.
+        deadline: When nobody waits for the answer any more, in seconds of the monotonic clock; None for never.
+    """
+
+    operation: str
+    target: str
+    cursor: str | None = None
+    authenticated: bool = True
+    bulk: bool = False
+    deadline: float | None = None
+
+
+@frozen
+class Response:
+    """One answer, body and all.
+
+    Attributes:
+        request: What was asked.
+        status: HTTP status.
+        headers: Those of `HEADERS` that it has, by their lower-case names.
+        body: Decoded content, cut at 64 KiB where the status is an error.
+        region: Name of the region that answered.
+        attempts: How many requests it took to get it.
+        elapsed: Seconds it took, from the start of the call on.
+        deadline_exceeded: Whether the deadline kept it from being asked for again.
+    """
+
+    request: Request
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    region: str
+    attempts: int = 1
+    elapsed: float = 0.0
+    deadline_exceeded: bool = False
