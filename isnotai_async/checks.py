@@ -64,3 +64,18 @@ def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an 
         shown = value if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
         raise ConfigError(f"{name} is {shown}; it must be from {low} to {high}")
     return value
+
+
+def check_seconds(value: float | None, name: str) -> float | None:
+    """Check a duration; None is no limit.
+
+    Raises:
+        ConfigError: It is no number, or not more than 0.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ConfigError(f"{name} must be seconds or None for no limit, not {type(value).__name__}")
+    if not value > 0:
+        raise ConfigError(f"{name} is {value!r} seconds, so nothing could be sent; use None for no limit")
+    return float(value)

@@ -13,10 +13,10 @@ import aiohttp
 from attrs import evolve
 
 from isnotai_async.backoff import Retry, RetryQuota, check_retry
-from isnotai_async.checks import check_int
+from isnotai_async.checks import check_int, check_seconds
 from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
-from isnotai_async.errors import ConfigError
+from isnotai_async.errors import APIError, ConfigError
 from isnotai_async.limiter import Limiter, Unlimited, check_limiter
 from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, OnEvent, PageNotice, check_on_event
@@ -115,7 +115,7 @@ class Client(Operations):
             resolve_region(region or _environment("REGION"), base_url or _environment("BASE_URL")),
             key,
             self._connections,
-            timeout=_check_seconds(timeout, "timeout"),
+            timeout=check_seconds(timeout, "timeout"),
             proxy=_check_proxy(proxy),
         )
         self._narrator = Narrator(self.region.name, check_on_event(on_event))
@@ -123,7 +123,7 @@ class Client(Operations):
         self._retrying = RetryingTransport(
             self._paced,
             check_retry(retry),
-            _check_seconds(deadline, "deadline"),
+            check_seconds(deadline, "deadline"),
             RetryQuota(),
             self._narrator,
         )
@@ -184,9 +184,9 @@ class Client(Operations):
         copy._connections, copy._narrator, copy._is_copy = self._connections, self._narrator, True
         copy._transport, copy._retrying = self._transport, self._retrying
         if timeout is not UNCHANGED:
-            copy._transport = evolve(copy._transport, timeout=_check_seconds(timeout, "timeout"))
+            copy._transport = evolve(copy._transport, timeout=check_seconds(timeout, "timeout"))
         if deadline is not UNCHANGED:
-            copy._retrying = evolve(copy._retrying, deadline=_check_seconds(deadline, "deadline"))
+            copy._retrying = evolve(copy._retrying, deadline=check_seconds(deadline, "deadline"))
         if retry is not UNCHANGED:
             copy._retrying = evolve(copy._retrying, retry=check_retry(retry))
         copy._paced = evolve(self._paced, transport=copy._transport)
@@ -195,7 +195,13 @@ class Client(Operations):
         return copy
 
     async def _send_and_read(self, request: Request, read: Callable[[Response], T]) -> T:
-        value = await self._retrying.fetch(request, read)
+        self._connections.use()  # first, so that a client that is not open takes nothing of the quota
+        try:
+            value = await self._retrying.fetch(request, read)
+        except APIError as error:
+            if self._transport.key is not None:
+                self._transport.key.scrub_error(error)
+            raise
         if isinstance(value, Page) and self._narrator.on_event is not None:
             about = {"region": self.region.name, "operation": request.operation}
             self._narrator.tell(PageNotice(**about, records=len(value.data), has_more=value.has_more))
@@ -224,16 +230,6 @@ def _read_key(api_key: str | None) -> ApiKey | None:
         return ApiKey(api_key)
     finally:
         del api_key
-
-
-def _check_seconds(value: float | None, name: str) -> float | None:
-    if value is None:
-        return None
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ConfigError(f"{name} must be seconds or None for no limit, not {type(value).__name__}")
-    if not value > 0:
-        raise ConfigError(f"{name} is {value!r} seconds, so nothing could be sent; use None for no limit")
-    return float(value)
 
 
 def _check_proxy(proxy: str | None) -> str | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hmac
 from typing import Final, NoReturn
 
-from isnotai_async.errors import ConfigError
+from isnotai_async.errors import APIError, ConfigError
 
 _MAX_LENGTH: Final = 512
+_SCRUBBED_LENGTH: Final = 16  # real keys have 47 characters; what is shorter may well be a word of the data
 _FINGERPRINTS: Final = b"isnotai_async fingerprint 1"  # public: it keeps these hashes apart from others, no more
 
 
@@ -42,7 +43,7 @@ class ApiKey:
             shows the value.
     """
 
-    __slots__ = ("_text", "_value", "authorization", "fingerprint")
+    __slots__ = ("_is_scrubbed", "_text", "_value", "authorization", "fingerprint")
 
     def __init__(self, value: str) -> None:
         fault = _fault(value)
@@ -51,17 +52,25 @@ class ApiKey:
             raise ConfigError(f"the API key {fault}; copy it again as it was shown, without quotes or line breaks")
         self.authorization = Hidden(f"Bearer {value}")
         self._text, self._value = value, value.encode()
+        self._is_scrubbed = len(value) >= _SCRUBBED_LENGTH
         # Names the key where several clients meet to share its limit; 128 bits of a one-way function, so it can be
         # stored and compared where the key must not be.
         self.fingerprint = hmac.digest(_FINGERPRINTS, self._value, "sha256")[:16].hex()
 
     def scrub(self, body: bytes) -> bytes:
         """Take the key out of a body that echoes it."""
-        return body.replace(self._value, b"***") if self._value in body else body
+        return body.replace(self._value, b"***") if self._is_scrubbed and self._value in body else body
 
     def scrub_text(self, text: str) -> str:
         """Take the key out of a header or a message that echoes it."""
-        return text.replace(self._text, "***")
+        return text.replace(self._text, "***") if self._is_scrubbed else text
+
+    def scrub_error(self, error: APIError) -> None:
+        """Take the key out of a refusal that echoes it in a form that only decoding shows."""
+        error.message, error.code = self.scrub_text(error.message), self.scrub_text(error.code)
+        error.args = (error.message,)
+        if self._is_scrubbed and self._text in str(error.details):
+            error.details = {}
 
     def __repr__(self) -> str:
         return "ApiKey('***')"

@@ -133,9 +133,10 @@ class Paginator(Generic[T]):
         if page is None:
             return evolve(self._start, cursor=self._cursor, index=self._skip, watermark=self._watermark)
         index = self._end - length_hint(self._rows)  # exact, for the iterator of a tuple
-        watermark = self._mark(page.data[index - 1]) if index else self._watermark
+        # A page that was skipped whole leaves the rest of what to skip, and the watermark behind that, to the next.
+        watermark = self._mark(page.data[index - 1]) if index and not self._skip else self._watermark
         if page.has_more and index == len(page.data):
-            return evolve(self._start, cursor=page.next_cursor, index=0, watermark=watermark)
+            return evolve(self._start, cursor=page.next_cursor, index=self._skip, watermark=watermark)
         return evolve(self._start, cursor=self._cursor, index=index, watermark=watermark)
 
     async def aclose(self) -> None:
@@ -191,7 +192,7 @@ class Paginator(Generic[T]):
         if digest in self._seen:
             raise PaginationError("the next cursor was followed before in this walk; its pages go round in a circle")
         self._seen.add(digest)
-        if page.data:
+        if page.data and not self._skip:
             self._watermark = self._mark(page.data[-1])
         self._cursor, self._page = page.next_cursor, None
         return True

@@ -57,7 +57,12 @@ def _aware(value: datetime, name: str) -> datetime:
         raise ConfigError(
             f"{name} {value.isoformat()} has no time zone; add one (…Z in text, tzinfo=datetime.UTC in Python)"
         )
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ConfigError(
+            f"{name} {value.isoformat()} lies outside the years 1 to 9999 in UTC; leave it out"
+        ) from None
 
 
 def _start_time(value: int | datetime | None) -> int | None:

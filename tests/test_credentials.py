@@ -6,7 +6,7 @@ import traceback
 import pytest
 
 from isnotai_async.credentials import ApiKey
-from isnotai_async.errors import ConfigError
+from isnotai_async.errors import APIError, ConfigError
 
 KEY = "aik_v1_" + "k" * 40
 
@@ -53,3 +53,16 @@ def test_a_key_is_taken_out_of_what_echoes_it() -> None:
 
     assert key.scrub(b"you sent Bearer " + KEY.encode()) == b"you sent Bearer ***"
     assert key.scrub(b"nothing of it") == b"nothing of it"
+
+
+def test_a_key_is_taken_out_of_a_refusal_that_encodes_it() -> None:
+    error = APIError(f"bad key {KEY}", status=400, code=KEY, details={"sent": [KEY]})
+
+    ApiKey(KEY).scrub_error(error)
+
+    assert (error.message, error.code, error.details, error.args) == ("bad key ***", "***", {}, ("bad key ***",))
+
+
+def test_a_short_key_is_no_reason_to_change_the_data() -> None:
+    assert ApiKey("test").scrub(b"ev-test-1") == b"ev-test-1"
+    assert ApiKey("test").scrub_text("ev-test-1") == "ev-test-1"

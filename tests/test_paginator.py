@@ -281,6 +281,19 @@ async def test_resuming_on_smaller_pages_skips_what_was_delivered() -> None:
     assert walk.position == position
 
 
+async def test_an_error_while_skipping_leaves_a_position_that_is_as_good_as_before() -> None:
+    position = evolve(START, index=3, watermark=(2, "id-2"))
+    source = Source(2, 2, 1, fail=lambda call: call == 2)
+    walk = source.walk(start=position)
+
+    with pytest.raises(ServerError) as caught:
+        await numbers(walk)
+
+    assert caught.value.position == evolve(START, cursor="c1", index=1, watermark=(2, "id-2"))
+    assert await numbers(source.walk(start=caught.value.position)) == [3, 4]
+    assert await numbers(walk) == [3, 4]
+
+
 @pytest.mark.parametrize(
     ("position", "says"),
     [

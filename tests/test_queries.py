@@ -114,6 +114,7 @@ def test_inclusive_bounds_never_let_in_what_the_datetime_excludes(moment: dateti
         ({"start_time": 1.5}, "an aware datetime, not float"),
         ({"end_time": True}, "an aware datetime, not bool"),
         ({"end_time": 2**63}, "must be from"),
+        ({"start_time": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))}, "outside the years"),
     ],
 )
 def test_a_time_that_would_be_misread_is_refused(bounds: dict[str, Any], says: str) -> None:

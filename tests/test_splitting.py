@@ -5,6 +5,7 @@ import logging
 from random import Random
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from isnotai_async.errors import (
     ServerError,
     TransportTimeoutError,
 )
+from isnotai_async.pages import Page
+from isnotai_async.queries import EventQuery
 from isnotai_async.records import Event
 from isnotai_async.tiers import Tier
 from tests.event_source import Source, details_of, events, ids, running_tasks, settle
@@ -134,7 +137,7 @@ async def test_all_readers_of_an_ordered_split_are_busy() -> None:
             await asyncio.sleep(0)
             rounds += 1
 
-    source.pauses = 1
+    source.pauses = 40
     ticking = asyncio.create_task(tick())
     assert await read(source, page_size=10) == source.rows()
     alone, rounds = rounds, 0
@@ -274,6 +277,26 @@ async def test_a_split_session_is_planned_anew_for_what_is_not_begun() -> None:
 
     assert seen == source.rows()
     assert source.asked_details == ["s", "s"]
+
+
+async def test_windows_that_were_handed_out_between_others_are_not_read_again() -> None:
+    source, fetch_page = big(), Source.fetch_page
+
+    class Stuck(Source):
+        async def fetch_page(self, query: EventQuery, cursor: str | None) -> Page[Event]:
+            if query.start_time is None or query.start_time == 3_000:  # the first and the last of four windows
+                await anyio.sleep_forever()
+            return await fetch_page(self, query, cursor)
+
+    stuck, seen = Stuck(source.sessions, limit=10), list[Event]()
+    async with stuck.stream("s", split=4) as pages:
+        while len(seen) < 200:
+            seen += (await anext(pages)).data
+    (unfinished,) = pages.position.unfinished
+    assert [walk.filters for walk in unfinished.walks] == [{"end_time": 999}, {"start_time": 3_000}]
+
+    seen += await read(source, split=4, resume=pages.position)
+    assert sorted(ids(seen)) == sorted(ids(source.rows()))
 
 
 async def test_where_one_window_fails_the_session_has_failed() -> None:

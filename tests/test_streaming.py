@@ -499,6 +499,37 @@ async def test_delivered_and_resumed_is_everything_once(
     assert sorted(ids(seen)) == sorted(ids(source.rows(*names)))
 
 
+async def test_a_stream_can_be_left_again_and_again_within_one_page() -> None:
+    source, seen, saved = Source({"s": events("s", range(25))}, limit=10), list[Event](), None
+
+    while len(seen) < 25:
+        stream = source.stream("s", resume=saved)
+        async with stream as pages, aclosing(pages.events()) as rows:
+            for _ in range(3):
+                if (event := await anext(rows, None)) is not None:
+                    seen.append(event)
+        saved = stream.position
+
+    assert seen == source.rows()
+
+
+async def test_the_source_is_closed_with_the_stream() -> None:
+    closed = False
+
+    async def read() -> AsyncIterator[str]:
+        nonlocal closed
+        try:
+            for name in many().sessions:
+                yield name
+        finally:
+            closed = True
+
+    sessions = read()
+    async with many().stream(sessions, concurrency=1) as pages:
+        await anext(pages)
+    assert closed
+
+
 async def test_a_position_is_as_small_as_what_is_under_way() -> None:
     source = Source({f"s{n}": events(f"s{n}", range(5)) for n in range(2_000)}, limit=10)
 

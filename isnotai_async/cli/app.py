@@ -50,6 +50,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         leave_stdout()
         return outcome.DONE
+    except OSError as error:
+        leave_stdout()
+        say(f"isnotai: cannot write to stdout: {error.strerror or type(error).__name__}")
+        return outcome.FAILED
     except KeyboardInterrupt:
         say("isnotai: interrupted")
         return outcome.INTERRUPTED

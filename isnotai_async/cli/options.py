@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -129,7 +130,7 @@ async def _each(ids: Iterable[str]) -> AsyncIterator[str]:
 def _file_ids(path: Path) -> Iterator[str]:
     seen = set[str]()
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for line in lines:
                 session_id = line.strip()
                 if session_id and session_id not in seen:
@@ -174,7 +175,7 @@ def _read_key_file(path: Path) -> str:
 def _read_time(text: str | None, name: str) -> int | datetime | None:
     if text is None:
         return None
-    if text.lstrip("+-").isdecimal() and len(text) <= 20:
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         return int(text)
     try:
         return datetime.fromisoformat(text)

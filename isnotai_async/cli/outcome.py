@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError, RateLimitedError
+from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError, RateLimitedError, quoted
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -34,5 +34,7 @@ def explain(error: IsNotAIError) -> str:
     """Return what to tell the person at the terminal; server text in it is escaped by the error itself."""
     if isinstance(error, ConfigError) and error.message.startswith("no API key"):
         return _NO_KEY
+    session_id = None if error.position is None else error.position.session_id
+    where = "" if session_id is None else f" (session {quoted(session_id)})"
     tries = f" ({error.attempts} attempts)" if error.attempts > 1 else ""
-    return f"{error}{tries}"
+    return f"{error}{where}{tries}"

@@ -1,13 +1,14 @@
 """Events into one JSON Lines file, whole or not at all.
 
 The rows go to a temporary file beside the target. Only when the last one is on the disk does it take the target's
-name, so nobody ever sees half an export under it; whatever stops the export removes the temporary file.
+name, so nobody ever sees half an export under it. An error or a cancellation removes the temporary file; only a kill
+leaves it behind.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -66,7 +67,7 @@ async def export_jsonl(
     begun = monotonic()
     path = Path(to)
     rows = count = 0
-    file = await anyio.to_thread.run_sync(_open, path, force)
+    file = _open(path, force)  # no thread and so no cancellation in between: from here on it is removed again
     try:
         async for session_id in sessions:
             count += 1
@@ -75,7 +76,7 @@ async def export_jsonl(
                 rows += len(page.data)
                 if on_rows is not None:
                     on_rows(rows)
-        size = await anyio.to_thread.run_sync(_commit, file, path)
+        size = await anyio.to_thread.run_sync(_commit, file, path, force)
     except BaseException:
         with CancelScope(shield=True):
             await anyio.to_thread.run_sync(_discard, file)
@@ -88,12 +89,16 @@ def _open(path: Path, force: bool) -> IO[bytes]:
         raise SinkError(f"{path} is a directory; name a file to write into")
     if os.path.lexists(path) and not force:
         raise SinkError(f"{path} exists; choose another name, or replace it with force=True (--force)")
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise SinkError(f"{path} is no regular file; name one to write into")
     try:
-        return tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part", delete=False
-        )
+        return _create(path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part"))
     except OSError as error:
         raise _unwritable(path.parent, error) from None
+
+
+def _create(path: Path) -> IO[bytes]:
+    return path.open("xb")
 
 
 def _write(file: IO[bytes], data: bytes) -> None:
@@ -103,15 +108,21 @@ def _write(file: IO[bytes], data: bytes) -> None:
         raise _unwritable(Path(file.name), error) from None
 
 
-def _commit(file: IO[bytes], path: Path) -> int:
+def _commit(file: IO[bytes], path: Path, force: bool) -> int:
     """Put the rows on the disk, then the name, then the name's folder."""
     try:
         file.flush()
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size
         file.close()
-        Path(file.name).replace(path)
+        if force:
+            Path(file.name).replace(path)
+        else:
+            path.hardlink_to(file.name)  # which fails where a file has come to be meanwhile
+            Path(file.name).unlink()
         _sync_folder(path.parent)
+    except FileExistsError:
+        raise SinkError(f"{path} has come to exist during the export; it was left alone") from None
     except OSError as error:
         raise _unwritable(path, error) from None
     return size

@@ -40,7 +40,7 @@ def test_export_writes_every_session_of_the_sandbox(tmp_path: Path, capsys: pyte
 def test_export_takes_sessions_one_by_one_and_each_once(tmp_path: Path) -> None:
     out = tmp_path / "events.jsonl"
     ids = tmp_path / "ids.txt"
-    ids.write_text("big-3\n\n  big-2  \nbig-3\n")
+    ids.write_text("\ufeffbig-3\n\n  big-2  \nbig-3\n", encoding="utf-8")
 
     assert (
         main(
@@ -113,6 +113,7 @@ def test_events_can_be_cut_by_time(capsys: pytest.CaptureFixture[str]) -> None:
         (["..", "--sandbox"], "session_id '..' would point at another path"),
         (["big-5", "--sandbox", "--type", "256"], "not a byte"),
         (["big-5", "--sandbox", "--start", "noon"], "--start 'noon' is no time"),
+        (["big-5", "--sandbox", "--start=+-5"], "--start '+-5' is no time"),
         (["big-5", "--sandbox", "--start", "2026-06-10T12:00:00"], "has no time zone; add one"),
         (["big-5", "--sandbox", "--start", "9", "--end", "8"], "exchange them"),
         (["big-5", "--sandbox", "--region", "mars"], "unknown region 'mars'"),
@@ -139,9 +140,12 @@ def test_a_command_line_that_makes_no_sense_is_a_usage_error(argv: list[str]) ->
     assert main(argv) == 2
 
 
-def test_an_unknown_session_fails(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_session_fails_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["events", "no such session", "--sandbox"]) == 1
-    assert capsys.readouterr().err.startswith("isnotai: 404 ")
+
+    said = capsys.readouterr().err
+    assert said.startswith("isnotai: 404 ")
+    assert "(session 'no such session')" in said
 
 
 def test_a_key_of_the_wrong_region_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,6 +264,13 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
         port = taken.getsockname()[1]
         assert main(["sandbox", "--port", str(port)]) == 2
     assert capsys.readouterr().err == f"isnotai: cannot listen on port {port} and the next: Address already in use\n"
+
+
+def test_a_full_disk_under_stdout_is_told() -> None:
+    command = f"{sys.executable} -m isnotai_async events big-5000 --sandbox > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "isnotai: cannot write to stdout: No space left on device\n")
 
 
 def test_a_closed_pipe_ends_the_events_quietly() -> None:

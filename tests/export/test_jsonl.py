@@ -1,6 +1,7 @@
 """Events into a file: whole, or not at all."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -100,6 +101,24 @@ async def test_a_failure_leaves_the_file_that_was_to_be_replaced(tmp_path: Path)
     assert len(target.read_bytes().splitlines()) == 3
 
 
+async def test_a_file_that_comes_to_be_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+
+    with pytest.raises(SinkError, match="has come to exist during the export"):
+        await export_jsonl(each("s1"), pages_of, target, on_rows=lambda rows: target.touch())
+
+    assert target.read_bytes() == b""
+    assert list(tmp_path.iterdir()) == [target]
+
+
+async def test_a_file_is_as_readable_as_the_umask_lets_it_be(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.touch()
+    report = await export_jsonl(each("s1"), pages_of, tmp_path / "out.jsonl")
+
+    assert report.path.stat().st_mode == other.stat().st_mode
+
+
 async def test_a_target_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
 
@@ -109,6 +128,10 @@ async def test_a_target_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None
         await export_jsonl(each(), pages_of, tmp_path / "no" / "out.jsonl")
     with pytest.raises(SinkError, match="exists"):
         await export_jsonl(each(), pages_of, tmp_path / "dangling")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("dangling", "pipe"):
+        with pytest.raises(SinkError, match="is no regular file"):
+            await export_jsonl(each(), pages_of, tmp_path / name, force=True)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -123,6 +146,6 @@ async def test_a_full_disk_is_told_and_the_temporary_file_goes(
         name = str(tmp_path / "out.part")
         write, flush, fileno, close = full.write, full.flush, full.fileno, full.close
 
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: FullFile)
+    monkeypatch.setattr("isnotai_async.export.jsonl._create", lambda path: FullFile)
     with pytest.raises(SinkError, match=r"No space left on device; nothing was left behind"):
         await export_jsonl(each("s1"), pages_of, tmp_path / "out.jsonl")
