@@ -41,7 +41,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any], int]] = {
     "one session of 1,000 pages, one walk": ([BIG], {}, 1),
     "the same, split=16": ([BIG], {"split": 16}, 16),
     "the same, split=16, ordered": ([BIG], {"split": 16, "ordered": True}, 16),
-    "the same, split='auto', ordered": ([BIG], {"split": "auto", "ordered": True}, 4),
+    "the same, split='auto', ordered": ([BIG], {"split": "auto", "ordered": True}, 5),
 }
 MEMORY = {10_000: 1, 100_000: 10, 1_000_000: 100, 10_000_000: 1_000}  # events, and sessions of 100 pages
 

@@ -299,6 +299,25 @@ async def test_windows_that_were_handed_out_between_others_are_not_read_again() 
     assert sorted(ids(seen)) == sorted(ids(source.rows()))
 
 
+async def test_the_position_of_an_error_is_what_was_handed_out_of_its_window() -> None:
+    source, fetch_page = big(), Source.fetch_page
+
+    class Failing(Source):
+        async def fetch_page(self, query: EventQuery, cursor: str | None) -> Page[Event]:
+            if query.start_time is None:  # the first window, which is slow, so nothing of the second is handed out
+                await settle(50)
+            elif cursor is not None:
+                raise ServerError("down", status=503)
+            return await fetch_page(self, query, cursor)
+
+    with pytest.raises(ServerError) as caught:
+        await read(Failing(source.sessions, limit=10), split=2, ordered=True)
+    position = caught.value.position
+    assert position is not None
+    assert position.filters["start_time"]
+    assert (position.cursor, position.index, position.watermark) == (None, 0, None)
+
+
 async def test_where_one_window_fails_the_session_has_failed() -> None:
     calls = 0
 
