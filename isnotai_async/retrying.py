@@ -102,8 +102,13 @@ class RetryingTransport:
             IsNotAIError: As of `send` and of `wire.read_response`.
         """
         call = self._begin(request)
-        response = await self._send(call)
-        await self.turns.take()
+        self.turns.expected += 1
+        try:
+            response = await self._send(call)
+        finally:
+            self.turns.expected -= 1
+        if self.turns.are_wanted:
+            await self.turns.take()
         try:
             value = read_response(response, read)
         except PaginationError:  # a broken chain of cursors is no accident of the transfer

@@ -28,6 +28,20 @@ async def test_who_is_alone_does_not_wait() -> None:
         await settle(2)
 
 
+async def test_turns_are_wanted_where_another_answer_is_expected_or_has_its_turn() -> None:
+    turns = Turns()
+    assert not turns.are_wanted
+
+    turns.expected = 1
+    assert turns.are_wanted
+
+    turns.expected = 0
+    await turns.take()
+    assert turns.are_wanted
+    await settle(2)
+    assert not turns.are_wanted
+
+
 async def test_of_many_each_has_a_round_of_its_own_in_the_order_they_came() -> None:
     turns, rounds, had = Turns(), Rounds(), list[tuple[int, int]]()
 
