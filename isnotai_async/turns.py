@@ -1,9 +1,9 @@
 """Taking turns: one page is read in each round of the event loop.
 
-When many answers arrive in the same instant, the loop would read them all before it looks at anything else: 64 pages
-of 100 events hold it for 20 ms. So whoever has an answer takes a turn before reading it, and timers, sockets and other
-tasks get theirs in between. Where one answer at a time is under way, none of this is done: a round of the loop is a
-system call.
+When many answers arrive in the same instant, the loop would read them all before it looks at anything else: 64
+pages of 100 events hold it for 20 ms. So whoever has an answer takes a turn before reading it, and timers, sockets
+and other tasks get theirs in between. Where one answer at a time is under way, none of this is done: a round of the
+loop is a system call.
 """
 
 from __future__ import annotations
