@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from isnotai_async import wire
 from isnotai_async.event_operations import EventOperations
@@ -12,8 +12,6 @@ from isnotai_async.paginator import Paginator
 from isnotai_async.positions import Position, Watermark
 from isnotai_async.queries import SessionQuery
 from isnotai_async.records import Health, Session, SessionDetails
-
-T = TypeVar("T")
 
 
 class Operations(EventOperations):
