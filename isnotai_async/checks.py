@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from isnotai_async.errors import ConfigError, quoted
 
@@ -79,3 +80,21 @@ def check_seconds(value: float | None, name: str) -> float | None:
     if not value > 0:
         raise ConfigError(f"{name} is {value!r} seconds, so nothing could be sent; use None for no limit")
     return float(value)
+
+
+def check_proxy(proxy: str | None) -> str | None:
+    """Check the URL of a proxy.
+
+    Raises:
+        ConfigError: It is none. The message shows nothing of it: it may hold a password.
+    """
+    if proxy is None:
+        return None
+    try:
+        parts = urlsplit(proxy)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise ConfigError("proxy is not the URL of an HTTP proxy; write it like http://proxy.example:3128")
+    return proxy

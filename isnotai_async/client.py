@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from functools import partial
 from types import TracebackType
 from typing import Final, NoReturn, Self, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 from attrs import evolve
 
 from isnotai_async.backoff import Retry, RetryQuota, check_retry
-from isnotai_async.checks import check_int, check_seconds
+from isnotai_async.checks import check_int, check_proxy, check_seconds
 from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import APIError, ConfigError
@@ -67,7 +67,8 @@ class Client(Operations):
         max_concurrency: Most requests in flight; the others wait.
         timeout: Seconds for one attempt, from sending to the last byte; None for no limit.
         deadline: Seconds for a whole call: all attempts, and all waits for the limit and between attempts. None for
-            no limit. Each page of a walk is a call of its own.
+            no limit. Each page of a walk is a call of its own. Streams and exports have none: they wait for the quota
+            as long as it takes.
         retry: How often and when to try again; ``Retry(attempts=1)`` for never.
         limiter: Paces the requests. None for one that all clients of this key share in this process;
             ``Unlimited()`` for none.
@@ -116,7 +117,7 @@ class Client(Operations):
             key,
             self._connections,
             timeout=check_seconds(timeout, "timeout"),
-            proxy=_check_proxy(proxy),
+            proxy=check_proxy(proxy),
         )
         self._narrator = Narrator(self.region.name, check_on_event(on_event))
         self._paced = PacedTransport(self._transport, self._find_limiter(key, limiter, tier), self._narrator)
@@ -128,7 +129,7 @@ class Client(Operations):
             self._narrator,
         )
         self._is_copy = False
-        super().__init__(self._send_and_read, self.region.name)
+        self._bind()
 
     @property
     def region(self) -> Region:
@@ -191,18 +192,23 @@ class Client(Operations):
             copy._retrying = evolve(copy._retrying, retry=check_retry(retry))
         copy._paced = evolve(self._paced, transport=copy._transport)
         copy._retrying = evolve(copy._retrying, transport=copy._paced)
-        Operations.__init__(copy, copy._send_and_read, self.region.name)
+        copy._bind()
         return copy
 
-    async def _send_and_read(self, request: Request, read: Callable[[Response], T]) -> T:
+    def _bind(self) -> None:
+        in_time, unhurried = self._retrying, evolve(self._retrying, deadline=None)
+        send = self._send_and_read
+        Operations.__init__(self, partial(send, in_time), partial(send, unhurried), self.region.name)
+
+    async def _send_and_read(self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]) -> T:
         self._connections.use()  # first, so that a client that is not open takes nothing of the quota
         try:
-            value = await self._retrying.fetch(request, read)
+            value = await retrying.fetch(request, read)
         except APIError as error:
             if self._transport.key is not None:
                 self._transport.key.scrub_error(error)
             raise
-        if isinstance(value, Page) and self._narrator.on_event is not None:
+        if isinstance(value, Page) and self._narrator.is_heard:
             about = {"region": self.region.name, "operation": request.operation}
             self._narrator.tell(PageNotice(**about, records=len(value.data), has_more=value.has_more))
         return value
@@ -230,17 +236,3 @@ def _read_key(api_key: str | None) -> ApiKey | None:
         return ApiKey(api_key)
     finally:
         del api_key
-
-
-def _check_proxy(proxy: str | None) -> str | None:
-    # The message shows nothing of it: it may hold a password.
-    if proxy is None:
-        return None
-    try:
-        parts = urlsplit(proxy)
-        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except (ValueError, TypeError, AttributeError):
-        fits = False
-    if not fits:
-        raise ConfigError("proxy is not the URL of an HTTP proxy; write it like http://proxy.example:3128")
-    return proxy

@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Fetch(Protocol):
     """Sends a request and reads its answer."""
 
-    async def __call__(self, request: Request, read: Callable[[Response], T]) -> T:
+    def __call__(self, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
         """Send and read; raises what sending and reading raise."""
         ...
 
@@ -36,12 +36,14 @@ class EventOperations:
     """What can be asked about events; the base of `Operations`, whose errors it has.
 
     Args:
-        fetch: Sends a request and reads its answer.
+        fetch: Sends a request and reads its answer, within the deadline of a call.
+        fetch_unhurried: Likewise without a deadline, for streams: waiting for the quota is what they are there for.
         region: Name of the region that is asked.
     """
 
-    def __init__(self, fetch: Fetch, region: str) -> None:
+    def __init__(self, fetch: Fetch, fetch_unhurried: Fetch, region: str) -> None:
         self._fetch = fetch
+        self._fetch_unhurried = fetch_unhurried
         self._region_name = region
 
     def list_events(
@@ -142,10 +144,10 @@ class EventOperations:
 
     def _fetch_event_page(self, query: EventQuery, cursor: str | None) -> Awaitable[Page[Event]]:
         read = partial(wire.read_events, session_id=query.session_id)
-        return self._fetch(wire.build_list(query, cursor, bulk=True), read)
+        return self._fetch_unhurried(wire.build_list(query, cursor, bulk=True), read)
 
     def _fetch_details(self, session_id: str) -> Awaitable[SessionDetails]:
-        return self._fetch(wire.build_session_details(session_id, bulk=True), wire.read_session_details)
+        return self._fetch_unhurried(wire.build_session_details(session_id, bulk=True), wire.read_session_details)
 
     def _list(
         self,

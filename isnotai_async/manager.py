@@ -22,6 +22,7 @@ from isnotai_async.messages import Request, Response
 from isnotai_async.notices import OnEvent
 from isnotai_async.queries import EventQuery
 from isnotai_async.regions import REGIONS
+from isnotai_async.retrying import RetryingTransport
 from isnotai_async.sources import NamedSessions, read_named_sessions
 from isnotai_async.splitting import Feed
 from isnotai_async.stream_options import OnError, Split, StreamOptions
@@ -193,7 +194,10 @@ class SessionManager(AsyncContextManagerMixin):
 
 
 class ManagedEventStream(PageStream):
-    """The pages of sessions of several regions; see `PageStream`. A page's `region` is that of its credential."""
+    """The pages of sessions of several regions; see `PageStream`.
+
+    A page's `name` is that of its credential, its `region` where that asks.
+    """
 
     @property
     def failures(self) -> Mapping[tuple[str, str], IsNotAIError]:
@@ -211,9 +215,9 @@ class _ManagedClient(Client):
     def feed(self) -> Feed:
         return self._find_feed(self.region.name)
 
-    async def _send_and_read(self, request: Request, read: Callable[[Response], T]) -> T:
+    async def _send_and_read(self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]) -> T:
         self._connections.open()
-        return await super()._send_and_read(request, read)
+        return await super()._send_and_read(retrying, request, read)
 
 
 def _check_count(value: int, name: str) -> int:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -116,6 +118,25 @@ Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice
 OnEvent = Callable[[Notice], None]
 
 
+_overheard: ContextVar[OnEvent | None] = ContextVar("isnotai_overheard", default=None)
+
+
+@contextmanager
+def overhear(on_event: OnEvent) -> Iterator[None]:
+    """Hear what is told of the requests of this block, and of no others, whichever clients they go through.
+
+    Tasks that are started in the block belong to it, so a stream that is opened there is heard whole.
+
+    Args:
+        on_event: Called with each notice, beside the client's own callback.
+    """
+    token = _overheard.set(on_event)
+    try:
+        yield
+    finally:
+        _overheard.reset(token)
+
+
 def check_on_event(value: OnEvent | None) -> OnEvent | None:
     """Check a callback.
 
@@ -145,14 +166,20 @@ class Narrator:
     _tier: Tier | None = field(default=None, init=False)
     _met_unknown_tier: bool = field(default=False, init=False)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens, so that a notice is worth making."""
+        return self.on_event is not None or _overheard.get() is not None
+
     def tell(self, notice: Notice) -> None:
-        """Hand a notice to the callback. What that raises is logged and goes no further."""
-        if self.on_event is None:
-            return
-        try:
-            self.on_event(notice)
-        except Exception:  # a broken progress bar must not break the export that it shows
-            logger.exception("on_event raised on a %s; the call goes on", type(notice).__name__)
+        """Hand a notice to those who listen. What they raise is logged and goes no further."""
+        for listener in (self.on_event, _overheard.get()):
+            if listener is None:
+                continue
+            try:
+                listener(notice)
+            except Exception:  # a broken progress bar must not break the export that it shows
+                logger.exception("on_event raised on a %s; the call goes on", type(notice).__name__)
 
     def see_tier(self, tier: Tier | None, name: str) -> None:
         """Note the tier of an answer.

@@ -22,7 +22,8 @@ class Operations(EventOperations):
     what the contract promises.
 
     Args:
-        fetch: Sends a request and reads its answer.
+        fetch: Sends a request and reads its answer, within the deadline of a call.
+        fetch_unhurried: Likewise without a deadline.
         region: Name of the region that is asked.
     """
 

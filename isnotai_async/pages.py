@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from isnotai_async.tiers import Tier
 
@@ -26,6 +26,7 @@ class Page(Generic[T_co]):
         tier: Tier the key resolved to, or None where the answer named no known one.
         region: Name of the region that answered.
         session_id: Session that the records are events of; None for other lists.
+        name: Name it was asked under: the region's, or in a `SessionManager` that of the credential.
     """
 
     data: tuple[T_co, ...]
@@ -35,3 +36,4 @@ class Page(Generic[T_co]):
     tier: Tier | None
     region: str
     session_id: str | None = None
+    name: str = field(default=Factory(lambda page: page.region, takes_self=True))

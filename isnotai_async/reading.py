@@ -12,7 +12,7 @@ from contextlib import aclosing
 from functools import partial
 
 from anyio import CancelScope, create_task_group
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from isnotai_async.background import Crew
 from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
@@ -192,6 +192,7 @@ class Reading:
         at, is_last = window.position, False
         async with aclosing(walk.pages()) as pages:
             async for page in pages:
+                page = _name(page, session.work.target.name)
                 after, is_last = walk.position, not page.has_more
                 await self.buffer.put(arrive(page=page, at=at, after=after, is_last=is_last), lane)
                 at = after
@@ -208,6 +209,10 @@ class Reading:
         if isinstance(error, AuthenticationError):  # the key will not become valid: ask that region no more
             self._refusals.setdefault(work.target.name, error)
         await self.buffer.put(Arrival(target=work.target, work=work, window=failure.window, error=error), lane)
+
+
+def _name(page: Page[Event], name: str) -> Page[Event]:
+    return page if page.name == name else evolve(page, name=name)
 
 
 def _begin_with(page: Page[Event] | None, fetch_page: FetchPage[Event]) -> FetchPage[Event]:

@@ -162,7 +162,7 @@ class RetryingTransport:
             # One that the deadline ended before it got its permit says 0.
             call.attempts += error.attempts if error.deadline_exceeded else 1
             outcome = error
-        if self.narrator.on_event is not None or logger.isEnabledFor(logging.DEBUG):
+        if self.narrator.is_heard or logger.isEnabledFor(logging.DEBUG):
             self._tell_attempt(call, outcome, self.clock() - begun)
         return outcome
 

@@ -115,7 +115,10 @@ async def test_several_keys_of_one_region_have_names_of_their_own(sandbox: Sandb
         async with manager.stream_events([("us-staging", ids[0]), ("us", ids[1])]) as pages:
             seen = [page async for page in pages]
 
-    assert {page.region for page in seen} == {"us"}
+    assert {(page.name, page.region, page.session_id) for page in seen} == {
+        ("us-staging", "us", ids[0]),
+        ("us", "us", ids[1]),
+    }
 
 
 @pytest.mark.parametrize(
@@ -348,3 +351,30 @@ async def test_every_request_of_a_stream_is_bulk_work(sandbox: Sandbox) -> None:
 
     assert len(asked) > 9
     assert all(asked)
+
+
+class _Barrier:
+    """A limiter that lets nobody through until it is lifted."""
+
+    def __init__(self) -> None:
+        self.lifted = asyncio.Event()
+
+    async def acquire(self, *, bulk: bool, on_wait: object = None) -> isnotai.Permit:  # noqa: ARG002 - the protocol's
+        await self.lifted.wait()
+        return isnotai.Permit(0)
+
+    async def release(self, permit: isnotai.Permit, answer: isnotai.Answer | None) -> None:
+        pass
+
+
+async def test_a_stream_waits_for_the_quota_longer_than_the_deadline_of_a_call(sandbox: Sandbox) -> None:
+    barrier = _Barrier()
+    client = isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=barrier, deadline=0.05)
+
+    async with client, client.stream_events("big-7", split=2) as pages:
+        first = asyncio.create_task(anext(pages))
+        with pytest.raises(isnotai.TransportTimeoutError, match="while waiting for a permit"):
+            await client.list_events("big-7")  # asked later than the stream, and given up
+        assert not first.done()
+        barrier.lifted.set()
+        assert len((await first).data) == 7
