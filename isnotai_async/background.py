@@ -46,6 +46,12 @@ async def _stop(task: asyncio.Task[None]) -> None:
         task.result()
 
 
+def share(total: int, count: int) -> list[int]:
+    """Cut a number into so many nearly equal parts."""
+    each, rest = divmod(total, count)
+    return [each + (number < rest) for number in range(count)]
+
+
 class Crew:
     """Runs at most so many jobs at a time, in a task group.
 
@@ -64,6 +70,11 @@ class Crew:
         self._changed = asyncio.Event()
 
     @property
+    def size(self) -> int:
+        """How many jobs run at a time."""
+        return self._size
+
+    @property
     def free(self) -> int:
         """How many jobs could start now."""
         return max(0, self._size - self._running - len(self._queue))
@@ -75,6 +86,19 @@ class Crew:
             self._group.start_soon(self._run, job)
         else:
             self._queue.append(job)
+
+    def grow(self, count: int) -> None:
+        """Run so many more at a time from now on."""
+        self._size += count
+        while self._queue and self._running < self._size:
+            self.start(self._queue.popleft())
+        self._changed.set()
+
+    async def done(self) -> None:
+        """Wait until all jobs have ended."""
+        while self._running:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def idle(self) -> None:
         """Wait until a job would start at once, all those started before being under way."""

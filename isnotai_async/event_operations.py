@@ -18,7 +18,7 @@ from isnotai_async.records import Event, SessionDetails
 from isnotai_async.sources import Sessions, read_sessions
 from isnotai_async.splitting import Feed
 from isnotai_async.stream_options import OnError, Split, StreamOptions
-from isnotai_async.stream_positions import StreamPosition
+from isnotai_async.stream_positions import ANY, StreamPosition
 from isnotai_async.streaming import EventStream
 
 T = TypeVar("T")
@@ -131,8 +131,8 @@ class EventOperations:
         template = EventQuery(
             session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time
         )
-        targets = read_sessions(sessions, self._region_name)
-        return EventStream(targets, find_feed=self._find_feed, template=template, options=options, resume=resume)
+        sources = {ANY: read_sessions(sessions, self._region_name)}
+        return EventStream(sources, find_feed=self._find_feed, template=template, options=options, resume=resume)
 
     def _find_feed(self, name: str) -> Feed:
         if name != self._region_name:

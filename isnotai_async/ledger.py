@@ -13,16 +13,15 @@ The rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from hashlib import blake2b
-from typing import NoReturn
+from collections.abc import Collection, Iterable, Iterator
 
 from attrs import define, evolve, field
 
-from isnotai_async.errors import ConfigError
+from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.positions import Position
 from isnotai_async.queries import EventQuery
-from isnotai_async.stream_positions import StreamPosition, Target, Unfinished
+from isnotai_async.stream_positions import ANY, StreamPosition, Taken, Target, Unfinished
+from isnotai_async.tallies import Tally
 
 
 @define(eq=False)
@@ -129,58 +128,31 @@ class Ledger:
 
     Args:
         template: The query of every session, but for its id.
+        sources: Names of the sources; `ANY` where one has the sessions of all names.
         resume: Where an earlier stream stood, whose sessions are to be counted first and to be the same; or None.
 
+    Attributes:
+        tallies: How far each source was read, by name.
+
     Raises:
-        ConfigError: That stream had other filters.
+        ConfigError: That stream had other filters, or other sources.
     """
 
-    def __init__(self, template: EventQuery, resume: StreamPosition | None = None) -> None:
+    def __init__(
+        self, template: EventQuery, sources: Collection[str] = (ANY,), resume: StreamPosition | None = None
+    ) -> None:
         if resume is not None:
             resume.check(template.filters)
         self._template = template
-        self._resume = resume
-        self._taken = 0
-        self._digest = blake2b(digest_size=16)
+        self.tallies = _open_tallies(sources, resume)
         self._under_way: dict[SessionWork, None] = {}
 
     def __str__(self) -> str:
-        return f"{self._taken} sessions taken, {len(self._under_way)} of them unfinished"
+        return f"{self._count:,} sessions taken, {len(self._under_way)} of them unfinished"
 
     @property
-    def is_behind(self) -> bool:
-        """Whether sessions are to be counted that an earlier stream has taken."""
-        return self._resume is not None and self._taken < self._resume.taken
-
-    def count(self, target: Target | None) -> None:
-        """Count a session that was read from the source.
-
-        Args:
-            target: The session; None where the source has ended.
-
-        Raises:
-            ConfigError: The source is not the one of the stream that is resumed.
-        """
-        if target is not None:
-            self._taken += 1
-            # With the lengths before them, no two lists of sessions give the same bytes.
-            for text in target:
-                data = text.encode(errors="surrogatepass")
-                self._digest.update(b"%d:%b" % (len(data), data))
-        resume = self._resume
-        if resume is None or self._taken > resume.taken:
-            return
-        if target is None:
-            self._refuse(f"it has only {self._taken:,} sessions")
-        if self._taken == resume.taken and self._digest.hexdigest() != resume.digest:
-            self._refuse("they are other sessions, or come in another order")
-
-    def _refuse(self, reason: str) -> NoReturn:
-        taken = 0 if self._resume is None else self._resume.taken
-        raise ConfigError(
-            f"the position to resume from has {taken:,} sessions taken from its source, and with this source "
-            f"{reason}; pass the same sessions in the same order, or start without resume="
-        )
+    def _count(self) -> int:
+        return sum(tally.taken.count for tally in self.tallies.values())
 
     def open(self, target: Target, region: str) -> SessionWork:
         """Begin a session.
@@ -226,12 +198,29 @@ class Ledger:
     @property
     def position(self) -> StreamPosition:
         """Where the stream stands."""
-        taken, digest = self._taken, self._digest.hexdigest()
-        if self._resume is not None and self.is_behind:
-            taken, digest = self._resume.taken, self._resume.digest
+        named = {name: tally.taken for name, tally in self.tallies.items() if name != ANY}
+        digest = (Tally() if named else self.tallies[ANY]).taken.digest
         return StreamPosition(
-            taken=taken,
+            taken=self._count,
             digest=digest,
             filters=self._template.filters,
             unfinished=tuple(Unfinished(work.target.name, tuple(work.positions())) for work in self._under_way),
+            sources=named,
         )
+
+
+def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> dict[str, Tally]:
+    if resume is None:
+        return {name: Tally() for name in sources}
+    taken = resume.sources or {ANY: Taken(resume.taken, resume.digest)}
+    if set(taken) != set(sources):
+        raise ConfigError(
+            f"the position to resume from was made with {_show_sources(taken)}, this stream has "
+            f"{_show_sources(sources)}; pass the sessions as you did then, or start without resume="
+        )
+    return {name: Tally(taken[name], what=_show_sources([name])) for name in sources}
+
+
+def _show_sources(names: Iterable[str]) -> str:
+    named = ", ".join(quoted(name) for name in names if name != ANY)
+    return f"a source for {named}" if named else "one source"

@@ -23,7 +23,7 @@ from isnotai_async.notices import OnEvent
 from isnotai_async.queries import EventQuery
 from isnotai_async.regions import REGIONS
 from isnotai_async.retrying import RetryingTransport
-from isnotai_async.sources import NamedSessions, read_named_sessions
+from isnotai_async.sources import NamedSessions, Sessions, read_named_sources
 from isnotai_async.splitting import Feed
 from isnotai_async.stream_options import OnError, Split, StreamOptions
 from isnotai_async.stream_positions import StreamPosition
@@ -147,7 +147,7 @@ class SessionManager(AsyncContextManagerMixin):
 
     def stream_events(
         self,
-        sessions: NamedSessions,
+        sessions: NamedSessions | Mapping[str, Sessions],
         *,
         concurrency: int = 16,
         buffer: int | None = None,
@@ -162,12 +162,12 @@ class SessionManager(AsyncContextManagerMixin):
     ) -> ManagedEventStream:
         """Stream the events of sessions of several regions; arguments and errors as of `Client.stream_events`.
 
-        The sessions are taken in the order of their source, whatever their region. Where one region is much slower
-        than the other (another tier, an outage), two streams side by side do not wait for one another.
-
         Args:
-            sessions: Pairs of name and session, like ``[("us", "s1"), ("eu", "s9")]``; or one pair.
-            concurrency: Most requests in flight.
+            sessions: By name a source of its own, like ``{"us": us_ids, "eu": manager["eu"].list_sessions()}``: each
+                has an equal share of `concurrency`, so where one region is slow or down (another tier, an outage) the
+                others go on. Or pairs of name and session, like ``[("us", "s1"), ("eu", "s9")]``, or one pair, which
+                are taken in their order, whatever their region.
+            concurrency: Most requests in flight; at least one for each source.
             buffer: Most pages that are fetched and wait for you.
             split: Windows of each session to read at once, or ``"auto"``.
             ordered: Hand out the windows of a session in time order.
@@ -184,9 +184,11 @@ class SessionManager(AsyncContextManagerMixin):
         template = EventQuery(  # the id is replaced by each session's
             session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time
         )
-        targets = read_named_sessions(sessions)
+        sources = read_named_sources(sessions)
+        if concurrency < len(sources):
+            raise ConfigError(f"concurrency {concurrency} is too small for {len(sources)} sources; each needs 1")
         return ManagedEventStream(
-            targets, find_feed=self._find_feed, template=template, options=options, resume=resume
+            sources, find_feed=self._find_feed, template=template, options=options, resume=resume
         )
 
     def _find_feed(self, name: str) -> Feed:

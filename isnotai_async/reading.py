@@ -1,4 +1,7 @@
-"""Those who read for a stream: a feeder that takes sessions from the source, and a crew that walks them.
+"""Those who read for a stream: a feeder that takes sessions from a source, and a crew that walks them.
+
+Where each name of a `SessionManager` has a source, it has a feeder and a crew of its own, with an equal share of the
+concurrency, so that none waits for another. A name that is through leaves its share to the others.
 
 None of them raises. The first error stops them all and is kept in `failure`, for the consumer to meet behind the last
 page that was ready; or, where errors are collected, an error ends its session and is put into the buffer.
@@ -7,14 +10,14 @@ page that was ready; or, where errors are collected, an error ends its session a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 
 from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
 
-from isnotai_async.background import Crew
+from isnotai_async.background import Crew, share
 from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.ledger import Ledger, SessionWork, Window
 from isnotai_async.page_buffer import Lane, PageBuffer
@@ -24,7 +27,7 @@ from isnotai_async.positions import Position, mark_event
 from isnotai_async.records import Event
 from isnotai_async.splitting import Feed, Splitter
 from isnotai_async.stream_options import StreamOptions
-from isnotai_async.stream_positions import Target
+from isnotai_async.stream_positions import ANY, Target
 
 FindFeed = Callable[[str], Feed]
 """Finds how a region is asked, by its name; raises `ConfigError` for a name that is not known."""
@@ -74,6 +77,7 @@ class Failure:
 class _Session:
     work: SessionWork
     feed: Feed
+    crew: Crew
     line: deque[Lane[Arrival]] | None  # its windows in time order, where that is kept
 
     def open_lane(self) -> Lane[Arrival] | None:
@@ -85,7 +89,7 @@ class Reading:
     """All that goes on behind a stream.
 
     Attributes:
-        targets: The source; it is closed in the end.
+        sources: The sources by name, or one as `ANY`; they are closed in the end.
         find_feed: Finds how a region is asked.
         ledger: What is taken.
         options: How to work.
@@ -94,7 +98,7 @@ class Reading:
         failure: What ended it, if that was an error.
     """
 
-    targets: AsyncGenerator[Target, None]
+    sources: Mapping[str, AsyncGenerator[Target, None]]
     find_feed: FindFeed
     ledger: Ledger
     options: StreamOptions
@@ -103,7 +107,7 @@ class Reading:
     failure: Failure | None = field(default=None, init=False)
     _splitter: Splitter = field(init=False)
     _refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
-    _crew: Crew = field(init=False)
+    _crews: dict[str, Crew] = field(factory=dict, init=False)
     _scope: CancelScope = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -115,36 +119,50 @@ class Reading:
         """Read until the source has no more, an error stops it, or it is cancelled."""
         try:
             async with create_task_group() as group:
-                self._scope, self._crew = group.cancel_scope, Crew(self.options.concurrency, group)
-                try:
-                    await self._feed()
-                except Exception as error:  # noqa: BLE001 - it is the source's, and raised where the pages are taken
-                    self._stop(Failure(error))
+                self._scope = group.cancel_scope
+                shares = share(self.options.concurrency, len(self.sources))
+                self._crews = {name: Crew(size, group) for name, size in zip(self.sources, shares, strict=True)}
+                for name in self.sources:
+                    group.start_soon(self._read_source, name)
         finally:
             self.buffer.close()
+
+    async def _read_source(self, name: str) -> None:
+        try:
+            await self._feed(name)
+        except Exception as error:  # noqa: BLE001 - it is the source's, and raised where the pages are taken
+            self._stop(Failure(error))
+            return
+        crew = self._crews[name]
+        await crew.done()
+        del self._crews[name]
+        if self._crews:
+            for other, count in zip(self._crews.values(), share(crew.size, len(self._crews)), strict=True):
+                other.grow(count)
 
     def _stop(self, failure: Failure) -> None:
         if self.failure is None:
             self.failure = failure
         self._scope.cancel()
 
-    async def _feed(self) -> None:
-        async with aclosing(self.targets) as targets:
-            while self.ledger.is_behind:
-                target = await anext(targets, None)
-                self.ledger.count(target)
+    async def _feed(self, name: str) -> None:
+        crew, tally = self._crews[name], self.ledger.tallies[name]
+        async with aclosing(self.sources[name]) as targets:
+            while tally.is_behind:
+                tally.count(await anext(targets, None))
             for work in self.resumed:
-                await self._crew.idle()
-                self._start(work)
+                if name in {ANY, work.target.name}:
+                    await crew.idle()
+                    self._start(work, crew)
             while True:
-                await self._crew.idle()
+                await crew.idle()
                 target = await anext(targets, None)
                 if target is None:
                     return
-                self.ledger.count(target)
-                await self._take(target)
+                tally.count(target)
+                await self._take(target, crew)
 
-    async def _take(self, target: Target) -> None:
+    async def _take(self, target: Target, crew: Crew) -> None:
         try:
             work = self.ledger.open(target, self.find_feed(target.name).region)
         except ConfigError as error:
@@ -152,11 +170,11 @@ class Reading:
                 raise
             await self.buffer.put(Arrival(target=target, error=error))
         else:
-            self._start(work)
+            self._start(work, crew)
 
-    def _start(self, work: SessionWork) -> None:
+    def _start(self, work: SessionWork, crew: Crew) -> None:
         line = deque[Lane[Arrival]]() if self.options.ordered else None
-        self._crew.start(partial(self._read_session, _Session(work, self.find_feed(work.target.name), line)))
+        crew.start(partial(self._read_session, _Session(work, self.find_feed(work.target.name), crew, line)))
 
     async def _read_session(self, session: _Session) -> None:
         work = session.work
@@ -164,13 +182,13 @@ class Reading:
             if refusal := self._refusals.get(work.target.name):
                 await self._fail(Failure(refusal, work))
                 return
-            size, free = self.options.concurrency, self._crew.free + 1
+            size, free = session.crew.size, session.crew.free + 1
             plan = await self._splitter.plan(work, session.feed, size=size, free=free)
         except Exception as error:  # noqa: BLE001 - raised where the pages are taken, as all below
             await self._fail(Failure(error, work))
             return
         for _ in range(plan.readers - 1):
-            self._crew.start(partial(self._read_windows, session))
+            session.crew.start(partial(self._read_windows, session))
         await self._read_windows(session, plan.first_page)
 
     async def _read_windows(self, session: _Session, first_page: Page[Event] | None = None) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from typing import Final, TypeGuard
 
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.records import Session
-from isnotai_async.stream_positions import Target
+from isnotai_async.stream_positions import ANY, Target
 
 SessionItem = str | Session
 Sessions = SessionItem | Iterable[SessionItem] | AsyncIterable[SessionItem]
@@ -37,8 +37,28 @@ async def read_sessions(sessions: Sessions, name: str) -> AsyncGenerator[Target,
             yield Target(name, _read_id(item))
 
 
-async def read_named_sessions(sessions: NamedSessions) -> AsyncGenerator[Target, None]:
-    """Read the sessions of several regions; arguments and errors as of `read_sessions`."""
+def read_named_sources(
+    sessions: NamedSessions | Mapping[str, Sessions],
+) -> dict[str, AsyncGenerator[Target, None]]:
+    """Read the sessions of several regions.
+
+    Args:
+        sessions: By name a source of its own, or one of pairs.
+
+    Returns:
+        By name its sessions, or as `ANY` those of all names; errors as of `read_sessions`.
+
+    Raises:
+        ConfigError: There is no source.
+    """
+    if not isinstance(sessions, Mapping):
+        return {ANY: _read_pairs(sessions)}
+    if not sessions or not all(isinstance(name, str) and name for name in sessions):
+        raise ConfigError("sessions by name must be like {'us': ids, 'eu': ids}")
+    return {name: read_sessions(source, name) for name, source in sessions.items()}
+
+
+async def _read_pairs(sessions: NamedSessions) -> AsyncGenerator[Target, None]:
     async with aclosing(_iterate([sessions] if _is_pair(sessions) else sessions)) as items:
         async for item in items:
             if not _is_pair(item):

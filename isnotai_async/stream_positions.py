@@ -18,6 +18,9 @@ from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.positions import Position
 from isnotai_async.queries import FilterValue
 
+ANY: Final = ""
+"""Name of a source that has the sessions of all names."""
+
 _VERSION: Final = 1
 _DIGEST: Final = re.compile("[0-9a-f]{32}")
 
@@ -32,6 +35,19 @@ class Target(NamedTuple):
 
     name: str
     session_id: str
+
+
+@frozen
+class Taken:
+    """How far a source of sessions was read.
+
+    Attributes:
+        count: How many sessions were taken from it.
+        digest: Digest of which ones, in their order.
+    """
+
+    count: int
+    digest: str
 
 
 @frozen
@@ -52,16 +68,18 @@ class StreamPosition:
     """A place in a stream.
 
     Attributes:
-        taken: How many sessions were taken from the source.
-        digest: Digest of which ones, in their order.
+        taken: How many sessions were taken from the source, or from all sources.
+        digest: Digest of which ones, in their order; where each name has a source, of none.
         filters: The filters, which have to be the same on resuming.
         unfinished: The sessions taken that were not handed out to their end.
+        sources: By name, what was taken from its source, where each name has one.
     """
 
     taken: int
     digest: str
     filters: Mapping[str, FilterValue] = field(hash=False)
     unfinished: tuple[Unfinished, ...]
+    sources: Mapping[str, Taken] = field(factory=dict, hash=False)
 
     def to_json(self) -> str:
         """Write the position as one line of ASCII JSON. It holds no secret."""
@@ -76,6 +94,7 @@ class StreamPosition:
                     {"name": session.name, "walks": [json.loads(walk.to_json()) for walk in session.walks]}
                     for session in self.unfinished
                 ],
+                "sources": {name: [taken.count, taken.digest] for name, taken in self.sources.items()},
             }
         )
 
@@ -96,7 +115,9 @@ class StreamPosition:
             )
         if wrong := _wrong_field(data):
             raise ConfigError(f"the stream position's field {printable(wrong)!r} is wrong; it was altered or cut")
-        return cls(**{**data, "unfinished": tuple(_read_unfinished(session) for session in data["unfinished"])})
+        data["unfinished"] = tuple(_read_unfinished(session) for session in data["unfinished"])
+        data["sources"] = {name: Taken(*taken) for name, taken in data["sources"].items()}
+        return cls(**data)
 
     def check(self, filters: Mapping[str, FilterValue]) -> None:
         """Check that this position belongs to a stream.
@@ -126,14 +147,27 @@ def _read_unfinished(data: dict[str, Any]) -> Unfinished:
 def _wrong_field(data: dict[str, Any]) -> str:
     """Name the first field that is missing, unknown or of another type. A saved position may be hostile."""
     checks: dict[str, Callable[[Any], bool]] = {
-        "taken": lambda v: type(v) is int and v >= 0,
-        "digest": lambda v: isinstance(v, str) and _DIGEST.fullmatch(v) is not None,
+        "taken": _is_count,
+        "digest": _is_digest,
         "filters": lambda v: isinstance(v, dict) and all(isinstance(x, str | int) for x in v.values()),
         "unfinished": lambda v: isinstance(v, list) and all(_is_unfinished(x) for x in v),
+        "sources": lambda v: isinstance(v, dict) and all(_is_taken(x) for x in v.values()),
     }
     if unknown := data.keys() - checks.keys():
         return min(unknown)
     return next((name for name, holds in checks.items() if name not in data or not holds(data[name])), "")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _is_taken(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and _is_count(value[0]) and _is_digest(value[1])
 
 
 def _is_unfinished(value: object) -> bool:

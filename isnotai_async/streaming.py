@@ -42,7 +42,7 @@ class PageStream(AsyncContextManagerMixin):
     need not be the same task for each page.
 
     Args:
-        targets: The sessions, read one by one.
+        sources: The sessions, read one by one: by name, or one source of all names as `ANY`.
         find_feed: Finds how a region is asked.
         template: The query of every session, but for its id.
         options: How to work.
@@ -54,19 +54,19 @@ class PageStream(AsyncContextManagerMixin):
 
     def __init__(
         self,
-        targets: AsyncGenerator[Target, None],
+        sources: Mapping[str, AsyncGenerator[Target, None]],
         *,
         find_feed: FindFeed,
         template: EventQuery,
         options: StreamOptions,
         resume: StreamPosition | None = None,
     ) -> None:
-        self._ledger = Ledger(template, resume)
+        self._ledger = Ledger(template, sources, resume)
         resumed = tuple(
             self._ledger.reopen(session, find_feed(session.name).region)
             for session in (() if resume is None else resume.unfinished)
         )
-        self._reading = Reading(targets, find_feed, self._ledger, options, resumed)
+        self._reading = Reading(sources, find_feed, self._ledger, options, resumed)
         self._failures: dict[Target, IsNotAIError] = {}
         self._arrival: Arrival | None = None  # the page in hand
         self._rows: Iterator[Event] = iter(())  # its events that are still to be handed out

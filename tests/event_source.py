@@ -19,7 +19,7 @@ from isnotai_async.records import Event, EventCounts, SessionDetails, TimelineBu
 from isnotai_async.sources import Sessions, read_sessions
 from isnotai_async.splitting import Feed
 from isnotai_async.stream_options import StreamOptions
-from isnotai_async.stream_positions import StreamPosition
+from isnotai_async.stream_positions import ANY, StreamPosition
 from isnotai_async.streaming import EventStream
 from isnotai_async.tiers import Tier
 
@@ -122,7 +122,7 @@ class Source:
         filters = {name: options.pop(name) for name in names if name in options}
         resume: StreamPosition | None = options.pop("resume", None)
         stream = EventStream(
-            read_sessions(list(self.sessions) if sessions is None else sessions, self.region),
+            {ANY: read_sessions(list(self.sessions) if sessions is None else sessions, self.region)},
             find_feed=lambda name: self.feed,
             template=EventQuery(session_id="any", **filters),
             options=StreamOptions(**options),

@@ -12,6 +12,7 @@ import isnotai_async as isnotai
 from isnotai_async.keyring import Credential
 from isnotai_async.manager import SessionManager
 from isnotai_async.sandbox import Fault, Sandbox
+from isnotai_async.sources import Sessions
 from tests.canary import CANARY_KEY, find_key, show_trace, shows_key
 from tests.event_source import running_tasks
 
@@ -358,13 +359,22 @@ class _Barrier:
 
     def __init__(self) -> None:
         self.lifted = asyncio.Event()
+        self.waiting = 0
+        self.changed = asyncio.Event()
 
     async def acquire(self, *, bulk: bool, on_wait: object = None) -> isnotai.Permit:  # noqa: ARG002 - the protocol's
+        self.waiting += 1
+        self.changed.set()
         await self.lifted.wait()
         return isnotai.Permit(0)
 
     async def release(self, permit: isnotai.Permit, answer: isnotai.Answer | None) -> None:
         pass
+
+    async def wait_for(self, count: int) -> None:
+        while self.waiting < count:
+            self.changed.clear()
+            await self.changed.wait()
 
 
 async def test_a_stream_waits_for_the_quota_longer_than_the_deadline_of_a_call(sandbox: Sandbox) -> None:
@@ -378,3 +388,63 @@ async def test_a_stream_waits_for_the_quota_longer_than_the_deadline_of_a_call(s
         assert not first.done()
         barrier.lifted.set()
         assert len((await first).data) == 7
+
+
+async def test_with_a_source_for_each_name_a_region_that_is_stuck_holds_back_no_other(sandbox: Sandbox) -> None:
+    barrier, us = _Barrier(), sandbox.session_ids("us")
+    stuck = Credential(sandbox.api_key, region="us", base_url=sandbox.base_url, limiter=barrier)
+
+    async with SessionManager({**credentials(sandbox), "us": stuck}) as manager:
+        sources: dict[str, Sessions] = {"us": us, "eu": manager["eu"].list_sessions()}
+        async with manager.stream_events(sources, concurrency=4, buffer=1_000) as pages:
+            await barrier.wait_for(4)  # its own two, and then the two that the other has no more need of
+            barrier.lifted.set()
+            seen = [page.name async for page in pages]
+
+    assert set(seen) == {"us", "eu"}
+    assert seen == sorted(seen)  # eu was through before us got on at all
+
+
+async def test_a_stream_with_a_source_for_each_name_can_be_gone_on_with(sandbox: Sandbox) -> None:
+    sources = {name: sandbox.session_ids(name) for name in ("us", "eu")}
+    seen = list[tuple[str, str]]()
+    resume: isnotai.StreamPosition | None = None
+
+    async with SessionManager(credentials(sandbox)) as manager:
+        while True:
+            async with manager.stream_events(sources, concurrency=3, resume=resume) as pages:
+                batch = 0
+                async for page in pages:
+                    seen += [(page.name, event.event_id) for event in page.data]
+                    batch += 1
+                    if batch == 7:
+                        break
+                else:
+                    break
+            resume = isnotai.StreamPosition.from_json(pages.position.to_json())
+        assert pages.position.taken == 40
+        assert pages.position.unfinished == ()
+        with pytest.raises(
+            isnotai.ConfigError, match="was made with a source for 'us', 'eu', this stream has one sour"
+        ):
+            manager.stream_events(both(sandbox), resume=pages.position)
+        with pytest.raises(isnotai.ConfigError, match="taken from a source for 'eu', and with this source"):
+            async with manager.stream_events({**sources, "eu": []}, resume=pages.position) as pages:
+                await anext(pages)
+
+    assert len(seen) == len(set(seen))
+    assert set(seen) == await everything(sandbox, "us", "eu")
+
+
+@pytest.mark.parametrize(
+    ("sources", "says"),
+    [
+        ({}, "sessions by name must be like"),
+        ({7: ["s1"]}, "sessions by name must be like"),
+        ({"us": ["s1"], "eu": ["s9"], "us-staging": ["s3"]}, "concurrency 2 is too small for 3 sources"),
+    ],
+)
+async def test_sources_by_name_that_cannot_work_are_refused(sandbox: Sandbox, sources: Any, says: str) -> None:
+    async with SessionManager(credentials(sandbox)) as manager:
+        with pytest.raises(isnotai.ConfigError, match=says):
+            manager.stream_events(sources, concurrency=2)
