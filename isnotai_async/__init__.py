@@ -49,7 +49,7 @@ from isnotai_async.records import (
 )
 from isnotai_async.regions import REGIONS, Region
 from isnotai_async.sandbox import Sandbox
-from isnotai_async.stream_positions import StreamPosition, Unfinished
+from isnotai_async.stream_positions import StreamPosition, Taken, Unfinished
 from isnotai_async.streaming import EventStream
 from isnotai_async.tiers import Tier
 
@@ -101,6 +101,7 @@ __all__ = [
     "SessionQuery",
     "SinkError",
     "StreamPosition",
+    "Taken",
     "Tier",
     "TierNotice",
     "TimelineBucket",
