@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 import warnings
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -111,8 +111,14 @@ class KeyWatch(logging.Handler):
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         logging.getLogger().removeHandler(self)
+        if hasattr(session.config, "workeroutput"):  # in a worker of pytest-xdist, whose exit status nobody looks at
+            session.config.workeroutput["shown_keys"] = self.leaks
         if self.leaks:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:  # untyped in pytest-xdist
+        self.leaks += getattr(node, "workeroutput", {}).get("shown_keys", [])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for leak in self.leaks:

@@ -55,15 +55,17 @@ SHOWN = {
 }
 
 
-def run_pytest(folder: Path, tests: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(folder: Path, tests: str, workers: int) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (folder / "test_leaks.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder)]
+    options = ["-p", "no:cacheprovider", "-n", str(workers), "--rootdir", str(folder)]
+    command = [sys.executable, "-m", "pytest", *options, str(folder)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_a_run_in_which_the_key_was_shown_fails_though_all_its_tests_pass(tmp_path: Path) -> None:
-    ran = run_pytest(tmp_path, HARMLESS + LEAKS)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_in_which_the_key_was_shown_fails_though_all_its_tests_pass(tmp_path: Path, workers: int) -> None:
+    ran = run_pytest(tmp_path, HARMLESS + LEAKS, workers)
     assert "6 passed" in ran.stdout
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED
     shown = [line for line in ran.stdout.splitlines() if line.startswith("THE API KEY WAS SHOWN")]
@@ -72,6 +74,6 @@ def test_a_run_in_which_the_key_was_shown_fails_though_all_its_tests_pass(tmp_pa
 
 
 def test_a_run_in_which_it_was_not_passes(tmp_path: Path) -> None:
-    ran = run_pytest(tmp_path, HARMLESS)
+    ran = run_pytest(tmp_path, HARMLESS, 0)
     assert ran.returncode == pytest.ExitCode.OK, ran.stdout
     assert "THE API KEY" not in ran.stdout
