@@ -218,6 +218,8 @@ def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> di
             f"the position to resume from was made with {_show_sources(taken)}, this stream has "
             f"{_show_sources(sources)}; pass the sessions as you did then, or start without resume="
         )
+    if resume.sources and not all(session.name in taken for session in resume.unfinished):
+        raise ConfigError("the stream position has a session of a name that has no source; it was altered")
     return {name: Tally(taken[name], what=_show_sources([name])) for name in sources}
 
 

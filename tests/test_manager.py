@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 
 import isnotai_async as isnotai
 from isnotai_async.keyring import Credential
@@ -428,6 +429,9 @@ async def test_a_stream_with_a_source_for_each_name_can_be_gone_on_with(sandbox:
             isnotai.ConfigError, match="was made with a source for 'us', 'eu', this stream has one sour"
         ):
             manager.stream_events(both(sandbox), resume=pages.position)
+        strange = evolve(pages.position, unfinished=(isnotai.Unfinished("de", ()),))
+        with pytest.raises(isnotai.ConfigError, match="of a name that has no source; it was altered"):
+            manager.stream_events(dict(sources), resume=strange)
         with pytest.raises(isnotai.ConfigError, match="taken from a source for 'eu', and with this source"):
             async with manager.stream_events({**sources, "eu": []}, resume=pages.position) as pages:
                 await anext(pages)
