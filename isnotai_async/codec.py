@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -25,6 +24,7 @@ from attrs import define
 
 from isnotai_async.converter import structure
 from isnotai_async.errors import DecodeError, PaginationError
+from isnotai_async.mappings import ReadOnlyMapping
 from isnotai_async.pages import MAX_CURSOR_BYTES, Page
 from isnotai_async.records import Event
 from isnotai_async.tiers import Tier
@@ -89,6 +89,13 @@ def decode_page(body: bytes, record: type[T], *, tier: Tier | None, region: str)
     return _page(rows, listing.pagination, tier=tier, region=region)
 
 
+def decode_mappings(body: bytes, *, tier: Tier | None, region: str) -> Page[Mapping[str, Any]]:
+    """Decode a page of objects without a public schema; errors as of `decode_events`."""
+    listing = _read(_read_list, body)
+    rows = tuple(_open_object(row, f"$.data[{index}]") for index, row in enumerate(listing.data))
+    return _page(rows, listing.pagination, tier=tier, region=region)
+
+
 def decode_item(body: bytes, record: type[T]) -> T:
     """Decode one record in its ``{"data": …}`` envelope.
 
@@ -109,11 +116,14 @@ def decode_mapping(body: bytes) -> Mapping[str, Any]:
     Raises:
         DecodeError: The body is no JSON object.
     """
-    value = _read(_read_any, body)
+    return _open_object(_read(_read_any, body), "$")
+
+
+def _open_object(value: object, path: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise DecodeError(f"expected a JSON object, got {type(value).__name__} - at $")
+        raise DecodeError(f"expected a JSON object, got {type(value).__name__} - at {path}", path=path)
     if not _is_shallow(value):
-        raise DecodeError(_TOO_DEEP)
+        raise DecodeError(f"{_TOO_DEEP} - at {path}", path=path)
     frozen: Mapping[str, Any] = _freeze(value)
     return frozen
 
@@ -212,5 +222,5 @@ def _is_shallow(value: object, levels: int = 64) -> bool:
 
 def _freeze(value: Any) -> Any:  # noqa: ANN401 - JSON of no known schema
     if isinstance(value, dict):
-        return MappingProxyType({key: _freeze(item) for key, item in value.items()})
+        return ReadOnlyMapping({key: _freeze(item) for key, item in value.items()})
     return tuple(_freeze(item) for item in value) if isinstance(value, list) else value

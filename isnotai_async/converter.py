@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -17,6 +18,8 @@ from cattrs.gen import make_dict_structure_fn, override
 from cattrs.v import transform_error
 
 from isnotai_async.errors import DecodeError
+from isnotai_async.mappings import ReadOnlyMapping
+from isnotai_async.records import Int32
 
 T = TypeVar("T")
 
@@ -35,8 +38,8 @@ def structure(value: object, record: type[T], path: str) -> T:
     try:
         return _converter.structure(value, record)
     except (CattrsError, ValueError, TypeError) as error:
-        reason, _, place = transform_error(error, path, _reason)[0].rpartition(" @ ")
-    place = re.sub(r"\w+", lambda match: camel(match[0]), place)  # attribute names to the wire's
+        reason, _, place = transform_error(error, path, _reason)[0].partition(" @ ")
+    place = _NAME.sub(lambda match: match[0] if match["key"] else camel(match[0]), place)
     raise DecodeError(f"{reason} - at {place}", path=place)
 
 
@@ -46,6 +49,8 @@ def _reason(error: BaseException, _type: type | None) -> str:
     return str(error) or type(error).__name__
 
 
+# Attribute names become the wire's; the quoted keys of a mapping are the wire's own.
+_NAME: Final = re.compile(r"""(?P<key>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\w+""")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
 
 
@@ -53,9 +58,11 @@ def _build_converter() -> cattrs.Converter:
     converter = cattrs.Converter()
     converter.register_structure_hook(str, _structure_str)
     converter.register_structure_hook(int, _structure_int)
+    converter.register_structure_hook_func(lambda type_: type_ == Int32, _structure_int32)
     converter.register_structure_hook(float, _structure_float)
     converter.register_structure_hook(datetime, _structure_datetime)
     converter.register_structure_hook_factory(_is_tuple, _structure_tuple)
+    converter.register_structure_hook_factory(_is_mapping, _structure_mapping)
     converter.register_structure_hook_factory(attrs.has, _structure_record)
     return converter
 
@@ -70,18 +77,24 @@ def _structure_str(value: Any, _: type) -> str:  # noqa: ANN401 - JSON, here and
     raise _expected("str", value)
 
 
-def _structure_int(value: Any, _: type) -> int:  # noqa: ANN401
+def _structure_int(value: Any, _: type, *, bits: int = 64) -> int:  # noqa: ANN401
     if type(value) is not int:
         raise _expected("int", value)
-    if not -(2**63) <= value < 2**63:
-        raise ValueError("Expected `int` of 64 bits")
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        raise ValueError(f"Expected `int` of {bits} bits")
     return value
 
 
+_structure_int32: Final = partial(_structure_int, bits=32)
+
+
 def _structure_float(value: Any, _: type) -> float:  # noqa: ANN401
-    if type(value) in {int, float}:  # JSON has one kind of number: 1 is a valid double
+    if type(value) not in {int, float}:  # JSON has one kind of number: 1 is a valid double
+        raise _expected("float", value)
+    try:
         return float(value)
-    raise _expected("float", value)
+    except OverflowError:
+        raise ValueError("Expected `float` of 64 bits") from None
 
 
 def _structure_datetime(value: Any, _: type) -> datetime:  # noqa: ANN401
@@ -109,6 +122,22 @@ def _structure_tuple(type_: Any, converter: cattrs.Converter) -> Any:  # noqa: A
         if not isinstance(value, list):
             raise _expected("array", value)
         return tuple(structure_list(value, list_type))
+
+    return hook
+
+
+def _is_mapping(type_: Any) -> bool:  # noqa: ANN401
+    return getattr(type_, "__origin__", None) is ReadOnlyMapping
+
+
+def _structure_mapping(type_: Any, converter: cattrs.Converter) -> Any:  # noqa: ANN401
+    dict_type = dict[str, type_.__args__[0]]
+    structure_dict = converter.get_structure_hook(dict_type)
+
+    def hook(value: Any, _: type) -> ReadOnlyMapping[Any]:  # noqa: ANN401
+        if not isinstance(value, dict):
+            raise _expected("object", value)
+        return ReadOnlyMapping(structure_dict(value, dict_type))
 
     return hook
 

@@ -7,7 +7,8 @@ The branches answer one question, whose fault was it::
     ├── TransportError           nobody answered
     │   ├── ConnectError           refused, DNS, TLS
     │   ├── TransportTimeoutError  nothing in time (also a builtin TimeoutError)
-    │   └── ProtocolError          not HTTP as agreed: parse failure, redirect, truncated or oversized body
+    │   ├── ProtocolError          not HTTP as agreed: parse failure, redirect, truncated or oversized body
+    │   └── LimiterError           the Redis that keeps the shared limit did not answer; nothing was sent
     ├── APIError                 they refused
     │   ├── InvalidRequestError    400, 422
     │   │   └── InvalidCursorError   the cursor was refused
@@ -22,6 +23,8 @@ The branches answer one question, whose fault was it::
         ├── SinkError
         ├── CheckpointError
         └── ExportLockedError
+
+`IsNotAIWarning` is no error: Python's `warnings` hand it out, where an answer is likely not what was meant.
 
 Every error pickles, and none ever holds the API key. Text that came from the server is escaped in ``str(error)``,
 because it may end up in a terminal; the attributes hold it as it came.
@@ -137,6 +140,18 @@ class ProtocolError(TransportError):
     retry_limit = 0
 
 
+class LimiterError(TransportError):
+    """The Redis that keeps the limit shared by several processes cannot be asked, so nothing was sent.
+
+    Attributes:
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class APIError(IsNotAIError):
     """The API answered and refused.
 
@@ -236,3 +251,7 @@ class CheckpointError(ExportError):
 
 class ExportLockedError(ExportError):
     """Another process is exporting to the same target."""
+
+
+class IsNotAIWarning(UserWarning):
+    """The API did as it was asked, and that is likely not what was meant."""

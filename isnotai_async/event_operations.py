@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from isnotai_async import wire
 from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.history import Clock, HistoryWatch, wall_clock
 from isnotai_async.messages import Request, Response
 from isnotai_async.pages import Page
 from isnotai_async.paginator import Paginator
@@ -39,12 +40,14 @@ class EventOperations:
         fetch: Sends a request and reads its answer, within the deadline of a call.
         fetch_unhurried: Likewise without a deadline, for streams: waiting for the quota is what they are there for.
         region: Name of the region that is asked.
+        clock: Tells the time of day, to know how far back a tier can see.
     """
 
-    def __init__(self, fetch: Fetch, fetch_unhurried: Fetch, region: str) -> None:
+    def __init__(self, fetch: Fetch, fetch_unhurried: Fetch, region: str, *, clock: Clock = wall_clock) -> None:
         self._fetch = fetch
         self._fetch_unhurried = fetch_unhurried
         self._region_name = region
+        self._clock = clock
 
     def list_events(
         self,
@@ -75,6 +78,9 @@ class EventOperations:
 
         Raises:
             ConfigError: At the call, for a value that the API could only refuse or misread.
+
+        Warns:
+            IsNotAIWarning: There was no event, and `start_time` lies before the tier's history window.
         """
         query = EventQuery(
             session_id=session_id, page_size=page_size, type=type, start_time=start_time, end_time=end_time
@@ -123,6 +129,10 @@ class EventOperations:
 
         Raises:
             ConfigError: At the call, for an option that cannot work; from the stream, for an id that cannot be.
+
+        Warns:
+            IsNotAIWarning: A session had no event, and `start_time` lies before the tier's history window; once for
+                each stream.
         """
         options = StreamOptions(
             concurrency=concurrency, buffer=buffer, split=split, ordered=ordered, on_error=on_error
@@ -132,19 +142,24 @@ class EventOperations:
             session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time
         )
         sources = {ANY: read_sessions(sessions, self._region_name)}
-        return EventStream(sources, find_feed=self._find_feed, template=template, options=options, resume=resume)
+        find_feed = partial(self._find_feed, HistoryWatch(template, self._clock))
+        return EventStream(sources, find_feed=find_feed, template=template, options=options, resume=resume)
 
-    def _find_feed(self, name: str) -> Feed:
+    def _find_feed(self, watch: HistoryWatch, name: str) -> Feed:
         if name != self._region_name:
             raise ConfigError(
                 f"the position to resume from has sessions of {quoted(name)}, this client asks "
                 f"{quoted(self._region_name)}; resume with a client of that region, or with a SessionManager"
             )
-        return Feed(name, self._fetch_event_page, self._fetch_details)
+        return Feed(name, partial(self._fetch_event_page, watch), self._fetch_details)
 
-    def _fetch_event_page(self, query: EventQuery, cursor: str | None) -> Awaitable[Page[Event]]:
+    async def _fetch_event_page(self, watch: HistoryWatch, query: EventQuery, cursor: str | None) -> Page[Event]:
         read = partial(wire.read_events, session_id=query.session_id)
-        return self._fetch_unhurried(wire.build_list(query, cursor, bulk=True), read)
+        page = await self._fetch_unhurried(wire.build_list(query, cursor, bulk=True), read)
+        # A window of a session that was split may well be empty: it has other filters.
+        if cursor is None and not page.data and not page.has_more and query.filters == watch.query.filters:
+            watch.see_empty(page)
+        return page
 
     def _fetch_details(self, session_id: str) -> Awaitable[SessionDetails]:
         return self._fetch_unhurried(wire.build_session_details(session_id, bulk=True), wire.read_session_details)
@@ -165,4 +180,5 @@ class EventOperations:
         def fetch_page(cursor: str | None) -> Awaitable[Page[T]]:
             return self._fetch(wire.build_list(query, cursor), read)
 
-        return Paginator(fetch_page, start=resume or start, mark=mark, max_items=max_items)
+        see_empty = HistoryWatch(query, self._clock).see_empty
+        return Paginator(fetch_page, start=resume or start, mark=mark, max_items=max_items, on_empty=see_empty)

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Final, NoReturn, Self, TypeVar
 
@@ -17,11 +18,12 @@ from isnotai_async.backoff import Retry
 from isnotai_async.checks import check_int
 from isnotai_async.client import Client
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
+from isnotai_async.history import HistoryWatch
 from isnotai_async.keyring import Credential, read_credential
 from isnotai_async.messages import Request, Response
 from isnotai_async.notices import OnEvent
 from isnotai_async.queries import EventQuery
-from isnotai_async.regions import REGIONS
+from isnotai_async.regions import REGIONS, Region
 from isnotai_async.retrying import RetryingTransport
 from isnotai_async.sources import NamedSessions, Sessions, read_named_sources
 from isnotai_async.splitting import Feed
@@ -137,6 +139,11 @@ class SessionManager(AsyncContextManagerMixin):
         """
         return self._find(name)
 
+    @property
+    def regions(self) -> Mapping[str, Region]:
+        """The names there are, and the region that each asks."""
+        return MappingProxyType({name: client.region for name, client in self._clients.items()})
+
     def _find(self, name: str) -> _ManagedClient:
         client = self._clients.get(name)
         if client is None:
@@ -187,12 +194,11 @@ class SessionManager(AsyncContextManagerMixin):
         sources = read_named_sources(sessions)
         if concurrency < len(sources):
             raise ConfigError(f"concurrency {concurrency} is too small for {len(sources)} sources; each needs 1")
-        return ManagedEventStream(
-            sources, find_feed=self._find_feed, template=template, options=options, resume=resume
-        )
+        find_feed = partial(self._find_feed, HistoryWatch(template))
+        return ManagedEventStream(sources, find_feed=find_feed, template=template, options=options, resume=resume)
 
-    def _find_feed(self, name: str) -> Feed:
-        return self._find(name).feed
+    def _find_feed(self, watch: HistoryWatch, name: str) -> Feed:
+        return self._find(name).feed(watch)
 
 
 class ManagedEventStream(PageStream):
@@ -213,9 +219,8 @@ class _ManagedClient(Client):
     def share(self, slots: anyio.Semaphore | None) -> None:
         self._connections.shared_slots = slots
 
-    @property
-    def feed(self) -> Feed:
-        return self._find_feed(self.region.name)
+    def feed(self, watch: HistoryWatch) -> Feed:
+        return self._find_feed(watch, self.region.name)
 
     async def _send_and_read(self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]) -> T:
         self._connections.open()

@@ -45,6 +45,7 @@ class Paginator(Generic[T]):
         start: Where to begin.
         mark: Gives the time (Unix milliseconds) and id of a record, for the watermark.
         max_items: Records after which to stop; None for all.
+        on_empty: Called with the last page of a walk from its beginning that found no record.
 
     Raises:
         ConfigError: `max_items` is negative or no int.
@@ -57,6 +58,7 @@ class Paginator(Generic[T]):
         start: Position,
         mark: Callable[[T], Watermark],
         max_items: int | None = None,
+        on_empty: Callable[[Page[T]], None] | None = None,
     ) -> None:
         if max_items is not None and (not isinstance(max_items, int) or isinstance(max_items, bool) or max_items < 0):
             raise ConfigError(f"max_items must be an int of at least 0, or None for all, not {max_items!r}")
@@ -64,6 +66,7 @@ class Paginator(Generic[T]):
         self._start = start
         self._mark = mark
         self._max_items = max_items
+        self._on_empty = on_empty
         self._left = max_items
         self._cursor = start.cursor  # of the page in hand, or of the next one where none is
         self._skip = start.index  # records of it that were handed out before this walk
@@ -149,6 +152,7 @@ class Paginator(Generic[T]):
         except IsNotAIError as error:
             _locate(error, self._start)
             raise
+        self._note_end(page)
         return page if len(rows) == len(page.data) else evolve(page, data=rows)
 
     async def _records(self) -> AsyncGenerator[T, None]:
@@ -187,6 +191,8 @@ class Paginator(Generic[T]):
         if page is None:
             return True
         if not page.has_more:
+            if self._watermark is None:
+                self._note_end(page)
             return False
         digest = _digest(page.next_cursor or "")
         if digest in self._seen:
@@ -196,6 +202,11 @@ class Paginator(Generic[T]):
             self._watermark = self._mark(page.data[-1])
         self._cursor, self._page = page.next_cursor, None
         return True
+
+    def _note_end(self, page: Page[T]) -> None:
+        from_start = self._start.cursor is None and self._start.index == 0
+        if self._on_empty is not None and from_start and not page.data and not page.has_more:
+            self._on_empty(page)
 
     def _enter_page(self, page: Page[T]) -> None:
         skipped = self._skipped(page, self._skip)

@@ -14,8 +14,9 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from isnotai_async.errors import ConfigError, printable, quoted
+from isnotai_async.filters import FilterValue
 from isnotai_async.pages import MAX_CURSOR_BYTES
-from isnotai_async.queries import FilterValue, ListQuery
+from isnotai_async.queries import ListQuery
 from isnotai_async.records import Event
 
 Watermark = tuple[int, str]

@@ -1,129 +1,60 @@
 """Queries: what a caller may ask, checked at birth, in our words.
 
 A query that exists can be sent. Each fault is a `ConfigError` that says what to write instead. Sources: the
-parameters of "List event-level metadata for a session" and "List sessions" in the vendor's reference.
+parameters in the vendor's reference (documentation version 1.0.17.0).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
 from typing import ClassVar, Final
 
 from attrs import field, frozen
 
-from isnotai_async.checks import check_id, check_int, check_text
-from isnotai_async.errors import ConfigError, quoted
+from isnotai_async import filters
+from isnotai_async.checks import check_id
+from isnotai_async.filters import FilterValue, check_order, one_of
 
-FilterValue = str | int | bool
-
-_INT32_MAX: Final = 2**31 - 1
-_INT64_MAX: Final = 2**63 - 1
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
-_BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
+PERIODS: Final = ("24h", "7d", "30d", "90d")
+GROUPINGS: Final = ("hour", "day", "week")
+METRICS: Final = ("ApiCalls", "Events", "Sessions", "StorageBytes", "BotAnalyses")
 
 
-def _page_size(value: int | None) -> int | None:
-    return None if value is None else check_int(value, "page_size", 1, _INT32_MAX)
+def _user_id(value: str) -> str:
+    return check_id(value, "user_id")
 
 
-def _event_type(value: int | str | None) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, int):
-        return str(check_int(value, "type", 0, 255))
-    check_text(value, "type")
-    if _NUMBER.fullmatch(value) and not _BYTE.fullmatch(value):
-        raise ConfigError(f"type {quoted(value)} is not a byte; it must be from 0 to 255 (0x00 to 0xff)")
-    return value
+def _period(value: str | None) -> str | None:
+    return one_of(value, "period", PERIODS)
 
 
-def _milliseconds(value: int | datetime | None, name: str, *, up: bool) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        since = _aware(value, name) - _EPOCH
-        # Bounds are inclusive and whole milliseconds: within one, a start moves up and an end moves down.
-        return -(-since // _MILLISECOND) if up else since // _MILLISECOND
-    kind = "an int (Unix milliseconds) or an aware datetime"
-    return check_int(value, name, -_INT64_MAX - 1, _INT64_MAX, kind=kind)
+def _group_by(value: str | None) -> str | None:
+    return one_of(value, "group_by", GROUPINGS)
 
 
-def _aware(value: datetime, name: str) -> datetime:
-    if value.utcoffset() is None:
-        raise ConfigError(
-            f"{name} {value.isoformat()} has no time zone; add one (…Z in text, tzinfo=datetime.UTC in Python)"
-        )
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ConfigError(
-            f"{name} {value.isoformat()} lies outside the years 1 to 9999 in UTC; leave it out"
-        ) from None
-
-
-def _start_time(value: int | datetime | None) -> int | None:
-    return _milliseconds(value, "start_time", up=True)
-
-
-def _end_time(value: int | datetime | None) -> int | None:
-    return _milliseconds(value, "end_time", up=False)
-
-
-def _instant(value: datetime | date | str | None, name: str, of_day: time) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = _parse_date(value, name)
-    if not isinstance(value, date):
-        kind = type(value).__name__
-        raise ConfigError(f"{name} must be an aware datetime, a date or an ISO 8601 string, not {kind}")
-    if not isinstance(value, datetime):
-        value = datetime.combine(value, of_day, tzinfo=UTC)
-    return _aware(value, name).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _parse_date(value: str, name: str) -> date:
-    for kind in (date, datetime):
-        try:
-            return kind.fromisoformat(value)
-        except ValueError:
-            continue
-    raise ConfigError(f"{name} {quoted(value)} is no ISO 8601 date; write it like 2026-06-10T12:00:00Z")
-
-
-def _start_date(value: datetime | date | str | None) -> str | None:
-    return _instant(value, "start_date", time.min)
-
-
-def _end_date(value: datetime | date | str | None) -> str | None:
-    return _instant(value, "end_date", time.max)
-
-
-def _status(value: str | None) -> str | None:
-    return None if value is None else check_text(value, "status")
-
-
-def _bot_only(value: bool | None) -> bool | None:
-    if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"bot_only must be True, False or None, not {type(value).__name__}")
-    return value
-
-
-def _given(**values: FilterValue | None) -> dict[str, FilterValue]:
-    return {name: value for name, value in values.items() if value is not None}
+def _metric(value: str | None) -> str | None:
+    # The one list that the API reads in any case.
+    names = {name.lower(): name for name in METRICS}
+    return one_of(names.get(value.lower(), value) if isinstance(value, str) else value, "metric", METRICS)
 
 
 class _Query:
     __slots__: tuple[str, ...] = ()
 
+    operation: ClassVar[str]
+    in_path: ClassVar[frozenset[str]] = frozenset({"session_id"})
+    """Fields that become part of the path; the others are filters of the query string."""
+
     def __repr__(self) -> str:
         # attrs' own fails on a query whose construction was refused, and takes tracebacks with locals down with it.
         known = {name: getattr(self, name) for name in self.__slots__ if hasattr(self, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
+
+    @property
+    def filters(self) -> Mapping[str, FilterValue]:
+        """Everything but the session that was asked for, by our names."""
+        given = {name: getattr(self, name) for name in self.__slots__ if name != "session_id"}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
@@ -144,22 +75,13 @@ class EventQuery(_Query):
     operation: ClassVar[str] = "list_events"
 
     session_id: str = field(converter=check_id)
-    page_size: int | None = field(default=None, converter=_page_size)
-    type: str | None = field(default=None, converter=_event_type)
-    start_time: int | None = field(default=None, converter=_start_time)
-    end_time: int | None = field(default=None, converter=_end_time)
+    page_size: int | None = field(default=None, converter=filters.page_size)
+    type: str | None = field(default=None, converter=filters.event_type)
+    start_time: int | None = field(default=None, converter=filters.start_time)
+    end_time: int | None = field(default=None, converter=filters.end_time)
 
     def __attrs_post_init__(self) -> None:
-        if self.start_time is not None and self.end_time is not None and self.start_time > self.end_time:
-            raise ConfigError(
-                f"start_time {self.start_time} lies after end_time {self.end_time}; exchange them "
-                "(both are inclusive, in Unix milliseconds)"
-            )
-
-    @property
-    def filters(self) -> Mapping[str, FilterValue]:
-        """Everything but the session that was asked for, by our names."""
-        return _given(page_size=self.page_size, type=self.type, start_time=self.start_time, end_time=self.end_time)
+        check_order(self, "start_time", "end_time")
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
@@ -180,27 +102,113 @@ class SessionQuery(_Query):
     operation: ClassVar[str] = "list_sessions"
     session_id: ClassVar[None] = None
 
-    page_size: int | None = field(default=None, converter=_page_size)
-    status: str | None = field(default=None, converter=_status)
-    bot_only: bool | None = field(default=None, converter=_bot_only)
-    start_date: str | None = field(default=None, converter=_start_date)
-    end_date: str | None = field(default=None, converter=_end_date)
+    page_size: int | None = field(default=None, converter=filters.page_size)
+    status: str | None = field(default=None, converter=filters.status)
+    bot_only: bool | None = field(default=None, converter=filters.bot_only)
+    start_date: str | None = field(default=None, converter=filters.start_date)
+    end_date: str | None = field(default=None, converter=filters.end_date)
 
     def __attrs_post_init__(self) -> None:
-        # Both are normalised to UTC with the same number of digits, so text order is time order.
-        if self.start_date is not None and self.end_date is not None and self.start_date > self.end_date:
-            raise ConfigError(f"start_date {self.start_date} lies after end_date {self.end_date}; exchange them")
-
-    @property
-    def filters(self) -> Mapping[str, FilterValue]:
-        """Everything that was asked for, by our names."""
-        return _given(
-            page_size=self.page_size,
-            status=self.status,
-            bot_only=self.bot_only,
-            start_date=self.start_date,
-            end_date=self.end_date,
-        )
+        check_order(self, "start_date", "end_date")
 
 
-ListQuery = EventQuery | SessionQuery
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class UserQuery(_Query):
+    """The users of the learning platform.
+
+    Attributes:
+        page_size: Users a page, from 1; None for the server's default (50, clamped by the tier).
+        search: Part of the user's id or name, in any case.
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "list_users"
+    session_id: ClassVar[None] = None
+
+    page_size: int | None = field(default=None, converter=filters.page_size)
+    search: str | None = field(default=None, converter=filters.search)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class UserSessionQuery(_Query):
+    """The sessions of one user.
+
+    Attributes:
+        user_id: Id of the user. It counts among the filters, so that a position tells whose sessions it is about.
+        page_size: Sessions a page, from 1; None for the server's default (50, clamped by the tier).
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "get_user_sessions"
+    session_id: ClassVar[None] = None
+    in_path: ClassVar[frozenset[str]] = frozenset({"user_id"})
+
+    user_id: str = field(converter=_user_id)
+    page_size: int | None = field(default=None, converter=filters.page_size)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class CourseQuery(_Query):
+    """The courses.
+
+    Attributes:
+        page_size: Courses a page, from 1; None for the server's default (50, clamped by the tier).
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "list_courses"
+    session_id: ClassVar[None] = None
+
+    page_size: int | None = field(default=None, converter=filters.page_size)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class AnalyticsQuery(_Query):
+    """The analytics of a period that ends now.
+
+    Attributes:
+        period: ``"24h"``, ``"7d"``, ``"30d"`` or ``"90d"``; None for the server's default, 7d.
+        group_by: ``"hour"``, ``"day"`` or ``"week"``; None for the server's default, day.
+
+    Raises:
+        ConfigError: Another value, which the API would refuse.
+    """
+
+    operation: ClassVar[str] = "get_analytics"
+
+    period: str | None = field(default=None, converter=_period)
+    group_by: str | None = field(default=None, converter=_group_by)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class UsageQuery(_Query):
+    """The consumption of the API.
+
+    Attributes:
+        start_date: From here on, inclusive: as of `SessionQuery`; None for 30 days before `end_date`.
+        end_date: Up to here, inclusive; None for today, UTC.
+        metric: ``"ApiCalls"``, ``"Events"``, ``"Sessions"``, ``"StorageBytes"`` or ``"BotAnalyses"``, in any case;
+            None for all.
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "get_usage"
+
+    start_date: str | None = field(default=None, converter=filters.start_date)
+    end_date: str | None = field(default=None, converter=filters.end_date)
+    metric: str | None = field(default=None, converter=_metric)
+
+    def __attrs_post_init__(self) -> None:
+        check_order(self, "start_date", "end_date")
+
+
+ListQuery = EventQuery | SessionQuery | UserQuery | UserSessionQuery | CourseQuery
+ReportQuery = AnalyticsQuery | UsageQuery

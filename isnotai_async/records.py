@@ -8,11 +8,14 @@ schemas of the vendor's reference (documentation version 1.0.17.0).
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
 
 from attrs import frozen
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Int32 = Annotated[int, "int32"]
+"""A number of the contract's format ``int32``; a plain `int` is an ``int64``."""
 
 
 @frozen(weakref_slot=False)  # eight bytes less an event, and the codec relies on the layout
@@ -28,10 +31,10 @@ class Event:
     """
 
     event_id: str
-    message_id: int
+    message_id: Int32
     event_type_name: str
     timestamp: int
-    payload_size: int
+    payload_size: Int32
 
     @property
     def time(self) -> datetime:
@@ -78,12 +81,12 @@ class Session:
 class EventCounts:
     """Events of a session by kind. Not promised to equal the number of listed events."""
 
-    total: int
-    mouse: int
-    scroll: int
-    keyboard: int
-    touch: int
-    form: int
+    total: Int32
+    mouse: Int32
+    scroll: Int32
+    keyboard: Int32
+    touch: Int32
+    form: Int32
 
 
 @frozen
@@ -98,7 +101,7 @@ class TimelineBucket:
     """
 
     timestamp: datetime
-    event_count: int
+    event_count: Int32
     dominant_event_type: str
     activity_level: float
 
@@ -117,7 +120,7 @@ class PageVisit:
     url: str
     timestamp: datetime
     type: str
-    duration_ms: int | None = None
+    duration_ms: Int32 | None = None
 
 
 @frozen
@@ -141,6 +144,41 @@ class SessionDetails:
     event_counts: EventCounts
     timeline: tuple[TimelineBucket, ...]
     page_history: tuple[PageVisit, ...]
+
+
+@frozen(kw_only=True)
+class User:
+    """A user of the learning platform, over all sessions.
+
+    Attributes:
+        user_id: Id in the learning platform; the `user_id` of the sessions.
+        user_name: Name, or None where it is not known.
+        session_count: Sessions.
+        bot_session_count: Sessions that look like a bot's.
+        medium_session_count: Sessions between the two; where the lines are is not documented.
+        average_bot_score: From 0 to 1.
+        max_bot_score: From 0 to 1.
+        device_count: Devices.
+        first_seen: Begin of the first session (UTC).
+        last_seen: When the user was last seen (UTC).
+        risk_level: Such as ``"low"``; an open list.
+        sparkline: Counts for a small chart; what one of them counts is not documented.
+        user_url: Page of the user, or None.
+    """
+
+    user_id: str
+    user_name: str | None = None
+    session_count: Int32
+    bot_session_count: Int32
+    medium_session_count: Int32
+    average_bot_score: float
+    max_bot_score: float
+    device_count: Int32
+    first_seen: datetime
+    last_seen: datetime
+    risk_level: str
+    sparkline: tuple[Int32, ...]
+    user_url: str | None = None
 
 
 @frozen

@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 from attrs import field, frozen
 
 from isnotai_async.errors import ConfigError, printable, quoted
+from isnotai_async.filters import FilterValue
 from isnotai_async.positions import Position
-from isnotai_async.queries import FilterValue
 
 ANY: Final = ""
 """Name of a source that has the sessions of all names."""

@@ -1,8 +1,13 @@
 """What every test stands on."""
 
 import pytest
+from hypothesis import settings
 
 from tests.canary import KeyWatch
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:

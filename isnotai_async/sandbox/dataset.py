@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import field, frozen
 
 from isnotai_async.sandbox.blocks import Library
-from isnotai_async.sandbox.details import describe, page_url
+from isnotai_async.sandbox.catalogue import BYTES
+from isnotai_async.sandbox.details import describe, page_history, page_url
 from isnotai_async.sandbox.dice import Dice, scramble, seed_of
 from isnotai_async.sandbox.events import EventLog
 from isnotai_async.sandbox.people import BOT_FLAGS, USER_AGENTS, USER_NAMES
@@ -52,7 +53,7 @@ class Session:
 
 @frozen(eq=False)
 class Dataset:
-    """Sessions, their events and their details.
+    """Sessions, their events and their details: `Data` that is made up.
 
     Args:
         seed: Seed of the region's data.
@@ -63,6 +64,7 @@ class Dataset:
     seed: int
     sessions: int
     big_sessions: tuple[int, ...] = ()
+    types: ClassVar[Mapping[str, int]] = BYTES
     ids: tuple[str, ...] = field(init=False)
     log: Callable[[Session], EventLog] = field(init=False)
     details: Callable[[Session], dict[str, object]] = field(init=False)
@@ -75,7 +77,7 @@ class Dataset:
         ids = ordinary + tuple(f"big-{size}" for size in self.big_sessions)
         library = lru_cache(maxsize=None)(lambda persona: Library.of(self.seed, persona))
         log = lru_cache(maxsize=64)(self._lay_out)
-        details = lru_cache(maxsize=64)(lambda session: describe(session.id, log(session)))
+        details = lru_cache(maxsize=64)(self._describe)
         derived = {
             "ids": ids,
             "log": log,
@@ -113,6 +115,10 @@ class Dataset:
 
     def _lay_out(self, session: Session) -> EventLog:
         return EventLog(self._library(session.persona), session.seed, session.size, session.start_ms)
+
+    def _describe(self, session: Session) -> dict[str, object]:
+        log = self.log(session)
+        return describe(session.id, log, page_history(log))
 
     def show(self, session: Session) -> dict[str, object]:
         """One session as the API shows it."""

@@ -5,24 +5,28 @@ The real API does not promise that agreement; the sandbox keeps it, because a di
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
 from isnotai_async.sandbox.catalogue import CATEGORIES, NAMES
+from isnotai_async.sandbox.data import TimedLog
 from isnotai_async.sandbox.dice import scramble
 from isnotai_async.sandbox.events import EventLog
 from isnotai_async.sandbox.people import PAGES
 from isnotai_async.sandbox.times import iso
 
 _BUCKETS: Final = 100
+_CATEGORY_NAMES: Final = {name: frozenset(NAMES[kind] for kind in kinds) for name, kinds in CATEGORIES.items()}
 
 
-def describe(session_id: str, log: EventLog) -> dict[str, object]:
+def describe(session_id: str, log: TimedLog, pages: Sequence[dict[str, object]] = ()) -> dict[str, object]:
     """Build the data of ``/sessions/{id}/details``.
 
     Args:
         session_id: Id to show.
         log: The session's events.
+        pages: The pages that were opened, as the API shows them.
     """
     counts = log.counts(0, log.size)
     return {
@@ -31,13 +35,16 @@ def describe(session_id: str, log: EventLog) -> dict[str, object]:
         "endTime": iso(log.end_ms),
         "durationSeconds": (log.end_ms - log.start_ms) / 1000,
         "eventCounts": {"total": log.size}
-        | {name: sum(counts[kind] for kind in kinds) for name, kinds in CATEGORIES.items()},
+        | {
+            category: sum(count for kind, count in counts.items() if log.name_of(kind) in names)
+            for category, names in _CATEGORY_NAMES.items()
+        },
         "timeline": _timeline(log),
-        "pageHistory": _page_history(log),
+        "pageHistory": list(pages),
     }
 
 
-def _timeline(log: EventLog) -> list[dict[str, object]]:
+def _timeline(log: TimedLog) -> list[dict[str, object]]:
     """At most `_BUCKETS` equally wide buckets; those without an event are left out."""
     width = max(1, -(-(log.end_ms + 1 - log.start_ms) // _BUCKETS))
     edges = [(at, log.first_at(at)) for at in range(log.start_ms, log.end_ms + 1 + width, width)]
@@ -51,14 +58,15 @@ def _timeline(log: EventLog) -> list[dict[str, object]]:
             {
                 "timestamp": iso(at),
                 "eventCount": stop - start,
-                "dominantEventType": NAMES[dominant],
+                "dominantEventType": log.name_of(dominant),
                 "activityLevel": round((stop - start) / busiest, 3),
             }
         )
     return timeline
 
 
-def _page_history(log: EventLog) -> list[dict[str, object]]:
+def page_history(log: EventLog) -> list[dict[str, object]]:
+    """The pages that a made-up session opens."""
     openings = list(log.page_openings())
     times = [log.time_of(index) for index in openings]
     # The last page is still open: its duration is null, as the contract allows.

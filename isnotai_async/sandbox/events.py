@@ -91,6 +91,16 @@ class EventLog:
         place = self._block(block - 1).first_place_at(at_ms - self._starts[block - 1])
         return min((block - 1) * BLOCK_SIZE + place, self.size)
 
+    def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
+        """Indexes of the events that pass the filters, rising; see `data.Log`."""
+        first = first if start is None else max(first, self.first_at(start))
+        stop = self.size if end is None else self.first_at(end + 1)
+        return iter(range(first, stop)) if kind is None else self.of_kind(kind, first, stop)
+
+    def name_of(self, kind: int) -> str:
+        """Name of a message type."""
+        return NAMES[kind]
+
     def of_kind(self, kind: int, start: int, stop: int) -> Iterator[int]:
         """Indexes from start up to, not including, stop that have this message-type byte, rising."""
         for block in range(start // BLOCK_SIZE, -(-stop // BLOCK_SIZE)):

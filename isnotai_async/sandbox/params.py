@@ -66,17 +66,17 @@ def _whole(query: Query, name: str, bound: int) -> int | None:
     return int(text)
 
 
-def event_type(query: Query) -> int | None:
-    """Read ``type``: a byte in decimal or hex, or a short name. A byte that no event has is fine."""
+def event_type(query: Query, types: Mapping[str, int] = BYTES) -> int | None:
+    """Read ``type``: a byte in decimal or hex, or one of the known short names. A byte that no event has is fine."""
     if (text := query.get("type")) is None:
         return None
     if _HEX_BYTE.fullmatch(text):
         return int(text, 16)
     if _WHOLE.fullmatch(text) and 0 <= int(text) <= 255:
         return int(text)
-    if text not in BYTES:
+    if text not in types:
         raise bad_value("type", "must be a byte in decimal or hex, or a known short name")
-    return BYTES[text]
+    return types[text]
 
 
 def boolean(query: Query, name: str) -> bool:
@@ -85,6 +85,16 @@ def boolean(query: Query, name: str) -> bool:
     if text not in {"true", "false"}:
         raise bad_value(name, "must be true or false")
     return text == "true"
+
+
+def choice(query: Query, name: str, options: tuple[str, ...], *, any_case: bool = False) -> str | None:
+    """Read one of several words."""
+    if (text := query.get(name)) is None:
+        return None
+    for option in options:
+        if text == option or (any_case and text.lower() == option.lower()):
+            return option
+    raise bad_value(name, f"must be one of {', '.join(options)}")
 
 
 def instant(query: Query, name: str) -> int | None:

@@ -16,8 +16,17 @@ REGION_NAMES: Final = ("us", "eu")
 
 # Operations that are served, named as the client's methods are (the contract's ids in snake case), and those of
 # them that answer with pages.
-LIST_OPERATIONS: Final = ("list_events", "list_sessions")
-OPERATION_NAMES: Final = ("health", "get_integration", "get_session", "get_session_details", *LIST_OPERATIONS)
+LIST_OPERATIONS: Final = ("list_events", "list_sessions", "list_users", "get_user_sessions", "list_courses")
+OPERATION_NAMES: Final = (
+    "health",
+    "get_integration",
+    "get_session",
+    "get_session_details",
+    "get_analytics",
+    "get_stats",
+    "get_usage",
+    *LIST_OPERATIONS,
+)
 
 # The largest session that can be asked for.
 BIGGEST: Final = 1_000_000

@@ -6,11 +6,13 @@ import base64
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import define, field, frozen
 
+from isnotai_async.sandbox.census import Entries, take_census, users
 from isnotai_async.sandbox.cursors import Mint
+from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.dataset import Dataset
 from isnotai_async.sandbox.dice import Dice, seed_of
 from isnotai_async.sandbox.limiter import ApproximateCounter, ExactLog, Window
@@ -42,7 +44,7 @@ class Region:
         key: The API key that works here and only here.
         tier: Name of the key's tier; may be set at any time.
         edge: How its edge behaves.
-        dataset: Its sessions.
+        data: Its sessions, whose kind only they themselves need to know.
         mints: Makers of cursors by operation.
         faults: Queue that the regions share.
         dice: For its latencies.
@@ -52,11 +54,13 @@ class Region:
     key: str = field(repr=False)
     tier: str
     edge: Edge
-    dataset: Dataset = field(repr=False)
+    data: Data[Any] = field(repr=False)
     mints: Mapping[str, Mint] = field(repr=False)
     faults: FaultQueue = field(repr=False)
     dice: Dice = field(repr=False)
     stats: RegionStats = field(factory=RegionStats, init=False)
+    _census: Entries | None = field(default=None, init=False, repr=False)
+    _users: tuple[dict[str, object], ...] | None = field(default=None, init=False, repr=False)
     _windows: dict[str, Window] = field(factory=dict, init=False, repr=False)
 
     @property
@@ -68,6 +72,20 @@ class Region:
     def page_cap(self) -> int:
         """Largest page."""
         return self.edge.page_size_cap or self.plan.page_size
+
+    @property
+    def census(self) -> Entries:
+        """All its sessions, as they count; made when it is first asked for."""
+        if self._census is None:
+            self._census = take_census(self.data)
+        return self._census
+
+    @property
+    def users(self) -> tuple[dict[str, object], ...]:
+        """All its users, as the API shows them; likewise."""
+        if self._users is None:
+            self._users = users(self.census)
+        return self._users
 
     def authenticate(self, headers: Mapping[str, str]) -> str | None:
         """Check the key of a request.
@@ -95,12 +113,15 @@ class Region:
         self.stats.arrive(now)
         limit = self.plan.requests if self.edge.rate_limit == "tier" else self.edge.rate_limit
         if limit is None:
+            self.stats.admitted += 1
             return None
         if (window := self._windows.get(bucket)) is None:
             kind = ExactLog if self.edge.counter == "log" else ApproximateCounter
             window = self._windows[bucket] = kind(self.edge.window, self.edge.count_rejected)
         wait = window.admit(limit, now)
-        if wait is not None:
+        if wait is None:
+            self.stats.admitted += 1
+        else:
             self.stats.rejected += 1
         return wait
 
@@ -132,7 +153,15 @@ def make_mints(seed: int, ttl: float | None) -> dict[str, Mint]:
     return {
         "list_events": Mint(secret, altchars=b"-_", padded=False, ttl=ttl),
         "list_sessions": Mint(secret, altchars=b"+/", padded=True, ttl=ttl),
+        "list_users": Mint(secret, altchars=b"-_", padded=True, ttl=ttl),
+        "get_user_sessions": Mint(secret, altchars=b"+/", padded=False, ttl=ttl),
+        "list_courses": Mint(secret, altchars=b"~.", padded=False, ttl=ttl),
     }
+
+
+def make_up(seed: object, sessions: int, big_sessions: tuple[int, ...]) -> dict[str, Data[Any]]:
+    """Make up the data of all regions. See `Sandbox` for the options."""
+    return {name: Dataset(seed_of(seed, name), sessions, big_sessions) for name in REGION_NAMES}
 
 
 def build_regions(
@@ -141,8 +170,7 @@ def build_regions(
     *,
     tiers: Mapping[str, str],
     keys: Mapping[str, str],
-    sessions: int,
-    big_sessions: tuple[int, ...],
+    data: Mapping[str, Data[Any]],
     cursor_ttl: float | None,
 ) -> dict[str, Region]:
     """Make all regions, with one queue of faults between them. See `Sandbox` for the options."""
@@ -155,7 +183,7 @@ def build_regions(
             key=keys.get(name) or make_key(seed, name),
             tier=tiers[name],
             edge=edge,
-            dataset=Dataset(own, sessions, big_sessions),
+            data=data[name],
             mints=make_mints(own, cursor_ttl),
             faults=faults,
             dice=Dice(own, "latency"),

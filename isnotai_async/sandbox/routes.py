@@ -13,9 +13,10 @@ from urllib.parse import unquote
 
 from attrs import field, frozen
 
-from isnotai_async.sandbox import params
+from isnotai_async.sandbox import params, reports
 from isnotai_async.sandbox.answers import Answer, envelope, json_answer
-from isnotai_async.sandbox.dataset import BOT_SCORE, Session
+from isnotai_async.sandbox.data import Log, Session
+from isnotai_async.sandbox.dataset import BOT_SCORE
 from isnotai_async.sandbox.listing import Listing, Visit
 from isnotai_async.sandbox.times import DAY_MS, NOW_MS, iso
 
@@ -45,7 +46,7 @@ def list_sessions(visit: Visit) -> Answer:
         size=size,
         last_cursor="absent",
     )
-    ids = region.dataset.ids
+    ids = region.data.ids
 
     def admits(session: Session) -> bool:
         return (
@@ -62,28 +63,28 @@ def list_sessions(visit: Visit) -> Answer:
     # Documented: a startDate before the tier's history window gives an empty page, not an error.
     too_early = start is not None and start < NOW_MS - region.plan.history_days * DAY_MS
     found = iter(()) if too_early else indexes(place.index)
-    return listing.answer(place, found, lambda index: region.dataset.show(_session(visit, ids[index])))
+    return listing.answer(place, found, lambda index: region.data.show(_session(visit, ids[index])))
 
 
 def get_session(visit: Visit) -> Answer:
     """Show one session."""
-    return json_answer({"data": visit.region.dataset.show(_session(visit, visit.names["sessionId"]))})
+    return json_answer({"data": visit.region.data.show(_session(visit, visit.names["sessionId"]))})
 
 
 def get_session_details(visit: Visit) -> Answer:
     """Show timeline, counts and pages of one session."""
-    return json_answer({"data": visit.region.dataset.details(_session(visit, visit.names["sessionId"]))})
+    return json_answer({"data": visit.region.data.details(_session(visit, visit.names["sessionId"]))})
 
 
 def list_events(visit: Visit) -> Answer:
     """List the events of one session that pass the filters."""
     query = visit.query
     size = params.page_size(query, default=100, cap=visit.region.page_cap)
-    kind = params.event_type(query)
+    kind = params.event_type(query, visit.region.data.types)
     start, end = params.milliseconds(query, "startTime"), params.milliseconds(query, "endTime")
     params.in_order(start, end, name="startTime")
     session = _session(visit, visit.names["sessionId"])
-    log = visit.region.dataset.log(session)
+    log: Log = visit.region.data.log(session)
     listing = Listing(
         visit=visit,
         operation="list_events",
@@ -92,14 +93,12 @@ def list_events(visit: Visit) -> Answer:
         last_cursor="null",
     )
     place = listing.place()
-    first = max(place.index, 0 if start is None else log.first_at(start))
-    stop = log.size if end is None else log.first_at(end + 1)
-    indexes = iter(range(first, stop)) if kind is None else log.of_kind(kind, first, stop)
-    return listing.answer(place, indexes, log.event)
+    return listing.answer(place, log.select(place.index, kind=kind, start=start, end=end), log.event)
 
 
 def _session(visit: Visit, session_id: str) -> Session:
-    if (session := visit.region.dataset.find(session_id)) is None:
+    session: Session | None = visit.region.data.find(session_id)
+    if session is None:
         raise params.RefusedError(envelope(404, "NOT_FOUND", "There is no session of this id."))
     return session
 
@@ -141,6 +140,12 @@ OPERATIONS: Final = (
     Operation("get_session_details", "/v1/sessions/{sessionId}/details", get_session_details),
     Operation("get_session", "/v1/sessions/{sessionId}", get_session),
     Operation("list_sessions", "/v1/sessions", list_sessions),
+    Operation("list_users", "/v1/users", reports.list_users),
+    Operation("get_user_sessions", "/v1/users/{userId}/sessions", reports.get_user_sessions),
+    Operation("list_courses", "/v1/courses", reports.list_courses),
+    Operation("get_analytics", "/v1/analytics", reports.get_analytics),
+    Operation("get_stats", "/v1/stats", reports.get_stats),
+    Operation("get_usage", "/v1/usage", reports.get_usage),
     Operation("get_integration", "/v1/integration", get_integration),
     Operation("health", "/health", health, public=True),
 )

@@ -19,6 +19,7 @@ class RegionStats:
         requests: Requests of any kind.
         in_flight: Requests that have arrived and are not answered yet.
         max_in_flight: The most there were at once.
+        admitted: Requests with the right key that the limiter let pass; what ``/v1/usage`` counts as `ApiCalls`.
         rejected: Requests that the limiter answered with 429.
         arrivals: When each authenticated request reached the limiter, refused ones included: seconds on
             the event loop's monotonic clock, rising. Beyond a million the older half is dropped.
@@ -29,6 +30,7 @@ class RegionStats:
     requests: int = 0
     in_flight: int = 0
     max_in_flight: int = 0
+    admitted: int = 0
     rejected: int = 0
     arrivals: array[float] = field(factory=lambda: array("d"), repr=False)
     paths: Counter[str] = field(factory=Counter, repr=False)

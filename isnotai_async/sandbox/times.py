@@ -9,6 +9,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 DAY_MS: Final = 86_400_000
+_FIRST_MS: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+_LAST_MS: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
 # The instant of the contract's own example. A wall clock would make two runs differ.
 NOW_MS: Final = 1_781_092_800_000
@@ -20,6 +22,9 @@ def to_ms(moment: datetime) -> int:
 
 
 def iso(at_ms: int) -> str:
-    """Write Unix milliseconds as the API does: seven decimals and an offset, ``…T12:00:00.0000000+00:00``."""
-    seconds, ms = divmod(at_ms, 1000)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{ms:03d}0000+00:00"
+    """Write Unix milliseconds as the API does: seven decimals and an offset, ``…T12:00:00.0000000+00:00``.
+
+    What lies outside the years 1 to 9999, which this form cannot say, becomes their first or last instant.
+    """
+    moment = _EPOCH + timedelta(milliseconds=min(max(at_ms, _FIRST_MS), _LAST_MS))
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}0000+00:00"

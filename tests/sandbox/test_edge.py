@@ -30,7 +30,7 @@ def make_region(**changes: Any) -> Region:
         key="key",
         tier="free",
         edge=Edge(**{**edge, **changes}),
-        dataset=Dataset(1, 0),
+        data=Dataset(1, 0),
         mints=make_mints(1, None),
         faults=FaultQueue(Dice(1)),
         dice=Dice(2),

@@ -1,0 +1,124 @@
+"""What a region serves: sessions and their events, whether made up (`dataset`) or read from a file (`recording`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeVar
+
+
+class Session(Protocol):
+    """What is known of a session without its events."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many events it has."""
+        ...
+
+    @property
+    def start_ms(self) -> int:
+        """Unix milliseconds of its creation."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """Such as `active` or `closed`."""
+        ...
+
+    @property
+    def bot_score(self) -> float | None:
+        """0 to 1, or None where nothing was decided."""
+        ...
+
+
+class Log(Protocol):
+    """The events of one session, each by its index: its place in the order in which they are listed."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def event(self, index: int) -> dict[str, object]:
+        """One event as the API shows it."""
+        ...
+
+    def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
+        """Indexes of the events that pass the filters, rising.
+
+        Args:
+            first: Index to begin at.
+            kind: Message-type byte, or None for any.
+            start: Earliest Unix milliseconds, inclusive, or None.
+            end: Latest, likewise.
+        """
+        ...
+
+
+class TimedLog(Protocol):
+    """A log whose indexes are places in time order, so that it can be summed up."""
+
+    @property
+    def size(self) -> int:
+        """How many events there are."""
+        ...
+
+    @property
+    def start_ms(self) -> int:
+        """Unix milliseconds of the first event."""
+        ...
+
+    @property
+    def end_ms(self) -> int:
+        """Unix milliseconds of the last event; of the start when there is none."""
+        ...
+
+    def first_at(self, at_ms: int) -> int:
+        """Index of the first event at or after this instant; `size` when there is none."""
+        ...
+
+    def counts(self, start: int, stop: int) -> Counter[int]:
+        """How often each message type occurs from start up to, not including, stop."""
+        ...
+
+    def name_of(self, kind: int) -> str:
+        """Name of a message type."""
+        ...
+
+
+S = TypeVar("S", bound=Session)
+
+
+class Data(Protocol[S]):
+    """The sessions of one region."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the sessions that are listed, in their order."""
+        ...
+
+    @property
+    def types(self) -> Mapping[str, int]:
+        """Message type of each known name."""
+        ...
+
+    def find(self, session_id: str) -> S | None:
+        """The session of this id, or None."""
+        ...
+
+    def log(self, session: S) -> Log:
+        """Its events."""
+        ...
+
+    def details(self, session: S) -> dict[str, object]:
+        """Its details as the API shows them."""
+        ...
+
+    def show(self, session: S) -> dict[str, object]:
+        """The session as the API shows it."""
+        ...

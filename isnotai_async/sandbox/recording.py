@@ -1,0 +1,217 @@
+"""The sessions of one region as a file of events tells them; the other way is `dataset`, which makes them up.
+
+The rules:
+
+1. Sessions are listed in the order of their first rows, and events in the order of theirs, whatever their times.
+2. What a file of events does not say is null: users, pages, scores. A session counts as `closed`, was created at its
+   earliest event and updated at its latest. A session without events is in no such file, so it is not served.
+3. Counters and categories go by the names of event types, because the real API's bytes are not documented.
+
+In memory an event takes the length of its id and 24 bytes: about 45 MB for a million events whose ids have 20
+characters, and 60 MB where they have 36.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import Any, Final
+
+from isnotai_async.errors import quoted
+from isnotai_async.sandbox.catalogue import BYTES
+from isnotai_async.sandbox.details import describe
+from isnotai_async.sandbox.times import iso
+
+EventType = tuple[int, str]
+
+
+class Types:
+    """The event types of a file: each pair of byte and name once."""
+
+    def __init__(self) -> None:
+        self.pairs: list[EventType] = []
+        self.by_name: dict[str, int] = dict(BYTES)
+        self._codes: dict[EventType, int] = {}
+
+    def code(self, kind: int, name: str) -> int:
+        """Number of a type; a new one where it has none yet."""
+        code = self._codes.setdefault((kind, name), len(self.pairs))
+        if code == len(self.pairs):
+            self.pairs.append((kind, name))
+            # The file's own names go before the catalogue's, which the real API need not share.
+            self.by_name[name] = kind
+        return code
+
+
+class RecordedSession:
+    """One session, with its events in columns. It is its own `Log`, and a `TimedLog` where it is in time order.
+
+    Args:
+        id: Its id.
+        name: The region's or credential's name in the file.
+        types: The file's event types.
+    """
+
+    status: Final = "closed"
+    bot_score: Final = None
+
+    def __init__(self, id: str, name: str, types: Types) -> None:
+        self.id = id
+        self.name = name
+        self._types = types
+        self._ids = bytearray()  # one behind the other, UTF-8
+        self._ends = array("Q")  # where each of them ends
+        self._codes = array("I")
+        self._times = array("q")
+        self._sizes = array("i")
+
+    def append(self, event_id: str, code: int, timestamp: int, payload_size: int) -> None:
+        """Add an event.
+
+        Raises:
+            UnicodeEncodeError: The id is no text.
+        """
+        encoded = event_id.encode()
+        self._times.append(timestamp)
+        self._sizes.append(payload_size)
+        self._codes.append(code)
+        self._ids += encoded
+        self._ends.append(len(self._ids))
+
+    @property
+    def size(self) -> int:
+        """How many events it has."""
+        return len(self._times)
+
+    @cached_property
+    def is_in_time_order(self) -> bool:
+        """Whether no event is earlier than the one before."""
+        return all(before <= after for before, after in pairwise(self._times))
+
+    @cached_property
+    def start_ms(self) -> int:
+        """Unix milliseconds of the earliest event."""
+        return min(self._times)
+
+    @cached_property
+    def end_ms(self) -> int:
+        """Unix milliseconds of the latest event."""
+        return max(self._times)
+
+    def event(self, index: int) -> dict[str, object]:
+        """One event as the API shows it."""
+        kind, name = self._types.pairs[self._codes[index]]
+        begin = self._ends[index - 1] if index else 0
+        return {
+            "eventId": self._ids[begin : self._ends[index]].decode(),
+            "messageId": kind,
+            "eventTypeName": name,
+            "timestamp": self._times[index],
+            "payloadSize": self._sizes[index],
+        }
+
+    def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
+        """Indexes of the events that pass the filters, rising."""
+        stop = self.size
+        if self.is_in_time_order:  # then the times are a stretch, and need not be looked at
+            first = first if start is None else max(first, self.first_at(start))
+            stop = stop if end is None else self.first_at(end + 1)
+            start = end = None
+        pairs, codes, times = self._types.pairs, self._codes, self._times
+        for index in range(first, stop):
+            if (
+                (kind is None or pairs[codes[index]][0] == kind)
+                and (start is None or times[index] >= start)
+                and (end is None or times[index] <= end)
+            ):
+                yield index
+
+    def first_at(self, at_ms: int) -> int:
+        """Index of the first event at or after this instant; `size` when there is none."""
+        return bisect_left(self._times, at_ms)
+
+    def counts(self, start: int, stop: int) -> Counter[int]:
+        """How often each message type occurs from start up to, not including, stop."""
+        total: Counter[int] = Counter()
+        for code, times in Counter(self._codes[start:stop]).items():
+            total[self._types.pairs[code][0]] += times
+        return total
+
+    def name_of(self, kind: int) -> str:
+        """Name of a message type: the first that the file gives it."""
+        return next(name for known, name in self._types.pairs if known == kind)
+
+    def in_time_order(self) -> RecordedSession:
+        """The session itself, or a copy without event ids whose events are in time order."""
+        if self.is_in_time_order:
+            return self
+        copy = RecordedSession(self.id, self.name, self._types)
+        order = sorted(range(self.size), key=self._times.__getitem__)
+        copy._times = array("q", map(self._times.__getitem__, order))
+        copy._codes = array("I", map(self._codes.__getitem__, order))
+        return copy
+
+
+class Recording:
+    """The sessions of one region, as `Data`."""
+
+    def __init__(self, types: Types) -> None:
+        self._types = types
+        self._sessions: dict[str, RecordedSession] = {}
+        self._describe = lru_cache(maxsize=64)(lambda session: describe(session.id, session.in_time_order()))
+
+    def add(self, row: tuple[str, str, str, int, str, int, int]) -> None:
+        """Add a row of the file.
+
+        Raises:
+            ValueError: It contradicts the rows before; or, as a `UnicodeEncodeError`, an id is no text.
+        """
+        name, session_id, event_id, kind, type_name, timestamp, size = row
+        session = self._sessions.get(session_id)
+        if session is None:
+            session_id.encode()
+            session = self._sessions[session_id] = RecordedSession(session_id, name, self._types)
+        if session.name != name:
+            raise ValueError(
+                f"session {quoted(session_id)} occurs under two names, {quoted(session.name)} and {quoted(name)}, "
+                "which one region would have to serve; export each name into a file of its own"
+            )
+        session.append(event_id, self._types.code(kind, type_name), timestamp, size)
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all sessions, in the order of their first rows. Asked for when the file is read."""
+        return tuple(self._sessions)
+
+    @property
+    def types(self) -> Mapping[str, int]:
+        """Message type of each known name."""
+        return self._types.by_name
+
+    def find(self, session_id: str) -> RecordedSession | None:
+        """The session of this id, or None."""
+        return self._sessions.get(session_id)
+
+    def log(self, session: RecordedSession) -> RecordedSession:
+        """Its events."""
+        return session
+
+    def details(self, session: RecordedSession) -> dict[str, object]:
+        """Its details as the API shows them."""
+        return self._describe(session)
+
+    def show(self, session: RecordedSession) -> dict[str, Any]:
+        """The session as the API shows it."""
+        unknown = ("botScore", "pageUrl", "userAgentSummary", "userId", "userName", "userUrl")
+        return {
+            "id": session.id,
+            "createdAt": iso(session.start_ms),
+            "updatedAt": iso(session.end_ms),
+            "status": session.status,
+            "detectionFlags": [],
+            **dict.fromkeys(unknown),
+        }

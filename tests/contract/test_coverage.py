@@ -1,0 +1,187 @@
+"""The client against the contract, both ways: every operation, parameter and field, and nothing beyond."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from datetime import datetime
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import attrs
+import pytest
+
+import isnotai_async as isnotai
+from isnotai_async.converter import camel
+from isnotai_async.errors import DecodeError
+from isnotai_async.mappings import ReadOnlyMapping
+from isnotai_async.operations import Operations
+from isnotai_async.records import Int32
+from isnotai_async.sandbox.routes import OPERATIONS
+from tests.contract.asking import ARGUMENTS, IDS, Asker
+from tests.contract.contract import Schema, is_open, operations
+
+OWN_OPTIONS = {"max_items", "resume"}  # of the walk, not of the request
+NAMES = sorted(operations())
+
+SCALARS: Mapping[tuple[str, str | None], Any] = {
+    ("string", None): str,
+    ("string", "date-time"): datetime,
+    ("integer", None): int,
+    ("integer", "int32"): Int32,
+    ("integer", "int64"): int,
+    ("number", "double"): float,
+    ("boolean", None): bool,
+    ("object", None): Mapping[str, Any],  # of which the contract knows nothing
+}
+
+
+def differences(schema: Schema, kind: Any, path: str = "$") -> Iterator[str]:
+    """Tell where a type of ours and a schema of the contract say different things."""
+    kind, optional = _without_none(kind)
+    if optional != bool(schema.get("nullable")):
+        yield f"{path}: nullable"
+    if "properties" in schema:
+        yield from _differing_fields(schema["properties"], kind, path)
+    elif "additionalProperties" in schema and not is_open(schema):
+        yield from _differing_inside(schema["additionalProperties"], kind, ReadOnlyMapping, f"{path}.*")
+    elif schema["type"] == "array":
+        yield from _differing_inside(schema["items"], kind, tuple, f"{path}[]")
+    elif SCALARS[schema["type"], schema.get("format")] != kind:
+        yield f"{path}: {kind} for {schema['type']} {schema.get('format')}"
+
+
+def _differing_inside(schema: Schema, kind: Any, container: type, path: str) -> Iterator[str]:
+    if get_origin(kind) is container:
+        yield from differences(schema, get_args(kind)[0], path)
+    else:
+        yield f"{path}: {kind} is no {container.__name__}"
+
+
+def _differing_fields(properties: Schema, kind: Any, path: str) -> Iterator[str]:
+    if not attrs.has(kind):
+        yield f"{path}: {kind} for an object"
+        return
+    hints = get_type_hints(kind, include_extras=True)
+    ours = {camel(name): hints[name] for name in attrs.fields_dict(kind)}
+    yield from (f"{path}.{name}: not in the contract" for name in ours.keys() - properties.keys())
+    yield from (f"{path}.{name}: not in the record" for name in properties.keys() - ours.keys())
+    for name in ours.keys() & properties.keys():
+        yield from differences(properties[name], ours[name], f"{path}.{name}")
+
+
+def _without_none(kind: Any) -> tuple[Any, bool]:
+    if get_origin(kind) in {Union, types.UnionType} and type(None) in get_args(kind):
+        inner = [each for each in get_args(kind) if each is not type(None)]
+        return inner[0], True
+    return kind, False
+
+
+def result_of(name: str) -> Any:
+    """The type that a method gives; of a list, that of its records as a tuple, as a page has them."""
+    kind = get_type_hints(getattr(Operations, name), include_extras=True)["return"]
+    return _as_data(get_args(kind)[0]) if get_origin(kind) is isnotai.Paginator else kind
+
+
+def _as_data(record: Any) -> Any:
+    return tuple[record, ...]
+
+
+def test_the_client_has_every_operation_and_no_other() -> None:
+    public = {name for name in dir(Operations) if not name.startswith("_")}
+
+    assert public - {"stream_events"} == operations().keys()
+    assert all(callable(getattr(isnotai.Client, name)) for name in NAMES)
+
+
+def test_the_sandbox_serves_every_operation_at_its_path_and_no_other() -> None:
+    assert {route.name: route.path for route in OPERATIONS} == {
+        name: operation.path for name, operation in operations().items()
+    }
+    assert [route.name for route in OPERATIONS if route.public] == ["health"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_takes_every_parameter_and_no_other(name: str) -> None:
+    operation = operations()[name]
+    ours = {camel(parameter) for parameter in inspect.signature(getattr(Operations, name)).parameters} - {"self"}
+    walk = {camel(option) for option in OWN_OPTIONS} if operation.is_list else set()
+
+    assert ours - walk == (operation.query - {"cursor"}) | operation.in_path
+    assert walk <= ours
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_asks_at_the_documented_path_with_the_documented_names(name: str) -> None:
+    operation, asker = operations()[name], Asker()
+    names = set(inspect.signature(getattr(Operations, name)).parameters) - {"self", *OWN_OPTIONS}
+    with pytest.raises(DecodeError):
+        asker.ask(name, **{each: ARGUMENTS[each] for each in names})
+
+    (request,) = asker.requests
+    target = urlsplit(request.target)
+    ids = {camel(each): quote(ARGUMENTS[each], safe="") for each in IDS}
+    assert request.operation == name
+    assert target.path == re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], operation.path)
+    assert {key for key, _ in parse_qsl(target.query)} == operation.query - {"cursor"}
+    assert request.authenticated == (name != "health")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_gives_every_field_and_no_other(name: str) -> None:
+    _, schema = operations()[name].root
+
+    assert list(differences(schema, result_of(name))) == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if operations()[name].is_list])
+def test_a_page_has_every_field_of_the_pagination(name: str) -> None:
+    properties = operations()[name].schema["properties"]
+
+    assert set(properties) == {"data", "pagination"}
+    assert set(properties["pagination"]["properties"]) <= {camel(field) for field in attrs.fields_dict(isnotai.Page)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_method_says_what_it_takes_gives_and_refuses_and_where_the_vendor_does(name: str) -> None:
+    method = getattr(isnotai.Client, name)
+    text = inspect.getdoc(method) or ""
+    takes = set(inspect.signature(method).parameters) - {"self"}
+
+    assert "Reference page" in text
+    if takes - set(IDS):
+        assert all(f"    {each}: " in text for each in takes), name
+    if takes:
+        assert "Raises:\n" in text
+        assert "ConfigError" in text
+
+
+def bent(*way: str, **change: Any) -> Schema:
+    schema: Any = deepcopy(operations()["list_users"].root[1])
+    inner = schema["items"]["properties"]
+    for step in way:
+        inner = inner[step]
+    inner.update(change)
+    return dict(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (bent(invented={"type": "string"}), "$[].invented: not in the record"),
+        (bent("userId", nullable=True), "$[].userId: nullable"),
+        (bent("userName", nullable=False), "$[].userName: nullable"),
+        (bent("deviceCount", format="int64"), f"$[].deviceCount: {Annotated[int, 'int32']} for integer int64"),
+        (bent("sparkline", type="string"), "$[].sparkline: tuple"),
+        (bent("firstSeen", format=None), "$[].firstSeen: <class 'datetime.datetime'> for string None"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_difference_is_found(schema: Schema, says: str) -> None:
+    found = list(differences(schema, result_of("list_users")))
+
+    assert len(found) == 1
+    assert found[0].startswith(says)
