@@ -1,7 +1,20 @@
 """The row of an export: an event's fields behind the region and session it belongs to.
 
-One row a line, UTF-8, in this order: ``region``, ``session_id``, ``event_id``, ``message_id``,
-``event_type_name``, ``timestamp`` (Unix milliseconds), ``payload_size`` (bytes).
+The schema, version 1, the same columns in the same order in every format:
+
+================== ====== ============================================================================
+column             type   meaning
+================== ====== ============================================================================
+region             string name the session was asked under: its region's, or that of the credential
+session_id         string session the event belongs to
+event_id           string id of the event
+message_id         int    the message-type byte
+event_type_name    string name of that type, such as ``keypress``; an open list
+timestamp          int    Unix time in milliseconds; in Parquet a timestamp in milliseconds, UTC
+payload_size       int    size of the payload in bytes
+================== ====== ============================================================================
+
+JSON Lines: one object a line, UTF-8, ended by a newline byte, which occurs nowhere else. CSV: see `encoding`.
 """
 
 from __future__ import annotations
@@ -12,6 +25,18 @@ import msgspec
 
 from isnotai_async.pages import Page
 from isnotai_async.records import Event
+
+SCHEMA_VERSION: Final = 1
+
+COLUMNS: Final = (
+    "region",
+    "session_id",
+    "event_id",
+    "message_id",
+    "event_type_name",
+    "timestamp",
+    "payload_size",
+)
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -26,17 +51,21 @@ class _Row(msgspec.Struct, gc=False):
     payload_size: int
 
 
-def encode_rows(page: Page[Event], session_id: str) -> bytes:
+def encode_rows(page: Page[Event], session_id: str | None = None) -> bytes:
     """Encode a page of one session as JSON lines, the last one ended too.
 
     Line breaks within strings are escaped, so a newline byte ends a row and nothing else does.
+
+    Args:
+        page: The page.
+        session_id: The session, where the page does not say.
     """
-    region = page.region
+    name, session = page.name, session_id or page.session_id or ""
     return _encode_lines(
         [
             _Row(
-                region,
-                session_id,
+                name,
+                session,
                 event.event_id,
                 event.message_id,
                 event.event_type_name,

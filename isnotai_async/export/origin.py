@@ -1,0 +1,122 @@
+"""Where the events come from: a `Client`, or a `SessionManager` with clients by name, seen as the same thing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Protocol, cast
+
+from attrs import frozen
+
+from isnotai_async.client import Client
+from isnotai_async.errors import ConfigError, IsNotAIError, quoted
+from isnotai_async.manager import ManagedEventStream, SessionManager
+from isnotai_async.sources import NamedSessions, Sessions, read_named_sources, read_sessions
+from isnotai_async.stream_positions import ANY, Target
+from isnotai_async.streaming import EventStream
+
+AnySessions = Sessions | NamedSessions | Mapping[str, Sessions]
+"""Sessions as `Client.stream_events` takes them, or as `SessionManager.stream_events` does."""
+
+Stream = EventStream | ManagedEventStream
+
+Targets = Mapping[str, AsyncGenerator[Target, None]]
+"""Sessions by the name of their source; `ANY` where one has those of all names."""
+
+
+class Origin(Protocol):
+    """Somebody who can be asked for events."""
+
+    @property
+    def regions(self) -> Mapping[str, str]:
+        """The names there are, and the region of each."""
+        ...
+
+    def read(self, sessions: AnySessions) -> Targets:
+        """Read sessions as they are needed.
+
+        Raises:
+            ConfigError: They are none; some of that comes only when they are read.
+        """
+        ...
+
+    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
+        """Return the stream over sessions; it is not open yet."""
+        ...
+
+    def client(self, name: str) -> Client:
+        """Return the client of a name.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        ...
+
+
+@frozen
+class _OfClient:
+    """A client, which goes by the name of its region."""
+
+    source: Client
+
+    @property
+    def regions(self) -> Mapping[str, str]:
+        return {self.source.region.name: self.source.region.name}
+
+    def read(self, sessions: AnySessions) -> Targets:
+        return {ANY: read_sessions(cast(Sessions, sessions), self.source.region.name)}
+
+    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
+        return self.source.stream_events((target.session_id async for target in targets[ANY]), **options)
+
+    def client(self, name: str) -> Client:
+        if name != self.source.region.name:
+            raise ConfigError(f"the client asks {quoted(self.source.region.name)}, not {quoted(name)}")
+        return self.source
+
+
+@frozen
+class _OfManager:
+    """A manager and its names."""
+
+    source: SessionManager
+
+    @property
+    def regions(self) -> Mapping[str, str]:
+        return {name: region.name for name, region in self.source.regions.items()}
+
+    def read(self, sessions: AnySessions) -> Targets:
+        return read_named_sources(cast(NamedSessions | Mapping[str, Sessions], sessions))
+
+    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
+        if ANY in targets:
+            return self.source.stream_events(targets[ANY], **options)
+        named = {name: (target.session_id async for target in source) for name, source in targets.items()}
+        return self.source.stream_events(named, **options)
+
+    def client(self, name: str) -> Client:
+        return self.source[name]
+
+
+def find_origin(source: Client | SessionManager) -> Origin:
+    """Return the origin for what `export_events` was given.
+
+    Raises:
+        ConfigError: It is neither a client nor a manager.
+    """
+    if isinstance(source, SessionManager):
+        return _OfManager(source)
+    if not isinstance(source, Client):
+        raise ConfigError(f"export from a Client or a SessionManager, not from {type(source).__name__}")
+    return _OfClient(source)
+
+
+def read_failures(stream: Stream, name: str) -> dict[Target, IsNotAIError]:
+    """Return which sessions of a stream have failed, and why.
+
+    Args:
+        stream: The stream.
+        name: Name of the region, where the stream is one of a `Client`.
+    """
+    if isinstance(stream, ManagedEventStream):
+        return {Target(*pair): error for pair, error in stream.failures.items()}
+    return {Target(name, session_id): error for session_id, error in stream.failures.items()}

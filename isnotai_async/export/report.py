@@ -1,0 +1,98 @@
+"""What an export tells: how far it is, and in the end what it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from isnotai_async.errors import IsNotAIError
+
+
+@frozen
+class SessionFailure:
+    """A session that could not be exported, or not whole.
+
+    Attributes:
+        name: Name of its region, or of its credential.
+        session_id: Its id.
+        error: Name of the error's class, as in `isnotai_async.errors`.
+        message: What was wrong, printable.
+    """
+
+    name: str
+    session_id: str
+    error: str
+    message: str
+
+    @classmethod
+    def describe(cls, name: str, session_id: str, error: IsNotAIError) -> SessionFailure:
+        """Put an error into words."""
+        return cls(name, session_id, type(error).__name__, str(error))
+
+
+@frozen(kw_only=True)
+class ExportProgress:
+    """How far an export is.
+
+    Attributes:
+        rows: Rows written, those of earlier runs too.
+        size: Bytes written, likewise.
+        sessions_taken: Sessions that were begun, likewise.
+        sessions_done: Those of them that are through, as of the last commit.
+        sessions_failed: Those that have failed, likewise.
+        sessions: How many there are in all, or None where only the end will tell.
+        requests: Requests sent in this run.
+        rate: Requests sent within the last minute.
+        quota: Requests that the tiers of the keys allow within a minute, or None while that is not known.
+        waited: Seconds of this run in which requests waited, for the quota or before trying again.
+        waiting: Seconds that the present wait still takes; 0 where there is none.
+        reason: Why.
+        elapsed: Seconds of this run.
+    """
+
+    rows: int
+    size: int
+    sessions_taken: int
+    sessions_done: int
+    sessions_failed: int
+    sessions: int | None
+    requests: int
+    rate: int
+    quota: int | None
+    waited: float
+    waiting: float
+    reason: str
+    elapsed: float
+
+
+@frozen(kw_only=True)
+class ExportReport:
+    """What an export did.
+
+    Attributes:
+        path: The target.
+        format: ``"jsonl"``, ``"jsonl.gz"``, ``"csv"`` or ``"parquet"``.
+        rows: Rows in it.
+        size: Bytes in it.
+        sessions: Sessions that were read, those without events too.
+        failures: Sessions that failed.
+        resumed_rows: Rows that an earlier run had written already.
+        requests: Requests that this run sent.
+        waited: Seconds of this run in which requests waited, for the quota or before trying again.
+        elapsed: Seconds of this run.
+        is_complete: Whether the target is there. Otherwise sessions have failed that are worth another try, and the
+            same call tries just them again.
+    """
+
+    path: Path
+    format: str
+    rows: int
+    size: int
+    sessions: int
+    failures: tuple[SessionFailure, ...]
+    resumed_rows: int
+    requests: int
+    waited: float
+    elapsed: float
+    is_complete: bool

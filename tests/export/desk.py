@@ -1,0 +1,85 @@
+"""A made-up source of events that exports can be run against, without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from attrs import define, field
+
+from isnotai_async.client import Client
+from isnotai_async.errors import NotFoundError
+from isnotai_async.export.files import Files
+from isnotai_async.export.formats import choose_format
+from isnotai_async.export.job import Job
+from isnotai_async.export.origin import AnySessions, Stream, Targets
+from isnotai_async.export.report import ExportReport
+from isnotai_async.queries import EventQuery
+from isnotai_async.records import Event
+from isnotai_async.sources import read_sessions
+from isnotai_async.stream_positions import ANY
+from tests.event_source import Source, events
+
+
+@define(eq=False)
+class Desk:
+    """An `Origin` over a `Source`, which also counts what it was asked.
+
+    Attributes:
+        source: The sessions.
+        client_error: What `get_session` raises, by session id.
+    """
+
+    source: Source
+    client_error: dict[str, Exception] = field(factory=dict)
+    asked_sessions: list[str] = field(factory=list)
+
+    @property
+    def regions(self) -> Mapping[str, str]:
+        return MappingProxyType({self.source.region: self.source.region})
+
+    def read(self, sessions: AnySessions) -> Targets:
+        return {ANY: read_sessions(cast(Any, sessions), self.source.region)}
+
+    def open_stream(self, targets: Targets, **options: Any) -> Stream:
+        return self.source.stream((target.session_id async for target in targets[ANY]), **options)
+
+    def client(self, name: str) -> Client:  # noqa: ARG002
+        return cast(Client, self)
+
+    async def get_session(self, session_id: str) -> None:
+        self.asked_sessions.append(session_id)
+        if session_id not in self.source.sessions:
+            raise NotFoundError("gone", status=404)
+        if session_id in self.client_error:
+            raise self.client_error[session_id]
+
+    async def export(
+        self, target: Path, files: Files | None = None, sessions: AnySessions | None = None, **options: Any
+    ) -> ExportReport:
+        """Export all sessions, with a commit after each page."""
+        names = ("page_size", "type", "start_time", "end_time")
+        query = EventQuery(session_id="any", **{name: options.pop(name) for name in names if name in options})
+        format_names = ("format", "formula_guard")
+        chosen = {"name": None, **{name: options.pop(name) for name in format_names if name in options}}
+        chosen["name"] = chosen.pop("format", None) or chosen["name"]
+        streaming = {"concurrency": options.pop("concurrency", 1), "split": options.pop("split", None)}
+        given = list(self.source.sessions) if sessions is None else sessions
+        commit_bytes = options.pop("commit_bytes", 1)
+        job = Job(self, given, target, choose_format(target, **chosen), query, commit_bytes)
+        return await job.run(files or Files(), streaming=streaming, **options)
+
+
+SIZES = {"s1": 7, "empty": 0, "s2": 3, "s3": 12, "s4": 1}
+
+
+def make_desk(sizes: Mapping[str, int] = SIZES, **options: Any) -> Desk:
+    """Make a source of sessions with so many events each, three a page."""
+    sessions = {name: events(name, range(0, 10 * size, 10)) for name, size in sizes.items()}
+    return Desk(Source(sessions, limit=options.pop("limit", 3), **options))
+
+
+def all_rows(desk: Desk) -> list[Event]:
+    return [row for rows in desk.source.sessions.values() for row in rows]

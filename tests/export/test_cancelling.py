@@ -1,0 +1,91 @@
+"""Row 56: an export is cancelled at any step."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import anyio
+import pytest
+from attrs import define, field
+
+from isnotai_async.errors import ExportError
+from isnotai_async.export import ExportProgress
+from isnotai_async.pages import Page
+from isnotai_async.queries import EventQuery
+from isnotai_async.records import Event
+from tests.event_source import Source, events, ids, running_tasks
+from tests.export.desk import Desk, all_rows, make_desk
+from tests.export.test_export import read_ids
+
+
+@pytest.mark.parametrize("kind", ["task", "scope"])
+async def test_row_56_a_cancelled_export_goes_on_from_where_it_was(tmp_path: Path, kind: str) -> None:
+    for turns in range(0, 120, 7):
+        desk, target = make_desk(), tmp_path / f"out{turns}.jsonl"
+        with anyio.CancelScope() as scope:
+            task = asyncio.ensure_future(desk.export(target))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            if kind == "scope":
+                scope.cancel()
+        done, _ = await asyncio.wait([task])
+        assert not running_tasks()
+        if not next(iter(done)).cancelled():
+            assert target.exists()
+            continue
+        assert not target.with_name(f".{target.name}.lock").exists()
+        if not target.exists():
+            await desk.export(target)
+        assert read_ids(target) == ids(all_rows(desk))
+
+
+async def test_what_was_handed_out_before_a_cancellation_is_committed(tmp_path: Path) -> None:
+    desk, target = make_desk({"big": 90}), tmp_path / "out.jsonl"
+    with anyio.CancelScope() as scope:
+        await desk.export(
+            target,
+            commit_bytes=1 << 30,
+            on_progress=lambda progress: scope.cancel() if progress.rows >= 30 else None,
+        )
+    assert scope.cancelled_caught
+    desk.source.requests.clear()
+    report = await desk.export(target)
+
+    assert report.resumed_rows == 30
+    assert ("big", None) not in desk.source.requests
+    assert read_ids(target) == ids(all_rows(desk))
+
+
+@define(eq=False)
+class SlowSource(Source):
+    """A source, one of whose sessions waits."""
+
+    is_ready: asyncio.Event = field(factory=asyncio.Event)
+
+    async def fetch_page(self, query: EventQuery, cursor: str | None) -> Page[Event]:
+        if query.session_id == "slow":
+            await self.is_ready.wait()
+        return await super().fetch_page(query, cursor)
+
+
+async def test_what_there_is_is_committed_while_pages_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isnotai_async.export.exporter.COMMIT_SECONDS", 0.05)
+    source = SlowSource({"s1": events("s1", range(3)), "empty": [], "slow": events("slow", range(3))})
+
+    def tell(progress: ExportProgress) -> None:
+        if progress.sessions_done == 2:  # which is known of commits alone
+            source.is_ready.set()
+
+    report = await Desk(source).export(tmp_path / "out.jsonl", commit_bytes=1 << 30, on_progress=tell)
+    assert report.rows == 6
+
+
+async def test_a_lock_is_given_back_whatever_happens(tmp_path: Path) -> None:
+    (tmp_path / "out.jsonl").mkdir()
+    for _ in range(2):
+        with pytest.raises(ExportError, match="is a directory"):
+            await make_desk().export(tmp_path / "out.jsonl")

@@ -1,0 +1,113 @@
+"""Row 39: a cursor has expired when the export goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isnotai_async.errors import InvalidCursorError, IsNotAIError, ServerError
+from tests.event_source import ids
+from tests.export.desk import Desk, all_rows, make_desk
+from tests.export.test_export import begin, heal, read_ids
+
+
+def expire(desk: Desk, *cursors: str) -> None:
+    """Refuse cursors that earlier runs were given; those given from now on are good."""
+    given = set[str]()
+
+    def fail(session_id: str, cursor: str | None) -> None:
+        if cursor in cursors and (session_id, cursor) not in given_to(session_id):
+            raise InvalidCursorError("the cursor has expired", status=400, code="INVALID_CURSOR")
+        given.add(session_id)  # it was read from its start
+
+    def given_to(session_id: str) -> set[tuple[str, str | None]]:
+        return {(session_id, cursor) for cursor in cursors} if session_id in given else set()
+
+    desk.source.fail = fail
+
+
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "csv"])
+async def test_row_39_the_session_is_read_again_and_its_rows_are_left_out(
+    tmp_path: Path, on_error: str, ending: str
+) -> None:
+    desk, target = make_desk(), tmp_path / f"out.{ending}"
+    whole = await make_desk().export(tmp_path / f"whole.{ending}")
+    await begin(desk, target)
+    expire(desk, "6")
+    report = await desk.export(target, on_error=on_error)
+
+    assert report.rows == 23
+    if ending == "jsonl":
+        assert target.read_bytes() == whole.path.read_bytes()
+    assert ("s1", None) not in desk.source.requests[desk.source.requests.index(("s3", "6")) + 1 :]
+
+
+async def test_row_39_it_dies_while_it_reads_a_session_again(tmp_path: Path) -> None:
+    desk, target = make_desk(), tmp_path / "out.jsonl"
+    await begin(desk, target)
+    asked: list[str | None] = []
+
+    def fail(session_id: str, cursor: str | None) -> None:
+        asked.append(cursor)
+        if asked[0] == "6" and len(asked) == 1:
+            raise InvalidCursorError("the cursor has expired", status=400)
+        if cursor == "3":
+            raise ServerError("down", status=503)
+
+    desk.source.fail = fail
+    with pytest.raises(ServerError):
+        await desk.export(target)
+    assert asked[:3] == ["6", None, "3"]
+    heal(desk)
+    await desk.export(target)
+
+    assert read_ids(target) == ids(all_rows(desk))
+
+
+async def test_row_39_with_many_readers_and_windows_no_row_comes_twice(tmp_path: Path) -> None:
+    sizes = {f"s{number}": 30 for number in range(6)}
+    for split in (None, 3):
+        desk, target = make_desk(sizes), tmp_path / f"out{split}.jsonl"
+        desk.source.fail = lambda session_id, cursor: _down(session_id, cursor, "12")
+        with pytest.raises(ServerError):
+            await desk.export(target, concurrency=4, split=split)
+        refused: list[str] = []
+
+        def fail(session_id: str, cursor: str | None, refused: list[str] = refused) -> None:
+            if cursor is not None and len(refused) < 3:
+                refused.append(session_id)
+                raise InvalidCursorError("the cursor has expired", status=400)
+
+        desk.source.fail = fail
+        await _export_at_last(desk, target, split)
+        assert sorted(read_ids(target)) == sorted(ids(all_rows(desk)))
+
+
+def _down(session_id: str, cursor: str | None, at: str) -> None:
+    if session_id == "s3" and cursor == at:
+        raise ServerError("down", status=503)
+
+
+async def _export_at_last(desk: Desk, target: Path, split: int | None) -> None:
+    for _ in range(6):  # a cursor that is refused in the middle of a walk is an error, and the next run goes on
+        try:
+            await desk.export(target, concurrency=4, split=split)
+        except IsNotAIError:
+            continue
+        return
+
+
+async def test_a_cursor_that_is_refused_in_the_middle_of_a_run_is_an_error_like_any_other(tmp_path: Path) -> None:
+    desk, target = make_desk(), tmp_path / "out.jsonl"
+    expire(desk)
+
+    def fail(session_id: str, cursor: str | None) -> None:
+        if cursor == "6":
+            raise InvalidCursorError("altered", status=400)
+
+    desk.source.fail = fail
+    with pytest.raises(InvalidCursorError):
+        await desk.export(target)
+    assert not target.exists()
