@@ -1,116 +1,126 @@
-"""CPU per page of a walk, beside the plain aiohttp loops one would write without this package.
+"""CPU per page of a walk and pages a second, beside the clients that one would choose from.
 
-All walk the same pages of 100 events from the same server, one request at a time, and look at every row; the server
-is another process, so `process_time` counts the client alone. Rounds are interleaved, and ratios are taken round by
-round, because machines drift.
-
-    python -m benchmarks.bench_pages
+All walk the same pages from the same server and look at every row. The server is another process on another
+processor, so `process_time` counts the client alone, all its threads included.
 """
 
 from __future__ import annotations
 
 import asyncio
-import platform
 import statistics
-import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 
-import aiohttp
+from attrs import frozen
 
-import isnotai_async as isnotai
-from benchmarks.page_server import EVENTS, page_server
+from benchmarks import peers
+from benchmarks.harness import Report, Rounds, Table, Target, interleave, ratio, spread
+from benchmarks.other_clients import GENERATED, HTTPX, NIQUESTS, REQUESTS
+from benchmarks.page_server import PageServer, page_server, session_id
 
-PAGES = 400
-ROUNDS = 11
-KEY = "aik_v1_" + "b" * 40
-HEADERS = {"Authorization": f"Bearer {KEY}"}
-
-Walk = Callable[[], Awaitable[int]]
-
-
-async def read_bytes(session: aiohttp.ClientSession, url: str) -> int:
-    """Follow the pages and decode nothing: the floor. The cursor is looked for in the tail of the body."""
-    size, cursor = 0, ""
-    while True:
-        async with session.get(f"{url}?cursor={cursor}" if cursor else url, headers=HEADERS) as reply:
-            body = await reply.read()
-        size += len(body)
-        tail = body[-120:]
-        if b'"hasMore": false' in tail:
-            return size
-        cursor = tail.partition(b'"nextCursor": "')[2].partition(b'"')[0].decode()
+PAGES = 512  # in one turn
+ALL = (
+    *(peers.SOCKETS, peers.BYTES, peers.DICTS, peers.PAGES, peers.EVENTS),
+    *(REQUESTS, NIQUESTS, HTTPX, GENERATED),
+)
 
 
-async def read_dicts(session: aiohttp.ClientSession, url: str) -> int:
-    """Follow the pages as the vendor's examples would: plain dicts, nothing checked."""
-    total, params = 0, dict[str, str]()
-    while True:
-        async with session.get(url, params=params, headers=HEADERS) as reply:
-            page = await reply.json()
-        for row in page["data"]:
-            total += row["payloadSize"]
-        if not page["pagination"]["hasMore"]:
-            return total
-        params = {"cursor": page["pagination"]["nextCursor"]}
+@frozen
+class Case:
+    """One table.
+
+    Attributes:
+        events: Events on a page.
+        concurrency: Walks at once.
+        rounds: How often.
+    """
+
+    events: int
+    concurrency: int
+    rounds: int
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"pages of {self.events}, {self.concurrency} at once"
 
 
-async def read_pages(client: isnotai.Client) -> int:
-    """Follow the pages with this package, page by page."""
-    total = 0
-    async for page in client.list_events("s1").pages():
-        for event in page.data:
-            total += event.payload_size
-    return total
+CASES = (
+    *(Case(100, concurrency, 6) for concurrency in (1, 32)),
+    *(Case(events, concurrency, 2) for events in (50, 1) for concurrency in (1, 32)),
+    *(Case(events, 256, 1) for events in (100, 50, 1)),
+)
+QUICK = (Case(100, 1, 3), Case(100, 32, 3))
 
 
-async def read_events(client: isnotai.Client) -> int:
-    """Follow the pages with this package, event by event."""
-    total = 0
-    async for event in client.list_events("s1"):
-        total += event.payload_size
-    return total
+def pages_of(peer: peers.Peer, case: Case, pages: int = PAGES) -> int:
+    """How many pages each of its walks has."""
+    return max(2, int(pages * peer.share) // case.concurrency)
 
 
-def walks(session: aiohttp.ClientSession, client: isnotai.Client, base_url: str) -> dict[str, Walk]:
-    """Return the contestants; the first two are what the others are compared with."""
-    url = f"{base_url}/v1/sessions/s1/events"
-    return {
-        "aiohttp, bytes only": lambda: read_bytes(session, url),
-        "aiohttp + resp.json(), dicts": lambda: read_dicts(session, url),
-        "isnotai_async, .pages()": lambda: read_pages(client),
-        "isnotai_async, every event": lambda: read_events(client),
-    }
+async def take_turn(peer: peers.Peer, walk: peers.Walk, case: Case, pages: int = PAGES) -> None:
+    """Walk as many sessions at once as the case says, of so many pages together."""
+    pages = pages_of(peer, case, pages)
+    names = [session_id(number, pages=pages, events=case.events) for number in range(case.concurrency)]
+    totals = await asyncio.gather(*map(walk, names))
+    expected = pages * sum(index % 90 for index in range(case.events))
+    if peer.decodes and set(totals) != {expected}:
+        raise AssertionError(f"{peer.name} saw {totals[0]} where {expected} was sent")
 
 
-async def measure(base_url: str) -> dict[str, list[float]]:
-    """Return microseconds of CPU per page, round by round."""
-    figures: dict[str, list[float]] = {}
-    ours = isnotai.Client(KEY, base_url=base_url, limiter=isnotai.Unlimited())
-    async with aiohttp.ClientSession() as session, ours as client:
-        for number in range(ROUNDS + 1):
-            for name, walk in walks(session, client, base_url).items():
-                begun = time.process_time()
-                await walk()
-                if number:  # the first round warms up
-                    figures.setdefault(name, []).append((time.process_time() - begun) / PAGES * 1e6)
-    return figures
+async def measure(case: Case, server: PageServer) -> Rounds:
+    """Let all take turns."""
+    async with AsyncExitStack() as stack:
+        turns: dict[str, Callable[[], Awaitable[None]]] = {}
+        for peer in ALL:
+            walk = await stack.enter_async_context(peer.open(server.base_url, case.concurrency))
+            turns[peer.name] = partial(take_turn, peer, walk, case)
+        server.watch()
+        return await interleave(turns, case.rounds)
 
 
-def main() -> None:
-    """Measure and print the table."""
-    with page_server(PAGES) as base_url:
-        figures = asyncio.run(measure(base_url))
-    floor, dicts, *_ = figures.values()
-    print(f"CPU per page of {EVENTS} events: {PAGES} pages a round, median of {ROUNDS} rounds")
-    print(f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}, {platform.machine()}\n")
-    print("| walk | µs a page | min to max | x bytes only | x resp.json() |")
-    print("|---|---:|---:|---:|---:|")
-    for name, values in figures.items():
-        to_floor = statistics.median(a / b for a, b in zip(values, floor, strict=True))
-        to_dicts = statistics.median(a / b for a, b in zip(values, dicts, strict=True))
-        spread = f"{min(values):.0f} to {max(values):.0f}"
-        print(f"| {name} | {statistics.median(values):.0f} | {spread} | {to_floor:.2f} | {to_dicts:.2f} |")
+def _cpu(rounds: Rounds, peer: peers.Peer, case: Case) -> list[float]:
+    return rounds.cpu(peer.name, pages_of(peer, case) * case.concurrency)
 
 
-if __name__ == "__main__":
-    main()
+def _tabulate(case: Case, rounds: Rounds, idle: float) -> Table:
+    rows = list[tuple[str, ...]]()
+    floor, dicts = (_cpu(rounds, peer, case) for peer in (peers.BYTES, peers.DICTS))
+    for peer in ALL:
+        cpu, pages = _cpu(rounds, peer, case), pages_of(peer, case) * case.concurrency
+        speed = statistics.median(pages / wall for wall in rounds.wall(peer.name))
+        ratios = (f"{ratio(cpu, floor):.2f}", f"{ratio(cpu, dicts):.2f}")
+        rows.append((peer.name, f"{statistics.median(cpu):.0f}", spread(cpu), f"{speed:,.0f}", *ratios))
+    title = f"CPU of {case.name}: median of {case.rounds} rounds; the server was idle {idle:.0%} of the time"
+    columns = ("client", "µs a page", "min to max", "pages/s", "x bytes only", "x resp.json()")
+    return Table(title, columns, tuple(rows))
+
+
+def _find_targets(case: Case, rounds: Rounds) -> list[Target]:
+    ours, floor, dicts = (_cpu(rounds, peer, case) for peer in (peers.PAGES, peers.BYTES, peers.DICTS))
+    if (case.events, case.concurrency) == (100, 1):
+        return [
+            Target("CPU of a page, beside aiohttp + resp.json()", 0.9, ratio(ours, dicts), unit=" x"),
+            Target("CPU of a page, beside aiohttp without decoding", 1.6, ratio(ours, floor), unit=" x"),
+        ]
+    if (case.events, case.concurrency) == (100, 32):
+        slow = (REQUESTS, HTTPX, GENERATED)
+        name = "CPU of {} beside ours, 32 at once"
+        return [
+            Target(name.format(peer.name), 5, ratio(_cpu(rounds, peer, case), ours), at_least=True, unit=" x")
+            for peer in slow
+        ]
+    return []
+
+
+def run(*, quick: bool) -> Report:
+    """Measure; one table for each case."""
+    report = Report()
+    for case in QUICK if quick else CASES:
+        with page_server() as server:
+            rounds = asyncio.run(measure(case, server))
+            report.tables.append(_tabulate(case, rounds, server.idle))
+        report.targets += _find_targets(case, rounds)
+        report.figures[case.name] = {peer.name: _cpu(rounds, peer, case) for peer in ALL}
+    return report

@@ -17,7 +17,7 @@ from isnotai_async.checks import check_int, check_proxy, check_seconds
 from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import APIError, ConfigError
-from isnotai_async.limiter import Limiter, Unlimited, check_limiter
+from isnotai_async.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
 from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, OnEvent, PageNotice, check_on_event
 from isnotai_async.operations import Operations
@@ -71,7 +71,7 @@ class Client(Operations):
             as long as it takes.
         retry: How often and when to try again; ``Retry(attempts=1)`` for never.
         limiter: Paces the requests. None for one that all clients of this key share in this process;
-            ``Unlimited()`` for none.
+            ``Unlimited()`` for none; a `RedisLimiter` for one that processes share.
         session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
             connector are its owner's; redirects stay off, whatever it says.
         proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
@@ -95,7 +95,7 @@ class Client(Operations):
         timeout: float | None = 60.0,
         deadline: float | None = 120.0,
         retry: Retry = Retry(),  # frozen, so it can be shared by all
-        limiter: Limiter | None = None,
+        limiter: Limiter | SharedLimiter | None = None,
         session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
@@ -120,7 +120,13 @@ class Client(Operations):
             proxy=check_proxy(proxy),
         )
         self._narrator = Narrator(self.region.name, check_on_event(on_event))
-        self._paced = PacedTransport(self._transport, self._find_limiter(key, limiter, tier), self._narrator)
+        self._paced = PacedTransport(
+            self._transport,
+            self._find_limiter(key, limiter, tier),
+            self._narrator,
+            self._connections,
+            ends_within=self._transport.timeout,
+        )
         self._retrying = RetryingTransport(
             self._paced,
             check_retry(retry),
@@ -190,7 +196,7 @@ class Client(Operations):
             copy._retrying = evolve(copy._retrying, deadline=check_seconds(deadline, "deadline"))
         if retry is not UNCHANGED:
             copy._retrying = evolve(copy._retrying, retry=check_retry(retry))
-        copy._paced = evolve(self._paced, transport=copy._transport)
+        copy._paced = evolve(self._paced, transport=copy._transport, ends_within=copy._transport.timeout)
         copy._retrying = evolve(copy._retrying, transport=copy._paced)
         copy._bind()
         return copy
@@ -213,12 +219,14 @@ class Client(Operations):
             self._narrator.tell(PageNotice(**about, records=len(value.data), has_more=value.has_more))
         return value
 
-    def _find_limiter(self, key: ApiKey | None, limiter: Limiter | None, tier: Tier | str | None) -> Limiter:
+    def _find_limiter(
+        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | str | None
+    ) -> Limiter:
         start = None if tier is None else check_tier(tier)
         if limiter is not None and tier is not None:
             raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
         if limiter is not None:
-            return check_limiter(limiter)
+            return bind_limiter(limiter, self.region, None if key is None else key.fingerprint)
         if key is None:  # only `health` can be asked, and limits are counted by key
             return Unlimited()
         return share_limiter(self.region, key.fingerprint, self._narrator, tier=start)

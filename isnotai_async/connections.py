@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 
 import aiohttp
 import anyio
@@ -33,7 +32,7 @@ class Connections:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.shared_slots: anyio.Semaphore | None = None  # that other clients' requests take as well
-        self.slots: anyio.Semaphore | _Slots
+        self.slots: Slots
 
     @property
     def state(self) -> str:
@@ -55,8 +54,7 @@ class Connections:
         if self._closed:
             raise ConfigError("this client was closed; build a new one")
         self._loop = asyncio.get_running_loop()
-        own = anyio.Semaphore(self.max_concurrency, fast_acquire=True)
-        self.slots = own if self.shared_slots is None else _Slots(own, self.shared_slots)
+        self.slots = Slots(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
         if self._session is None:
             self._session = _build_session(self.max_concurrency, self._trace_configs)
 
@@ -88,25 +86,46 @@ class Connections:
         return self._session
 
 
-class _Slots:
-    """A slot of one's own, and then one of those that are shared."""
+class Slots:
+    """How many requests may be in flight: a slot of one's own, and then one of those that are shared, if any are.
 
-    def __init__(self, own: anyio.Semaphore, shared: anyio.Semaphore) -> None:
+    Args:
+        own: Of this client.
+        shared: Of several clients together, or None.
+    """
+
+    def __init__(self, own: anyio.Semaphore, shared: anyio.Semaphore | None = None) -> None:
         self._own = own
         self._shared = shared
 
-    async def __aenter__(self) -> None:
+    def acquire_nowait(self) -> bool:
+        """Take a slot, if one is free: no coroutine, no clock, since one is free nearly always."""
+        try:
+            self._own.acquire_nowait()
+        except anyio.WouldBlock:
+            return False
+        try:
+            if self._shared is not None:
+                self._shared.acquire_nowait()
+        except anyio.WouldBlock:
+            self._own.release()
+            return False
+        return True
+
+    async def acquire(self) -> None:
+        """Wait for a slot."""
         await self._own.acquire()
         try:
-            await self._shared.acquire()
+            if self._shared is not None:
+                await self._shared.acquire()
         except BaseException:
             self._own.release()
             raise
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._shared.release()
+    def release(self) -> None:
+        """Give a slot back."""
+        if self._shared is not None:
+            self._shared.release()
         self._own.release()
 
 

@@ -46,10 +46,12 @@ class Gate:
     Args:
         tier: Tier to start with.
         length: Of the server's window, in seconds.
+        workers: Among how many the limit is divided evenly; each has one at least.
     """
 
     tier: Tier = Tier.FREE
     length: float = MINUTE
+    workers: int = 1
     _log: IntervalLog = field(init=False)
     _shape: Shape = field(init=False)
     _limit: int = field(init=False)
@@ -67,7 +69,7 @@ class Gate:
 
     def __attrs_post_init__(self) -> None:
         self._log, self._shape = IntervalLog(self.length), Shape(self.length)
-        self._limit = self.tier.requests_per_minute
+        self._limit = self._share(self.tier)
 
     @property
     def under_way(self) -> int:
@@ -119,6 +121,10 @@ class Gate:
             self._shape.restart(now)
         if is_spaced:
             self._shape.spend(self._limit, now)  # single calls too: bulk work then makes room for them
+        return self.record(now)
+
+    def record(self, now: float) -> Permit:
+        """Count a request that goes, whether this gate let it or another did that knows more."""
         if 4 * self._log.occupied(now) >= self._limit:
             self._idle_from = now + 2 * self.length  # its slot is left after one window, and then one has to pass
         self._log.take()
@@ -169,7 +175,10 @@ class Gate:
     def expect(self, tier: Tier) -> None:
         """Start with a tier, unless an answer has told better."""
         if not self._is_told:
-            self.tier, self._limit = tier, tier.requests_per_minute
+            self.tier, self._limit = tier, self._share(tier)
+
+    def _share(self, tier: Tier) -> int:
+        return max(1, tier.requests_per_minute // self.workers)
 
     def _refused(self, permit: Permit, retry_after: float | None, now: float) -> float:
         if permit.number > self._closed_after:
@@ -198,7 +207,7 @@ class Gate:
         if tier is None:
             return
         self._is_told = True
-        seen, limit = self._rising, tier.requests_per_minute
+        seen, limit = self._rising, self._share(tier)
         self._rising = tier if limit > self._limit else None
         if limit < self._limit or (limit > self._limit and tier is seen):
             self.tier, self._limit, self._rising = tier, limit, None

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from isnotai_async.credentials import ApiKey, Hidden
 from isnotai_async.errors import ConfigError, quoted
-from isnotai_async.limiter import Limiter
+from isnotai_async.limiter import Limiter, SharedLimiter
 from isnotai_async.regions import REGIONS, resolve_region
 from isnotai_async.tiers import Tier
 
@@ -34,7 +34,7 @@ class Credential:
         region: str = "us",
         base_url: str | None = None,
         tier: Tier | str | None = None,
-        limiter: Limiter | None = None,
+        limiter: Limiter | SharedLimiter | None = None,
     ) -> None:
         try:
             ApiKey(api_key)

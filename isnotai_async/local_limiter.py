@@ -113,11 +113,9 @@ class LocalLimiter:
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
         """Wait until a request may be sent; see `Limiter.acquire`."""
         with self._lock:
+            if (permit := self.acquire_nowait(bulk=bulk)) is not None:
+                return permit
             now = self._clock()
-            if not self._single and not (bulk and self._bulk):
-                permit = self._gate.admit(now, bulk=bulk)
-                if permit is not None:
-                    return permit
             wait, reason = self._gate.wait(now, bulk=bulk)
             waiter = self._enter(bulk, now)
         try:
@@ -129,11 +127,20 @@ class LocalLimiter:
             self._leave(waiter)
             raise
 
+    def acquire_nowait(self, *, bulk: bool) -> Permit | None:
+        """Return a permit where one is free and nobody is before; None where `acquire` would wait."""
+        with self._lock:
+            is_next = not self._single and not (bulk and self._bulk)
+            return self._gate.admit(self._clock(), bulk=bulk) if is_next else None
+
     async def release(self, permit: Permit, answer: Answer | None) -> None:
         """Learn what became of a request; see `Limiter.release`."""
         with self._lock:
-            now = self._clock()
-            pause = self._gate.settle(permit, answer, now)
+            now, pause = self._clock(), 0.0
+            if answer is None or answer.status:
+                pause = self._gate.settle(permit, answer, now)
+            else:
+                self._gate.withdraw(permit)
             if self._single or self._bulk:
                 self._serve(now)
             waiting = len(self._single) + len(self._bulk)

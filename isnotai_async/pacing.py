@@ -7,34 +7,55 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Final, cast
 
 from attrs import define
 
-from isnotai_async.errors import TransportTimeoutError
+from isnotai_async.connections import Connections
+from isnotai_async.errors import ConfigError, TransportTimeoutError
 from isnotai_async.gate import PAUSED
 from isnotai_async.headers import TIER_HEADER, read_retry_after
-from isnotai_async.limiter import Limiter
+from isnotai_async.limiter import Limiter, Unlimited
+from isnotai_async.local_limiter import LocalLimiter
 from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, WaitNotice
-from isnotai_async.permits import Answer, Permit
+from isnotai_async.permits import NOT_SENT, Answer, Permit
 from isnotai_async.tiers import read_tier
 from isnotai_async.transport import Transport
+
+# Those that can tell at once. By exact type: what is built on one of them may do more in its `acquire`.
+_IMMEDIATE: Final = frozenset({LocalLimiter, Unlimited})
+
+
+@define(eq=False)
+class _Turn:
+    """What one request holds, and what its permit is to be told."""
+
+    permit: Permit | None = None
+    has_slot: bool = False
+    answer: Answer | None = NOT_SENT
 
 
 @define(eq=False)
 class PacedTransport:
-    """Sends each request with a permit of the limiter, and gives up at the request's deadline.
+    """Sends each request with a permit of the limiter and a slot for a connection, until the request's deadline.
+
+    The slot is taken after the permit: work that waits for permits must not keep connections from others.
 
     Attributes:
         transport: What sends.
         limiter: What grants permits. Requests without the key (`health`) need none: limits are counted by key.
         narrator: What is told of waits and tiers.
+        connections: What has the slots; None for no bound.
+        ends_within: Seconds within which the transport ends by itself, so that a later deadline needs no timer.
         clock: The clock that deadlines are of, in seconds.
     """
 
     transport: Transport
     limiter: Limiter
     narrator: Narrator
+    connections: Connections | None = None
+    ends_within: float | None = None
     clock: Callable[[], float] = time.monotonic
 
     async def send(self, request: Request) -> Response:
@@ -42,29 +63,67 @@ class PacedTransport:
 
         Raises:
             TransportTimeoutError: The deadline passed (`deadline_exceeded`); `attempts` is 0 where it did so before
-                a permit came. Or one attempt took too long.
+                anything was sent. Or one attempt took too long.
             TransportError: Nobody answered, or not in full.
         """
-        permit: Permit | None = None
-        answer: Answer | None = None
-        begun = self.clock()
+        turn, begun = _Turn(), self.clock()
+        try:
+            if self._enter_at_once(request, turn) and self._is_far(request, begun):
+                return await self._send(request, turn)
+            return await self._send_in_time(request, turn, begun)
+        finally:
+            if turn.has_slot and self.connections is not None:
+                self.connections.slots.release()
+            if turn.permit is not None:
+                await self.limiter.release(turn.permit, turn.answer)
+
+    def _enter_at_once(self, request: Request, turn: _Turn) -> bool:
+        """Take what is free, which is nearly always all; a timer for that would cost more than the rest of this."""
+        limiter = self.limiter
+        if request.authenticated and type(limiter) in _IMMEDIATE:
+            turn.permit = cast(LocalLimiter | Unlimited, limiter).acquire_nowait(bulk=request.bulk)
+        if request.authenticated and turn.permit is None:
+            return False
+        turn.has_slot = self.connections is None or self.connections.slots.acquire_nowait()
+        return turn.has_slot
+
+    def _is_far(self, request: Request, now: float) -> bool:
+        if request.deadline is None:
+            return True
+        return self.ends_within is not None and now + self.ends_within < request.deadline
+
+    async def _send(self, request: Request, turn: _Turn) -> Response:
+        turn.answer = None  # from here on the server may count it
+        try:
+            response = await self.transport.send(request)
+        except ConfigError:
+            turn.answer = NOT_SENT
+            raise
+        turn.answer = self._learn(response)
+        return response
+
+    async def _send_in_time(self, request: Request, turn: _Turn, begun: float) -> Response:
         scope = asyncio.timeout(None if request.deadline is None else request.deadline - begun)
         try:
             async with scope:
-                if request.authenticated:
-                    permit = await self.limiter.acquire(bulk=request.bulk, on_wait=partial(self._announce, request))
-                response = await self.transport.send(request)
-                answer = self._learn(response)
-                return response
+                if request.authenticated and turn.permit is None:
+                    on_wait = partial(self._announce, request)
+                    turn.permit = await self.limiter.acquire(bulk=request.bulk, on_wait=on_wait)
+                if self.connections is not None and not turn.has_slot:
+                    await self.connections.slots.acquire()
+                    turn.has_slot = True
+                return await self._send(request, turn)
         except TimeoutError:
             if not scope.expired():
                 raise
-        finally:
-            if permit is not None:
-                await self.limiter.release(permit, answer)
-        waited_only = request.authenticated and permit is None
-        where = "while waiting for a permit of the rate limit" if waited_only else "before the answer was complete"
-        raise self._late(f"the deadline passed {where}, {self.clock() - begun:.1f} s after", attempts=not waited_only)
+        was_sent = turn.answer is not NOT_SENT
+        where = "before the answer was complete" if was_sent else self._name_wait(request, turn)
+        raise self._late(f"the deadline passed {where}, {self.clock() - begun:.1f} s after", attempts=was_sent)
+
+    def _name_wait(self, request: Request, turn: _Turn) -> str:
+        if request.authenticated and turn.permit is None:
+            return "while waiting for a permit of the rate limit"
+        return "while waiting for one of the connections (max_concurrency)"
 
     def _learn(self, response: Response) -> Answer:
         headers = response.headers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from attrs import frozen
 
@@ -28,7 +29,7 @@ class Answer:
     """What an answer tells about the limit.
 
     Attributes:
-        status: HTTP status.
+        status: HTTP status; 0 where the request was never sent, see `NOT_SENT`.
         retry_after: Seconds the server asked to wait, or None.
         tier: Tier the key resolved to, or None where the answer named no known one.
     """
@@ -36,3 +37,7 @@ class Answer:
     status: int
     retry_after: float | None = None
     tier: Tier | None = None
+
+
+NOT_SENT: Final = Answer(0)
+"""Told of a permit that was not used: its caller gave up before the request left. The server counts nothing."""

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from attrs import define, field
 
 from isnotai_async.backoff import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
-from isnotai_async.errors import DecodeError, PaginationError, TransportError, TransportTimeoutError
+from isnotai_async.errors import DecodeError, LimiterError, PaginationError, TransportError, TransportTimeoutError
 from isnotai_async.headers import read_retry_after
 from isnotai_async.messages import Request, Response
 from isnotai_async.notices import TOLD_SECONDS, AttemptNotice, Narrator, RetryNotice, logger, until
@@ -159,8 +159,9 @@ class RetryingTransport:
             outcome = await self.transport.send(call.request)
             call.attempts += 1
         except TransportError as error:
-            # One that the deadline ended before it got its permit says 0.
-            call.attempts += error.attempts if error.deadline_exceeded else 1
+            # One that the deadline ended before it got its permit says 0, and one that no limiter could grant too.
+            says = error.deadline_exceeded or isinstance(error, LimiterError)
+            call.attempts += error.attempts if says else 1
             outcome = error
         if self.narrator.is_heard or logger.isEnabledFor(logging.DEBUG):
             self._tell_attempt(call, outcome, self.clock() - begun)

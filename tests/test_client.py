@@ -101,7 +101,8 @@ async def test_sessions_can_be_filtered(client: isnotai.Client) -> None:
 async def test_a_start_before_the_history_window_is_an_empty_page(sandbox: isnotai.Sandbox) -> None:
     async with isnotai.Client(sandbox.api_keys["eu"], region="eu", base_url=sandbox.base_urls["eu"]) as client:
         long_ago = datetime(2026, 6, 10, tzinfo=UTC) - timedelta(days=10 * 365)
-        assert (await client.list_sessions(start_date=long_ago)).data == ()
+        with pytest.warns(isnotai.IsNotAIWarning, match="the history window of the enterprise tier: up to 7 years"):
+            assert (await client.list_sessions(start_date=long_ago)).data == ()
 
 
 async def test_a_walk_saved_at_any_event_goes_on_in_another_client(sandbox: isnotai.Sandbox) -> None:

@@ -17,6 +17,7 @@ TREE = {
     "ConnectError": "TransportError",
     "TransportTimeoutError": "TransportError",
     "ProtocolError": "TransportError",
+    "LimiterError": "TransportError",
     "APIError": "IsNotAIError",
     "InvalidRequestError": "APIError",
     "InvalidCursorError": "InvalidRequestError",

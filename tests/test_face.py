@@ -4,6 +4,8 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +22,20 @@ MODULES = [
 def test_the_exported_names_are_sorted_and_there() -> None:
     assert all(hasattr(isnotai_async, name) for name in isnotai_async.__all__)
     assert list(isnotai_async.__all__) == sorted(
-        isnotai_async.__all__, key=lambda n: (not n.isupper(), n.startswith("_"), n)
+        isnotai_async.__all__, key=lambda n: (not n.isupper(), not n[0].isupper(), n)
     )
+
+
+def test_what_many_programs_do_without_is_imported_when_it_is_asked_for() -> None:
+    program = """
+import sys, isnotai_async as isnotai
+rooms = ["isnotai_async.export", "isnotai_async.redis_limiter", "isnotai_async.sandbox"]
+assert not [room for room in rooms if room in sys.modules], "imported early"
+isnotai.export_events, isnotai.RedisLimiter, isnotai.sandbox.Fault
+assert all(room in sys.modules for room in rooms)
+assert not hasattr(isnotai, "export_event") and set(isnotai.__all__) <= set(dir(isnotai))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_every_public_class_says_what_it_is() -> None:

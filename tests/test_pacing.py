@@ -10,7 +10,9 @@ import re
 import threading
 from typing import Any
 
+import anyio
 import pytest
+from attrs import define, evolve
 
 from isnotai_async import (
     Answer,
@@ -26,13 +28,14 @@ from isnotai_async import (
     Unlimited,
     WaitNotice,
 )
+from isnotai_async.connections import Connections, Slots
 from isnotai_async.credentials import ApiKey
 from isnotai_async.gate import FULL, PAUSED
 from isnotai_async.limiter import check_limiter
 from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, Notice
 from isnotai_async.pacing import PacedTransport
-from isnotai_async.permits import OnWait
+from isnotai_async.permits import NOT_SENT, OnWait
 from isnotai_async.sharing import share_limiter
 from tests import virtual
 from tests.functions import Function, Send, reply
@@ -282,6 +285,171 @@ def test_a_deadline_ends_an_attempt() -> None:
         with pytest.raises(TransportTimeoutError, match="before the answer was complete") as caught:
             await paced(virtual_limiter(), never).send(request)
         assert (caught.value.deadline_exceeded, caught.value.attempts) == (True, 1)
+
+    virtual.run(main())
+
+
+# Slots: how many requests may be in flight.
+
+
+def with_slots(count: int) -> Connections:
+    connections = Connections(session=None, max_concurrency=count, trace_configs=None)
+    connections.slots = Slots(anyio.Semaphore(count, fast_acquire=True))
+    return connections
+
+
+@define
+class Busy:
+    """A client with one slot, which is taken."""
+
+    limiter: LocalLimiter
+    paced: PacedTransport
+    first: asyncio.Task[Response]
+    sent: list[Request]
+    answer: asyncio.Event
+
+    @classmethod
+    async def make(cls) -> Busy:
+        limiter, sent, answer = virtual_limiter(), list[Request](), asyncio.Event()
+
+        async def send(request: Request) -> Response:
+            sent.append(request)
+            await answer.wait()
+            return reply(request)
+
+        transport = evolve(paced(limiter, send), connections=with_slots(1), ends_within=60.0)
+        first = asyncio.create_task(transport.send(REQUEST))
+        await settle_down()
+        return cls(limiter, transport, first, sent, answer)
+
+    async def finish(self) -> None:
+        self.answer.set()
+        await self.first
+
+
+def test_who_is_cancelled_while_waiting_for_a_slot_gives_the_permit_back_at_once() -> None:
+    async def main() -> None:
+        busy = await Busy.make()
+        waiting = asyncio.create_task(busy.paced.send(REQUEST))
+        await settle_down()
+        assert "2 under way" in repr(busy.limiter)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert "1 of 60 slots occupied, 1 under way" in repr(busy.limiter)
+        assert len(busy.sent) == 1
+        await busy.finish()
+
+    virtual.run(main())
+
+
+def test_a_deadline_that_passes_while_waiting_for_a_slot_is_no_attempt_and_costs_no_permit() -> None:
+    async def main() -> None:
+        busy = await Busy.make()
+        with pytest.raises(
+            TransportTimeoutError, match=r"waiting for one of the connections \(max_concurrency\), 5.0 s"
+        ):
+            await busy.paced.send(evolve(REQUEST, deadline=virtual.now() + 5))
+        assert "1 of 60 slots occupied, 1 under way" in repr(busy.limiter)
+        with pytest.raises(TransportTimeoutError) as caught:
+            await busy.paced.send(evolve(REQUEST, deadline=virtual.now() + 5))
+        assert (caught.value.deadline_exceeded, caught.value.attempts) == (True, 0)
+        await busy.finish()
+
+    virtual.run(main())
+
+
+def test_a_slot_that_becomes_free_goes_to_who_waits_for_it_and_is_given_back() -> None:
+    async def main() -> None:
+        busy = await Busy.make()
+        others = [asyncio.create_task(busy.paced.send(REQUEST)) for _ in range(3)]
+        await settle_down()
+        assert len(busy.sent) == 1
+        await busy.finish()
+        assert [response.status for response in await asyncio.gather(*others)] == [200] * 3
+
+    virtual.run(main())
+
+
+def test_bulk_work_that_waits_for_permits_keeps_no_slot_from_single_calls() -> None:
+    async def main() -> None:
+        limiter = virtual_limiter()
+        await fill(limiter, 40)  # more than the half that bulk work may burst through
+        transport = evolve(paced(limiter), connections=with_slots(1))
+        walks = [asyncio.create_task(transport.send(BULK)) for _ in range(3)]
+        await settle_down()
+        begun = virtual.now()
+        await transport.send(REQUEST)
+        assert virtual.now() == begun
+        await asyncio.gather(*walks)
+        assert virtual.now() > begun
+
+    virtual.run(main())
+
+
+def test_what_was_refused_before_it_was_sent_costs_no_permit() -> None:
+    async def main() -> None:
+        limiter = virtual_limiter()
+
+        async def refuse(request: Request) -> Response:
+            raise ConfigError("the client was closed meanwhile")
+
+        with pytest.raises(ConfigError):
+            await paced(limiter, refuse).send(REQUEST)
+        assert "0 of 60 slots occupied, 0 under way" in repr(limiter)
+
+    virtual.run(main())
+
+
+def test_a_limiter_of_ones_own_is_told_that_nothing_was_sent() -> None:
+    class Own:
+        told: Answer | None = None
+
+        async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:  # noqa: ARG002
+            return Permit(1)
+
+        async def release(self, permit: Permit, answer: Answer | None) -> None:  # noqa: ARG002
+            self.told = answer
+
+    async def main() -> None:
+        own, busy = Own(), await Busy.make()
+        waiting = asyncio.create_task(evolve(busy.paced, limiter=own).send(REQUEST))
+        await settle_down()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert own.told is NOT_SENT
+        await busy.finish()
+
+    virtual.run(main())
+
+
+def test_a_slot_of_all_clients_together_is_waited_for_and_ones_own_given_back_meanwhile() -> None:
+    async def main() -> None:
+        own, shared = anyio.Semaphore(2, fast_acquire=True), anyio.Semaphore(1, fast_acquire=True)
+        slots = Slots(own, shared)
+        assert slots.acquire_nowait()
+        assert not slots.acquire_nowait()
+        assert (own.value, shared.value) == (1, 0)
+        waiting = asyncio.create_task(slots.acquire())
+        await settle_down()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        slots.release()
+        assert (own.value, shared.value) == (2, 1)
+
+    virtual.run(main())
+
+
+@pytest.mark.parametrize("seconds", [5.0, 3_600.0])
+def test_a_deadline_nearer_than_the_attempt_may_take_ends_it(seconds: float) -> None:
+    async def main() -> None:
+        async def never(request: Request) -> Response:
+            await asyncio.sleep(60)  # as long as the transport would wait
+            raise TransportTimeoutError("no complete answer in time")
+
+        transport, begun = evolve(paced(virtual_limiter(), never), ends_within=60.0), virtual.now()
+        with pytest.raises(TransportTimeoutError) as caught:
+            await transport.send(evolve(REQUEST, deadline=begun + seconds))
+        assert (virtual.now() - begun, caught.value.deadline_exceeded) == (min(60.0, seconds), seconds < 60)
 
     virtual.run(main())
 

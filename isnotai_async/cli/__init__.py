@@ -14,7 +14,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; default those of the process.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 usage, 3 authentication, 4 rate limited, 130 Ctrl-C.
+        The exit code: 0 done, 1 failed, 2 usage, 3 authentication, 4 rate limited or unfinished,
+        130 Ctrl-C, 143 SIGTERM.
     """
     missing = [name for name in ("cyclopts", "rich") if importlib.util.find_spec(name) is None]
     if missing:

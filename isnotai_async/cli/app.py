@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from isnotai_async._version import __version__
-from isnotai_async.cli import asking, exporting, outcome, serving
-from isnotai_async.cli.output import leave_stdout, say
+from isnotai_async.cli import asking, exporting, listing, outcome, reporting, serving, working
+from isnotai_async.cli.output import leave_stdout, say, told_warnings
 from isnotai_async.errors import IsNotAIError
 
 app = App(
@@ -21,16 +21,25 @@ app = App(
 )
 app.command(asking.health)
 app.command(asking.whoami)
-app.command(asking.sessions)
+app.command(listing.sessions)
+app.command(asking.session)
 app.command(asking.events)
+app.command(listing.users)
+app.command(listing.user_sessions)
+app.command(listing.courses)
+app.command(reporting.analytics)
+app.command(reporting.stats)
+app.command(reporting.usage)
 app.command(exporting.export)
+app.command(working.worker)
 app.command(serving.sandbox)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        result = app(sys.argv[1:] if argv is None else argv, exit_on_error=False, result_action="return_value")
+        with told_warnings():
+            result = app(sys.argv[1:] if argv is None else argv, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError:
         return outcome.USAGE  # cyclopts has printed what was wrong

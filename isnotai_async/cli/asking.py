@@ -1,22 +1,23 @@
-"""Commands that ask the API and show what it answers."""
+"""Commands that ask for one thing: the API's health, the key's integration, a session, its events."""
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from isnotai_async.cli.options import (
-    Connection,
-    EventFilters,
-    SessionFilters,
-    list_events,
-    list_sessions,
-    open_client,
+from isnotai_async.cli.options import Connection, EventFilters, Json, Limit, list_events, open_client
+from isnotai_async.cli.output import (
+    is_for_people,
+    to_second,
+    write_facts,
+    write_json,
+    write_line,
+    write_lines,
+    write_table,
 )
-from isnotai_async.cli.output import write_json, write_lines, write_table
 from isnotai_async.export import encode_rows
+from isnotai_async.records import SessionDetails
 
 
 async def health(*, connection: Connection = Connection()) -> None:
@@ -32,30 +33,43 @@ async def whoami(*, connection: Connection = Connection()) -> None:
         write_json({"region": client.region.name, "integration": await client.get_integration()})
 
 
-async def sessions(
+async def session(
+    session: str,
+    /,
     *,
-    filters: SessionFilters = SessionFilters(),
-    limit: int | None = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    details: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
     connection: Connection = Connection(),
 ) -> None:
-    """List sessions: a table on a terminal, JSON lines in a pipe.
+    """Show one session.
 
     Parameters
     ----------
-    limit
-        Most sessions to list; default all.
-    json
-        JSON lines on a terminal, too.
+    session
+        Id of the session.
+    details
+        Its event counts, timeline and pages instead.
     """
     async with open_client(connection) as client:
-        walk = list_sessions(client, filters, max_items=limit)
-        if json or not sys.stdout.isatty():
-            async for session in walk:
-                write_json(session)
-            return
-        rows = [(s.id, s.created_at, s.status, s.bot_score, s.user_name, s.page_url) async for s in walk]
-        write_table(("id", "created (UTC)", "status", "bot", "user", "page"), rows)
+        found = await (client.get_session_details(session) if details else client.get_session(session))
+    if not is_for_people(json):
+        write_json(found)
+    elif isinstance(found, SessionDetails):
+        _write_details(found)
+    else:
+        write_facts(found)
+
+
+def _write_details(details: SessionDetails) -> None:
+    write_facts(details, leave_out=("timeline", "page_history"))
+    write_line("")
+    timeline = [
+        (to_second(b.timestamp), b.event_count, b.activity_level, b.dominant_event_type) for b in details.timeline
+    ]
+    write_table(("from (UTC)", "events", "activity", "mostly"), timeline)
+    write_line("")
+    pages = [(to_second(p.timestamp), p.duration_ms, p.url) for p in details.page_history]
+    write_table(("opened (UTC)", "for (ms)", "page"), pages)
 
 
 async def events(
@@ -63,7 +77,7 @@ async def events(
     /,
     *,
     filters: EventFilters = EventFilters(),
-    limit: int | None = None,
+    limit: Limit = None,
     connection: Connection = Connection(),
 ) -> None:
     """Write the events of one session to stdout, as JSON lines.
@@ -72,8 +86,6 @@ async def events(
     ----------
     session
         Id of the session.
-    limit
-        Most events to write; default all.
     """
     async with open_client(connection) as client:
         async for page in list_events(client, session, filters, max_items=limit).pages():

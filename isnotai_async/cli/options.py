@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from attrs import frozen
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, validators
 
 from isnotai_async.client import Client
 from isnotai_async.errors import ConfigError, quoted
-from isnotai_async.limiter import Unlimited
+from isnotai_async.limiter import Limiter, Unlimited
 from isnotai_async.paginator import Paginator
 from isnotai_async.records import Event, Session
+from isnotai_async.redis_limiter import RedisLimiter
 from isnotai_async.regions import REGIONS
 from isnotai_async.sandbox import Sandbox
+
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_DAY_IN_DIGITS: Final = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
 
 _CONNECTION = Group("Connection")
 
@@ -30,12 +34,20 @@ class Connection:
 
     region: Annotated[str | None, Parameter(group=_CONNECTION, env_var="ISNOTAI_REGION")] = None
     """us or eu; default us"""
-    base_url: Annotated[str | None, Parameter(group=_CONNECTION, env_var="ISNOTAI_BASE_URL")] = None
-    """Where the region answers, if not at the vendor's address"""
+    base_url: Annotated[str | None, Parameter(group=_CONNECTION)] = None
+    """Where the region answers; default the environment's ISNOTAI_BASE_URL, else the vendor's address"""
     api_key_file: Annotated[Path | None, Parameter(group=_CONNECTION)] = None
     """File that holds the API key; default is the environment's ISNOTAI_API_KEY"""
     sandbox: Annotated[bool, Parameter(group=_CONNECTION, negative=())] = False
     """Ask a sandbox inside this process instead: no key, no network"""
+
+
+Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=0), help="Most of them; default all")]
+Json = Annotated[bool, Parameter(negative=(), help="JSON lines on a terminal, too")]
+PageSize = Annotated[
+    int | None,
+    Parameter(validator=validators.Number(gte=1), help="Rows a request; the tier has a cap"),
+]
 
 
 _SESSIONS = Group("Sessions")
@@ -67,10 +79,10 @@ class EventFilters:
     type: Annotated[str | None, Parameter(group=_EVENTS)] = None
     """Message-type byte (1, 0x01) or short name (keypress)"""
     start: Annotated[str | None, Parameter(group=_EVENTS)] = None
-    """Earliest time, inclusive: Unix milliseconds or 2026-06-10T12:00:00Z"""
+    """Earliest time, inclusive: 2026-06-10, 2026-06-10T12:00:00Z or Unix milliseconds"""
     end: Annotated[str | None, Parameter(group=_EVENTS)] = None
-    """Latest time, inclusive, likewise"""
-    page_size: Annotated[int | None, Parameter(group=_EVENTS)] = None
+    """Latest time, inclusive, likewise; a day counts whole"""
+    page_size: Annotated[int | None, Parameter(group=_EVENTS, validator=validators.Number(gte=1))] = None
     """Events a request; default and cap depend on the tier"""
 
 
@@ -89,72 +101,45 @@ def list_events(
     client: Client, session_id: str, filters: EventFilters, *, max_items: int | None = None
 ) -> Paginator[Event]:
     """List the events of a session that the options ask for."""
-    return client.list_events(
-        session_id,
-        page_size=filters.page_size,
-        type=filters.type,
-        start_time=_read_time(filters.start, "--start"),
-        end_time=_read_time(filters.end, "--end"),
-        max_items=max_items,
-    )
+    return client.list_events(session_id, max_items=max_items, **read_query(filters))
 
 
-def choose_sessions(
-    client: Client, *, given: tuple[str, ...], file: Path | None, all: bool, filters: SessionFilters
-) -> AsyncIterator[str]:
-    """Return the ids to export, read lazily.
+def read_query(filters: EventFilters) -> dict[str, Any]:
+    """Read which events the options ask for, as arguments of the client's methods.
 
     Raises:
-        ConfigError: None of the three ways to name sessions was used, or more than one.
+        ConfigError: One of the times is none.
     """
-    ways = [bool(given), file is not None, all]
-    if sum(ways) != 1:
-        raise ConfigError("say which sessions: --session ID (as often as needed), --sessions-file FILE, or --all")
-    if filters != SessionFilters() and not all:
-        raise ConfigError("--status, --bot-only, --since and --until choose among all sessions; use them with --all")
-    if all:
-        return _listed_ids(client, filters)
-    return _each(dict.fromkeys(given) if file is None else _file_ids(file))
-
-
-async def _listed_ids(client: Client, filters: SessionFilters) -> AsyncIterator[str]:
-    async for session in list_sessions(client, filters):
-        yield session.id
-
-
-async def _each(ids: Iterable[str]) -> AsyncIterator[str]:
-    for session_id in ids:
-        yield session_id
-
-
-def _file_ids(path: Path) -> Iterator[str]:
-    seen = set[str]()
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for line in lines:
-                session_id = line.strip()
-                if session_id and session_id not in seen:
-                    seen.add(session_id)
-                    yield session_id
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the session ids in {path}: {reason}") from None
+    return {
+        "page_size": filters.page_size,
+        "type": filters.type,
+        "start_time": _read_time(filters.start, "--start", time.min),
+        "end_time": _read_time(filters.end, "--end", time.max),
+    }
 
 
 @asynccontextmanager
-async def open_client(connection: Connection) -> AsyncIterator[Client]:
+async def open_client(
+    connection: Connection, *, limiter: Limiter | RedisLimiter | None = None
+) -> AsyncIterator[Client]:
     """Open the client that the options describe, and the sandbox if they ask for one.
+
+    Args:
+        connection: The options.
+        limiter: Paces the client; a sandbox needs none.
 
     Raises:
         ConfigError: The options contradict one another, or the key file cannot be read.
     """
     if not connection.sandbox:
         key = None if connection.api_key_file is None else _read_key_file(connection.api_key_file)
-        async with Client(key, region=connection.region, base_url=connection.base_url) as client:
+        async with Client(key, region=connection.region, base_url=connection.base_url, limiter=limiter) as client:
             yield client
         return
     if connection.api_key_file is not None:
         raise ConfigError("--sandbox brings its own key; leave out --api-key-file")
+    if connection.base_url is not None:
+        raise ConfigError("--sandbox brings its own address; leave out --base-url")
     region = connection.region or "us"
     if region not in REGIONS:
         raise ConfigError(f"unknown region {quoted(region)}; the regions are: {', '.join(REGIONS)}")
@@ -172,15 +157,22 @@ def _read_key_file(path: Path) -> str:
         raise ConfigError(f"cannot read the key file {path}: {error.strerror}") from None
 
 
-def _read_time(text: str | None, name: str) -> int | datetime | None:
+def _read_time(text: str | None, name: str, of_day: time) -> int | datetime | None:
     if text is None:
         return None
+    if _DAY_IN_DIGITS.fullmatch(text):
+        raise ConfigError(
+            f"{name} {quoted(text)} looks like a day, and as Unix milliseconds would lie in 1970; write it "
+            f"{text[:4]}-{text[4:6]}-{text[6:]}"
+        )
     if re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         return int(text)
     try:
+        if _DAY.fullmatch(text):
+            return datetime.combine(date.fromisoformat(text), of_day, tzinfo=UTC)
         return datetime.fromisoformat(text)
     except ValueError:
-        shown = quoted(text)
         raise ConfigError(
-            f"{name} {shown} is no time; write Unix milliseconds (1781092800000) or ISO 8601 (2026-06-10T12:00:00Z)"
+            f"{name} {quoted(text)} is no time; write 2026-06-10, 2026-06-10T12:00:00Z or Unix milliseconds "
+            "(1781092800000)"
         ) from None

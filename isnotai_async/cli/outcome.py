@@ -9,7 +9,9 @@ from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError,
 DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+UNFINISHED: Final = 4
 INTERRUPTED: Final = 130  # 128 + SIGINT
+TERMINATED: Final = 143  # 128 + SIGTERM
 
 _NO_KEY: Final = (
     "no API key. Set ISNOTAI_API_KEY, or pass --api-key-file FILE (never the key itself: arguments are visible to "
@@ -25,7 +27,7 @@ def exit_code(error: IsNotAIError) -> int:
         case AuthenticationError():
             return 3
         case RateLimitedError():
-            return 4
+            return UNFINISHED
         case _:
             return FAILED
 

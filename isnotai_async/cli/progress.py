@@ -1,23 +1,46 @@
-"""A line on stderr that counts along, where somebody is looking."""
+"""How far an export is: a line that moves where somebody is looking, else a line now and then; all on stderr."""
 
 from __future__ import annotations
 
+from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from isnotai_async.cli.output import say
+from isnotai_async.errors import printable
+from isnotai_async.export import ExportProgress
+
+_PLAIN_SECONDS: Final = 5.0  # between two lines for a log
 
 
-class RowCounter:
-    """Shows how many rows there are so far; says nothing when stderr is no terminal."""
+class ExportDisplay:
+    """Shows the progress of an export.
 
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} events"), TimeElapsedColumn())
+    Args:
+        quiet: Show nothing.
+
+    Attributes:
+        rows: Rows that are committed or about to be, as told last.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        console = Console(stderr=True, quiet=quiet)  # it obeys NO_COLOR
+        self._is_seen = console.is_terminal and not quiet
+        self._is_plain = not console.is_terminal and not quiet
+        columns = (
+            SpinnerColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+        )
         self._progress = Progress(*columns, console=console, transient=True)
-        self._task = self._progress.add_task("events", total=None)
-        self._is_seen = console.is_terminal
+        self._task = self._progress.add_task("", total=None)
+        self._told = monotonic()
+        self._first: ExportProgress | None = None
+        self.rows = 0
 
     def __enter__(self) -> Self:
         if self._is_seen:
@@ -30,6 +53,52 @@ class RowCounter:
         if self._is_seen:
             self._progress.stop()
 
-    def __call__(self, rows: int) -> None:
-        """Show a new count."""
-        self._progress.update(self._task, completed=rows)
+    def __call__(self, progress: ExportProgress) -> None:
+        """Show how far it is."""
+        self.rows = progress.rows
+        self._first = self._first or progress
+        if self._is_seen:
+            description = describe(progress, self._first)
+            done, total = progress.sessions_done, progress.sessions
+            self._progress.update(self._task, completed=done, total=total, description=description)
+        elif self._is_plain and monotonic() - self._told >= _PLAIN_SECONDS:
+            self._told = monotonic()
+            say(describe(progress, self._first))
+
+
+def describe(progress: ExportProgress, first: ExportProgress) -> str:
+    """Put progress into words.
+
+    Args:
+        progress: How far it is.
+        first: How far it was when this run began.
+    """
+    total = "" if progress.sessions is None else f" of {progress.sessions:,}"
+    rate = (progress.rows - first.rows) / max(progress.elapsed - first.elapsed, 0.1)
+    quota = "" if progress.quota is None else f" of {progress.quota:,}"
+    words = [
+        f"{progress.sessions_done:,}{total} sessions",
+        f"{progress.rows:,} rows ({rate:,.0f}/s)",
+        f"{progress.rate:,}{quota} requests/min",
+    ]
+    if progress.sessions_failed:
+        words.append(f"{progress.sessions_failed:,} failed")
+    if progress.waiting >= 1:
+        words.append(f"waiting {progress.waiting:.0f} s: {printable(progress.reason, 60)}")
+    if (eta := _eta(progress, first)) is not None:
+        words.append(f"{_duration(eta)} left")
+    return ", ".join(words)
+
+
+def _eta(progress: ExportProgress, first: ExportProgress) -> float | None:
+    """Guess the seconds that are left by the sessions that are through."""
+    done = progress.sessions_done - first.sessions_done
+    if progress.sessions is None or done <= 0:
+        return None
+    return (progress.elapsed - first.elapsed) / done * max(0, progress.sessions - progress.sessions_done)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:.0f}:{minutes:02.0f}:{seconds:02.0f}"

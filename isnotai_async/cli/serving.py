@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -14,9 +15,13 @@ from isnotai_async.sandbox import Sandbox
 
 
 async def sandbox(
-    *, port: int = 0, seed: str = "isnotai", session_count: Annotated[int, Parameter(name="--sessions")] = 40
+    *,
+    port: int = 0,
+    seed: str = "isnotai",
+    session_count: Annotated[int | None, Parameter(name="--sessions")] = None,
+    data: Path | None = None,
 ) -> None:
-    """Serve the sandbox until Ctrl-C: the API on this machine, with made-up people and bots.
+    """Serve the sandbox until Ctrl-C: the API on this machine, with made-up people and bots, or with your own data.
 
     Parameters
     ----------
@@ -25,9 +30,14 @@ async def sandbox(
     seed
         The same seed makes the same data.
     session_count
-        Sessions to make up. Besides them, every id from big-0 to big-1000000 is a session of that many events.
+        Sessions to make up; default 40. Besides them, every id from big-0 to big-1000000 is a session of that many
+        events.
+    data
+        Serve what an export wrote instead: a .jsonl, .jsonl.gz or .parquet file, or a folder of segments.
     """
-    server = Sandbox(port=port, seed=seed, sessions=session_count)
+    if data is not None and session_count is not None:
+        raise ConfigError("--data brings its own sessions; leave out --sessions")
+    server = Sandbox(port=port, seed=seed, sessions=40 if session_count is None else session_count, data=data)
     try:
         await server.start()
     except OSError as error:

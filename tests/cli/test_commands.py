@@ -117,7 +117,11 @@ def test_events_can_be_cut_by_time(capsys: pytest.CaptureFixture[str]) -> None:
         (["big-5", "--sandbox", "--start", "2026-06-10T12:00:00"], "has no time zone; add one"),
         (["big-5", "--sandbox", "--start", "9", "--end", "8"], "exchange them"),
         (["big-5", "--sandbox", "--region", "mars"], "unknown region 'mars'"),
+        (["big-5", "--sandbox", "--start", "20260610"], "'20260610' looks like a day, and as Unix milliseconds"),
+        (["big-5", "--sandbox", "--end", "2026-02-30"], "--end '2026-02-30' is no time; write 2026-06-10"),
+        (["big-5", "--sandbox", "--start", "2026-06-11", "--end", "2026-06-10"], "exchange them"),
         (["big-5", "--sandbox", "--api-key-file", "f"], "--sandbox brings its own key"),
+        (["big-5", "--sandbox", "--base-url", "http://127.0.0.1:9"], "--sandbox brings its own address"),
         (["big-5"], "no API key. Set ISNOTAI_API_KEY, or pass --api-key-file"),
         (["big-5"], "To try without a key, add --sandbox"),
         (["big-5", "--api-key-file", "missing.key"], "cannot read the key file missing.key: No such file"),
@@ -191,7 +195,7 @@ def test_sessions_are_a_table_on_a_terminal(
     assert main(["sessions", "--sandbox", "--limit", "3"]) == 0
 
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].split() == ["id", "created", "(UTC)", "status", "bot", "user", "page"]
+    assert shown[0].split() == ["id", "created", "(UTC)", "status", "bot", "user", "name"]
     assert all(len(line) <= 80 for line in shown)
 
 

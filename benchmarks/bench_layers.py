@@ -1,7 +1,5 @@
 """What retry and pacing cost on an idle key: CPU time per request, without a network.
 
-    python -m benchmarks.bench_waiting
-
 A function answers at once in place of the transport, so what is left is the layers alone. Each line is the best of
 several runs; the difference to the first line is the price.
 """
@@ -17,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from attrs import define
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from benchmarks.harness import Report, Table
 from isnotai_async import LocalLimiter, Retry, Unlimited
 from isnotai_async.backoff import RetryQuota
 from isnotai_async.limiter import Limiter
@@ -26,7 +25,6 @@ from isnotai_async.pacing import PacedTransport
 from isnotai_async.retrying import RetryingTransport
 
 _CALLS = 2_000  # fewer than half of the enterprise window, so that nothing waits
-_RUNS = 15
 _HEADERS = CIMultiDictProxy(CIMultiDict({"x-isnotai-tier": "enterprise", "content-type": "application/json"}))
 _REQUEST = Request("get_session", "/v1/sessions/s1")
 
@@ -41,7 +39,8 @@ class _Instant:
 
 def _stack(limiter: Limiter, *, deadline: float | None) -> RetryingTransport:
     narrator = Narrator("us")
-    return RetryingTransport(PacedTransport(_Instant(), limiter, narrator), Retry(), deadline, RetryQuota(), narrator)
+    paced = PacedTransport(_Instant(), limiter, narrator, ends_within=60.0)
+    return RetryingTransport(paced, Retry(), deadline, RetryQuota(), narrator)
 
 
 async def _measure(send: Callable[[Request], Awaitable[object]]) -> float:
@@ -73,22 +72,18 @@ _LINES: dict[str, Callable[[], Awaitable[float]]] = {
 }
 
 
-def main() -> None:
-    logging.getLogger("isnotai_async").setLevel(logging.WARNING)
-    gc.disable()
-    best = dict.fromkeys(_LINES, float("inf"))
-    for _ in range(_RUNS):  # taking turns, so that a noisy second hits all alike
-        for name, run in _LINES.items():
-            best[name] = min(best[name], asyncio.run(_timed(run)))
-    floor = best["the transport alone"]
-    print(f"{'CPU of one request':<44}{'µs':>8}{'price':>8}")
-    for name, spent in best.items():
-        print(f"{name:<44}{spent:>8.1f}{spent - floor:>8.1f}")
-
-
 async def _timed(run: Callable[[], Awaitable[float]]) -> float:
     return await run()
 
 
-if __name__ == "__main__":
-    main()
+def run(*, quick: bool) -> Report:
+    """Measure; one table."""
+    logging.getLogger("isnotai_async").setLevel(logging.WARNING)
+    gc.disable()
+    best = dict.fromkeys(_LINES, float("inf"))
+    for _ in range(3 if quick else 8):  # taking turns, so that a noisy second hits all alike
+        for name, line in _LINES.items():
+            best[name] = min(best[name], asyncio.run(_timed(line)))
+    floor = best["the transport alone"]
+    rows = tuple((name, f"{spent:.1f}", f"{spent - floor:.1f}") for name, spent in best.items())
+    return Report([Table("CPU of one request that need not wait", ("layers", "µs", "price"), rows)], figures=best)

@@ -1,0 +1,154 @@
+"""The export command: what it says, and the exit codes it ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from isnotai_async.cli import main
+from isnotai_async.sandbox import Fault, Sandbox
+
+
+async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = None, send: int = 0) -> tuple[int, str]:
+    """Run the real command against a sandbox; return its exit code and what it said.
+
+    Args:
+        argv: Arguments of ``isnotai export``.
+        sandbox: Where it asks.
+        when: Tells when to send a signal, if any.
+        send: The signal.
+    """
+    environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "isnotai_async", "export", *argv),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    while when is not None and process.returncode is None:
+        if when():
+            process.send_signal(send)
+            break
+        await asyncio.sleep(0.01)
+    _, words = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, words.decode()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "says"),
+    [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
+    ids=["SIGTERM", "SIGINT"],
+)
+async def test_a_signal_ends_it_with_a_checkpoint_and_the_same_command_goes_on(
+    tmp_path: Path, number: int, code: int, says: str
+) -> None:
+    out = tmp_path / "out.jsonl"
+    part = tmp_path / "out.jsonl.part"
+    argv = ("--session", "big-900", "--page-size", "10", "--out", str(out))
+    async with Sandbox() as sandbox:
+        sandbox.inject(Fault.slow_headers(0.05, times=None))
+        given = await run(*argv, sandbox=sandbox, when=lambda: part.exists() and part.stat().st_size > 0, send=number)
+        sandbox.clear_faults()
+        assert given[0] == code
+        assert says in given[1]
+        assert "run the same command again to go on" in given[1]
+        code, words = await run(*argv, sandbox=sandbox)
+    assert code == 0, words
+    assert len(out.read_bytes().splitlines()) == 900
+    assert "rows were there from before" in words
+
+
+async def test_trouble_of_the_api_ends_it_with_4_and_a_refused_key_with_3(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    argv = ("--session", "big-300", "--session", "big-5", "--out", str(out), "--on-error", "collect")
+    async with Sandbox() as sandbox:
+        sandbox.inject(Fault.status(401), operation="list_events")
+        code, words = await run(*argv, sandbox=sandbox)
+        assert code == 3
+        assert "run the same command again" in words
+        sandbox.inject(Fault.status(500, times=100), operation="list_events")
+        code, words = await run(*argv, sandbox=sandbox)
+        assert code == 4
+        assert "ServerError" in words
+        assert not out.exists()
+
+
+def test_it_is_silent_when_asked_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.csv"
+    assert main(["export", "--sandbox", "--session", "big-250", "--out", str(out), "--quiet"]) == 0
+
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+    with out.open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 250
+
+
+def test_the_report_can_be_had_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.jsonl.gz"
+    argv = ["export", "--sandbox", "--session", "big-250", "--session", "none", "--on-error", "skip"]
+    assert main([*argv, "--out", str(out), "--json"]) == 0
+
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert (report["path"], report["rows"], report["sessions"], report["is_complete"]) == (str(out), 250, 2, True)
+    assert report["failures"][0]["error"] == "NotFoundError"
+    first, *others = captured.err.splitlines()
+    assert first.startswith(f"exported 250 events of 2 sessions to {out} (")
+    assert any("'none' in us: NotFoundError" in line for line in others)
+
+
+def test_an_estimate_exports_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["export", "--sandbox", "--session", "big-250", "--session", "big-750", "--out", str(tmp_path / "o.csv")]
+    assert main([*argv, "--estimate"]) == 0
+    assert main([*argv, "--estimate", "--json"]) == 0
+
+    *words, line = capsys.readouterr().out.splitlines()
+    assert "about 1,000 in all" in "\n".join(words)
+    estimate = json.loads(line)
+    assert (estimate["sessions"], estimate["events"], estimate["pages"]) == (2, 1_000, 11)
+    assert not list(tmp_path.iterdir())
+
+
+def test_formulas_are_left_alone_only_when_asked(tmp_path: Path) -> None:
+    argv = ["export", "--sandbox", "--session", "big-10", "--out", str(tmp_path / "o.csv"), "--raw-csv"]
+    assert main(argv) == 0
+    assert main([*argv[:-1], "--force", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "ending"),
+    [
+        ("o.txt", [], (2, "cannot tell the format")),
+        ("o.jsonl", ["--segments"], (2, "segments belong to the format parquet")),
+        ("none/o.jsonl", [], (1, "cannot write into")),
+        ("o.jsonl", ["--concurrency", "0"], (2, "concurrency")),
+        ("o.jsonl", ["--split", "many"], (2, "--split")),
+    ],
+    ids=["ending", "segments", "folder", "concurrency", "split"],
+)
+def test_what_cannot_work_is_refused(name: str, options: list[str], ending: tuple[int, str], tmp_path: Path) -> None:
+    words = StringIO()
+    with redirect_stderr(words):
+        code = main(["export", "--sandbox", "--session", "big-10", "--out", str(tmp_path / name), *options])
+    assert code == ending[0]
+    assert ending[1] in words.getvalue()
+
+
+def test_row_66d_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "\x1b[31mred\u202e.jsonl"
+    assert main(["export", "--sandbox", "--session", "big-10", "--session", "\u202eno", "--out", str(out)]) == 4
+    assert main(["export", "--sandbox", "--session", "big-10", "--out", str(out), "--no-resume"]) == 0
+
+    words = capsys.readouterr().err
+    assert words.replace("\n", "").isprintable()

@@ -1,0 +1,126 @@
+"""A real Redis for a test: on a loopback port of its own, in a directory of its own, ended by its process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from attrs import define, field
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+
+@define(eq=False)
+class RedisServer:
+    """One server.
+
+    Attributes:
+        directory: Where its data and its log are.
+        options: As on its command line, beside the usual ones.
+        port: Where it listens.
+    """
+
+    directory: Path
+    options: tuple[str, ...] = ()
+    port: int = field(init=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.port = find_port()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory), "--save", ""]
+        program = find_program()
+        with (self.directory / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen([program, *fixed, *self.options], stdout=log, stderr=log)
+        deadline = time.monotonic() + 20
+        while not self._listens():
+            assert self._process.poll() is None, (self.directory / "redis.log").read_text()
+            assert time.monotonic() < deadline, "redis-server did not come up in 20 s"
+            time.sleep(0.005)
+
+    def _listens(self) -> bool:
+        try:
+            return bool(self.ask("PING"))
+        except redis.AuthenticationError:  # it wants a password
+            return True
+        except (redis.ConnectionError, OSError):
+            return False
+
+    def ask(self, *words: str | int) -> Any:
+        """Run a command beside what is tested."""
+        with redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+            return client.execute_command(*words)
+
+    def calls(self) -> int:
+        """How many scripts were run."""
+        with redis.Redis(port=self.port) as client:
+            stats = client.info("commandstats")
+        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
+
+    def pause(self) -> None:
+        """Stop it where it is: connections stay, and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill it as by a crash."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+def find_port() -> int:
+    """Find a port below those that outgoing connections take: it has to be free again after a restart."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def find_program() -> str:
+    """Find ``redis-server``; without it a test is skipped, but fails in CI."""
+    program = shutil.which("redis-server")
+    if program is None:
+        reason = "redis-server is not installed (apt-get install redis-server), so the shared limit is not tested"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return program
+
+
+@contextmanager
+def running_redis(directory: Path, *options: str) -> Iterator[RedisServer]:
+    """Run a server for as long as the block takes."""
+    server = RedisServer(directory, options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
