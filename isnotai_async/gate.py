@@ -200,6 +200,7 @@ class Gate:
         longest = self.length * _LONGEST_PAUSE
         # Doubled with each refused probe: our own oldest slot says little when others use the key.
         least = min(shortest * 2.0 ** min(self._refusals - 1, 10), longest)
+        self._log.occupied(now)  # forgets the slots that were left since it was last asked
         leaving = self._log.next_leaving() - now
         return min(max(least, leaving), longest) if leaving < inf else least
 
