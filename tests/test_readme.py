@@ -1,12 +1,16 @@
 """The README: its programs run and print what it says, and so does its command."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+
+from tests.redis_server import running_redis
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,8 +20,11 @@ SECONDS = re.compile(r"\d+\.\d s\b")
 
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS, ids=[str(number) for number in range(len(PROGRAMS))])
-def test_each_program_runs_and_prints_what_is_shown(program: str, output: str) -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+def test_each_program_runs_and_prints_what_is_shown(program: str, output: str, tmp_path: Path) -> None:
+    with running_redis(tmp_path) if "REDIS_URL" in program else nullcontext() as redis:
+        environment = {**os.environ, **({"REDIS_URL": redis.url} if redis else {})}
+        command = [sys.executable, "-W", "error", "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
 
@@ -27,7 +34,7 @@ def test_the_first_program_is_one_of_ten_lines() -> None:
 
 
 def test_the_command_prints_what_is_shown(tmp_path: Path) -> None:
-    command, said, look, *rows = CONSOLES[0].splitlines()
+    command, said, requests, look, *rows = CONSOLES[0].splitlines()
     assert command.startswith("$ pip install uv && uv run --extra cli isnotai ")
     arguments = shlex.split(command.partition(" isnotai ")[2])
 
@@ -36,7 +43,7 @@ def test_the_command_prints_what_is_shown(tmp_path: Path) -> None:
     )
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert SECONDS.sub("", done.stderr) == SECONDS.sub("", said + "\n")
+    assert SECONDS.sub("", done.stderr) == SECONDS.sub("", f"{said}\n{requests}\n")
     assert look == "$ head -n 2 events.jsonl"
     assert (tmp_path / "events.jsonl").read_text().splitlines()[:2] == rows
 
