@@ -2,7 +2,7 @@
 
 Each export is killed until it gets through, and its file compared with that of an export that nothing happened to,
 byte by byte: there is one reader, so the order is fixed. Not a part of ``python -m benchmarks``, because it takes an
-hour: ``python -m benchmarks.bench_crashes [KILLS]``, 200 by default, over the text formats.
+hour: ``python -m benchmarks.bench_crashes [KILLS [FORMAT …]]``, by default 200 for each format.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Final
 
 from benchmarks.harness import Table
 
-FORMATS: Final = ("jsonl", "jsonl.gz", "csv")
-_EVENTS: Final = 40_000  # some seconds, so with some commits of the usual kind, one each second
+FORMATS: Final = ("jsonl", "jsonl.gz", "csv", "parquet")
+_EVENTS: Final = 60_000  # some seconds, so with some commits of the usual kind, one each second, and segments
 
 
 def start(out: Path) -> subprocess.Popen[bytes]:
@@ -57,6 +57,7 @@ def measure(ending: str, kills: int, folder: Path) -> tuple[str, ...]:
         bad += out.read_bytes() != whole.read_bytes() or bool(left)
         exports += 1
         out.unlink()
+        print(f"{ending}: {killed} kills, {exports} exports, {bad} bad", file=sys.stderr, flush=True)
     whole.unlink()
     return ending, f"{exports}", f"{killed}", f"{bad}"
 
@@ -64,9 +65,9 @@ def measure(ending: str, kills: int, folder: Path) -> tuple[str, ...]:
 def main() -> None:
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     rows = []
-    for ending in FORMATS:
+    for ending in sys.argv[2:] or FORMATS:
         with TemporaryDirectory() as folder:
-            rows.append(measure(ending, -(-kills // len(FORMATS)), Path(folder)))
+            rows.append(measure(ending, kills, Path(folder)))
     print(Table(f"Exports of {_EVENTS:,} events, killed", ("format", "exports", "kills", "bad files"), tuple(rows)))
 
 

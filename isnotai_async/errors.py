@@ -24,8 +24,6 @@ The branches answer one question, whose fault was it::
         ├── CheckpointError
         └── ExportLockedError
 
-`IsNotAIWarning` is no error: Python's `warnings` hand it out, where an answer is likely not what was meant.
-
 Every error pickles, and none ever holds the API key. Text that came from the server is escaped in ``str(error)``,
 because it may end up in a terminal; the attributes hold it as it came.
 """
@@ -39,10 +37,8 @@ if TYPE_CHECKING:
 
     from isnotai_async.positions import Position
 
-_SHOWN_CHARACTERS = 500
 
-
-def printable(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
+def printable(text: str, limit: int = 500) -> str:
     """Escape what a terminal or a log could misread, and cut what is too long to read.
 
     Control characters, escape sequences and bidirectional marks become backslash escapes (they are what
@@ -141,11 +137,7 @@ class ProtocolError(TransportError):
 
 
 class LimiterError(TransportError):
-    """The Redis that keeps the limit shared by several processes cannot be asked, so nothing was sent.
-
-    Attributes:
-        reason: What is wrong with it.
-    """
+    """The Redis that keeps the shared limit cannot be asked, for the `reason` given; nothing was sent."""
 
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)

@@ -146,6 +146,7 @@ class Ledger:
         self._template = template
         self.tallies = _open_tallies(sources, resume)
         self._under_way: dict[SessionWork, None] = {}
+        self._moved: dict[SessionWork, None] | None = None  # since somebody asked for them
 
     def __str__(self) -> str:
         return f"{self._count:,} sessions taken, {len(self._under_way)} of them unfinished"
@@ -162,6 +163,7 @@ class Ledger:
         """
         work = SessionWork(target, region, deque([Span(evolve(self._template, session_id=target.session_id))]))
         self._under_way[work] = None
+        self.move(work)
         return work
 
     def reopen(self, unfinished: Unfinished, region: str) -> SessionWork:
@@ -174,6 +176,7 @@ class Ledger:
         target = Target(unfinished.name, parts[0].query.session_id)
         work = SessionWork(target, region, parts)
         self._under_way[work] = None
+        self.move(work)
         return work
 
     def _reopen_part(self, position: Position, region: str) -> Window | Span:
@@ -195,6 +198,20 @@ class Ledger:
         if work.is_finished:
             self._under_way.pop(work, None)
 
+    def move(self, work: SessionWork) -> None:
+        """Note that a session was begun, or something of it handed out."""
+        if self._moved is not None:
+            self._moved[work] = None
+
+    def take_moves(self) -> dict[Target, Unfinished | None]:
+        """Return where the sessions stand that have moved since the last call; None where one is through.
+
+        The first call returns all that are under way. Whoever keeps books of a long stream adds these up, because
+        `position` goes through all of them, and all that have failed.
+        """
+        moved, self._moved = self._under_way if self._moved is None else self._moved, {}
+        return {work.target: _describe(work) if work in self._under_way else None for work in moved}
+
     @property
     def position(self) -> StreamPosition:
         """Where the stream stands."""
@@ -204,9 +221,13 @@ class Ledger:
             taken=self._count,
             digest=digest,
             filters=self._template.filters,
-            unfinished=tuple(Unfinished(work.target.name, tuple(work.positions())) for work in self._under_way),
+            unfinished=tuple(map(_describe, self._under_way)),
             sources=named,
         )
+
+
+def _describe(work: SessionWork) -> Unfinished:
+    return Unfinished(work.target.name, tuple(work.positions()))
 
 
 def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> dict[str, Tally]:

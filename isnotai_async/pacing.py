@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
 
-from attrs import define
+from attrs import define, field
 
 from isnotai_async.connections import Connections
 from isnotai_async.errors import ConfigError, TransportTimeoutError
@@ -57,6 +57,21 @@ class PacedTransport:
     connections: Connections | None = None
     ends_within: float | None = None
     clock: Callable[[], float] = time.monotonic
+    _patience: float | None = field(init=False)  # how long a permit may wait for a connection
+
+    def __attrs_post_init__(self) -> None:
+        # Only a limiter that processes share has one: it takes a permit back by itself when its holder may be dead.
+        lease = getattr(self.limiter, "lease", None)
+        self._patience = None
+        if not isinstance(lease, int | float):
+            return
+        if self.ends_within is None or self.ends_within >= lease:
+            raise ConfigError(
+                f"timeout={self.ends_within!r} is not below the limiter's lease of {lease:g} s: a request would outlive "
+                "its permit; give the client a shorter timeout, or RedisLimiter a longer lease="
+            )
+        # The other half is for the way from Redis to here, and from here to the server.
+        self._patience = (lease - self.ends_within) / 2
 
     async def send(self, request: Request) -> Response:
         """Wait for a permit, send once, and read the answer, whatever its status.
@@ -96,8 +111,9 @@ class PacedTransport:
         turn.answer = None  # from here on the server may count it
         try:
             response = await self.transport.send(request)
-        except ConfigError:
-            turn.answer = NOT_SENT
+        except ConfigError as error:
+            if error.attempts == 0:  # a borrowed session may fail after it has sent
+                turn.answer = NOT_SENT
             raise
         turn.answer = self._learn(response)
         return response
@@ -106,12 +122,7 @@ class PacedTransport:
         scope = asyncio.timeout(None if request.deadline is None else request.deadline - begun)
         try:
             async with scope:
-                if request.authenticated and turn.permit is None:
-                    on_wait = partial(self._announce, request)
-                    turn.permit = await self.limiter.acquire(bulk=request.bulk, on_wait=on_wait)
-                if self.connections is not None and not turn.has_slot:
-                    await self.connections.slots.acquire()
-                    turn.has_slot = True
+                await self._enter(request, turn)
                 return await self._send(request, turn)
         except TimeoutError:
             if not scope.expired():
@@ -119,6 +130,28 @@ class PacedTransport:
         was_sent = turn.answer is not NOT_SENT
         where = "before the answer was complete" if was_sent else self._name_wait(request, turn)
         raise self._late(f"the deadline passed {where}, {self.clock() - begun:.1f} s after", attempts=was_sent)
+
+    async def _enter(self, request: Request, turn: _Turn) -> None:
+        while not turn.has_slot or (request.authenticated and turn.permit is None):
+            if request.authenticated and turn.permit is None:
+                on_wait = partial(self._announce, request)
+                turn.permit = await self.limiter.acquire(bulk=request.bulk, on_wait=on_wait)
+            if turn.has_slot or await self._take_slot(turn):
+                continue
+            permit, turn.permit = turn.permit, None
+            if permit is not None:
+                await self.limiter.release(permit, NOT_SENT)
+
+    async def _take_slot(self, turn: _Turn) -> bool:
+        """Wait for a connection, for no longer than the permit can."""
+        if self.connections is not None:
+            try:
+                async with asyncio.timeout(None if turn.permit is None else self._patience):
+                    await self.connections.slots.acquire()
+            except TimeoutError:
+                return False
+        turn.has_slot = True
+        return True
 
     def _name_wait(self, request: Request, turn: _Turn) -> str:
         if request.authenticated and turn.permit is None:

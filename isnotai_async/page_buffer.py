@@ -102,6 +102,11 @@ class PageBuffer(Generic[T]):
         self._let_in()
         return item
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether an item can be taken without waiting for one."""
+        return bool(self._ready)
+
     def fill(self, lane: Lane[T]) -> None:
         """Say that nothing more comes into a lane; if it was the foremost, the next ones have their turn."""
         lane.is_filled = True

@@ -78,6 +78,12 @@ class Paginator(Generic[T]):
         self._fetching = False
         self._is_ahead = False
 
+    def again(self) -> Paginator[T]:
+        """Return another walk over the same list, which begins where this one began."""
+        return Paginator(
+            self._fetch, start=self._start, mark=self._mark, max_items=self._max_items, on_empty=self._on_empty
+        )
+
     def __repr__(self) -> str:
         return f"<Paginator at {self.position!r}>"
 

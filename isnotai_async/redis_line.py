@@ -46,6 +46,7 @@ class Waiter:
         self.tell(None)
         if not self.future.done():
             self.future.set_exception(error)
+            self.future.exception()  # asyncio would complain where it is cancelled now, and so never reads it
 
 
 @define(eq=False)
@@ -85,11 +86,8 @@ class Line:
         """Tell those who came since the last time how long they have to wait."""
         shown = math.inf if reason == PROBING else wait  # an answer ends it; the lease only where none comes
         self._outlook = now + shown, reason
-        for queue in (self.single, self.bulk) if wait > 0 else ():
-            for waiter in reversed(queue):
-                if waiter.told.done():
-                    break
-                waiter.tell((shown, reason))
+        for waiter in (*self.single, *self.bulk) if wait > 0 else ():
+            waiter.tell((shown, reason))
 
     def fail(self, make: Callable[[], Exception]) -> None:
         """Refuse all, each with an error of its own."""

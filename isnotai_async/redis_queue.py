@@ -52,6 +52,7 @@ class KeyLimiter:
     _terms: Terms
     _name: str = field(kw_only=True)
     _clock: Callable[[], float] = field(kw_only=True)
+    lease: float = field(init=False)  # `PacedTransport` keeps to it
     _gate: Gate = field(init=False)
     _memory: Memory = field(init=False)
     _line: Line = field(factory=Line, init=False)
@@ -66,6 +67,7 @@ class KeyLimiter:
     def __attrs_post_init__(self) -> None:
         self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, self._terms.workers or 1)
         self._memory = Memory(self._terms)
+        self.lease = self._terms.lease
 
     @property
     def tier(self) -> Tier:
@@ -149,7 +151,7 @@ class KeyLimiter:
 
     def _start(self) -> None:
         self._wake.set()
-        if self._task is None:
+        if self._task is None and not self._is_closed:  # a closed connection would be opened again
             self._task = asyncio.get_running_loop().create_task(self._serve(), context=Context())
 
     async def _serve(self) -> None:

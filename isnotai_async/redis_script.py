@@ -7,8 +7,9 @@ them), with what only processes need:
 2. A slot that is held ends by itself a lease and a window after it was taken: a killed process cannot tell.
 3. A single call that has to wait keeps bulk work of all processes back until it has asked again.
 4. The state has an epoch. Who knows another one, or remembers more permits than the state does (Redis came back
-   empty, or with old data), is told that it is lost, and joins again with the slots that it remembers. After the
-   first one nothing is admitted for 1.25 s, so that the others, who look each second, can do so too.
+   empty, or with old data), is told that it is lost, and joins again with the slots that it remembers. In a state
+   that begins nothing is admitted for 1.25 s, so that all who wait or end a request meanwhile can do so: who begins
+   it, though new itself, cannot know that nobody sent anything. Slots of those who come later count from then on.
 5. All may be told twice: slots have names, and are overwritten by them.
 
 The limit is no part of the slots, so a change of tier keeps the history. One call of the script tells what ended,
@@ -22,7 +23,7 @@ from typing import Final
 from isnotai_async.gate import FULL, PAUSED, PROBING, SPACED
 
 BEHIND: Final = "single calls come first"
-JOINING: Final = "Redis lost the shared state, and the processes tell again what they sent"
+JOINING: Final = "the shared state is new in Redis, and the processes have a moment to tell what they sent"
 REASONS: Final = ("", FULL, SPACED, PAUSED, PROBING, BEHIND, JOINING)
 """Why one waits, in the order of the numbers that the script returns."""
 
@@ -50,7 +51,7 @@ local function begin(old)
   return {epoch = exact(now), number = 1, limit = old and old.limit or 60, told = old and old.told or false,
     rising = 0, held_up = false, bursting = true, idle_from = -INF, closed = false, closed_until = -INF,
     closed_after = 0, refusals = 0, probe = '', probe_until = -INF, due = -INF, share = 1, slowed_at = -INF,
-    single_until = -INF, opens = KNOWN_EPOCH ~= '' and now + GRACE or -INF, last = now}
+    single_until = -INF, opens = now + GRACE, last = now}
 end
 
 local packed = redis.call('GET', STATE)
@@ -58,7 +59,6 @@ local s = packed and cmsgpack.unpack(packed) or begin()
 if now < s.last - 1 or (KNOWN_EPOCH == s.epoch and KNOWN_NUMBER > s.number) then
   redis.call('DEL', SLOTS)
   s = begin(s)
-  s.opens = now + GRACE
 end
 now = max(now, s.last)
 s.last = now
@@ -70,11 +70,7 @@ if KNOWN_EPOCH ~= '' and KNOWN_EPOCH ~= s.epoch then
   return {1, s.epoch, 0, s.limit, 0, 0, '0', LOST, '0'}
 end
 
-local longest = 0  -- until when a slot is kept
-local function occupy(name, ends)
-  redis.call('ZADD', SLOTS, exact(ends), name)
-  longest = max(longest, ends)
-end
+local function occupy(name, ends) redis.call('ZADD', SLOTS, exact(ends), name) end
 
 local function leaving()
   local first = redis.call('ZRANGE', SLOTS, 0, 0, 'WITHSCORES')
@@ -223,7 +219,8 @@ while bulk < BULK and seconds == 0 do
 end
 
 save()
-if longest > 0 then redis.call('PEXPIRE', SLOTS, math.ceil((LEASE + ABANDONED) * 1000) + 1000) end
+local last = redis.call('ZRANGE', SLOTS, -1, -1, 'WITHSCORES')  -- perhaps another's, who has a longer lease
+if last[2] then redis.call('PEXPIRE', SLOTS, math.ceil((tonumber(last[2]) - now) * 1000) + 1000) end
 return {0, s.epoch, s.number, s.limit, singles, bulk, exact(seconds), reason, exact(closed_for)}
 """
 

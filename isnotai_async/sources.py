@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from contextlib import aclosing
 from typing import Final, TypeGuard
 
+from anyio import CancelScope
+
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.records import Session
 from isnotai_async.stream_positions import ANY, Target
@@ -100,4 +102,5 @@ async def _iterate(source: object) -> AsyncGenerator[object, None]:
 async def _close(items: AsyncIterator[object]) -> None:
     close = getattr(items, "aclose", None)  # generators have it, other iterators need not
     if close is not None:
-        await close()
+        with CancelScope(shield=True):  # who gives the sessions may have something to give back
+            await close()

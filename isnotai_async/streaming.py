@@ -32,7 +32,7 @@ from isnotai_async.queries import EventQuery
 from isnotai_async.reading import Arrival, Failure, FindFeed, Reading
 from isnotai_async.records import Event
 from isnotai_async.stream_options import StreamOptions
-from isnotai_async.stream_positions import StreamPosition, Target
+from isnotai_async.stream_positions import StreamPosition, Target, Unfinished
 
 
 class PageStream(AsyncContextManagerMixin):
@@ -68,6 +68,7 @@ class PageStream(AsyncContextManagerMixin):
         )
         self._reading = Reading(sources, find_feed, self._ledger, options, resumed)
         self._failures: dict[Target, IsNotAIError] = {}
+        self._fresh_failures: dict[Target, IsNotAIError] = {}
         self._arrival: Arrival | None = None  # the page in hand
         self._rows: Iterator[Event] = iter(())  # its events that are still to be handed out
         self._waiting = False
@@ -121,6 +122,22 @@ class PageStream(AsyncContextManagerMixin):
         self._settle()
         return self._ledger.position
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether there is something to take without waiting for an answer; it need not be a page."""
+        return self._reading.buffer.has_ready
+
+    def take_news(self) -> tuple[dict[Target, Unfinished | None], dict[Target, IsNotAIError]]:
+        """Return what has changed of `position` and `failures` since the last call; at the first one, all of it.
+
+        Returns:
+            Where the sessions stand of which something was handed out, None for those that are through; and the
+            errors of those that have failed.
+        """
+        self._settle()
+        failures, self._fresh_failures = self._fresh_failures, {}
+        return self._ledger.take_moves(), failures
+
     async def _advance(self) -> Page[Event] | None:
         """Get to a page with events to hand out; None where the stream ends."""
         if self._state != "open":
@@ -143,7 +160,8 @@ class PageStream(AsyncContextManagerMixin):
     def _note(self, arrival: Arrival) -> None:
         if arrival.error is not None:
             _locate(Failure(arrival.error, arrival.work, arrival.window))
-            self._failures.setdefault(arrival.target, arrival.error)
+            if arrival.target not in self._failures:
+                self._failures[arrival.target] = self._fresh_failures[arrival.target] = arrival.error
         self._arrival = arrival
         self._rows = iter(arrival.page.data if arrival.page else ())
 
@@ -152,6 +170,8 @@ class PageStream(AsyncContextManagerMixin):
         arrival = self._arrival
         if arrival is None or arrival.window is None:
             return
+        if arrival.work is not None:
+            self._ledger.move(arrival.work)
         left = length_hint(self._rows)  # exact, for the iterator of a tuple
         if left == 0:
             self._arrival = None

@@ -117,7 +117,8 @@ class AiohttpTransport:
         """Send a request once and read the answer, whatever its status.
 
         Raises:
-            ConfigError: The client is not open here, or has no key.
+            ConfigError: The client is not open here, or has no key. Or a borrowed HTTP session failed: then
+                `attempts` is 1, since the request may have been sent.
             ConnectError: No connection could be made.
             TransportTimeoutError: No complete answer within `timeout`.
             ProtocolError: The answer is not HTTP as agreed.
@@ -140,7 +141,7 @@ class AiohttpTransport:
             failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
         except ProtocolError as error:
             failure = error
-        if isinstance(failure, TransportError):
+        if isinstance(failure, TransportError | ConfigError):
             failure.region, failure.attempts, failure.elapsed = self.region.name, 1, monotonic() - begun
         raise failure
 

@@ -21,6 +21,9 @@ from attrs import define, field
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from isnotai_async.redis_calls import Ask
+from isnotai_async.redis_script import READ_TIME, RULES
+
 
 @define(eq=False)
 class RedisServer:
@@ -74,6 +77,11 @@ class RedisServer:
         with redis.Redis(port=self.port) as client:
             stats = client.info("commandstats")
         return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
+
+    def begin(self, keys: tuple[str, str]) -> None:
+        """Let the state of a key have begun two seconds ago: in one that begins now nobody is let go for 1.25 s."""
+        with redis.Redis(port=self.port) as client:
+            client.eval(READ_TIME + "now = now - 2\n" + RULES, 2, *keys, *Ask().arguments())
 
     def pause(self) -> None:
         """Stop it where it is: connections stay, and nothing is answered."""

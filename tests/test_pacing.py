@@ -370,6 +370,42 @@ def test_a_slot_that_becomes_free_goes_to_who_waits_for_it_and_is_given_back() -
     virtual.run(main())
 
 
+class Leased:
+    """A limiter that takes a permit back a lease after it granted it."""
+
+    def __init__(self, lease: float) -> None:
+        self.lease, self.granted_at, self.told = lease, list[float](), list[Answer | None]()
+
+    async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:  # noqa: ARG002
+        self.granted_at.append(virtual.now())
+        return Permit(len(self.granted_at))
+
+    async def release(self, permit: Permit, answer: Answer | None) -> None:  # noqa: ARG002
+        self.told.append(answer)
+
+
+def test_a_permit_with_a_lease_is_given_back_rather_than_grow_old_while_waiting_for_a_slot() -> None:
+    async def main() -> None:
+        busy, limiter = await Busy.make(), Leased(65.0)
+        begun = virtual.now()
+        waiting = asyncio.create_task(evolve(busy.paced, limiter=limiter).send(REQUEST))
+        await asyncio.sleep(21.0)
+        assert limiter.granted_at == pytest.approx([begun + 2.5 * number for number in range(9)])
+        assert limiter.told == [NOT_SENT] * 8
+        await busy.finish()
+        await waiting
+        assert limiter.told == [NOT_SENT] * 8 + [OK]
+        assert "0 under way" in repr(busy.limiter)
+
+    virtual.run(main())
+
+
+@pytest.mark.parametrize("timeout", [None, 65.0, 90.0])
+def test_a_timeout_that_outlives_the_lease_of_a_permit_is_refused(timeout: float | None) -> None:
+    with pytest.raises(ConfigError, match=r"timeout=.* is not below the limiter's lease of 65 s.* longer lease="):
+        evolve(paced(Unlimited()), limiter=Leased(65.0), ends_within=timeout)
+
+
 def test_bulk_work_that_waits_for_permits_keeps_no_slot_from_single_calls() -> None:
     async def main() -> None:
         limiter = virtual_limiter()

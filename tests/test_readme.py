@@ -3,8 +3,10 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,6 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", README, re.DOTALL)
 CONSOLES = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 SECONDS = re.compile(r"\d+\.\d s\b")
+COUNT = re.compile(r"\d+\.\d s\b|(?<=requests  )[\d,]+|[\d,]+(?= rows)")  # what differs from run to run
 
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS, ids=[str(number) for number in range(len(PROGRAMS))])
@@ -46,6 +49,36 @@ def test_the_command_prints_what_is_shown(tmp_path: Path) -> None:
     assert SECONDS.sub("", done.stderr) == SECONDS.sub("", f"{said}\n{requests}\n")
     assert look == "$ head -n 2 events.jsonl"
     assert (tmp_path / "events.jsonl").read_text().splitlines()[:2] == rows
+
+
+def run_until_it_spools(arguments: list[str], folder: Path) -> str:
+    """Run a command; interrupt it when the first rows are on the disk. Returns what it said."""
+    command = [sys.executable, "-m", "isnotai_async", *arguments]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while not any(spool.stat().st_size for spool in folder.glob("*.segments/spool-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    return said
+
+
+def test_the_interrupted_export_says_what_is_shown_and_goes_on(tmp_path: Path) -> None:
+    interrupted, broken_off, command, *said = CONSOLES[2].splitlines()
+    assert interrupted == f"$ timeout -s INT 2 {command.removeprefix('$ ')}"
+    arguments = shlex.split(command)[2:]
+
+    first = run_until_it_spools(arguments, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "isnotai_async", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    shown = [broken_off, *said]
+    lines = [line for line in f"{first}{done.stderr}".splitlines() if "requests/min" not in line]  # how far it is
+    assert [COUNT.sub("", line) for line in lines] == [COUNT.sub("", line) for line in shown]
+    assert COUNT.findall(lines[0]) == COUNT.findall(lines[2])
+    assert COUNT.findall(shown[0]) == COUNT.findall(shown[2])
 
 
 def test_the_test_command_is_the_one_that_runs_these() -> None:

@@ -20,6 +20,8 @@ import trustme
 import isnotai_async as isnotai
 from isnotai_async.gate import FULL, PAUSED
 from isnotai_async.permits import NOT_SENT
+from isnotai_async.redis_calls import name_keys
+from isnotai_async.redis_line import Line
 from isnotai_async.redis_queue import KeyLimiter
 from isnotai_async.regions import REGIONS
 from isnotai_async.sandbox import Fault
@@ -41,6 +43,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 @pytest.fixture
 def server(shared_server: RedisServer) -> RedisServer:
     shared_server.ask("FLUSHALL")
+    shared_server.begin(name_keys(US.base_url, KEY))
     shared_server.ask("CONFIG", "RESETSTAT")
     return shared_server
 
@@ -191,6 +194,31 @@ async def test_the_slot_of_a_cancelled_one_goes_to_the_next(server: RedisServer)
         await limiter.release(permits[0], NOT_SENT)
         async with asyncio.timeout(5):
             await second
+
+
+async def test_who_comes_first_after_one_who_left_is_told_although_the_next_one_knows_already(
+    server: RedisServer,
+) -> None:
+    async with opened(server) as limiter:
+        await pass_on(limiter, 60)
+        left, _ = await blocked(limiter)
+        await drop(left)
+        async with asyncio.timeout(5):
+            tasks, reasons = zip(*await asyncio.gather(blocked(limiter), blocked(limiter)), strict=True)
+        assert reasons == (FULL, FULL)
+        await drop(*tasks)
+
+
+async def test_who_is_refused_and_cancelled_at_once_leaves_no_error_that_nobody_reads() -> None:
+    loop, complaints = asyncio.get_running_loop(), list[dict[str, Any]]()
+    loop.set_exception_handler(lambda _, about: complaints.append(about))
+    waiter = Line().enter(bulk=False)
+    waiter.fail(isnotai.LimiterError("Redis is down", reason="down"))
+    with pytest.raises(isnotai.LimiterError):
+        raise waiter.future._exception or AssertionError
+    del waiter
+    gc.collect()
+    assert complaints == []
 
 
 async def test_what_on_wait_raises_comes_out_and_the_waiter_is_gone(server: RedisServer) -> None:
@@ -443,6 +471,27 @@ async def test_closing_tells_the_last_news_and_refuses_those_who_wait(server: Re
         await waiting
     async with opened(server, window=0.5) as limiter, asyncio.timeout(5):
         await pass_on(limiter)  # a window after the answers; untold, it would have been a lease more
+
+
+@pytest.mark.parametrize("answer", [OK, NOT_SENT], ids=["answered", "not sent"])
+async def test_a_release_after_closing_opens_no_connection(server: RedisServer, answer: isnotai.Answer) -> None:
+    async with opened(server) as limiter:
+        permit = await limiter.acquire(bulk=False)
+    calls = server.calls()
+    await limiter.release(permit, answer)
+    await asyncio.sleep(0)
+    assert limiter._task is None
+    await asyncio.sleep(0.1)
+    assert server.calls() == calls
+
+
+async def test_a_timeout_that_outlives_the_lease_is_refused(server: RedisServer) -> None:
+    async with isnotai.RedisLimiter.from_url(server.url, lease=30.0) as limiter:
+        with pytest.raises(isnotai.ConfigError, match=r"timeout=60.0 is not below the limiter's lease of 30 s"):
+            isnotai.Client(CANARY_KEY, limiter=limiter)
+        client = isnotai.Client(CANARY_KEY, limiter=limiter, timeout=20.0)
+        with pytest.raises(isnotai.ConfigError, match="timeout=None is not below"):
+            client.with_options(timeout=None)
 
 
 def test_a_limiter_belongs_to_one_event_loop(server: RedisServer) -> None:

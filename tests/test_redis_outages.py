@@ -156,6 +156,15 @@ async def test_row_52_flushall_is_noticed_and_everybody_tells_again(
         assert "lost the shared limit" in caplog.text
 
 
+async def test_row_52_who_comes_new_after_flushall_gets_no_burst_beside_one_who_is_busy(server: RedisServer) -> None:
+    async with opened(server) as busy, opened(server) as fresh:
+        assert await take(busy) == 60
+        waiting = asyncio.create_task(take(busy, within=2.0))  # it looks each second
+        server.ask("FLUSHALL")
+        assert await take(fresh) == 0
+        assert await waiting == 0
+
+
 async def test_row_52_script_flush_costs_nothing(server: RedisServer) -> None:
     async with opened(server) as limiter:
         assert await take(limiter, at_most=30) == 30

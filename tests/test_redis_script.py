@@ -61,8 +61,16 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def script(client: Any) -> Script:
+    return make_script(client)
+
+
+def make_script(client: Any) -> Script:
+    """Make one whose state has begun, and is past the moment in which processes may tell what they sent."""
     client.flushall()
-    return Script(client)
+    script = Script(client, START - 1.25)
+    assert script(Ask(singles=1)).wait == 1.25
+    script.now = START
+    return script
 
 
 @define(eq=False)
@@ -86,8 +94,7 @@ class ScriptMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.client.flushall()
-        self.script = Script(self.client)
+        self.script = make_script(self.client)
         self.gate = Gate()
         self.single_until = -inf
         self.first = 0
@@ -248,6 +255,20 @@ def test_row_52_what_an_emptied_redis_forgot_is_told_again(script: Script) -> No
     assert script(ask(first=120, singles=40)).singles == 60 - 40 - 15
 
 
+def test_row_52_who_comes_new_to_an_emptied_redis_waits_until_the_others_have_told(script: Script) -> None:
+    known = script(ask(singles=60))
+    script.client.flushall()
+    fresh = evolve(ask(singles=60), prefix="b:")
+    reply = script(fresh)
+    assert (reply.singles, reply.reason, reply.wait) == (0, JOINING, 1.25)
+    script.now += 1.0
+    assert script(ask(epoch=known.epoch, number=known.number)).is_lost
+    script(ask(first=60, joining=[(f"a:{number}", 60.0, True) for number in range(60)]))
+    script.now += 0.25
+    reply = script(evolve(fresh, first=60))
+    assert (reply.singles, reply.reason) == (0, FULL)
+
+
 def test_row_52_old_data_is_noticed_by_who_remembers_more_permits(script: Script) -> None:
     known = script(ask(singles=10))
     old = script.client.dump(KEYS[0]), script.client.dump(KEYS[1])
@@ -322,3 +343,9 @@ def test_the_keys_are_forgotten_when_nobody_uses_them(script: Script) -> None:
     script(ask(singles=1))
     assert 0 < script.client.ttl(KEYS[0]) <= 86_400
     assert 120 < script.client.ttl(KEYS[1]) < 140
+
+
+def test_a_process_with_a_short_lease_does_not_let_the_slots_of_others_expire(script: Script) -> None:
+    script(ask(singles=1, lease=600.0))
+    script(ask(prefix="b:", singles=1, lease=1.0))
+    assert 600 < script.client.ttl(KEYS[1]) < 670

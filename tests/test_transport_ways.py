@@ -97,6 +97,24 @@ async def test_a_borrowed_session_with_a_login_of_its_own_is_a_config_error(
     assert server.requests == []
 
 
+async def test_a_borrowed_session_that_fails_after_it_has_sent_costs_the_permit() -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("a bug of the caller's metrics")
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_end.append(fail)
+    limiter = isnotai.LocalLimiter()
+    async with (
+        FaultServer(event_page(1)) as server,
+        aiohttp.ClientSession(trace_configs=[tracing]) as session,
+        build_client(server, session=session, limiter=limiter) as client,
+    ):
+        with pytest.raises(isnotai.ConfigError, match="a bug of the caller's metrics") as caught:
+            await client.list_events("s1")
+    assert len(server.requests) == caught.value.attempts == 1
+    assert "1 of 60 slots occupied" in repr(limiter)
+
+
 async def test_a_borrowed_session_that_was_closed_is_a_config_error() -> None:
     async with FaultServer() as server, aiohttp.ClientSession() as session:
         async with build_client(server, session=session) as client:

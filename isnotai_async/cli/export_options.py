@@ -65,12 +65,16 @@ def choose_sessions(
     """
     ways = [bool(given), file is not None, all]
     if sum(ways) != 1:
-        raise ConfigError("say which sessions: --session ID (as often as needed), --sessions-file FILE, or --all")
+        say = "say which sessions" if not any(ways) else "say in one way only which sessions"
+        raise ConfigError(f"{say}: --session ID (as often as needed), --sessions-file FILE, or --all")
     if filters != SessionFilters() and not all:
         raise ConfigError("--status, --bot-only, --since and --until choose among all sessions; use them with --all")
     if all:
         return list_sessions(client, filters)
-    return given if file is None else SessionsFile(file)
+    if file is None:
+        return given
+    # A pipe gives its ids only once.
+    return SessionsFile(file) if file.is_file() or not file.exists() else tuple(SessionsFile(file))
 
 
 @frozen

@@ -17,8 +17,12 @@ _MOST_FAILURES: Final = 20  # that are listed; --json has them all
 
 def say_plan(sessions: int) -> None:
     """Say what so many sessions take at least; nobody was asked for this."""
+    least = f"{_count(sessions, 'session')}, so {_count(sessions, 'request')} or more"
+    if sessions < min(tier.requests_per_minute for tier in Tier):
+        say(least)
+        return
     each = ", ".join(f"{_minutes(sessions / tier.requests_per_minute)} on {tier}" for tier in reversed(Tier))
-    say(f"{_count(sessions, 'session')}, so {sessions:,} requests or more: by the quota, at least {each}")
+    say(f"{least}: by the quota, at least {each}")
 
 
 def write_estimate(estimate: ExportEstimate, *, json: bool) -> None:
@@ -33,6 +37,9 @@ def write_estimate(estimate: ExportEstimate, *, json: bool) -> None:
 def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
     unknown = "not known before all are listed"
     yield "sessions", unknown if estimate.sessions is None else f"{estimate.sessions:,}"
+    if not estimate.sampled:
+        yield "events", "not known: none of the sessions that were looked at is there"
+        return
     yield "events", f"about {estimate.events_each:,.0f} a session, by {estimate.sampled} of them"
     if estimate.events is not None:
         yield "", f"about {estimate.events:,} in all"
@@ -52,9 +59,12 @@ def say_report(report: ExportReport) -> None:
     """Say on stderr what an export did."""
     if report.is_complete:
         say(
-            f"exported {report.rows:,} events of {report.sessions:,} sessions to {printable(str(report.path))} "
+            f"exported {_count(report.rows, 'event')} of {_count(report.sessions, 'session')} to "
+            f"{printable(str(report.path))} "
             f"({report.size / 1e6:.1f} MB) in {report.elapsed:.1f} s"
         )
+    if not report.sessions:
+        say("isnotai: warning: there was no session to export")
     for name, value in _report_rows(report):
         say(f"  {name:<10}{value}")
     for failure in report.failures[:_MOST_FAILURES]:

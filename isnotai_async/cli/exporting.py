@@ -27,13 +27,23 @@ from isnotai_async.cli.options import (
 from isnotai_async.cli.output import say
 from isnotai_async.cli.progress import ExportDisplay
 from isnotai_async.client import Client
-from isnotai_async.errors import AuthenticationError, ConfigError, ExportError, IsNotAIError, printable
+from isnotai_async.errors import (
+    AuthenticationError,
+    ConfigError,
+    ExportError,
+    InvalidCursorError,
+    InvalidRequestError,
+    IsNotAIError,
+    printable,
+)
 from isnotai_async.export import ExportReport, estimate_export, export_events
 from isnotai_async.export.publishing import beside
+from isnotai_async.export.report import is_for_good
 from isnotai_async.paginator import Paginator
 from isnotai_async.records import Session
 
 _GO_ON = "run the same command again to go on"
+_LEAVE_OUT = "to go on without this session, run the same again with --on-error collect"
 
 
 async def export(
@@ -126,24 +136,21 @@ class _Run:
                     return await export_events(client, sessions, self.out, on_progress=display, **options)
             except asyncio.CancelledError:
                 self._rows = display.rows
-                if not stopped:
-                    self.go_on_later("interrupted")
-                    raise
-                self.go_on_later("stopped by SIGTERM")
-                return outcome.TERMINATED
+                self.go_on_later("stopped by SIGTERM" if stopped else "interrupted")
+                return outcome.TERMINATED if stopped else outcome.INTERRUPTED
             except (ConfigError, ExportError):
                 raise
             except IsNotAIError as error:
                 if not self.is_begun:
                     raise
                 self._rows = display.rows
-                self.go_on_later(outcome.explain(error))
-                return outcome.exit_code(error) if isinstance(error, AuthenticationError) else outcome.UNFINISHED
+                return self.end_with(error)
 
     def end(self, report: ExportReport, *, json: bool) -> int:
         """Say what was done; return the exit code."""
         if json:
             write_report(report)
+        self._rows = report.rows
         if not self.quiet:
             say_report(report)
         return outcome.DONE if report.is_complete else self.go_on_later(f"{printable(str(self.out))} is unfinished")
@@ -153,10 +160,22 @@ class _Run:
         """Whether there is a checkpoint to go on from."""
         return beside(self.out, ".journal").exists()
 
-    def go_on_later(self, why: str) -> int:
+    def end_with(self, error: IsNotAIError) -> int:
+        """Say what the API's answer means for the export; return the exit code."""
+        why = outcome.explain(error)
+        if isinstance(error, InvalidRequestError) and not isinstance(error, InvalidCursorError) and not self._rows:
+            say(f"isnotai: {why}")  # the command is wrong, and there is nothing to go on with
+            return outcome.FAILED
+        if is_for_good(error) and error.position is not None and error.position.session_id is not None:
+            self.go_on_later(why, _LEAVE_OUT)
+            return outcome.FAILED
+        self.go_on_later(why)
+        return outcome.exit_code(error) if isinstance(error, AuthenticationError) else outcome.UNFINISHED
+
+    def go_on_later(self, why: str, how: str = _GO_ON) -> int:
         """Say why it ended before it was done, and how to go on."""
         safe = f"; {self._rows:,} rows are safe" if self._rows else ""
-        say(f"isnotai: {why}{safe}; {_GO_ON}")
+        say(f"isnotai: {why}{safe}; {how}")
         return outcome.UNFINISHED
 
 

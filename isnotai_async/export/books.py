@@ -4,8 +4,8 @@ The rules:
 
 1. A session is taken once, whatever the order of the source, in this run or an earlier one. So a session that is
    through is never asked for again, and what is new in the source is taken too.
-2. What is true of the pages that were handed out is true of the rows, because each page is written before the next
-   is taken. So the stream's own position is what goes into the checkpoint.
+2. What is true of the pages that were handed out is true of the rows, because what was taken is written before each
+   commit. So the stream's own position is what goes into the checkpoint.
 3. Sessions that an earlier run left in the middle come first, and the source is not read before each of them has
    got on. A cursor can have expired meanwhile: then those that have not got on yet are read again from where their
    walk began, and the rows that are in the file already are left out, by their event ids.
@@ -15,25 +15,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from attrs import define, evolve, field
 
 from isnotai_async.checks import check_id
-from isnotai_async.errors import (
-    AuthenticationError,
-    ConfigError,
-    DecodeError,
-    InvalidCursorError,
-    InvalidRequestError,
-    IsNotAIError,
-    NotFoundError,
-    PermissionDeniedError,
-)
-from isnotai_async.export.checkpoint import DIGEST_BYTES, Checkpoint, digest_target, target_of
+from isnotai_async.errors import AuthenticationError, ConfigError, InvalidCursorError, IsNotAIError
+from isnotai_async.export.checkpoint import DIGEST_BYTES, Checkpoint, digest_target
 from isnotai_async.export.meter import Meter
-from isnotai_async.export.origin import AnySessions, Origin, Stream, Targets, read_failures
-from isnotai_async.export.report import SessionFailure
+from isnotai_async.export.origin import AnySessions, Origin, Stream, Targets, read_nothing
+from isnotai_async.export.report import SessionFailure, is_for_good, is_its_fault
 from isnotai_async.filters import FilterValue
 from isnotai_async.pages import Page
 from isnotai_async.positions import Position
@@ -42,8 +33,6 @@ from isnotai_async.stream_positions import ANY, StreamPosition, Taken, Target, U
 from isnotai_async.tallies import Tally
 
 OnExportError = Literal["raise", "collect", "skip"]
-
-_FOR_GOOD: Final = (ConfigError, DecodeError, InvalidRequestError, NotFoundError, PermissionDeniedError)
 
 
 @define(kw_only=True, eq=False)
@@ -76,11 +65,12 @@ class Books:
     failures: dict[Target, IsNotAIError] = field(factory=dict, init=False)
     refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
     _refusals: int = field(default=0, init=False)  # that were looked into
-    _has_given_up: bool = field(default=False, init=False)
     _seen: set[bytes] = field(init=False)
     _fresh: list[Target] = field(factory=list, init=False)  # taken since the last commit
     _restarted: list[Target] = field(factory=list, init=False)  # since the last commit
     _failed: dict[Target, SessionFailure] = field(factory=dict, init=False)  # for good, since the last commit
+    _settled: set[Target] = field(init=False)  # that have failed for good, in all
+    _moved: dict[Target, None] = field(factory=dict, init=False)  # since the last commit
     _unfinished: dict[Target, Unfinished] = field(init=False)
     _stream: Stream | None = field(default=None, init=False)
 
@@ -88,6 +78,7 @@ class Books:
         taken = bytes(self.checkpoint.taken)
         self._seen = {taken[at : at + DIGEST_BYTES] for at in range(0, len(taken), DIGEST_BYTES)}
         self._unfinished = dict(self.checkpoint.unfinished)
+        self._settled = set(self.checkpoint.failed)
         self.rows = self.checkpoint.rows
         self.unmoved = {
             target: walks
@@ -105,10 +96,12 @@ class Books:
         sources = self.origin.read(self.sessions)
         targets: Targets
         if self.unmoved:
-            targets = {name: _nothing() for name in sources}
+            targets = {name: read_nothing() for name in sources}
         else:
             targets = {name: self._take(source) for name, source in sources.items()}
         self._stream = self.origin.open_stream(targets, resume=self._position(targets), **self.filters, **options)
+        self.failures.clear()  # they are tried again
+        self._look()  # from now on, it tells what has changed
         return self._stream
 
     def _position(self, sources: Iterable[str]) -> StreamPosition | None:
@@ -168,21 +161,27 @@ class Books:
         """See what the stream says of its sessions."""
         if self._stream is None:
             return
-        self._unfinished = {target_of(session): session for session in self._stream.position.unfinished}
-        self.failures = {}
-        for target, error in read_failures(self._stream, next(iter(self.origin.regions))).items():
-            if self._is_for_good(error):
+        moves, failures = self._stream.take_news()
+        for target, session in moves.items():
+            self._moved[target] = None
+            if session is None or target in self._settled:
+                self._unfinished.pop(target, None)
+            else:
+                self._unfinished[target] = session
+        for target, error in failures.items():
+            if is_for_good(error):
                 self._settle(target, error)
             else:
                 self.failures[target] = error
-        failed = self.failures.items()
-        self.refusals |= {target.name: error for target, error in failed if isinstance(error, AuthenticationError)}
+            if isinstance(error, AuthenticationError):
+                self.refusals[target.name] = error
 
     def _settle(self, target: Target, error: IsNotAIError) -> None:
         """Never ask for a session again."""
         self._unfinished.pop(target, None)
-        if target not in self.checkpoint.failed:
-            self._failed[target] = SessionFailure.describe(*target, error)
+        self._moved[target] = None
+        self._settled.add(target)
+        self._failed[target] = SessionFailure.describe(*target, error)
 
     def restart(self, error: IsNotAIError | None = None) -> bool:
         """Begin the walks again whose cursors have expired, after the stream has ended.
@@ -201,30 +200,31 @@ class Books:
         for target, expired in self.unmoved.items():
             if session := self._unfinished.get(target):
                 self._unfinished[target] = evolve(session, walks=tuple(_restart(w, expired) for w in session.walks))
+                self._moved[target] = None
                 self._restarted.append(target)
         self._stream = None
         self.unmoved.clear()
         return True
 
     def give_up(self) -> None:
-        """Count what has failed as failed for good, from now on, but where a key was refused."""
-        self._has_given_up = True
-
-    def _is_for_good(self, error: IsNotAIError) -> bool:
-        if self._has_given_up:
-            return not isinstance(error, AuthenticationError)
-        return isinstance(error, _FOR_GOOD) and not isinstance(error, InvalidCursorError)
+        """Count what has failed as failed for good, after the stream has ended, but for what is none of its fault."""
+        self._look()
+        for target, error in list(self.failures.items()):
+            if is_its_fault(error):
+                self._settle(target, self.failures.pop(target))
 
     def change(self) -> dict[str, Any] | None:
         """Return what changed since the last commit, as `Store.commit` takes it; None for nothing."""
         self._look()
         committed, present = self.checkpoint.unfinished, self._unfinished
-        gone = [target for target in committed if target not in present]
-        moved = [session for target, session in present.items() if committed.get(target) != session]
+        gone = [target for target in self._moved if target in committed and target not in present]
+        here = [(target, present[target]) for target in self._moved if target in present]
+        moved = [session for target, session in here if committed.get(target) != session]
         if not (self._fresh or moved or gone or self._failed or self.rows != self.checkpoint.rows):
             return None
-        through = [target for target in (*self._fresh, *gone) if target not in present and target not in self._failed]
-        witnesses = {name: session_id for name, session_id in through if name not in self.checkpoint.witnesses}
+        through = [target for target in (*gone, *self._fresh) if target not in present and target not in self._failed]
+        known = self.checkpoint.witnesses
+        witnesses = {name: session_id for name, session_id in reversed(through) if name not in known}
         for target in gone:
             self.written.pop(target, None)
         change = {
@@ -236,14 +236,9 @@ class Books:
             "restarted": self._restarted,
             "witnesses": witnesses,
         }
-        self._fresh, self._failed, self._restarted = [], {}, []
+        self._fresh, self._failed, self._restarted, self._moved = [], {}, [], {}
         return change
 
 
 def _restart(walk: Position, expired: tuple[Position, ...]) -> Position:
     return evolve(walk, cursor=None, index=0, watermark=None) if walk in expired else walk
-
-
-async def _nothing() -> AsyncGenerator[Target, None]:
-    return
-    yield

@@ -109,6 +109,11 @@ class Checkpoint:
         self.witnesses |= record["witnesses"]
 
     @property
+    def is_worthless(self) -> bool:
+        """Whether there is nothing in it that could be lost."""
+        return not self.rows and not self.is_done
+
+    @property
     def sessions(self) -> int:
         """How many sessions were begun."""
         return len(self.taken) // DIGEST_BYTES

@@ -14,7 +14,8 @@ from isnotai_async.export.rows import COLUMNS, encode_rows
 from isnotai_async.pages import Page
 from isnotai_async.records import Event
 
-_TRIGGERS: Final = frozenset("=+-@\t\r\0")  # what a spreadsheet takes for a formula's beginning (OWASP ASVS 1.2.10)
+# What a spreadsheet takes for a formula's beginning (OWASP ASVS 1.2.10), and the guard itself.
+_TRIGGERS: Final = frozenset("=+-@\t\r\0'")
 
 
 class Encoding(Protocol):
@@ -69,7 +70,8 @@ class CSV:
     r"""Comma-separated values after RFC 4180, but for the lines, which end in ``\n``: a header, then the rows, UTF-8.
 
     Args:
-        formula_guard: Put a ``'`` before strings that a spreadsheet would run as a formula. Numbers stay as they are.
+        formula_guard: Put a ``'`` before strings that a spreadsheet would run as a formula, and before those that
+            begin with one, so that it can be taken away again. Numbers stay as they are.
     """
 
     header = f"{','.join(COLUMNS)}\n".encode()
@@ -104,7 +106,7 @@ class CSV:
         return {self._unguard(row[2]) for row in csv.reader(lines) if (row[0], row[1]) == wanted}
 
     def _unguard(self, cell: str) -> str:
-        return cell[1:] if self._guard is _guard and cell[:1] == "'" and cell[1:2] in _TRIGGERS else cell
+        return cell[1:] if self._guard is _guard and cell[:1] == "'" else cell
 
 
 def _write_csv(rows: Sequence[tuple[str | int, ...]], quoting: Literal[0, 2]) -> str:

@@ -12,7 +12,15 @@ from typing import Any, Final, ParamSpec, TypeVar
 import anyio
 from attrs import define, field
 
-from isnotai_async.errors import InvalidCursorError, NotFoundError, PermissionDeniedError
+from isnotai_async.errors import (
+    AuthenticationError,
+    InvalidCursorError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+)
 from isnotai_async.export.books import Books, OnExportError
 from isnotai_async.export.checkpoint import Checkpoint, Identity
 from isnotai_async.export.meter import Meter
@@ -31,6 +39,9 @@ OnProgress = Callable[[ExportProgress], None]
 
 COMMIT_BYTES: Final = 4 << 20
 COMMIT_SECONDS: Final = 1.0
+_MOST_PAGES: Final = 4  # that go to the thread together; more would keep the interpreter from the loop for too long
+
+_DOWN: Final = (AuthenticationError, RateLimitedError, ServerError)  # the walks of that region meet it themselves
 
 _logger: Final = logging.getLogger("isnotai_async")
 
@@ -68,6 +79,7 @@ class Exporter:
     commit_bytes: int = COMMIT_BYTES
     resumed_rows: int = field(default=0, init=False)
     _books: Books = field(init=False)
+    _pages: list[Page[Event]] = field(factory=list, init=False)  # taken, and not written yet
     _is_broken: bool = field(default=False, init=False)  # the disk; nothing more is written
     _committed: float = field(default=0.0, init=False)  # when
     _committed_size: int = field(default=0, init=False)
@@ -98,7 +110,9 @@ class Exporter:
                 raise refusal
             if self._books.failures:
                 return None
-        return await self._disk(self.store.finish, force=force)
+        await self._disk(self.store.seal)
+        with self.thread.too_late_to_cancel():
+            return await self._disk(self.store.publish, force=force)
 
     def _open_books(self, checkpoint: Checkpoint) -> None:
         self._committed, self._committed_size = monotonic(), self.store.size
@@ -112,8 +126,10 @@ class Exporter:
         )
 
     async def _check_account(self, checkpoint: Checkpoint) -> None:
+        # It may have been removed meanwhile; and a region that is down must not keep the others from going on.
+        harmless = (NotFoundError,) if self.on_error == "raise" else (NotFoundError, TransportError, *_DOWN)
         for name, session_id in checkpoint.witnesses.items():
-            with suppress(NotFoundError):  # it may have been removed meanwhile
+            with suppress(*harmless):
                 try:
                     await self.origin.client(name).get_session(session_id)
                 except PermissionDeniedError:
@@ -155,7 +171,9 @@ class Exporter:
                 page = await self._next_page(stream)
                 if page is None:
                     return
-                await self._write(page)
+                self._pages.append(self._books.enter(page))
+                if not stream.has_ready or len(self._pages) >= _MOST_PAGES:
+                    await self._write()
 
     async def _next_page(self, stream: Stream) -> Page[Event] | None:
         """Take a page; commit what there is while none comes."""
@@ -165,18 +183,20 @@ class Exporter:
             if scope.cancelled_caught:
                 await self._commit()
 
-    async def _write(self, page: Page[Event]) -> None:
-        page = self._books.enter(page)
-        if page.data:
-            await self._disk(self.store.write, page)
+    async def _write(self) -> None:
+        """Write what was taken; that is done to its end once it is begun, so nothing is ever put back."""
+        pages, self._pages = self._pages, []
+        if any(page.data for page in pages):
+            await self._disk(self.store.write, pages)
         if self.store.size - self._committed_size >= self.commit_bytes:
             await self._commit()
         self._tell()
 
     async def _commit(self) -> None:
+        pages, self._pages = self._pages, []
         change = self._books.change()
-        if change is not None:
-            await self._disk(self.store.commit, change)
+        if change is not None:  # else there are no rows in the pages
+            await self._disk(self.store.commit, pages, change)
         self._committed, self._committed_size = monotonic(), self.store.size
         self._tell()
 

@@ -74,6 +74,8 @@ def choose_format(target: Path, name: str | None, *, formula_guard: bool = True,
         ConfigError: Neither tells, or the options contradict the format.
         SinkError: Neither tells, and the target is a folder.
     """
+    if not target.name or "\0" in str(target):
+        raise ConfigError(f"{quoted(str(target))} is no name of a file to write into")
     if name is None:
         name = next((known for known in FORMATS if target.name.lower().endswith(f".{known}")), None)
     if name is None and target.is_dir():

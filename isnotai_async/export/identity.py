@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final, cast
 
+from isnotai_async.checks import check_id
 from isnotai_async.errors import CheckpointError, quoted
 from isnotai_async.export.checkpoint import DIGEST_BYTES, Identity, digest_target
 from isnotai_async.export.origin import AnySessions, Origin
@@ -27,32 +28,47 @@ _LABELS: Final = {
 }
 
 
-async def identify_sessions(origin: Origin, sessions: AnySessions) -> Mapping[str, Any] | None:
+async def identify_sessions(
+    origin: Origin, sessions: AnySessions, *, strict: bool = False
+) -> Mapping[str, Any] | None:
     """Tell what is known of a source of sessions without using it up.
+
+    Args:
+        origin: Whose sessions they are.
+        sessions: The source.
+        strict: Refuse an id that cannot be one, where they can be read more than once.
+
+    Raises:
+        ConfigError: It is no source of sessions, or has such an id.
 
     Returns:
         For a `Paginator` its query; for what can be read more than once the number of its sessions and a digest that
         does not depend on their order; None for what can be read only once. For sources by name, that of each.
     """
     if ANY in origin.read(sessions):
-        return await _identify(origin, sessions, sessions)
+        return await _identify(origin, sessions, sessions, strict)
     named = cast(Mapping[str, Sessions], sessions)
-    return {"named": {name: await _identify(origin, source, {name: source}) for name, source in named.items()}}
+    return {
+        "named": {name: await _identify(origin, source, {name: source}, strict) for name, source in named.items()}
+    }
 
 
-async def _identify(origin: Origin, source: object, readable: AnySessions) -> Mapping[str, Any] | None:
+async def _identify(origin: Origin, source: object, readable: AnySessions, strict: bool) -> Mapping[str, Any] | None:
     if isinstance(source, Paginator):
         return {"listed": source.position.operation, "filters": dict(source.position.filters)}
     if isinstance(source, Iterator | AsyncIterable):
         return None
-    return await _digest(origin, readable)
+    return await _digest(origin, readable, strict)
 
 
-async def _digest(origin: Origin, sessions: AnySessions) -> Mapping[str, Any]:
+async def _digest(origin: Origin, sessions: AnySessions, strict: bool) -> Mapping[str, Any]:
     count = total = 0
     for source in origin.read(sessions).values():
         async with aclosing(source) as targets:
             async for target in targets:
+                if strict:
+                    check_id(target.session_id)
+                    origin.client(target.name)
                 count += 1
                 total += int.from_bytes(digest_target(target))
     return {"count": count, "digest": f"{total % 2 ** (8 * DIGEST_BYTES):0{2 * DIGEST_BYTES}x}"}

@@ -75,8 +75,8 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
             and if anything else failed, the export stays unfinished, and the same call tries those sessions again.
             ``"skip"``: the file is finished without them (but with what came before the error), and the report lists
             them.
-        on_progress: Called with an `ExportProgress` after each page, on the event loop, so it has to be quick. What
-            it raises is logged and ignored.
+        on_progress: Called with an `ExportProgress` as pages are written, on the event loop, so it has to be quick.
+            What it raises is logged and ignored.
         formula_guard: In CSV, put a ``'`` before strings that a spreadsheet would run as a formula.
         segments: With Parquet, make a folder of files instead of one file.
         page_size: Events a page, as of `Client.list_events`, as all below.
@@ -144,7 +144,7 @@ class Job:
         store = Store(files, self.target, self.format.open_sink(files, self.target))
         lock, meter = TargetLock(self.target), Meter()
         with FileThread() as thread, overhear(meter.hear):
-            identity = await self._identify()
+            identity = await self._identify(strict=on_error == "raise")
             exporter = Exporter(
                 origin=self.origin,
                 sessions=self.sessions,
@@ -169,13 +169,13 @@ class Job:
                     await thread.run(lock.release)
         return self._report(exporter, size)
 
-    async def _identify(self) -> Identity:
+    async def _identify(self, *, strict: bool) -> Identity:
         return {
             "version": VERSION,
             **self.format.identity,
             "filters": dict(self.query.filters),
             "regions": dict(self.origin.regions),
-            "sessions": await identify_sessions(self.origin, self.sessions),
+            "sessions": await identify_sessions(self.origin, self.sessions, strict=strict),
         }
 
     def _report(self, exporter: Exporter, size: int | None) -> ExportReport:

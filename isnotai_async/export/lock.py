@@ -39,9 +39,11 @@ class TargetLock:
         if self._descriptor is None:
             return
         # Before the lock goes with the descriptor: who opened the file meanwhile finds that it has no name any more.
-        self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
-        self._descriptor = None
+        try:
+            self._path.unlink(missing_ok=True)
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def _acquire(path: Path, target: Path) -> int:
@@ -50,6 +52,8 @@ def _acquire(path: Path, target: Path) -> int:
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            raise SinkError(f"there is no folder {shown(target.parent)}; make it, or name another one") from None
         except OSError as error:
             raise SinkError(f"cannot write into {shown(target.parent)}: {path.name}: {error.strerror}") from None
         try:
@@ -59,7 +63,7 @@ def _acquire(path: Path, target: Path) -> int:
             if not isinstance(error, BlockingIOError):
                 raise SinkError(f"cannot lock {shown(path)}: {error.strerror}; is it on a network disk?") from None
             raise ExportLockedError(
-                f"another process is exporting to {shown(target)}; wait for it, or choose another target"
+                f"another export is writing {shown(target)}; wait for it, or choose another target"
             ) from None
         if _is_named(descriptor, path):
             return descriptor

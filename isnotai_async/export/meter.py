@@ -47,6 +47,7 @@ class Meter:
         if isinstance(notice, AttemptNotice):
             self.requests += 1
             self._times.append(self.clock())
+            self._forget()
             self.refusals += notice.status == 401
         elif isinstance(notice, WaitNotice | RetryNotice):
             self.reason = notice.reason
@@ -62,10 +63,13 @@ class Meter:
     @property
     def rate(self) -> int:
         """Requests of the last minute."""
+        self._forget()
+        return len(self._times)
+
+    def _forget(self) -> None:
         since = self.clock() - _MINUTE
         while self._times and self._times[0] < since:
             self._times.popleft()
-        return len(self._times)
 
     @property
     def quota(self) -> int | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from isnotai_async.client import Client
-from isnotai_async.errors import ConfigError, IsNotAIError, quoted
+from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.manager import ManagedEventStream, SessionManager
+from isnotai_async.paginator import Paginator
+from isnotai_async.regions import Region
 from isnotai_async.sources import NamedSessions, Sessions, read_named_sources, read_sessions
 from isnotai_async.stream_positions import ANY, Target
 from isnotai_async.streaming import EventStream
@@ -28,7 +32,7 @@ class Origin(Protocol):
 
     @property
     def regions(self) -> Mapping[str, str]:
-        """The names there are, and the region of each."""
+        """The names there are, and the region of each in words, with its address."""
         ...
 
     def read(self, sessions: AnySessions) -> Targets:
@@ -60,13 +64,13 @@ class _OfClient:
 
     @property
     def regions(self) -> Mapping[str, str]:
-        return {self.source.region.name: self.source.region.name}
+        return {self.source.region.name: _describe(self.source.region)}
 
     def read(self, sessions: AnySessions) -> Targets:
-        return {ANY: read_sessions(cast(Sessions, sessions), self.source.region.name)}
+        return {ANY: read_sessions(cast(Sessions, _anew(sessions)), self.source.region.name)}
 
     def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
-        return self.source.stream_events((target.session_id async for target in targets[ANY]), **options)
+        return self.source.stream_events(_ids(targets[ANY]), **options)
 
     def client(self, name: str) -> Client:
         if name != self.source.region.name:
@@ -82,19 +86,44 @@ class _OfManager:
 
     @property
     def regions(self) -> Mapping[str, str]:
-        return {name: region.name for name, region in self.source.regions.items()}
+        return {name: _describe(region) for name, region in self.source.regions.items()}
 
     def read(self, sessions: AnySessions) -> Targets:
-        return read_named_sources(cast(NamedSessions | Mapping[str, Sessions], sessions))
+        if isinstance(sessions, Mapping):
+            sessions = {name: cast(Sessions, _anew(source)) for name, source in sessions.items()}
+        return read_named_sources(cast(NamedSessions | Mapping[str, Sessions], _anew(sessions)))
 
     def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
         if ANY in targets:
             return self.source.stream_events(targets[ANY], **options)
-        named = {name: (target.session_id async for target in source) for name, source in targets.items()}
-        return self.source.stream_events(named, **options)
+        return self.source.stream_events({name: _ids(source) for name, source in targets.items()}, **options)
 
     def client(self, name: str) -> Client:
         return self.source[name]
+
+
+def _describe(region: Region) -> str:
+    """Say which API it is. A loopback address is the sandbox, or a tunnel, and its port another one each time."""
+    parts = urlsplit(region.base_url)
+    host = parts.netloc if parts.scheme == "https" else "this machine"
+    return f"{region.name} at {host}{parts.path}"
+
+
+def _anew(sessions: object) -> object:
+    """Begin a list again; its identity is its query, so each reading has to give all of it."""
+    return sessions.again() if isinstance(sessions, Paginator) else sessions
+
+
+async def _ids(source: AsyncGenerator[Target, None]) -> AsyncGenerator[str, None]:
+    async with aclosing(source) as targets:
+        async for target in targets:
+            yield target.session_id
+
+
+async def read_nothing() -> AsyncGenerator[Target, None]:
+    """Read a source without sessions."""
+    return
+    yield
 
 
 def find_origin(source: Client | SessionManager) -> Origin:
@@ -108,15 +137,3 @@ def find_origin(source: Client | SessionManager) -> Origin:
     if not isinstance(source, Client):
         raise ConfigError(f"export from a Client or a SessionManager, not from {type(source).__name__}")
     return _OfClient(source)
-
-
-def read_failures(stream: Stream, name: str) -> dict[Target, IsNotAIError]:
-    """Return which sessions of a stream have failed, and why.
-
-    Args:
-        stream: The stream.
-        name: Name of the region, where the stream is one of a `Client`.
-    """
-    if isinstance(stream, ManagedEventStream):
-        return {Target(*pair): error for pair, error in stream.failures.items()}
-    return {Target(name, session_id): error for session_id, error in stream.failures.items()}

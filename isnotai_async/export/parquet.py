@@ -63,7 +63,8 @@ class ParquetSink:
         self._spool_rows = 0
         self._full = 0  # bytes of the spools before
         self._stale: list[Spool] = []
-        self._mark: Mark = {}
+        self._mark: Mark = {}  # that the journal has; empty while nobody knows which one that is
+        self._synced: Mark = {}
 
     @property
     def size(self) -> int:
@@ -123,17 +124,20 @@ class ParquetSink:
 
     def sync(self) -> Mark:
         """Make segments and spool durable."""
-        self._mark = {
+        # Whether the journal has the new mark is not known before `settle`; what the last one needs stays till then.
+        self._mark = {}
+        self._synced = {
             "spool": self._spool.sync(),
             "segments": self._folder.sync(),
             "number": self._spool_number,
             "rows": self._spool_rows,
             "full": self._full,
         }
-        return self._mark
+        return self._synced
 
     def settle(self) -> None:
         """Remove the spools that have become segments."""
+        self._mark = self._synced
         for spool in self._stale:
             self._files.unlink(spool.path)
         self._stale.clear()

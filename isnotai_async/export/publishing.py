@@ -11,6 +11,7 @@ from isnotai_async.errors import CheckpointError, SinkError, printable
 from isnotai_async.export.files import Files
 
 _LONGEST: Final = 200  # bytes of the target's name that are repeated; file systems take 255 in all
+_SHOWN: Final = 200  # characters of a path
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})  # as on FAT and some network disks
 
 
@@ -87,5 +88,6 @@ def _taken(target: Path) -> SinkError:
 
 
 def shown(path: Path) -> str:
-    """Show a path in a message."""
-    return printable(str(path))
+    """Show a path in a message; of a long one its end, or it would crowd out the advice behind it."""
+    text = str(path)
+    return printable(text if len(text) <= _SHOWN else f"…{text[-_SHOWN:]}")

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
 
-from isnotai_async.errors import IsNotAIError
+from isnotai_async.errors import (
+    AuthenticationError,
+    ConfigError,
+    InvalidCursorError,
+    InvalidRequestError,
+    IsNotAIError,
+    LimiterError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+
+_FOR_GOOD: Final = (InvalidRequestError, NotFoundError, PermissionDeniedError)
+
+
+def is_for_good(error: IsNotAIError) -> bool:
+    """Tell whether a session that failed with this would fail with it again: it is not there, or not allowed."""
+    return isinstance(error, _FOR_GOOD) and not isinstance(error, InvalidCursorError)
+
+
+def is_its_fault(error: IsNotAIError) -> bool:
+    """Tell whether it is the session that failed, and not a key, a saved cursor, a limiter or the client."""
+    return not isinstance(error, AuthenticationError | ConfigError | InvalidCursorError | LimiterError)
 
 
 @frozen

@@ -7,7 +7,7 @@ journal's record of them, then whatever the sink needs no more.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +65,8 @@ class Store:
         """
         records = self._journal.read() if resume else None
         checkpoint = None if records is None else Checkpoint.read(records)
+        if checkpoint is not None and checkpoint.is_worthless and checkpoint.identity != identity:
+            checkpoint = None  # of a command that failed at once, as a mistyped one does
         if checkpoint is not None:
             check_identity(identity, checkpoint.identity)
         if checkpoint is None or not checkpoint.is_done:  # else the target may be ours already
@@ -91,16 +93,19 @@ class Store:
         # Written anew, the journal has no spoilt line, nor one that was read from memory and is not on the disk.
         self._journal.start(checkpoint.records())
 
-    def write(self, page: Page[Event]) -> None:
-        """Write the rows of a page."""
-        self._sink.write(page)
+    def write(self, pages: Iterable[Page[Event]]) -> None:
+        """Write the rows of pages."""
+        for page in pages:
+            self._sink.write(page)
 
-    def commit(self, change: Mapping[str, Any]) -> None:
-        """Make durable what was written.
+    def commit(self, pages: Iterable[Page[Event]], change: Mapping[str, Any]) -> None:
+        """Write the last pages, and make durable all that was written.
 
         Args:
+            pages: The pages.
             change: The arguments of `commit_record` but for the mark.
         """
+        self.write(pages)
         record = commit_record(mark=self._sink.sync(), **change)
         self._journal.append(record)
         self._sink.settle()
@@ -112,8 +117,16 @@ class Store:
         """Return the event ids that are written of a session; only right after a commit."""
         return self._sink.written_ids(name, session_id)
 
-    def finish(self, *, force: bool) -> int:
-        """Finish the file, give it its name and remove what is left beside it.
+    def seal(self) -> None:
+        """Finish the file; what is missing then is its name."""
+        checkpoint = self.checkpoint
+        if not checkpoint.is_done:
+            record = done_record(self._sink.finish())
+            self._journal.append(record)
+            checkpoint.apply(record)
+
+    def publish(self, *, force: bool) -> int:
+        """Give the finished file its name, and remove what is left beside it.
 
         Returns:
             Its size in bytes.
@@ -122,15 +135,11 @@ class Store:
             SinkError: Something has the name, and is not to be replaced.
             CheckpointError: It was finished before, and is gone.
         """
-        checkpoint = self.checkpoint
-        if not checkpoint.is_done:
-            record = done_record(self._sink.finish())
-            self._journal.append(record)
-            checkpoint.apply(record)
-        self._sink.publish(checkpoint.mark, force=force)
+        mark = self.checkpoint.mark
+        self._sink.publish(mark, force=force)
         self._sink.clean()
         self._journal.remove()
-        return int(checkpoint.mark["size"])
+        return int(mark["size"])
 
     def rollback(self) -> None:
         """Give room on a full disk back; nothing depends on it."""
@@ -170,6 +179,8 @@ def explain_failure(error: OSError, target: Path, rows: int | None) -> SinkError
         rows: Rows that are safe; None where nothing was begun.
     """
     reason = error.strerror or type(error).__name__
+    if isinstance(error.filename, str) and Path(error.filename) != target:
+        reason = f"{Path(error.filename).name!r}: {reason}"
     if rows is None:
         return SinkError(f"cannot write {shown(target)}: {reason}")
     advice = "make room" if error.errno in NO_ROOM else "see to the disk"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -19,6 +20,7 @@ class FileThread:
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="isnotai-export")
+        self._is_too_late = False
 
     def __enter__(self) -> Self:
         return self
@@ -27,6 +29,15 @@ class FileThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._executor.shutdown()  # it has nothing to do any more, so there is nothing to wait for
+
+    @contextmanager
+    def too_late_to_cancel(self) -> Iterator[None]:
+        """Let what is run in a block end well although it was cancelled: what it does cannot be taken back."""
+        self._is_too_late = True
+        try:
+            yield
+        finally:
+            self._is_too_late = False
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run something in the thread.
@@ -43,6 +54,8 @@ class FileThread:
                 except asyncio.CancelledError as error:
                     cancelled = error
         result = future.result()
-        if cancelled is not None:
+        if cancelled is not None and not self._is_too_late:
             raise cancelled
+        if cancelled is not None and (task := asyncio.current_task()) is not None:
+            task.uncancel()
         return result

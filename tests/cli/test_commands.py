@@ -68,7 +68,7 @@ def test_export_takes_sessions_one_by_one_and_each_once(tmp_path: Path) -> None:
     ("argv", "says"),
     [
         (["--out", "x"], "say which sessions"),
-        (["--out", "x", "--all", "--session", "a"], "say which sessions"),
+        (["--out", "x", "--all", "--session", "a"], "say in one way only which sessions"),
         (["--out", "x", "--session", "a", "--bot-only"], "use them with --all"),
         (["--out", "x", "--all", "--since", "soon"], "no ISO 8601 date"),
         (

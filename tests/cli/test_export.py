@@ -62,6 +62,7 @@ async def test_a_signal_ends_it_with_a_checkpoint_and_the_same_command_goes_on(
         sandbox.clear_faults()
         assert given[0] == code
         assert says in given[1]
+        assert given[1].count("\n") == 2  # the plan, and how it ended
         assert "run the same command again to go on" in given[1]
         code, words = await run(*argv, sandbox=sandbox)
     assert code == 0, words
@@ -131,11 +132,13 @@ def test_formulas_are_left_alone_only_when_asked(tmp_path: Path) -> None:
     [
         ("o.txt", [], (2, "cannot tell the format")),
         ("o.jsonl", ["--segments"], (2, "segments belong to the format parquet")),
-        ("none/o.jsonl", [], (1, "cannot write into")),
+        ("none/o.jsonl", [], (1, "there is no folder")),
+        ("o.jsonl", ["--all"], (2, "in one way only")),
+        ("o.jsonl", ["--type", "presskey"], (1, "type must be a byte in decimal or hex, or a known short name")),
         ("o.jsonl", ["--concurrency", "0"], (2, "concurrency")),
         ("o.jsonl", ["--split", "many"], (2, "--split")),
     ],
-    ids=["ending", "segments", "folder", "concurrency", "split"],
+    ids=["ending", "segments", "folder", "ways", "type", "concurrency", "split"],
 )
 def test_what_cannot_work_is_refused(name: str, options: list[str], ending: tuple[int, str], tmp_path: Path) -> None:
     words = StringIO()
@@ -147,8 +150,33 @@ def test_what_cannot_work_is_refused(name: str, options: list[str], ending: tupl
 
 def test_row_66d_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "\x1b[31mred\u202e.jsonl"
-    assert main(["export", "--sandbox", "--session", "big-10", "--session", "\u202eno", "--out", str(out)]) == 4
+    assert main(["export", "--sandbox", "--session", "big-10", "--session", "\u202eno", "--out", str(out)]) == 1
     assert main(["export", "--sandbox", "--session", "big-10", "--out", str(out), "--no-resume"]) == 0
 
     words = capsys.readouterr().err
     assert words.replace("\n", "").isprintable()
+
+
+def test_after_a_mistyped_command_the_right_one_begins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["export", "--sandbox", "--session", "big-100", "--out", str(tmp_path / "o.jsonl")]
+    assert main([*argv, "--type", "presskey"]) == 1
+    assert "again" not in capsys.readouterr().err
+    assert main([*argv, "--type", "mouse_move"]) == 0
+
+
+def test_a_session_that_is_not_there_can_be_left_out_by_going_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["export", "--sandbox", "--session", "big-10", "--session", "none", "--concurrency", "1"]
+    argv += ["--out", str(tmp_path / "o.jsonl")]
+    assert main(argv) == 1
+    assert "10 rows are safe; to go on without this session" in capsys.readouterr().err
+    assert main([*argv, "--on-error", "collect"]) == 0
+    assert "10 rows were there from before" in capsys.readouterr().err
+
+
+def test_no_session_at_all_is_worth_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = tmp_path / "ids.txt"
+    ids.touch()
+    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(tmp_path / "o.jsonl")]) == 0
+    assert "warning: there was no session to export" in capsys.readouterr().err

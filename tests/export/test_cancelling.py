@@ -43,17 +43,20 @@ async def test_row_56_a_cancelled_export_goes_on_from_where_it_was(tmp_path: Pat
 
 async def test_what_was_handed_out_before_a_cancellation_is_committed(tmp_path: Path) -> None:
     desk, target = make_desk({"big": 90}), tmp_path / "out.jsonl"
+    rows: list[int] = []
     with anyio.CancelScope() as scope:
-        await desk.export(
-            target,
-            commit_bytes=1 << 30,
-            on_progress=lambda progress: scope.cancel() if progress.rows >= 30 else None,
-        )
+
+        def stop(progress: ExportProgress) -> None:
+            if progress.rows >= 30:
+                rows.append(progress.rows)
+                scope.cancel()
+
+        await desk.export(target, commit_bytes=1 << 30, on_progress=stop)
     assert scope.cancelled_caught
     desk.source.requests.clear()
     report = await desk.export(target)
 
-    assert report.resumed_rows == 30
+    assert report.resumed_rows == rows[0] == rows[-1] < 90
     assert ("big", None) not in desk.source.requests
     assert read_ids(target) == ids(all_rows(desk))
 

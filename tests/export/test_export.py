@@ -256,7 +256,7 @@ async def test_row_65_a_target_that_cannot_be_a_file_is_refused_before_any_reque
         ("dangling.jsonl", True, "is no regular file"),
         ("pipe.jsonl", True, "is no regular file"),
         ("old.jsonl", False, "exists; choose another name"),
-        ("no/out.jsonl", False, "cannot write into .*No such file or directory"),
+        ("no/out.jsonl", False, "there is no folder .*; make it"),
     ]
     before = names_in(tmp_path)
     for name, force, says in cases:
@@ -282,7 +282,7 @@ async def test_row_65_a_symbolic_link_in_the_way_of_the_part_is_not_followed(tmp
 async def test_row_65_two_exports_on_one_target_exclude_each_other(tmp_path: Path) -> None:
     lock = TargetLock(tmp_path / "out.jsonl")
     lock.acquire()
-    with pytest.raises(ExportLockedError, match="another process is exporting"):
+    with pytest.raises(ExportLockedError, match="another export is writing"):
         await make_desk().export(tmp_path / "out.jsonl")
     lock.release()
     await make_desk().export(tmp_path / "out.jsonl")

@@ -77,7 +77,7 @@ def test_row_65_two_processes_on_one_target_exclude_each_other_and_a_dead_one_do
         with start(out) as second:
             _, words = second.communicate(timeout=50)
         assert second.returncode == 1
-        assert "another process is exporting" in words
+        assert "another export is writing" in words
         first.kill()
         first.communicate()
     finish(out, "--no-resume")

@@ -47,19 +47,21 @@ def export(disk: FolderDisk, *, segments: bool) -> None:
     if not checkpoint.is_done:
         begin = checkpoint.rows // 10
         for number, page in enumerate(PAGES[begin:], begin + 1):
-            store.write(page)
+            store.write([page])
             if number % PAGES_PER_COMMIT == 0 or page is PAGES[-1]:
                 is_last = page is PAGES[-1]
                 walk = evolve(START, cursor=str(number))
                 store.commit(
+                    (),
                     {
                         "rows": number * 10,
                         "taken": b"" if checkpoint.taken else digest_target(SESSION),
                         "moved": [] if is_last else [Unfinished("us", (walk,))],
                         "gone": [SESSION] if is_last else [],
-                    }
+                    },
                 )
-    store.finish(force=False)
+    store.seal()
+    store.publish(force=False)
 
 
 def contents(disk: FolderDisk) -> Contents:

@@ -42,19 +42,21 @@ def export(disk: MemoryDisk, target: Path) -> None:
         unfinished = checkpoint.unfinished.get(TARGET)
         begin = int(unfinished.walks[0].cursor or 0) if unfinished else checkpoint.rows // 10
         for number, page in enumerate(PAGES[begin:], begin + 1):
-            store.write(page)
+            store.write([page])
             if number % 2 == 0 or page is PAGES[-1]:
                 is_last = page is PAGES[-1]
                 walk = evolve(START, cursor=str(number))
                 store.commit(
+                    (),
                     {
                         "rows": number * 10,
                         "taken": b"" if checkpoint.taken else digest_target(TARGET),
                         "moved": [] if is_last else [Unfinished("us", (walk,))],
                         "gone": [TARGET] if is_last else [],
-                    }
+                    },
                 )
-    store.finish(force=False)
+    store.seal()
+    store.publish(force=False)
 
 
 def whole(target: Path) -> tuple[bytes, int]:

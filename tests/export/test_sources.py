@@ -10,7 +10,7 @@ import pytest
 
 from isnotai_async.backoff import Retry
 from isnotai_async.client import Client
-from isnotai_async.errors import CheckpointError, RateLimitedError, ServerError
+from isnotai_async.errors import CheckpointError, NotFoundError, RateLimitedError, ServerError
 from isnotai_async.export import ExportProgress, estimate_export, export_events
 from isnotai_async.keyring import Credential
 from isnotai_async.limiter import Unlimited
@@ -32,9 +32,14 @@ async def test_the_sessions_that_are_listed_are_exported_and_the_listing_is_part
     tmp_path: Path,
 ) -> None:
     async with Sandbox() as sandbox, open_client(sandbox) as client:
-        sandbox.inject(Fault.status(503, times=None), operation="list_events")
         with pytest.raises(ServerError):
-            await export_events(client, client.list_sessions(bot_only=True), tmp_path / "out.jsonl")
+            await export_events(
+                client,
+                client.list_sessions(bot_only=True),
+                tmp_path / "out.jsonl",
+                concurrency=1,
+                on_progress=lambda _: sandbox.inject(Fault.status(503, times=None), operation="list_events"),
+            )
         sandbox.clear_faults()
         with pytest.raises(CheckpointError, match=r"its sessions those listed with the filters \{'bot_only': True\}"):
             await export_events(client, client.list_sessions(), tmp_path / "out.jsonl")
@@ -66,10 +71,11 @@ async def test_two_keys_of_one_region_stay_apart(tmp_path: Path, kind: str) -> N
                     sessions,
                     tmp_path / "out.jsonl",
                     concurrency=3,
+                    page_size=10,
                     on_progress=lambda progress: sandbox.inject(Fault.status(500), operation="list_events"),
                 )
             sandbox.clear_faults()
-            report = await export_events(manager, sessions, tmp_path / "out.jsonl", concurrency=3)
+            report = await export_events(manager, sessions, tmp_path / "out.jsonl", concurrency=3, page_size=10)
 
     assert count_rows(report.path) == {
         ("one", "big-120"): 120,
@@ -123,3 +129,10 @@ async def test_rate_limits_beyond_patience_leave_a_checkpoint(tmp_path: Path) ->
 
     assert report.resumed_rows > 0
     assert report.rows == 1_000
+
+
+async def test_what_failed_before_there_was_a_row_is_in_nobodys_way(tmp_path: Path) -> None:
+    async with Sandbox() as sandbox, open_client(sandbox) as client:
+        with pytest.raises(NotFoundError):
+            await export_events(client, ["big-l0"], tmp_path / "out.jsonl")
+        assert (await export_events(client, ["big-10"], tmp_path / "out.jsonl")).rows == 10

@@ -1,0 +1,90 @@
+"""Lag of the event loop while it exports, with two controls.
+
+A heartbeat each millisecond tells how late it comes. The controls tell whose lag it is: an idle loop, in a process of
+its own at the same time on the same processor's neighbour, has the machine's; streaming the same pages without
+writing them has that of the client. Run it on a machine that has nothing else to do:
+``python -m benchmarks.bench_export_lag``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import isnotai_async as isnotai
+from benchmarks.harness import KEY, Table, background, percentile, pin_to_all
+from benchmarks.page_server import page_server, session_id
+
+_BEAT: Final = 0.001  # seconds
+_SESSIONS: Final = [session_id(number, pages=100) for number in range(40)]
+
+
+async def beat(lags: list[float]) -> None:
+    """Note how late each beat comes, in seconds."""
+    while True:
+        due = time.perf_counter() + _BEAT
+        await asyncio.sleep(_BEAT)
+        lags.append(time.perf_counter() - due)
+
+
+async def watch(work: Callable[[], Awaitable[object]]) -> list[float]:
+    """Return the lags while something is done."""
+    lags = list[float]()
+    heart = asyncio.create_task(beat(lags))
+    try:
+        await work()
+    finally:
+        heart.cancel()
+    return lags
+
+
+async def idle() -> None:
+    """Do nothing until told to stop."""
+    loop = asyncio.get_running_loop()
+    lags = await watch(lambda: loop.run_in_executor(None, sys.stdin.readline))
+    print(json.dumps(lags))
+
+
+async def run(base_url: str, file_format: str | None) -> list[float]:
+    """Export, or only stream, and return the lags."""
+    async with isnotai.Client(KEY, base_url=base_url, limiter=isnotai.Unlimited()) as client:
+        with tempfile.TemporaryDirectory() as folder:
+            if file_format is not None:
+                to = Path(folder) / f"events.{file_format}"
+                return await watch(lambda: isnotai.export_events(client, _SESSIONS, to, concurrency=16))
+
+            async def stream() -> None:
+                async with client.stream_events(_SESSIONS, concurrency=16) as pages:
+                    async for _ in pages:
+                        pass
+
+            return await watch(stream)
+
+
+def main() -> None:
+    """Measure; one table."""
+    lines = list[tuple[str, ...]]()
+    pin_to_all()
+    with page_server() as server:
+        for file_format in (None, "jsonl", "jsonl.gz", "csv", "parquet"):
+            with background("bench_export_lag", "idle") as control:
+                lags = asyncio.run(run(server.base_url, file_format))
+                others = json.loads(control.communicate("\n")[0])
+            figures = [percentile(found, share) * 1e3 for found in (lags, others) for share in (0.5, 0.99, 0.999)]
+            name = "streaming, nothing written" if file_format is None else f"exporting to {file_format}"
+            lines.append((name, *(f"{figure:.1f}" for figure in figures)))
+    columns = ("", "p50", "p99", "p99.9", "idle loop: p50", "p99", "p99.9")
+    print(Table("Milliseconds by which a beat is late, 400,000 rows with concurrency=16", columns, tuple(lines)))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["idle"]:
+        asyncio.run(idle())
+    else:
+        main()

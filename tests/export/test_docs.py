@@ -1,0 +1,40 @@
+"""The page on exports: its commands and programs run one after the other, and print what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(?:console\n(.*?)|python\n(.*?)```\n\n```text\n(.*?))```", PAGE, re.DOTALL)
+
+
+def run_session(session: str, folder: Path) -> str:
+    """Run the commands of a console; return what it showed."""
+    shown = ""
+    for line in session.splitlines():
+        if not line.startswith("$ "):
+            continue
+        program, *arguments = shlex.split(line[2:])
+        command = [sys.executable, "-m", "isnotai_async"] if program == "isnotai" else [program]
+        done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        shown += f"{line}\n{done.stdout}{done.stderr}"
+    return shown
+
+
+@pytest.mark.timeout(120)  # five processes, one of which exports 120,000 events
+def test_commands_and_programs_print_what_is_shown(tmp_path: Path) -> None:
+    assert len(BLOCKS) == 4
+    for session, program, printed in BLOCKS:
+        if session:
+            assert run_session(session, tmp_path) == session
+            continue
+        command = [sys.executable, "-W", "error", "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
