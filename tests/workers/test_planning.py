@@ -72,7 +72,7 @@ async def test_another_job_on_the_same_folder_is_refused_with_what_differs(
 async def test_another_region_is_another_job(client: Client, tmp_path: Path) -> None:
     await plan_job(client, IDS, tmp_path / "job")
 
-    with pytest.raises(CheckpointError, match=r"regions \{'us': 'us at api\.isnotai\.com'\}, now \{'eu': 'eu at api-eu"):
+    with pytest.raises(CheckpointError, match=r"regions \{'us': 'us at api\.isnotai\.com'\}, now \{'eu': 'eu at "):
         await plan_job(Client(CANARY_KEY, region="eu"), IDS, tmp_path / "job")
 
 
