@@ -67,8 +67,8 @@ class PacedTransport:
             return
         if self.ends_within is None or self.ends_within >= lease:
             raise ConfigError(
-                f"timeout={self.ends_within!r} is not below the limiter's lease of {lease:g} s: a request would outlive "
-                "its permit; give the client a shorter timeout, or RedisLimiter a longer lease="
+                f"timeout={self.ends_within!r} is not below the limiter's lease of {lease:g} s: a request would "
+                "outlive its permit; give the client a shorter timeout, or RedisLimiter a longer lease="
             )
         # The other half is for the way from Redis to here, and from here to the server.
         self._patience = (lease - self.ends_within) / 2

@@ -40,9 +40,9 @@ class RedisLimiter:
     count against its share at once, and are told to Redis when it is back, even where that lost everything. So with
     work spread evenly the limit holds throughout; in the worst case the windows around an outage have twice the
     limit, when one process had used all of it before. Redis that loses its data, or has old data only, costs all a
-    second's pause; what processes sent that are gone or idle by then, or only wait for answers, is forgotten, or counts
-    again when they next tell something. As nobody can know whether there was something to lose, a key that was not
-    used for a day begins with that pause too (1.25 s).
+    second's pause; what processes sent that are gone or idle by then, or only wait for answers, counts again when
+    they next tell something, and is forgotten if they never do. As nobody can know whether there was something to
+    lose, a key that was not used for a day begins with that pause too (1.25 s).
 
     Open it with ``async with``, or close it with `aclose`; a client does not close what it was given. It serves any
     number of clients and keys on one event loop.

@@ -204,9 +204,9 @@ async def test_who_comes_first_after_one_who_left_is_told_although_the_next_one_
         left, _ = await blocked(limiter)
         await drop(left)
         async with asyncio.timeout(5):
-            tasks, reasons = zip(*await asyncio.gather(blocked(limiter), blocked(limiter)), strict=True)
-        assert reasons == (FULL, FULL)
-        await drop(*tasks)
+            (first, why), (second, why_too) = await asyncio.gather(blocked(limiter), blocked(limiter))
+        assert (why, why_too) == (FULL, FULL)
+        await drop(first, second)
 
 
 async def test_who_is_refused_and_cancelled_at_once_leaves_no_error_that_nobody_reads() -> None:
@@ -214,8 +214,7 @@ async def test_who_is_refused_and_cancelled_at_once_leaves_no_error_that_nobody_
     loop.set_exception_handler(lambda _, about: complaints.append(about))
     waiter = Line().enter(bulk=False)
     waiter.fail(isnotai.LimiterError("Redis is down", reason="down"))
-    with pytest.raises(isnotai.LimiterError):
-        raise waiter.future._exception or AssertionError
+    assert waiter.future.done()
     del waiter
     gc.collect()
     assert complaints == []
