@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final
 
 import attrs
 from attrs import frozen
 from cyclopts import Group, Parameter
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from isnotai_async.cli import outcome
 from isnotai_async.cli.export_options import SessionsFile, Writing
+from isnotai_async.cli.job_display import JobDisplay
 from isnotai_async.cli.options import Connection, open_client
 from isnotai_async.cli.output import say, write_json
 from isnotai_async.client import Client
@@ -25,12 +25,11 @@ from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.paginator import Paginator
 from isnotai_async.records import Session
 from isnotai_async.redis_limiter import RedisLimiter
-from isnotai_async.workers import JobProgress, MergeReport, Plan, describe_job, make_plan, merge_partitions, run_job
+from isnotai_async.workers import MergeReport, Plan, describe_job, make_plan, merge_partitions, run_job
 
 REDIS_URL: Final = "ISNOTAI_REDIS_URL"
 
 _WORKERS: Final = Group("Workers")
-_PLAIN_SECONDS: Final = 5.0  # between two lines for a log
 _MOST_FAILURES: Final = 20  # that are listed; --json has them all
 
 ChooseSessions = Callable[[Client], Paginator[Session] | SessionsFile | tuple[str, ...]]
@@ -100,6 +99,29 @@ async def distribute(
         raise ConfigError("--queue, --part-size and --merge are for --workers URL")
     if writing.split or writing.segments or writing.no_resume:
         raise ConfigError("--split, --segments and --no-resume are not for --workers; leave them out")
+    if writing.concurrency != attrs.fields(Writing).concurrency.default:
+        raise ConfigError("--concurrency is not for --workers; give it to isnotai worker")
+    with told_log(logging.ERROR if quiet else logging.WARNING):
+        report, elapsed = await _distribute(
+            out, choose_sessions, distribution, writing=writing, query=query, connection=connection, quiet=quiet
+        )
+    if json:
+        write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
+    if not quiet:
+        _say_report(report, elapsed)
+    return outcome.DONE
+
+
+async def _distribute(
+    out: Path,
+    choose_sessions: ChooseSessions,
+    distribution: Distribution,
+    *,
+    writing: Writing,
+    query: dict[str, Any],
+    connection: Connection,
+    quiet: bool,
+) -> tuple[MergeReport, float]:
     from isnotai_async.workers.taskiq import open_queue  # it needs taskiq, an extra
 
     url, begun = read_redis_url(distribution.workers), monotonic()
@@ -123,11 +145,7 @@ async def distribute(
     report = await merge_partitions(out, distribution.merge, force=writing.force)
     if distribution.merge is not None:
         await merge_partitions(out, verify=False)
-    if json:
-        write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
-    if not quiet:
-        _say_report(report, monotonic() - begun)
-    return outcome.DONE
+    return report, monotonic() - begun
 
 
 def _absolute(path: Path) -> Path:
@@ -137,7 +155,11 @@ def _absolute(path: Path) -> Path:
 async def _watch(plan: Plan, queue: Any, *, quiet: bool) -> None:  # noqa: ANN401 - TaskQueue needs taskiq, an extra
     try:
         with JobDisplay(plan.parts, quiet=quiet) as display:
-            await run_job(plan, queue, on_progress=display)
+            reminding = asyncio.create_task(display.remind(queue.name, plan.folder.path))
+            try:
+                await run_job(plan, queue, on_progress=display)
+            finally:
+                reminding.cancel()
     except asyncio.CancelledError:
         say("isnotai: the workers go on with what is queued; run the same command again to watch and finish")
         raise
@@ -154,46 +176,17 @@ def _say_report(report: MergeReport, elapsed: float) -> None:
         say(f"  … and {len(report.failures) - _MOST_FAILURES:,} more; --json lists all")
 
 
-class JobDisplay:
-    """Shows how far a job is: a line that moves where somebody is looking, else a line now and then.
-
-    Args:
-        parts: How many parts there are.
-        quiet: Show nothing.
-    """
-
-    def __init__(self, parts: int, *, quiet: bool) -> None:
-        console = Console(stderr=True, quiet=quiet)  # it obeys NO_COLOR
-        self._is_seen = console.is_terminal and not quiet
-        self._is_plain = not console.is_terminal and not quiet
-        text = TextColumn("{task.description}", markup=False)
-        columns = (SpinnerColumn(), BarColumn(bar_width=20), text, TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console, transient=True)
-        self._task = self._progress.add_task("waiting for workers", total=parts)
-        self._told = monotonic()
-
-    def __enter__(self) -> Self:
-        if self._is_seen:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._is_seen:
-            self._progress.stop()
-
-    def __call__(self, progress: JobProgress) -> None:
-        """Show how far it is."""
-        text = _describe(progress)
-        self._progress.update(self._task, completed=progress.parts_done, description=text)
-        if self._is_plain and monotonic() - self._told >= _PLAIN_SECONDS:
-            self._told = monotonic()
-            say(text)
+@contextmanager
+def told_log(level: int) -> Iterator[None]:
+    """Say within this block what the package logs, from a level on."""
+    logger, handler = logging.getLogger("isnotai_async"), _Saying(level)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
-def _describe(progress: JobProgress) -> str:
-    text = f"{progress.parts_done:,} of {progress.parts:,} parts, {progress.rows:,} events"
-    if progress.sessions_failed:
-        text += f", {progress.sessions_failed:,} sessions failed"
-    return f"{text}, {progress.troubles:,} attempts failed" if progress.troubles else text
+class _Saying(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"isnotai: {printable(record.getMessage())}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,7 +13,7 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
-from isnotai_async.cli.distributing import read_redis_url
+from isnotai_async.cli.distributing import read_redis_url, told_log
 from isnotai_async.cli.options import Connection, open_client
 from isnotai_async.cli.output import say
 from isnotai_async.client import Client
@@ -61,7 +62,7 @@ async def worker(
     share = max(1, concurrency // max(1, parts))
     broker = make_broker(address, queue=queue, open_source=open_source, root=root, concurrency=share)
     stop = anyio.Event()
-    with _on_signals(stop.set):
+    with told_log(logging.WARNING), _on_signals(stop.set):
         await run_worker(broker, stop, parts=parts)
 
 

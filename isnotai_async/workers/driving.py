@@ -11,40 +11,13 @@ import anyio
 import anyio.to_thread
 from attrs import define, field, frozen
 
-from isnotai_async.errors import (
-    AuthenticationError,
-    CheckpointError,
-    ConfigError,
-    ConnectError,
-    ExportError,
-    IsNotAIError,
-    LimiterError,
-    ProtocolError,
-    RateLimitedError,
-    ServerError,
-    SinkError,
-    TransportError,
-    TransportTimeoutError,
-)
+from isnotai_async.errors import AuthenticationError, CheckpointError, ConfigError, ExportError, IsNotAIError
 from isnotai_async.workers.partitions import Partition
 from isnotai_async.workers.plan import Plan
 from isnotai_async.workers.reports import PartReport, Trouble
 
 _TICK: Final = 0.5  # seconds between two looks at the folder
-# What another attempt may mend; anything else ends the job at once.
-_PASSING: Final = frozenset(
-    kind.__name__
-    for kind in (
-        ConnectError,
-        LimiterError,
-        ProtocolError,
-        RateLimitedError,
-        ServerError,
-        SinkError,
-        TransportError,
-        TransportTimeoutError,
-    )
-)
+_SILENCE: Final = 300.0  # seconds without news until what is missing is queued again
 
 
 class Queue(Protocol):
@@ -102,7 +75,9 @@ async def run_job(
     """Have the missing parts of a job exported by the workers of a queue, and wait for them.
 
     At most `ahead` of them are queued at a time, so a queue in memory stays small. What it loses is queued again when
-    it is empty. Whoever calls this may end at any time, and call it again: only what is missing is queued.
+    it is empty, and where nothing was heard of any part for minutes, each time after twice as long: a queue is never
+    empty that has tasks which nobody can do. A task that is there twice does no harm. Whoever calls this may end at
+    any time, and call it again: only what is missing is queued.
 
     Args:
         plan: The plan.
@@ -117,7 +92,9 @@ async def run_job(
     Raises:
         CheckpointError: A finished part is gone.
         AuthenticationError: A worker's key was refused.
-        ConfigError: A worker cannot find the folder, or has not the keys.
+        ConfigError: A worker has not the keys of all regions, or the queue refuses tasks. One that does not find the
+            folder leaves its tasks to others, and says so in its own log.
+        SinkError: The folder cannot be read.
         ExportError: A part has failed `attempts` times; the message says why. Workers may go on with what is queued.
     """
     run = _Run(plan, queue, attempts)
@@ -131,7 +108,7 @@ async def run_job(
                 on_progress(run.progress)
             if run.is_done:
                 return run.progress
-            if is_empty:
+            if is_empty or run.is_silent(news=news):
                 await run.queue_again()
             await anyio.sleep(_TICK)
 
@@ -144,6 +121,8 @@ class _Run:
     _waiting: dict[str, Partition] = field(factory=dict, init=False)
     _troubles: dict[str, int] = field(factory=dict, init=False)
     _is_read: bool = field(default=False, init=False)
+    _silence: float = field(factory=lambda: _SILENCE, init=False)  # seconds that are borne
+    _heard: float = field(factory=monotonic, init=False)
     _begun: float = field(factory=monotonic, init=False)
     _done: list[int] = field(factory=lambda: [0] * 6, init=False)  # parts, sessions, failures, rows, bytes, requests
 
@@ -172,9 +151,10 @@ class _Run:
         for report in reports:
             del self._waiting[report.name]
             self._count(report)
-        for trouble in troubles:
+        noted = [trouble for trouble in troubles if trouble.name in self._waiting]
+        for trouble in noted:
             self._note(trouble)
-        return bool(reports or troubles)
+        return bool(reports or noted)
 
     def _read(self, partitions: list[Partition]) -> tuple[list[PartReport], list[Trouble]]:
         folder = self.plan.folder
@@ -182,11 +162,19 @@ class _Run:
         return reports, folder.take_troubles()
 
     def _note(self, trouble: Trouble) -> None:
-        if trouble.name not in self._waiting:
-            return
         count = self._troubles[trouble.name] = self._troubles.get(trouble.name, 0) + 1
-        if count >= self.attempts or trouble.error not in _PASSING:
+        if count >= self.attempts or not trouble.is_passing:
             raise _explain(trouble, count)
+
+    def is_silent(self, *, news: bool) -> bool:
+        """Tell whether nothing was heard for so long that the queue may have lost what is missing."""
+        now = monotonic()
+        if news:
+            self._heard, self._silence = now, _SILENCE
+        if now - self._heard < self._silence:
+            return False
+        self._heard, self._silence = now, 2 * self._silence  # or the queue would grow for ever without workers
+        return True
 
     async def queue_again(self) -> None:
         """Queue what is missing once more: the queue has lost it."""

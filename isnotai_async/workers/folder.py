@@ -16,10 +16,12 @@ The parts of a job may be exported many times at once: queues deliver a task at 
 3. *After a kill.* The journal is there, and the export goes on where it stood.
 4. *A process that was thought dead* cannot replace a finished part: a part gets its name by a link, which fails where
    there is one, and not by a rename. Its report tells its digest, which is checked when parts are merged.
+5. *A task of an older plan* is not taken for one of this: a plan has an id of its own, and its tasks name it.
 
 1 and 3 need a file system whose ``flock`` works among all workers: a local one, or NFSv4. Where it does not, two that
-are at one part can spoil their common *work*, and 4 only makes sure that it is found: give workers on other hosts
-jobs and folders of their own there, and put the parts together.
+are at one part can spoil their common *work*, and nothing prevents or finds that: the digest is that of the spoilt
+part, so only what changes after the report is found. Give workers on other hosts jobs and folders of their own there,
+and put the parts together.
 """
 
 from __future__ import annotations
@@ -82,11 +84,15 @@ class JobFolder:
 
         Raises:
             CheckpointError: The report is damaged, or its part is gone or has another size.
+            SinkError: The disk failed.
         """
         report = self._read(self._reports / f"{partition.name}.json", PartReport.from_json)
         if report is None:
             return None
-        part = self.files.inspect(self.part(partition))
+        try:
+            part = self.files.inspect(self.part(partition))
+        except OSError as error:
+            raise _unread(self.part(partition), error) from None
         if part is None or part.kind != "file" or part.size != report.size:
             size = "is gone" if part is None else f"has {part.size:,} bytes, and had {report.size:,}"
             raise CheckpointError(
@@ -141,11 +147,19 @@ class JobFolder:
         self._write(self._troubles / f"{trouble.name}.json", trouble.to_json())
 
     def take_troubles(self) -> list[Trouble]:
-        """Read why attempts have failed, each once."""
-        paths = [self._troubles / name for name in self.files.names(self._troubles) if name.endswith(".json")]
-        troubles = [self._read(path, Trouble.from_json) for path in paths]
-        for path in paths:
-            self.files.unlink(path)
+        """Read why attempts have failed, each once.
+
+        Raises:
+            CheckpointError: One is damaged.
+            SinkError: They cannot be read or removed.
+        """
+        try:
+            paths = [self._troubles / name for name in self.files.names(self._troubles) if name.endswith(".json")]
+            troubles = [self._read(path, Trouble.from_json) for path in paths]
+            for path in paths:
+                self.files.unlink(path)
+        except OSError as error:
+            raise _unread(self._troubles, error) from None
         return [trouble for trouble in troubles if trouble is not None]
 
     def write_manifest(self, manifest: dict[str, Any]) -> Path:
@@ -159,6 +173,8 @@ class JobFolder:
             return read(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unread(path, error) from None
         except (ValueError, KeyError, TypeError):
             raise CheckpointError(f"{shown(path)} is damaged; remove it, and run the same again") from None
 
@@ -183,8 +199,8 @@ def find_job_folder(path: Path, partition: Partition) -> JobFolder:
         first = b""
     if f'"id":"{partition.job}"'.encode() not in first:
         raise ConfigError(
-            f"there is no plan of job {partition.job} in {shown(path)}; the folder has to be shared by all workers "
-            "and whoever runs the job"
+            f"there is no plan {partition.job} in {shown(path)}; the folder has to be shared by all workers and "
+            "whoever runs the job, or this is a task of an older plan"
         )
     return folder
 
@@ -193,6 +209,11 @@ def digest_file(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+def _unread(path: Path, error: OSError) -> SinkError:
+    # No CheckpointError: the disk may be back at another attempt.
+    return SinkError(f"cannot read {shown(path)}: {error.strerror}; see to the disk, and run the same again")
 
 
 def _link(files: Files, draft: Path, part: Path) -> None:

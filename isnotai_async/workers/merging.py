@@ -18,7 +18,8 @@ import anyio.from_thread
 import anyio.to_thread
 from attrs import asdict, frozen
 
-from isnotai_async.errors import CheckpointError, ConfigError, ExportError, SinkError
+from isnotai_async.errors import CheckpointError, ConfigError, ExportError, SinkError, printable
+from isnotai_async.export.encoding import CSV
 from isnotai_async.export.formats import choose_format
 from isnotai_async.export.lock import TargetLock
 from isnotai_async.export.publishing import beside, publish_file, shown
@@ -81,7 +82,7 @@ async def merge_partitions(
     Raises:
         ConfigError: There is no plan in the folder, or the file's ending is of another format.
         ExportError: Parts are missing; the message says how many.
-        CheckpointError: A part is damaged.
+        CheckpointError: A part is damaged, or the folder has parts that are not of its plan.
         SinkError: The file cannot be written, or exists (without `force`).
         ExportLockedError: Another process is writing the file.
     """
@@ -123,7 +124,23 @@ def _find_parts(plan: Plan) -> list[Part]:
             f"{len(missing):,} of {plan.parts:,} parts are missing in {shown(folder.path)}, the first of them "
             f"{missing[0].name}; run the export again: only what is missing is done"
         )
+    _check_foreign(folder, parts)
     return parts
+
+
+def _check_foreign(folder: JobFolder, parts: list[Part]) -> None:
+    """Refuse parts of another plan: who reads the folder as one would have their rows, too."""
+    try:
+        names = folder.files.names(folder.path)
+    except OSError as error:
+        raise SinkError(f"cannot read {shown(folder.path)}: {error.strerror}") from None
+    planned = {path.name for path, _ in parts}
+    foreign = [name for name in names if name.startswith("part-") and name not in planned]
+    if foreign:
+        raise CheckpointError(
+            f"{shown(folder.path)} has {len(foreign):,} parts that are not of its plan, the first of them "
+            f"{printable(foreign[0])}; move them away, and run the same again"
+        )
 
 
 def _read(part: Part) -> Iterator[bytes]:
@@ -184,6 +201,8 @@ def _encode(format: str, parts: list[Part]) -> Iterator[bytes]:
 
         yield from encode_tables(read_segment(b"".join(_read(part))) for part in parts)
         return
+    if format == "csv" and not parts:
+        yield CSV.header
     for number, part in enumerate(parts):
         chunks = _read(part)
         if format == "csv" and number:

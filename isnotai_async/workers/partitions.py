@@ -70,14 +70,19 @@ class Job:
         """Its digest: the same for everybody who asks for the same."""
         return digest(asdict(self))
 
-    def partition(self, index: int, sessions: tuple[Target, ...]) -> Partition:
+    def partition(self, index: int, sessions: tuple[Target, ...], *, plan: str | None = None) -> Partition:
         """Return a partition of it.
+
+        Args:
+            index: Number of the partition, from 0.
+            sessions: Its sessions.
+            plan: Id of the plan that it belongs to; None where it is not planned yet.
 
         Raises:
             ConfigError: A session that can be none.
         """
         return Partition(
-            job=self.id,
+            job=plan or self.id,
             index=index,
             sessions=sessions,
             format=self.format,
@@ -92,7 +97,7 @@ class Partition:
     """Some sessions of a job, to be exported into one part.
 
     Attributes:
-        job: Id of the job.
+        job: Id of the job's plan, which no other plan has: the same listing may give other sessions another day.
         index: Number of the partition, from 0.
         sessions: Names and ids of its sessions.
         format: As of `Job`, as all below.

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 import anyio.to_thread
@@ -37,12 +38,14 @@ class Plan:
         job: The job.
         parts: How many partitions there are.
         sessions: How many sessions.
+        id: Its own id, which is in each of its tasks, so that none is taken for one of another plan of the same job.
     """
 
     folder: JobFolder
     job: Job
     parts: int
     sessions: int
+    id: str
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Plan | None:
@@ -58,7 +61,7 @@ class Plan:
                 file.seek(-min(folder.plan.stat().st_size, _LAST), os.SEEK_END)
                 last = json.loads(file.readlines()[-1][9:])
             job = Job(**first["job"])
-            return cls(folder, job, last["end"], last["sessions"])
+            return cls(folder, job, last["end"], last["sessions"], first["id"])
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -78,7 +81,7 @@ class Plan:
                 try:
                     record = lines.decode(line)
                     if number and "end" not in record:
-                        yield self.job.partition(record["index"], unpack_sessions(record["sessions"]))
+                        yield self.job.partition(record["index"], unpack_sessions(record["sessions"]), plan=self.id)
                 except (ValueError, KeyError, TypeError, ConfigError):
                     raise _damaged(self.folder.plan) from None
 
@@ -103,8 +106,9 @@ class PlanWriter:
         self._files = folder.files
         self._draft = folder.plan.with_name("plan.new")
         self._file: int | None = None
+        self.id = token_hex(8)
         self._lines = _Lines()
-        self._waiting = [self._lines.encode({"id": job.id, "job": asdict(job)})]
+        self._waiting = [self._lines.encode({"id": self.id, "job": asdict(job)})]
         self._size = self._written = 0
         self.parts = self.sessions = 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
+from anyio import CancelScope
 from attrs import asdict
 
 from isnotai_async.checks import check_int
@@ -18,6 +19,7 @@ from isnotai_async.errors import CheckpointError, ConfigError, IsNotAIError, quo
 from isnotai_async.export.checkpoint import digest_target
 from isnotai_async.export.formats import choose_format
 from isnotai_async.export.identity import identify_sessions
+from isnotai_async.export.lock import TargetLock
 from isnotai_async.export.origin import AnySessions, Targets, find_origin
 from isnotai_async.export.publishing import shown
 from isnotai_async.export.store import explain_failure
@@ -137,15 +139,32 @@ async def make_plan(
 
     Raises:
         CheckpointError: The folder has the plan of another job; the message says what differs.
+        ExportLockedError: Another process is planning into the folder.
         SinkError: The folder or the plan cannot be written.
         IsNotAIError: What listing the sessions raised.
     """
     place = JobFolder(Path(folder))
+    if there := await _find_plan(place, job):
+        return there
+    await anyio.to_thread.run_sync(place.make)
+    lock = TargetLock(place.plan)
+    try:
+        await anyio.to_thread.run_sync(lock.acquire)
+        # Another may have finished one just before the lock was ours.
+        return await _find_plan(place, job) or await _write_plan(source, sessions, place, job)
+    finally:
+        with CancelScope(shield=True):
+            await anyio.to_thread.run_sync(lock.release)
+
+
+async def _find_plan(place: JobFolder, job: Job) -> Plan | None:
     there = await anyio.to_thread.run_sync(Plan.open, place.path)
     if there is not None:
         _check_same(job, there)
-        return there
-    await anyio.to_thread.run_sync(place.make)
+    return there
+
+
+async def _write_plan(source: Client | SessionManager, sessions: AnySessions, place: JobFolder, job: Job) -> Plan:
     writer = PlanWriter(place, job)
     try:
         async with aclosing(plan_partitions(source, sessions, job)) as partitions:
@@ -159,7 +178,7 @@ async def make_plan(
         raise explain_failure(error, place.plan, None) from None
     finally:
         writer.close()
-    return Plan(place, job, writer.parts, writer.sessions)
+    return Plan(place, job, writer.parts, writer.sessions, writer.id)
 
 
 def _check_same(job: Job, plan: Plan) -> None:

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from attrs import asdict, frozen
 
-from isnotai_async.errors import IsNotAIError, SinkError, printable
+from isnotai_async.errors import (
+    ConnectError,
+    IsNotAIError,
+    LimiterError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+    SinkError,
+    TransportError,
+    TransportTimeoutError,
+    printable,
+)
 from isnotai_async.export.report import SessionFailure
+
+# What another attempt may mend; anything else ends the job at once.
+_PASSING: Final = frozenset(
+    kind.__name__
+    for kind in (
+        ConnectError,
+        LimiterError,
+        ProtocolError,
+        RateLimitedError,
+        ServerError,
+        SinkError,
+        TransportError,
+        TransportTimeoutError,
+    )
+)
 
 
 @frozen(kw_only=True)
@@ -73,6 +99,11 @@ class Trouble:
     name: str
     error: str
     message: str
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether another attempt may mend it."""
+        return self.error in _PASSING
 
     @classmethod
     def of(cls, name: str, error: Exception) -> Trouble:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from anyio import CancelScope
 from attrs import define, field
 
 from isnotai_async.client import Client
-from isnotai_async.errors import ConfigError, IsNotAIError, LimiterError
+from isnotai_async.errors import ConfigError, IsNotAIError, LimiterError, quoted
 from isnotai_async.manager import SessionManager
 from isnotai_async.workers.folder import JobFolder, find_job_folder
 from isnotai_async.workers.partitions import Partition
@@ -26,6 +27,7 @@ OpenSource = Callable[[], AbstractAsyncContextManager[Source]]
 
 _PATIENCE: Final = 2.0  # seconds until a part is gone on with for which Redis could not tell the limit
 _SETTLED: Final = {Outcome.DONE, Outcome.FOUND}
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, as Linux and macOS take them at most
 
 _logger: Final = logging.getLogger("isnotai_async")
 
@@ -66,7 +68,7 @@ class Shift:
     stopping: anyio.Event = field(factory=anyio.Event, init=False)
     _source: Source | None = field(default=None, init=False)
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
-    _under_way: set[anyio.Event] = field(factory=set, init=False)  # of each attempt, set when it has ended
+    _under_way: dict[str, anyio.Event] = field(factory=dict, init=False)  # by task, set when it has ended
 
     async def begin(self) -> None:
         """Open the source."""
@@ -78,40 +80,39 @@ class Shift:
 
     async def until_idle(self) -> None:
         """Wait until nothing is under way."""
-        for ended in list(self._under_way):
+        for ended in list(self._under_way.values()):
             await ended.wait()
 
-    async def work(self, task: str, partition: str, folder: str) -> tuple[dict[str, Any], bool]:
+    async def work(self, task: str, partition: object, folder: object) -> tuple[dict[str, Any], bool]:
         """Work at a part.
 
         Args:
             task: Id of the task.
-            partition: The partition, as text.
-            folder: The folder of its job.
+            partition: The partition, as text; what else it is, a queue is not to be trusted with.
+            folder: The folder of its job, likewise.
 
         Returns:
             What became of it, as values of JSON, and whether the task has not to come again.
         """
-        ended = anyio.Event()
-        self._under_way.add(ended)
+        if task in self._under_way:  # handed out again, by a queue that heard nothing of it for too long
+            return {"outcome": "left"}, False
+        self._under_way[task] = ended = anyio.Event()
         try:
-            wanted = Partition.from_json(partition)
-            result = await self._keep_at_it(task, wanted, Path(folder))
+            wanted, path = _read_task(partition, folder)
+            outcome, is_settled = await self._keep_at_it(task, wanted, path)
         except ConfigError as error:
             _logger.error("a task that cannot be one was dropped: %s", error)
             return {"outcome": "refused", "message": str(error)}, True
         finally:
             ended.set()
-            self._under_way.discard(ended)
+            del self._under_way[task]
             if self.queue is not None:
                 self.queue.leave(task)
-        if result is None:
-            return {"outcome": "left", "name": wanted.name}, False
-        return {"outcome": str(result.outcome), "name": wanted.name}, result.outcome in _SETTLED
+        return {"outcome": outcome, "name": wanted.name}, is_settled
 
-    async def _keep_at_it(self, task: str, partition: Partition, path: Path) -> PartResult | None:
-        """Work at a part and give signs of life; None where the shift ended before, or it has failed."""
-        result = None
+    async def _keep_at_it(self, task: str, partition: Partition, path: Path) -> tuple[str, bool]:
+        """Work at a part and give signs of life; tells what became of it, and whether it has not to come again."""
+        result = "left", False  # where the shift ends before
         async with anyio.create_task_group() as group:
             group.start_soon(self._renew, task)
             group.start_soon(self._watch, group.cancel_scope)
@@ -128,13 +129,13 @@ class Shift:
         await self.stopping.wait()
         scope.cancel()
 
-    async def _attempt(self, partition: Partition, path: Path) -> PartResult | None:
+    async def _attempt(self, partition: Partition, path: Path) -> tuple[str, bool]:
         assert self._source is not None, "begin() comes first"  # noqa: S101 - a mistake of the caller's
         try:
             folder = await anyio.to_thread.run_sync(find_job_folder, path, partition)
         except ConfigError as error:
             _logger.error("%s is left to other workers: %s", partition.name, error)
-            return None
+            return "left", False
         try:
             while True:
                 try:
@@ -145,18 +146,39 @@ class Shift:
                     break
                 await anyio.sleep(_PATIENCE)
         except (IsNotAIError, OSError) as error:
-            await self._tell(folder, Trouble.of(partition.name, error))
-            return None
+            return "failed", await self._tell(folder, Trouble.of(partition.name, error))
         if result.outcome is Outcome.UNFINISHED:
-            await self._tell(folder, _explain(partition, result))
-        return result
+            return str(result.outcome), await self._tell(folder, _explain(partition, result))
+        return str(result.outcome), result.outcome in _SETTLED
 
-    async def _tell(self, folder: JobFolder, trouble: Trouble) -> None:
+    async def _tell(self, folder: JobFolder, trouble: Trouble) -> bool:
+        """Tell whoever runs the job; returns whether that settles the task, as no other attempt can mend it."""
         _logger.warning("%s failed: %s: %s", trouble.name, trouble.error, trouble.message)
         try:
             await anyio.to_thread.run_sync(folder.write_trouble, trouble)
         except OSError as error:
             _logger.warning("and that could not be written: %s", error.strerror)
+            return False
+        return not trouble.is_passing
+
+
+def _read_task(partition: object, folder: object) -> tuple[Partition, Path]:
+    """Read what a queue has handed out.
+
+    Raises:
+        ConfigError: It can be no task.
+    """
+    if not isinstance(partition, str) or not isinstance(folder, str):
+        raise ConfigError("a task has a partition and a folder, both as text; queue it with the same package")
+    try:
+        names = os.fsencode(folder).split(b"/")
+        wanted = Partition.from_json(partition)
+    except (TypeError, ValueError):  # lone surrogates, where a text is asked for
+        raise ConfigError("the task has text that cannot be encoded; plan it again") from None
+    is_long = sum(map(len, names)) + len(names) > _LONGEST_PATH or max(map(len, names)) > _LONGEST_NAME
+    if is_long or "\0" in folder:
+        raise ConfigError(f"the task's folder {quoted(folder)} can be none; plan it again")
+    return wanted, Path(folder)
 
 
 def _waits_for_limiter(result: PartResult) -> bool:

@@ -3,12 +3,14 @@
 A task is a partition and the path of its job's folder. It holds no key: each worker takes the key from its own
 environment when it starts, and keeps one client, with its connections and its share of the quota, for all its tasks.
 
-Tasks acknowledge themselves, when their part is finished; what cannot be read is acknowledged too, and logged. All
-else is left in the queue, and comes again after a while.
+Tasks acknowledge themselves, when their part is finished, or has failed in a way that no other attempt can mend and
+that was told to whoever runs the job; what cannot be read is acknowledged too, and logged. All else is left in the
+queue, and comes again after a while.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,13 +20,14 @@ import anyio
 from anyio import CancelScope
 
 from isnotai_async.client import Client
-from isnotai_async.errors import ConfigError
+from isnotai_async.errors import ConfigError, printable
 from isnotai_async.redis_limiter import RedisLimiter
 from isnotai_async.workers.partitions import Partition
 from isnotai_async.workers.shift import OpenSource, Shift, Source
 
 try:
-    from redis.exceptions import RedisError
+    from redis.exceptions import AuthenticationError as RedisAuthenticationError
+    from redis.exceptions import RedisError, ResponseError
     from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, TaskiqDepends, TaskiqEvents
     from taskiq.acks import AcknowledgeType
     from taskiq.exceptions import SendTaskError
@@ -36,6 +39,10 @@ except ImportError:
 
 TASK: Final = "isnotai:export_part"
 QUEUE: Final = "isnotai"
+
+_SHOWN: Final = 200  # characters of what Redis says
+
+_logger: Final = logging.getLogger("isnotai_async")
 
 
 def make_broker(
@@ -64,11 +71,22 @@ def make_broker(
         ConfigError: The URL cannot be.
     """
     try:
-        broker = PartBroker(url, queue=queue, idle_timeout=idle_timeout)
-    except ValueError:  # its text may hold the password
-        raise ConfigError("the URL of Redis cannot be; write it like redis://host:6379/0 or rediss://…") from None
-    register_tasks(broker, open_source or _ask_with_shared_limit(url), root=root, concurrency=concurrency)
+        broker = _open_broker(url, queue, idle_timeout)
+        open_source = open_source or _ask_with_shared_limit(url)
+    finally:
+        del url  # tracebacks with locals must not show the password
+    register_tasks(broker, open_source, root=root, concurrency=concurrency)
     return broker
+
+
+def _open_broker(url: str, queue: str, idle_timeout: float) -> PartBroker:
+    try:
+        return PartBroker(url, queue=queue, idle_timeout=idle_timeout)
+    except ValueError:  # its text may hold the password, and so do its frames
+        pass
+    finally:
+        del url
+    raise ConfigError("the URL of Redis cannot be; write it like redis://host:6379/0 or rediss://…")
 
 
 def _ask_with_shared_limit(url: str) -> OpenSource:
@@ -99,9 +117,9 @@ def register_tasks(
     broker.state.isnotai_shift = shift
 
     async def export_part(
-        partition: str, folder: str, context: Annotated[Context, TaskiqDepends()]
+        partition: object = None, folder: object = None, *, context: Annotated[Context, TaskiqDepends()]
     ) -> dict[str, Any]:
-        """Export a part."""
+        """Export a part. Anything may be queued, and is refused only by what gets hold of it."""
         result, is_settled = await shift.work(context.message.task_id, partition, folder)
         if is_settled and context.is_ackable:
             await context.ack()
@@ -121,7 +139,7 @@ async def run_worker(broker: PartBroker, stop: anyio.Event, *, parts: int = 2) -
         parts: Parts to be worked at at a time.
 
     Raises:
-        ConfigError: Redis cannot be reached, or the source cannot be opened.
+        ConfigError: Redis cannot be reached or refuses, or the source cannot be opened.
         RedisError: Redis refused.
     """
     shift: Shift = broker.state.isnotai_shift
@@ -142,6 +160,13 @@ async def run_worker(broker: PartBroker, stop: anyio.Event, *, parts: int = 2) -
 async def _check_redis(broker: PartBroker) -> None:
     try:
         await broker.remaining()
+    except RedisAuthenticationError:
+        raise ConfigError("Redis refused the user or password of its URL, or asks for one; see to the URL") from None
+    except ResponseError as error:
+        raise ConfigError(
+            f"Redis answered, and refused the queue: {printable(str(error), limit=_SHOWN)}; see to the rights "
+            "of its user, and whether the queue's name is that of something else"
+        ) from None
     except (RedisError, OSError) as error:
         raise ConfigError(
             f"Redis does not answer ({type(error).__name__}); see whether it runs, and that its URL is right"
@@ -169,13 +194,27 @@ class TaskQueue:
         self._task = task
 
     async def put(self, partition: Partition) -> None:
-        """Queue a part; where Redis does not answer, wait for it."""
+        """Queue a part; where Redis does not answer, wait for it.
+
+        Raises:
+            ConfigError: It did answer, and refused.
+        """
+        is_told = False
         while True:
             try:
                 await self._task.kiq(partition.to_json(), self._folder)
                 return
-            except (SendTaskError, RedisError, OSError):
-                await anyio.sleep(PAUSE)
+            except (SendTaskError, RedisError, OSError) as error:
+                cause = error.__cause__ or error  # taskiq's own says nothing
+            if isinstance(cause, ResponseError):
+                raise ConfigError(
+                    f"Redis answered, and refused a task: {printable(str(cause), limit=_SHOWN)}; see to its memory "
+                    "and the rights of its user, and run the same again"
+                )
+            if not is_told:
+                _logger.warning("cannot queue a task (%s); trying on", type(cause).__name__)
+                is_told = True
+            await anyio.sleep(PAUSE)
 
     async def is_empty(self) -> bool:
         """Tell whether the queue is empty; False where the broker cannot tell."""

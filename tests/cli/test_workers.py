@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -15,8 +16,12 @@ from pathlib import Path
 import pytest
 
 from isnotai_async.cli import main
+from isnotai_async.cli.job_display import JobDisplay
 from tests.redis_server import RedisServer, running_redis
 
+NO_TASK = json.dumps(
+    {"task_id": "t", "task_name": "isnotai:export_part", "labels": {}, "labels_types": {}, "args": [], "kwargs": {}}
+)
 ENVIRONMENT = ("API_KEY", "REGION", "BASE_URL", "REDIS_URL")
 
 
@@ -93,6 +98,7 @@ def test_another_export_into_the_same_folder_is_refused(
         (["--workers", "redis://u:s3cret@127.0.0.1:1"], "Redis does not answer"),
         (["--workers", "http://u:s3cret@127.0.0.1"], "URL"),
         (["--workers", "redis://127.0.0.1:1", "--split", "4"], "--split, --segments and --no-resume are not for"),
+        (["--workers", "redis://127.0.0.1:1", "--concurrency", "4"], "--concurrency is not for --workers"),
         (["--part-size", "7"], "--queue, --part-size and --merge are for --workers URL"),
     ],
     ids=str,
@@ -135,3 +141,29 @@ def test_the_page_on_scale_names_options_that_there_are(capsys: pytest.CaptureFi
     named = set(re.findall(r"--[a-z][a-z-]*", page))
     assert named >= {"--workers", "--part-size", "--merge", "--queue"}
     assert {option for option in named if option not in helps} == set()
+
+
+async def test_a_log_is_told_where_no_part_is_finished(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isnotai_async.cli.job_display._SILENT_SECONDS", 0.05)
+    display = JobDisplay(3, quiet=False)
+    said = ""
+
+    reminding = asyncio.create_task(display.remind("june", Path("/shared/june")))
+    async with asyncio.timeout(10):
+        while said.count("\n") < 2:
+            await asyncio.sleep(0.01)
+            said += capsys.readouterr().err
+    reminding.cancel()
+
+    asked = "no part finished for 0 s; are workers running for queue 'june', and do they see /shared/june?"
+    assert said.splitlines()[:2] == [asked, asked]
+
+
+def test_a_worker_says_what_the_package_warns_of(redis: RedisServer) -> None:
+    redis.ask("XADD", "isnotai", "*", "data", NO_TASK)
+    with worker(redis.url) as process:
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(2)]
+    assert said[1].startswith("isnotai: a task that cannot be one was dropped: ")

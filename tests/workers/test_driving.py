@@ -196,3 +196,24 @@ async def test_a_job_without_sessions_is_done(client: Client, tmp_path: Path) ->
 
 async def _never(partition: Partition) -> None:
     raise AssertionError(partition)
+
+
+class StuckQueue(ListQueue):
+    """Has a task that nobody can do, so it is never empty."""
+
+    async def is_empty(self) -> bool:
+        await super().is_empty()
+        return False
+
+
+async def test_what_was_lost_is_queued_again_beside_a_task_that_nobody_can_do(
+    plan: Plan, work: Callable[[Partition], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isnotai_async.workers.driving._SILENCE", 0.05)
+    queue = StuckQueue(work, forgets=3)
+
+    with anyio.fail_after(10):
+        await run_job(plan, queue)
+
+    assert len(queue.put_) >= 4 + 3
+    count_rows(plan.folder.path, SIZES)

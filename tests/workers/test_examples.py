@@ -95,7 +95,7 @@ async def test_such_a_program_says_what_is_wrong(sandbox: Sandbox, tmp_path: Pat
     )
 
     assert code == 1
-    assert said.startswith("ConfigError: there is no plan of job")
+    assert said.startswith("ConfigError: there is no plan ")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

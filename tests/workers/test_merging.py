@@ -144,3 +144,24 @@ async def test_the_file_has_to_be_of_the_parts_format(client: Client, tmp_path: 
         await merge_partitions(tmp_path / "job", tmp_path / "all.csv")
     with pytest.raises(ConfigError, match="there is no plan in"):
         await merge_partitions(tmp_path / "elsewhere")
+
+
+async def test_parts_of_another_plan_are_refused(client: Client, tmp_path: Path) -> None:
+    """Whoever reads the folder as one would have their rows, too."""
+    await export_job(client, tmp_path / "job")
+    (tmp_path / "job" / "part-000009-0123456789abcdef.jsonl").write_text("{}")
+
+    with pytest.raises(CheckpointError, match="has 1 parts that are not of its plan, the first of them part-000009-"):
+        await merge_partitions(tmp_path / "job")
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+async def test_a_job_without_sessions_becomes_the_file_of_one_export(
+    client: Client, tmp_path: Path, format: str
+) -> None:
+    await plan_job(client, [], tmp_path / "job", format=format)
+    await export_events(client, [], tmp_path / f"one.{format}")
+
+    await merge_partitions(tmp_path / "job", tmp_path / f"all.{format}")
+
+    assert (tmp_path / f"all.{format}").read_bytes() == (tmp_path / f"one.{format}").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,11 @@ from anyio import CancelScope
 
 from isnotai_async.backoff import Retry
 from isnotai_async.client import Client
-from isnotai_async.errors import CheckpointError, ConfigError, NotFoundError, SinkError
+from isnotai_async.errors import CheckpointError, ConfigError, LimiterError, NotFoundError, SinkError
 from isnotai_async.export.files import Files
 from isnotai_async.export.lock import TargetLock
 from isnotai_async.manager import SessionManager
+from isnotai_async.redis_limiter import RedisLimiter
 from isnotai_async.sandbox import Fault, Sandbox
 from isnotai_async.workers import Outcome, Plan, export_partition
 from isnotai_async.workers.folder import JobFolder
@@ -320,7 +322,7 @@ async def test_a_folder_without_the_plan_is_refused(client: Client, plan: Plan, 
     other = await plan_job(client, ["big-1"], tmp_path / "another job")
 
     for folder in (tmp_path / "other", other.folder.path, tmp_path / "missing"):
-        with pytest.raises(ConfigError, match="there is no plan of job"):
+        with pytest.raises(ConfigError, match=r"there is no plan [0-9a-f]{16} in"):
             await export_partition(client, partition, folder)
     assert not list((tmp_path / "other").iterdir())
 
@@ -343,3 +345,41 @@ async def test_no_key_lies_in_the_folder(sandbox: Sandbox, client: Client, plan:
     for path in plan.folder.path.rglob("*"):
         assert not path.is_file() or sandbox.api_key.encode() not in path.read_bytes()
     assert sandbox.api_key not in partition.to_json()
+
+
+async def test_a_task_of_an_older_plan_of_the_same_job_is_refused(client: Client, plan: Plan) -> None:
+    """The same listing may give other sessions another day, and has the same description."""
+    [stale] = await partitions_of(plan)
+    shutil.rmtree(plan.folder.path)
+    again = await plan_job(client, IDS, plan.folder.path)
+    assert again.job.id == plan.job.id
+
+    with pytest.raises(ConfigError, match="or this is a task of an older plan"):
+        await export_partition(client, stale, plan.folder.path)
+    assert not list(plan.folder.path.glob("part-*"))
+
+
+async def test_a_limit_that_could_not_be_told_loses_no_session(sandbox: Sandbox, tmp_path: Path) -> None:
+    async with (
+        RedisLimiter.from_url("redis://127.0.0.1:1") as limiter,
+        Client(sandbox.api_key, base_url=sandbox.base_url, limiter=limiter) as unlucky,
+    ):
+        plan = await plan_job(unlucky, IDS, tmp_path / "job", on_error="skip")
+        [partition] = await partitions_of(plan)
+
+        result = await export_partition(unlucky, partition, tmp_path / "job")
+    assert result.outcome is Outcome.UNFINISHED
+    assert {failure.error for failure in result.failures} == {LimiterError.__name__}
+    assert plan.folder.read_report(partition) is None
+
+
+async def test_a_report_that_cannot_be_read_is_told_with_its_path(plan: Plan) -> None:
+    [partition] = await partitions_of(plan)
+    report = plan.folder.path / ".job" / "reports" / f"{partition.name}.json"
+    report.mkdir()
+    with pytest.raises(SinkError, match=rf"cannot read .*{report.name}: Is a directory"):
+        plan.folder.read_report(partition)
+
+    shutil.rmtree(plan.folder.path / ".job" / "troubles")
+    with pytest.raises(SinkError, match=r"cannot read .*troubles: No such file"):
+        plan.folder.take_troubles()

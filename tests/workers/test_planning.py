@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.from_thread
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isnotai_async.client import Client
-from isnotai_async.errors import CheckpointError, ConfigError, SinkError
+from isnotai_async.errors import CheckpointError, ConfigError, ExportLockedError, SinkError
+from isnotai_async.export.lock import TargetLock
 from isnotai_async.manager import SessionManager
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.workers import Plan, describe_job, make_plan, plan_partitions
@@ -207,3 +210,41 @@ async def test_a_folder_that_cannot_be_made_is_told(client: Client, tmp_path: Pa
 
     with pytest.raises(SinkError, match="cannot make the folder"):
         await make_plan(client, IDS, tmp_path / "file" / "job", job)
+
+
+async def test_two_do_not_plan_into_one_folder_at_once(client: Client, tmp_path: Path) -> None:
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    async def source() -> AsyncIterator[str]:
+        yield IDS[0]
+        begun.set()
+        await go_on.wait()
+        for session_id in IDS[1:]:
+            yield session_id
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(plan_job, client, source(), tmp_path / "job")
+        await begun.wait()
+        with pytest.raises(ExportLockedError):
+            await plan_job(client, source(), tmp_path / "job")
+        go_on.set()
+    there = Plan.open(tmp_path / "job")
+    assert there is not None
+    assert ids_of(there) == [IDS]
+    assert [path.name for path in there.folder.plan.parent.iterdir() if path.is_file()] == ["plan"]
+
+
+async def test_a_plan_that_came_to_be_before_the_lock_was_ours_is_found(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await describe_job(client, IDS)
+    acquire, made = TargetLock.acquire, list[Plan]()
+
+    def be_late(lock: TargetLock) -> None:
+        monkeypatch.undo()
+        made.append(anyio.from_thread.run(make_plan, client, IDS, tmp_path / "job", job))
+        acquire(lock)
+
+    monkeypatch.setattr(TargetLock, "acquire", be_late)
+
+    assert (await make_plan(client, IDS, tmp_path / "job", job)).id == made[0].id

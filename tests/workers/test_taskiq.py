@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import anyio
@@ -14,12 +15,12 @@ import pytest
 from taskiq import InMemoryBroker
 
 from isnotai_async.client import Client
-from isnotai_async.errors import AuthenticationError, ConfigError
+from isnotai_async.errors import AuthenticationError, ConfigError, ExportError
 from isnotai_async.export.lock import TargetLock
 from isnotai_async.limiter import Unlimited
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.workers import Plan, run_job
-from isnotai_async.workers.shift import OpenSource, Source
+from isnotai_async.workers.shift import OpenSource, Shift, Source
 from isnotai_async.workers.streams import PartBroker
 from isnotai_async.workers.taskiq import TASK, TaskQueue, make_broker, open_queue, register_tasks, run_worker
 from tests.canary import CANARY_KEY
@@ -327,7 +328,7 @@ async def test_a_password_is_shown_nowhere(server: RedisServer, plan: Plan, capl
     broker = make_broker(url)
     assert "s3cret" not in f"{broker!r} {broker.connection_pool!r} {broker.state!r}"
 
-    with pytest.raises(ConfigError, match=r"Redis does not answer \(AuthenticationError\)") as caught:
+    with pytest.raises(ConfigError, match="Redis refused the user or password") as caught:
         async with open_queue(url, plan.folder.path):
             pass
     assert "s3cret" not in str(caught.value) + caplog.text
@@ -344,3 +345,106 @@ async def test_a_redis_that_is_not_there_is_told_at_once(source: OpenSource, pla
 def test_a_broker_without_the_task_is_no_queue(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"call register_tasks\(broker, …\) first"):
         TaskQueue(InMemoryBroker(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        lambda text: (),
+        lambda text: (text,),
+        lambda text: (text, 5),
+        lambda text: (text, "/tmp/\0x"),
+        lambda text: (text, "/x" * 5000),
+        lambda text: (text, "x" * 300),
+        lambda text: (text, "/tmp/\ud800"),
+        lambda text: ([1], "/tmp"),
+        lambda text: ("[" * 100_000, "/tmp"),
+        lambda text: (text.replace("big-3", "\\ud800"), "/tmp"),
+    ],
+    ids=["none", "one", "number", "NUL", "long", "long name", "surrogate", "list", "deep", "session"],
+)
+async def test_anything_may_be_queued_and_is_refused(
+    source: OpenSource, plan: Plan, arguments: Callable[[str], tuple[object, ...]]
+) -> None:
+    broker = InMemoryBroker(await_inplace=True)
+    task = register_tasks(broker, source)
+    await broker.startup()
+    [first, *_] = await partitions_of(plan)
+
+    result = await (await task.kiq(*arguments(first.to_json()))).get_result()
+
+    await broker.shutdown()
+    assert not result.is_err
+    assert result.return_value["outcome"] == "refused"
+
+
+async def test_a_failure_that_no_attempt_mends_is_told_and_leaves_the_queue(
+    redis: RedisServer, source: OpenSource, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async with open_client(sandbox) as client:
+        plan = await plan_job(client, ["gone-1"], tmp_path / "gone", on_error="raise")
+    async with working(redis, source), open_queue(redis.url, plan.folder.path) as queue:
+        with pytest.raises(ExportError, match="404"):
+            await run_job(plan, queue)
+        with anyio.fail_after(10):
+            while redis.ask("XLEN", "isnotai"):
+                await anyio.sleep(0.01)
+
+
+async def test_a_task_that_is_worked_at_here_is_not_begun_again(source: OpenSource, plan: Plan) -> None:
+    [first, *_] = await partitions_of(plan)
+    shift = Shift(source, None, 1, None)
+    await shift.begin()
+    results = list[str]()
+
+    async def work() -> None:
+        results.append((await shift.work("task", first.to_json(), str(plan.folder.path)))[0]["outcome"])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        group.start_soon(work)
+    await shift.end()
+    assert results == ["left", "done"]
+
+
+async def test_a_redis_that_refuses_is_told_as_one_that_answers(redis: RedisServer, plan: Plan) -> None:
+    redis.ask("SET", "isnotai", "text")
+    with pytest.raises(ConfigError, match="Redis answered, and refused the queue: WRONGTYPE"):
+        async with open_queue(redis.url, plan.folder.path):
+            pass
+    redis.ask("DEL", "isnotai")
+    [first, *_] = await partitions_of(plan)
+    async with open_queue(redis.url, plan.folder.path) as queue:
+        redis.ask("SET", "isnotai", "text")
+        with pytest.raises(ConfigError, match="Redis answered, and refused a task: WRONGTYPE"):
+            await queue.put(first)
+
+
+async def test_a_queue_that_cannot_be_reached_is_told_once(
+    plan: Plan, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isnotai_async.workers.taskiq.PAUSE", 0.01)
+    [first, *_] = await partitions_of(plan)
+
+    with anyio.move_on_after(0.5):
+        await TaskQueue(make_broker("redis://127.0.0.1:1"), plan.folder.path).put(first)
+
+    assert [record.message for record in caplog.records if record.name == "isnotai_async"] == [
+        "cannot queue a task (ConnectionError); trying on"
+    ]
+
+
+@pytest.mark.parametrize("url", ["redis://user:s3cret@x:port", "redis://user:s3cret@127.0.0.1:1"])
+def test_no_frame_of_a_traceback_has_the_password(url: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConfigError("no")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError) as caught:
+        patch.setattr("isnotai_async.workers.taskiq.register_tasks", refuse)
+        make_broker(url)
+
+    frames = [
+        frame for frame, _ in walk_tb(caught.value.__traceback__) if "isnotai_async" in frame.f_code.co_filename
+    ]
+    assert "s3cret" not in repr([frame.f_locals for frame in frames if "/tests/" not in frame.f_code.co_filename])
+    assert caught.value.__context__ is None
