@@ -159,6 +159,14 @@ async def run_worker(broker: PartBroker, stop: anyio.Event, *, parts: int = 2) -
 
 async def _check_redis(broker: PartBroker) -> None:
     try:
+        await _ask_redis(broker)
+    except ConfigError:
+        await broker.connection_pool.disconnect()  # it was not started, so nobody shuts it down
+        raise
+
+
+async def _ask_redis(broker: PartBroker) -> None:
+    try:
         await broker.remaining()
     except RedisAuthenticationError:
         raise ConfigError("Redis refused the user or password of its URL, or asks for one; see to the URL") from None
