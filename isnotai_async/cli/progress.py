@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from time import monotonic
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from isnotai_async.cli.display import Display
 from isnotai_async.cli.output import say
 from isnotai_async.errors import printable
 from isnotai_async.export import ExportProgress
@@ -28,7 +27,7 @@ class _TwoLines(Progress):
         yield Text(self.words, no_wrap=True, overflow="ellipsis")
 
 
-class ExportDisplay:
+class ExportDisplay(Display[_TwoLines]):
     """Shows the progress of an export.
 
     Args:
@@ -39,32 +38,18 @@ class ExportDisplay:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        console = Console(stderr=True, quiet=quiet)  # it obeys NO_COLOR
-        self._is_seen = console.is_terminal and not quiet
-        self._is_plain = not console.is_terminal and not quiet
-        columns = (
+        super().__init__(
+            _TwoLines,
             SpinnerColumn(),
             BarColumn(bar_width=20),
             TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}", markup=False),
+            quiet=quiet,
         )
-        self._progress = _TwoLines(*columns, console=console, transient=True)
         self._task = self._progress.add_task("", total=None, left="")
-        self._told = monotonic()
         self._first: ExportProgress | None = None
         self.rows = 0
-
-    def __enter__(self) -> Self:
-        if self._is_seen:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._is_seen:
-            self._progress.stop()
 
     def __call__(self, progress: ExportProgress) -> None:
         """Show how far it is."""
@@ -80,8 +65,7 @@ class ExportDisplay:
                 description=_sessions(progress),
                 left=_left(progress, self._first),
             )
-        elif self._is_plain and monotonic() - self._told >= _PLAIN_SECONDS:
-            self._told = monotonic()
+        elif self._is_due():
             say(describe(progress, self._first))
 
 

@@ -5,7 +5,7 @@
     DIR/part-000000-9f2c….jsonl      finished parts, and nothing unfinished
     DIR/_manifest.json               at the end: what is in them
     DIR/.job/plan                    see `plan`
-    DIR/.job/work/                   parts that are being exported, with their journals and locks
+    DIR/.job/unfinished/             parts that are being exported, with their journals and locks
     DIR/.job/reports/NAME.json       one for each finished part; who has none is not finished
     DIR/.job/troubles/NAME.json      why an attempt failed, until whoever runs the job has read it
 
@@ -54,7 +54,7 @@ class JobFolder:
         self.path = path
         self.files = files or Files()
         self.plan = path / ".job" / "plan"
-        self.work = path / ".job" / "work"
+        self.unfinished = path / ".job" / "unfinished"
         self._reports = path / ".job" / "reports"
         self._troubles = path / ".job" / "troubles"
 
@@ -65,7 +65,7 @@ class JobFolder:
             SinkError: It cannot be made.
         """
         try:
-            for folder in (self.path, self.plan.parent, self.work, self._reports, self._troubles):
+            for folder in (self.path, self.plan.parent, self.unfinished, self._reports, self._troubles):
                 self.files.make_folder(folder)
                 self.files.sync_folder(folder.parent)
         except OSError as error:
@@ -77,7 +77,7 @@ class JobFolder:
 
     def draft(self, partition: Partition) -> Path:
         """Return where a part is before it gets its name."""
-        return self.work / partition.file_name
+        return self.unfinished / partition.file_name
 
     def read_report(self, partition: Partition) -> PartReport | None:
         """Read the report of a part; None where it is not finished.
@@ -116,11 +116,11 @@ class JobFolder:
         return False
 
     def _drafted_report(self, partition: Partition) -> PartReport | None:
-        return self._read(self.work / f"{partition.name}.json", PartReport.from_json)
+        return self._read(self.unfinished / f"{partition.name}.json", PartReport.from_json)
 
     def write_draft_report(self, report: PartReport) -> None:
         """Report on a draft, durably. From now on it only needs its name."""
-        self._write(self.work / f"{report.name}.json", report.to_json())
+        self._write(self.unfinished / f"{report.name}.json", report.to_json())
 
     def publish(self, partition: Partition) -> PartReport:
         """Give a draft and its report their names, durably; where that was begun before, go on from there.
@@ -137,7 +137,7 @@ class JobFolder:
         elif there is None:
             _link(files, draft, part)
         files.sync_folder(self.path)
-        files.replace(self.work / f"{report.name}.json", self._reports / f"{report.name}.json")
+        files.replace(self.unfinished / f"{report.name}.json", self._reports / f"{report.name}.json")
         files.sync_folder(self._reports)
         files.unlink(draft)
         return report
@@ -231,5 +231,5 @@ def _check_same(part: Path, report: PartReport) -> None:
     if not is_same:
         raise SinkError(
             f"{shown(part)} exists, or is gone, and is not the part that was exported; move it away and remove "
-            f"what begins with {report.name} in .job/work, and it is exported again"
+            f"what begins with {report.name} in .job/unfinished, and it is exported again"
         )

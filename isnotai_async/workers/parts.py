@@ -55,7 +55,7 @@ async def export_partition(
         place = await thread.run(find_job_folder, Path(folder), partition)
         if report := await thread.run(place.read_report, partition):
             return PartResult(Outcome.FOUND, report)
-        lock = TargetLock(place.work / partition.name)
+        lock = TargetLock(place.unfinished / partition.name)
         try:
             await thread.run(lock.acquire)
             return await _export(

@@ -23,9 +23,11 @@ from typing import Any, Final
 
 import anyio
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from taskiq import AckableMessage
 from taskiq_redis import RedisStreamBroker
+
+from isnotai_async.errors import ConfigError, printable
 
 _IDLE: Final = 60.0  # seconds after which a worker that said nothing is taken for dead
 PAUSE: Final = 1.0  # seconds between two tries to reach Redis
@@ -56,6 +58,29 @@ class PartBroker(RedisStreamBroker):
         )
         self._held: dict[str, bytes] = {}  # entries by task
         self._cursor: Any = "0-0"
+
+    async def check(self) -> None:
+        """See whether Redis answers, before anything is started.
+
+        Raises:
+            ConfigError: It does not, or it refuses.
+        """
+        try:
+            await self.remaining()
+            return
+        except AuthenticationError:
+            trouble = "Redis refused the user or password of its URL, or asks for one; see to the URL"
+        except ResponseError as error:
+            trouble = (
+                f"Redis answered, and refused the queue: {printable(str(error), limit=200)}; see to the rights of "
+                "its user, and whether the queue's name is that of something else"
+            )
+        except (RedisError, OSError) as error:
+            trouble = (
+                f"Redis does not answer ({type(error).__name__}); see whether it runs, and that its URL is right"
+            )
+        await self.connection_pool.disconnect()  # it was not started, so nobody shuts it down
+        raise ConfigError(trouble)
 
     @property
     def renews_each(self) -> float:

@@ -26,7 +26,6 @@ from isnotai_async.workers.partitions import Partition
 from isnotai_async.workers.shift import OpenSource, Shift, Source
 
 try:
-    from redis.exceptions import AuthenticationError as RedisAuthenticationError
     from redis.exceptions import RedisError, ResponseError
     from taskiq import AsyncBroker, AsyncTaskiqDecoratedTask, Context, TaskiqDepends, TaskiqEvents
     from taskiq.acks import AcknowledgeType
@@ -144,7 +143,7 @@ async def run_worker(broker: PartBroker, stop: anyio.Event, *, parts: int = 2) -
     """
     shift: Shift = broker.state.isnotai_shift
     broker.is_worker_process = True
-    await _check_redis(broker)
+    await broker.check()
     try:
         await broker.startup()
         shift.stopping = stop
@@ -155,30 +154,6 @@ async def run_worker(broker: PartBroker, stop: anyio.Event, *, parts: int = 2) -
         with CancelScope(shield=True):
             await shift.until_idle()
             await broker.shutdown()
-
-
-async def _check_redis(broker: PartBroker) -> None:
-    try:
-        await _ask_redis(broker)
-    except ConfigError:
-        await broker.connection_pool.disconnect()  # it was not started, so nobody shuts it down
-        raise
-
-
-async def _ask_redis(broker: PartBroker) -> None:
-    try:
-        await broker.remaining()
-    except RedisAuthenticationError:
-        raise ConfigError("Redis refused the user or password of its URL, or asks for one; see to the URL") from None
-    except ResponseError as error:
-        raise ConfigError(
-            f"Redis answered, and refused the queue: {printable(str(error), limit=_SHOWN)}; see to the rights "
-            "of its user, and whether the queue's name is that of something else"
-        ) from None
-    except (RedisError, OSError) as error:
-        raise ConfigError(
-            f"Redis does not answer ({type(error).__name__}); see whether it runs, and that its URL is right"
-        ) from None
 
 
 class TaskQueue:
@@ -246,7 +221,7 @@ async def open_queue(url: str, folder: Path, *, queue: str = QUEUE) -> AsyncGene
         ConfigError: The URL cannot be, or Redis does not answer.
     """
     broker = make_broker(url, queue=queue)
-    await _check_redis(broker)
+    await broker.check()
     await broker.startup()
     try:
         yield TaskQueue(broker, folder)

@@ -52,7 +52,7 @@ async def plan(client: Client, tmp_path: Path) -> Plan:
 
 def left_in(folder: Path) -> list[str]:
     """Name what lies beside finished parts and their reports."""
-    return sorted(path.name for path in (folder / ".job" / "work").iterdir())
+    return sorted(path.name for path in (folder / ".job" / "unfinished").iterdir())
 
 
 async def test_a_part_has_its_rows_and_a_report(client: Client, plan: Plan) -> None:
@@ -140,7 +140,7 @@ async def kill_and_go_on(sandbox: Sandbox, client: Client, tmp_path: Path) -> No
     plan = await plan_job(client, ["big-20000"], tmp_path / "job")
     [partition] = await partitions_of(plan)
     arguments = [str(plan.folder.path), sandbox.base_url, sandbox.api_key]
-    journal = plan.folder.work / f"{partition.file_name}.journal"
+    journal = plan.folder.unfinished / f"{partition.file_name}.journal"
     async with await anyio.open_process([*PROGRAM, *arguments], cwd=ROOT) as process:
         while not journal.exists() or journal.read_bytes().count(b"\n") < 3:  # something was committed
             await anyio.sleep(0.005)
@@ -174,12 +174,12 @@ async def test_a_cancelled_part_is_gone_on_from(sandbox: Sandbox, client: Client
 async def test_a_part_is_gone_on_with_when_its_lock_is_free_again(client: Client, plan: Plan) -> None:
     """Row 65: a lock that is held, and one that was left behind."""
     [partition] = await partitions_of(plan)
-    lock = TargetLock(plan.folder.work / partition.name)
+    lock = TargetLock(plan.folder.unfinished / partition.name)
     lock.acquire()
 
     assert (await export_partition(client, partition, plan.folder.path)).outcome is Outcome.BUSY
     lock.release()
-    (plan.folder.work / f".{partition.name}.lock").touch()
+    (plan.folder.unfinished / f".{partition.name}.lock").touch()
     assert (await export_partition(client, partition, plan.folder.path)).outcome is Outcome.DONE
 
 

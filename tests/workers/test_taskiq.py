@@ -206,7 +206,7 @@ async def test_a_part_that_another_is_at_stays_in_the_queue(
 ) -> None:
     """Who is at it may die; so the task comes again, and not at once."""
     [first, *_] = await partitions_of(plan)
-    lock = TargetLock(plan.folder.work / first.name)
+    lock = TargetLock(plan.folder.unfinished / first.name)
     lock.acquire()
     async with working(redis, source, idle_timeout=0.2), open_queue(redis.url, plan.folder.path) as queue:
         await queue.put(first)
