@@ -208,7 +208,7 @@ class Client(Operations):
         Operations.__init__(self, partial(send, in_time), partial(send, unhurried), self.region.name)
 
     async def _send_and_read(self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]) -> T:
-        self._connections.use()  # first, so that a client that is not open takes nothing of the quota
+        self._connections.check()  # first, so that a client that is not open takes nothing of the quota
         try:
             value = await retrying.fetch(request, read)
         except APIError as error:

@@ -49,7 +49,7 @@ class Connections:
             ConfigError: It was closed before, or is open on another event loop.
         """
         if self._loop is not None:
-            self.use()
+            self.check()
             return
         if self._closed:
             raise ConfigError("this client was closed; build a new one")
@@ -67,23 +67,32 @@ class Connections:
             with anyio.CancelScope(shield=True):
                 await session.close()
 
-    def use(self) -> aiohttp.ClientSession:
-        """Return the HTTP session for a request on the running loop.
+    def check(self) -> None:
+        """Check that a request can be sent from the running loop.
 
         Raises:
             ConfigError: It is not open, closed, or open on another event loop.
         """
-        if self._loop is None or self._session is None:
+        _, loop = self.use()
+        if loop is not asyncio.get_running_loop():
+            raise ConfigError("this client was opened on another event loop; open one client in each loop")
+
+    def use(self) -> tuple[aiohttp.ClientSession, asyncio.AbstractEventLoop]:
+        """Return the HTTP session and its loop, which is the running one where `check` passed.
+
+        Raises:
+            ConfigError: It is not open, or closed.
+        """
+        session, loop = self._session, self._loop
+        if loop is None or session is None:
             if self._closed:
                 raise ConfigError(
                     "this client is closed; keep it open while it is used: async with Client() as client"
                 )
             raise ConfigError("this client is not open; write: async with Client() as client")
-        if self._loop is not asyncio.get_running_loop():
-            raise ConfigError("this client was opened on another event loop; open one client in each loop")
-        if self._session.closed:
+        if session.closed:
             raise ConfigError("the HTTP session passed as session= is closed; close it after the client, not before")
-        return self._session
+        return session, loop
 
 
 class Slots:

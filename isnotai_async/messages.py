@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 
 @frozen
@@ -28,9 +28,11 @@ class Request:
     deadline: float | None = None
 
 
-@frozen
+@define
 class Response:
     """One answer, body and all.
+
+    The last three fields tell of the whole call: retrying fills them in, rather than copy all the others.
 
     Attributes:
         request: What was asked.

@@ -104,6 +104,8 @@ class Paginator(Generic[T]):
         while page := await self._advance():
             rows = tuple(self._rows)
             yield page if len(rows) == len(page.data) else evolve(page, data=rows)
+            # Not to be kept while the next one is fetched: the collector would go through its records each time.
+            del page, rows
 
     def prefetch(self, count: int = 1) -> AbstractAsyncContextManager[AsyncGenerator[Page[T], None]]:
         """Read ahead while you work: ``async with walk.prefetch(2) as pages: async for page in pages``.

@@ -47,17 +47,21 @@ class _Query:
 
     def __repr__(self) -> str:
         # attrs' own fails on a query whose construction was refused, and takes tracebacks with locals down with it.
-        known = {name: getattr(self, name) for name in self.__slots__ if hasattr(self, name)}
+        known = {name: getattr(self, name) for name in self._names() if hasattr(self, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
 
     @property
     def filters(self) -> Mapping[str, FilterValue]:
         """Everything but the session that was asked for, by our names."""
-        given = {name: getattr(self, name) for name in self.__slots__ if name != "session_id"}
+        given = {name: getattr(self, name) for name in self._names() if name != "session_id"}
         return {name: value for name, value in given.items() if value is not None}
 
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for name in cls.__slots__ if not name.startswith("_")]  # attrs keeps the hash in a slot as well
 
-@frozen(kw_only=True, repr=False, weakref_slot=False)
+
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class EventQuery(_Query):
     """The events of one session.
 
@@ -84,7 +88,7 @@ class EventQuery(_Query):
         check_order(self, "start_time", "end_time")
 
 
-@frozen(kw_only=True, repr=False, weakref_slot=False)
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class SessionQuery(_Query):
     """The sessions of the key's integration.
 
@@ -112,7 +116,7 @@ class SessionQuery(_Query):
         check_order(self, "start_date", "end_date")
 
 
-@frozen(kw_only=True, repr=False, weakref_slot=False)
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class UserQuery(_Query):
     """The users of the learning platform.
 
@@ -131,7 +135,7 @@ class UserQuery(_Query):
     search: str | None = field(default=None, converter=filters.search)
 
 
-@frozen(kw_only=True, repr=False, weakref_slot=False)
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class UserSessionQuery(_Query):
     """The sessions of one user.
 
@@ -151,7 +155,7 @@ class UserSessionQuery(_Query):
     page_size: int | None = field(default=None, converter=filters.page_size)
 
 
-@frozen(kw_only=True, repr=False, weakref_slot=False)
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class CourseQuery(_Query):
     """The courses.
 
@@ -168,7 +172,7 @@ class CourseQuery(_Query):
     page_size: int | None = field(default=None, converter=filters.page_size)
 
 
-@frozen(kw_only=True, repr=False, weakref_slot=False)
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class AnalyticsQuery(_Query):
     """The analytics of a period that ends now.
 
@@ -186,7 +190,7 @@ class AnalyticsQuery(_Query):
     group_by: str | None = field(default=None, converter=_group_by)
 
 
-@frozen(kw_only=True, repr=False, weakref_slot=False)
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class UsageQuery(_Query):
     """The consumption of the API.
 

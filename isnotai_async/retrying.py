@@ -194,11 +194,9 @@ class RetryingTransport:
 
     def _hand_over(self, call: _Call, outcome: Outcome) -> Response:
         elapsed = self.clock() - call.begun
-        if isinstance(outcome, Response):
-            request, headers, body = outcome.request, outcome.headers, outcome.body
-            status, region = outcome.status, outcome.region
-            return Response(request, status, headers, body, region, call.attempts, elapsed, call.is_late)
         outcome.attempts, outcome.elapsed, outcome.deadline_exceeded = call.attempts, elapsed, call.is_late
+        if isinstance(outcome, Response):
+            return outcome
         try:
             raise outcome
         finally:

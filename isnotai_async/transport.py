@@ -23,6 +23,7 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from isnotai_async._version import __version__
+from isnotai_async.attempt_watch import AttemptWatch
 from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError, TransportError
@@ -38,7 +39,6 @@ MAX_ERROR_BODY_BYTES: Final = 64 * 2**10
 """How much is read of the body of an error; the rest is left and the connection closed."""
 
 _CONNECT_SECONDS: Final = 10.0
-_SILENCE_SECONDS: Final = 30.0
 
 _READ: Final = tuple((istr(name), name) for name in HEADERS)  # as multidict looks them up fastest
 
@@ -90,6 +90,7 @@ class AiohttpTransport:
     _keyed: CIMultiDict[str] = field(init=False, repr=False)
     _keyless: CIMultiDict[str] = field(init=False, repr=False)
     _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
+    _watch: AttemptWatch = field(init=False, repr=False)
     _base: URL = field(init=False, repr=False)
     _prefix: str = field(init=False, repr=False)
 
@@ -107,11 +108,9 @@ class AiohttpTransport:
             self._keyed["Authorization"] = self.key.authorization
         self._base = URL(self.region.base_url, encoded=True)
         self._prefix = self._base.raw_path.rstrip("/") + "/"
-        self._limits = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=_least(_CONNECT_SECONDS, self.timeout),
-            sock_read=_least(_SILENCE_SECONDS, self.timeout),
-        )
+        connect = None if self.timeout is None else min(_CONNECT_SECONDS, self.timeout)
+        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect)  # the others are the watch's
+        self._watch = AttemptWatch(self.timeout)
 
     async def send(self, request: Request) -> Response:
         """Send a request once and read the answer, whatever its status.
@@ -120,17 +119,16 @@ class AiohttpTransport:
             ConfigError: The client is not open here, or has no key. Or a borrowed HTTP session failed: then
                 `attempts` is 1, since the request may have been sent.
             ConnectError: No connection could be made.
-            TransportTimeoutError: No complete answer within `timeout`.
+            TransportTimeoutError: No complete answer within `timeout`, or nothing at all for 30 s of it.
             ProtocolError: The answer is not HTTP as agreed.
             TransportError: The connection broke before the answer was complete.
         """
-        session, url = self.connections.use(), self._url(request)
+        (session, loop), url = self.connections.use(), self._url(request)
         failure: IsNotAIError
-        begun = monotonic()
+        begun, scope = monotonic(), self._watch.begin(loop)
         try:
-            # Half the cost of anyio.fail_after (5 against 10 µs), and this is the one path that counts.
-            async with asyncio.timeout(self.timeout):
-                return await self._exchange(session, request, url, begun)
+            async with scope:
+                return await self._exchange(session, request, url, scope)
         except _SentOnceError as error:
             failure = translate(error.cause, url.raw_authority, self._scrub)
         except (aiohttp.ClientError, OSError) as error:
@@ -141,6 +139,8 @@ class AiohttpTransport:
             failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
         except ProtocolError as error:
             failure = error
+        finally:
+            self._watch.end(scope)
         if isinstance(failure, TransportError | ConfigError):
             failure.region, failure.attempts, failure.elapsed = self.region.name, 1, monotonic() - begun
         raise failure
@@ -154,7 +154,9 @@ class AiohttpTransport:
             raise ConfigError(f"the URL of {request.operation} would leave {self.region.base_url}; nothing was sent")
         return url
 
-    async def _exchange(self, session: aiohttp.ClientSession, request: Request, url: URL, begun: float) -> Response:
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: Request, url: URL, scope: asyncio.Timeout
+    ) -> Response:
         async with session.get(
             url,
             headers=self._keyed if request.authenticated else self._keyless,
@@ -165,13 +167,17 @@ class AiohttpTransport:
             raise_for_status=False,
             auto_decompress=True,  # whatever a borrowed session says
         ) as answer:
-            body = await _read_body(answer)
-            found = answer.headers
-            headers = {name: value for key, name in _READ if (value := found.get(key)) is not None}
+            content = answer.content
+            if answer.status < 400 and content.is_eof() and content.total_bytes <= MAX_BODY_BYTES:
+                body = content.read_nowait()  # it came in one piece with its head, as pages do: nothing to wait for
+            else:
+                self._watch.hand_over(scope)
+                body = await _read_body(answer, self._watch.silence)
+            found, scrub = answer.headers, self._scrub
+            headers = {name: scrub(value) for key, name in _READ if (value := found.get(key)) is not None}
             if self.key is not None:  # a server that echoes the request must not put the key into a message
                 body = self.key.scrub(body)
-                headers = {name: self.key.scrub_text(value) for name, value in headers.items()}
-            return Response(request, answer.status, headers, body, self.region.name, 1, monotonic() - begun)
+            return Response(request, answer.status, headers, body, self.region.name)
 
     def _scrub(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_text(text)
@@ -183,17 +189,11 @@ _BORROWED: Final = (
 )
 
 
-def _least(seconds: float, timeout: float | None) -> float | None:
-    return None if timeout is None else min(seconds, timeout)
-
-
-async def _read_body(answer: aiohttp.ClientResponse) -> bytes:
+async def _read_body(answer: aiohttp.ClientResponse, silence: float | None) -> bytes:
     if answer.status >= 400:
-        return await _read_error_body(answer)
-    if answer.content.is_eof() and answer.content.total_bytes <= MAX_BODY_BYTES:
-        return answer.content.read_nowait()  # it came in one piece with its head, as pages do: nothing to wait for
+        return await _read_error_body(answer, silence)
     body = bytearray()
-    async for chunk in answer.content.iter_any():
+    while chunk := await _read_chunk(answer, silence):
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             answer.close()
@@ -203,14 +203,19 @@ async def _read_body(answer: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-async def _read_error_body(answer: aiohttp.ClientResponse) -> bytes:
+async def _read_error_body(answer: aiohttp.ClientResponse, silence: float | None) -> bytes:
     body = bytearray()
     try:
-        async for chunk in answer.content.iter_any():
+        while chunk := await _read_chunk(answer, silence):
             body += chunk
             if len(body) > MAX_ERROR_BODY_BYTES:
                 answer.close()
                 break
-    except aiohttp.ClientError:
-        answer.close()  # cut or spoilt; the status has come, and says what there is to know
+    except (aiohttp.ClientError, TimeoutError):
+        answer.close()  # cut, spoilt or stuck; the status has come, and says what there is to know
     return bytes(body[:MAX_ERROR_BODY_BYTES])
+
+
+async def _read_chunk(answer: aiohttp.ClientResponse, silence: float | None) -> bytes:
+    async with asyncio.timeout(silence):
+        return await answer.content.readany()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import aclosing
+from weakref import ReferenceType, ref
 
 import anyio
 import pytest
@@ -324,3 +325,20 @@ async def test_awaiting_a_resumed_walk_gives_the_rest_of_its_page() -> None:
     page = await source.walk(start=evolve(START, index=1, watermark=(0, "id-0")))
 
     assert [row.number for row in page.data] == [1, 2]
+
+
+async def test_a_page_is_let_go_before_the_next_one_is_fetched() -> None:
+    source, left = Source(3, 3, 3), list[bool]()
+    alive: ReferenceType[Page[Row]] | None = None
+
+    async def fetch(cursor: str | None) -> Page[Row]:
+        if alive is not None:
+            left.append(alive() is None)
+        page = await source.fetch(cursor)
+        return evolve(page, data=tuple(Row(row.number) for row in page.data))
+
+    async for page in Paginator(fetch, start=START, mark=mark).pages():
+        alive = ref(page)
+        del page
+
+    assert left == [True, True]

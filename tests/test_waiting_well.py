@@ -384,7 +384,7 @@ async def test_rows_56_and_58_a_call_that_is_cancelled_at_any_step_leaves_nothin
             task.cancel()
             await asyncio.wait([task])
             assert "0 under way, 0 waiting" in repr(limiter)
-            session = client._connections.use()
+            session, _ = client._connections.use()
             assert session.connector is not None
             assert not session.connector._acquired
             if was_done:
