@@ -43,6 +43,8 @@ def check_text(value: object, name: str) -> str:
         raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
     if not value:
         raise ConfigError(f"{name} is empty")
+    if value.isascii() and value.isprintable():  # as ids are: there is nothing else to look for
+        return value
     if _CONTROL.search(value):
         raise ConfigError(f"{name} {quoted(value)} has control characters; remove them")
     try:

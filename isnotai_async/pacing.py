@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final, cast
 
 from attrs import define, field
@@ -20,11 +20,16 @@ from isnotai_async.local_limiter import LocalLimiter
 from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, WaitNotice
 from isnotai_async.permits import NOT_SENT, Answer, Permit
-from isnotai_async.tiers import read_tier
+from isnotai_async.tiers import Tier, read_tier
 from isnotai_async.transport import Transport
 
 # Those that can tell at once. By exact type: what is built on one of them may do more in its `acquire`.
 _IMMEDIATE: Final = frozenset({LocalLimiter, Unlimited})
+
+
+@lru_cache(maxsize=64)  # nearly all of them are the same
+def _answer(status: int, tier: Tier | None) -> Answer:
+    return Answer(status, None, tier)
 
 
 @define(eq=False)
@@ -164,7 +169,9 @@ class PacedTransport:
         tier = read_tier(name)
         if name is not None:
             self.narrator.see_tier(tier, name)
-        return Answer(response.status, read_retry_after(headers) if response.status == 429 else None, tier)
+        if response.status == 429:
+            return Answer(429, read_retry_after(headers), tier)
+        return _answer(response.status, tier)
 
     def _announce(self, request: Request, wait: float, reason: str) -> None:
         notice = WaitNotice(region=self.narrator.region, operation=request.operation, wait=wait, reason=reason)

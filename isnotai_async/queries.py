@@ -7,6 +7,7 @@ parameters in the vendor's reference (documentation version 1.0.17.0).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import ClassVar, Final
 
 from attrs import field, frozen
@@ -47,18 +48,19 @@ class _Query:
 
     def __repr__(self) -> str:
         # attrs' own fails on a query whose construction was refused, and takes tracebacks with locals down with it.
-        known = {name: getattr(self, name) for name in self._names() if hasattr(self, name)}
+        known = {name: getattr(self, name) for name in _names(self.__slots__) if hasattr(self, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
 
     @property
     def filters(self) -> Mapping[str, FilterValue]:
         """Everything but the session that was asked for, by our names."""
-        given = {name: getattr(self, name) for name in self._names() if name != "session_id"}
-        return {name: value for name, value in given.items() if value is not None}
+        names = _names(self.__slots__)
+        return {name: value for name in names if name != "session_id" and (value := getattr(self, name)) is not None}
 
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in cls.__slots__ if not name.startswith("_")]  # attrs keeps the hash in a slot as well
+
+@cache
+def _names(slots: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in slots if not name.startswith("_"))  # attrs keeps the hash in a slot too
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)

@@ -348,10 +348,10 @@ def test_a_deadline_that_passes_while_waiting_for_a_slot_is_no_attempt_and_costs
         with pytest.raises(
             TransportTimeoutError, match=r"waiting for one of the connections \(max_concurrency\), 5.0 s"
         ):
-            await busy.paced.send(evolve(REQUEST, deadline=virtual.now() + 5))
+            await busy.paced.send(REQUEST._replace(deadline=virtual.now() + 5))
         assert "1 of 60 slots occupied, 1 under way" in repr(busy.limiter)
         with pytest.raises(TransportTimeoutError) as caught:
-            await busy.paced.send(evolve(REQUEST, deadline=virtual.now() + 5))
+            await busy.paced.send(REQUEST._replace(deadline=virtual.now() + 5))
         assert (caught.value.deadline_exceeded, caught.value.attempts) == (True, 0)
         await busy.finish()
 
@@ -484,7 +484,7 @@ def test_a_deadline_nearer_than_the_attempt_may_take_ends_it(seconds: float) -> 
 
         transport, begun = evolve(paced(virtual_limiter(), never), ends_within=60.0), virtual.now()
         with pytest.raises(TransportTimeoutError) as caught:
-            await transport.send(evolve(REQUEST, deadline=begun + seconds))
+            await transport.send(REQUEST._replace(deadline=begun + seconds))
         assert (virtual.now() - begun, caught.value.deadline_exceeded) == (min(60.0, seconds), seconds < 60)
 
     virtual.run(main())
