@@ -11,6 +11,7 @@ from attrs import frozen
 
 from isnotai_async.mappings import ReadOnlyMapping
 from isnotai_async.records import Int32
+from isnotai_async.showing import show
 
 
 @frozen(kw_only=True)
@@ -33,6 +34,8 @@ class AnalyticsSummary:
     average_bot_score: float
     average_events_per_session: float
 
+    __repr__ = show
+
 
 @frozen(kw_only=True)
 class AnalyticsPoint:
@@ -52,6 +55,8 @@ class AnalyticsPoint:
     bot_count: Int32
     user_matched_count: Int32
 
+    __repr__ = show
+
 
 @frozen(kw_only=True)
 class BotDetection:
@@ -68,6 +73,8 @@ class BotDetection:
     medium_confidence_bots: Int32
     low_confidence_bots: Int32
     likely_humans: Int32
+
+    __repr__ = show
 
 
 @frozen(kw_only=True)
@@ -86,6 +93,8 @@ class UserMatching:
     match_rate: float
     average_correlation_confidence: float
 
+    __repr__ = show
+
 
 @frozen(kw_only=True)
 class TopOrigin:
@@ -100,6 +109,8 @@ class TopOrigin:
     origin: str
     session_count: Int32
     bot_percentage: float
+
+    __repr__ = show
 
 
 @frozen(kw_only=True)
@@ -117,6 +128,8 @@ class DeviceBreakdown:
     tablet: Int32
     desktop: Int32
     browser_counts: ReadOnlyMapping[int]
+
+    __repr__ = show
 
 
 @frozen(kw_only=True)
@@ -149,6 +162,8 @@ class Analytics:
     top_origins: tuple[TopOrigin, ...]
     device_breakdown: DeviceBreakdown
 
+    __repr__ = show
+
 
 @frozen(kw_only=True)
 class UsageEntry:
@@ -163,6 +178,8 @@ class UsageEntry:
     period: str
     metric_type: str
     value: int
+
+    __repr__ = show
 
 
 @frozen(kw_only=True)
@@ -180,3 +197,5 @@ class Usage:
     end_date: str
     data: tuple[UsageEntry, ...]
     totals: ReadOnlyMapping[int]
+
+    __repr__ = show

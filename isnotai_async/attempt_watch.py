@@ -16,7 +16,7 @@ from attrs import define, field
 _SILENCE_SECONDS: Final = 30.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class AttemptWatch:
     """Ends attempts that get no answer, or not all of it, in time. It belongs to one event loop.
 

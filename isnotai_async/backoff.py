@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from attrs import Attribute, define, field, frozen
 
 from isnotai_async.errors import ConfigError
+from isnotai_async.showing import show
 
 MAX_THROTTLES: Final = 8
 """How many 429s one call waits for."""
@@ -75,6 +76,8 @@ class Retry:
     cap: float = field(default=20.0, validator=_check_number)
     max_retry_after: float = field(default=120.0, validator=_check_number)
 
+    __repr__ = show
+
 
 def check_retry(value: Retry) -> Retry:
     """Check that something is a `Retry`; raises `ConfigError` where it is not."""
@@ -83,7 +86,7 @@ def check_retry(value: Retry) -> Retry:
     return value
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RetryQuota:
     """Tokens that the calls of a client share.
 
@@ -105,8 +108,7 @@ class RetryQuota:
         self.tokens = min(_QUOTA, self.tokens + (cost or _REWARD))
 
 
-@frozen
-class Trouble:
+class Trouble(NamedTuple):
     """What came instead of a good answer.
 
     Attributes:
@@ -145,7 +147,7 @@ def judge_status(status: int) -> Kind | None:
     return Kind.TRANSIENT if status >= 500 or status in {408, 425} else None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Backoff:
     """One call's way through its troubles.
 

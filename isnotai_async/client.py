@@ -15,6 +15,7 @@ from attrs import evolve
 from isnotai_async.backoff import Retry, RetryQuota, check_retry
 from isnotai_async.checks import check_int, check_proxy, check_seconds
 from isnotai_async.connections import Connections
+from isnotai_async.converter import load_converter
 from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import APIError, ConfigError
 from isnotai_async.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
@@ -164,6 +165,7 @@ class Client(Operations):
         Raises:
             ConfigError: It was closed before, or is open on another event loop.
         """
+        load_converter()  # now, rather than within the first request
         self._connections.open()
 
     async def aclose(self) -> None:

@@ -155,7 +155,7 @@ def _validation_failure(text: str) -> DecodeError:
     """Turn msgspec's ``Expected `int`, got `str` - at `$.data[1].timestamp``` into ours."""
     reason, _, place = text.partition(" - at `")
     path = place.rstrip("`") or "$"
-    if missing := _MISSING.fullmatch(reason):
+    if missing := re.fullmatch(_MISSING, reason):
         reason, path = "Object missing required field", f"{path}.{missing[1]}"
     if "..." in path:  # within a value of no known type msgspec does not keep count
         path = "$"
@@ -163,10 +163,10 @@ def _validation_failure(text: str) -> DecodeError:
     return kind(f"{reason} - at {path}", path=path)
 
 
-_MISSING: Final = re.compile(r"Object missing required field `(.*)`")
+_MISSING: Final = r"Object missing required field `(.*)`"  # compiled when it is needed
 
 
-@define(eq=False, init=False, weakref_slot=False)
+@define(eq=False, repr=False, init=False, weakref_slot=False)
 class _Draft:
     """An event that is not frozen yet. It has the slots of one, so it can become one without being copied.
 

@@ -90,7 +90,7 @@ class Connections:
                     "this client is closed; keep it open while it is used: async with Client() as client"
                 )
             raise ConfigError("this client is not open; write: async with Client() as client")
-        if session.closed:
+        if self.is_borrowed and session.closed:
             raise ConfigError("the HTTP session passed as session= is closed; close it after the client, not before")
         return session, loop
 

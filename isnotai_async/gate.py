@@ -39,7 +39,7 @@ PAUSED: Final = "paused by a 429"
 PROBING: Final = "the first request after a 429 is under way"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Gate:
     """State of one key's limit. Times are seconds on any clock that does not go back.
 
@@ -98,34 +98,40 @@ class Gate:
         Returns:
             Seconds, 0 where a request may go now, infinite where only an answer can change something; and the reason.
         """
+        return self._wait(now, self._log.occupied(now), bulk=bulk)
+
+    def _wait(self, now: float, occupied: int, *, bulk: bool) -> tuple[float, str]:
         if self._closed and self._probe:
             return inf, PROBING
         if self._closed and now < self._closed_until:
             return self._closed_until - now, PAUSED
-        occupied = self._log.occupied(now)
         if occupied >= self._limit:
             return self._log.next_leaving() - now, FULL
-        if (bulk and not self._may_burst(now)) or self._shape.is_on(now):
+        if (bulk and not self._may_burst(now, occupied)) or self._shape.is_on(now):
             return self._shape.wait(now), SPACED
         return 0.0, ""
 
     def admit(self, now: float, *, bulk: bool) -> Permit | None:
         """Let a request go, if one may; arguments as of `wait`."""
-        wait, reason = self.wait(now, bulk=bulk)
+        occupied = self._log.occupied(now)  # counted once: this is on the way of every request
+        wait, reason = self._wait(now, occupied, bulk=bulk)
         if wait > 0:
             self._was_held_up = reason is not SPACED
             return None
-        is_spaced = not self._may_burst(now) or self._shape.is_on(now)
+        is_spaced = not self._may_burst(now, occupied) or self._shape.is_on(now)
         if self._was_held_up or not is_spaced:
             self._was_held_up = False
             self._shape.restart(now)
         if is_spaced:
             self._shape.spend(self._limit, now)  # single calls too: bulk work then makes room for them
-        return self.record(now)
+        return self._record(now, occupied)
 
     def record(self, now: float) -> Permit:
         """Count a request that goes, whether this gate let it or another did that knows more."""
-        if 4 * self._log.occupied(now) >= self._limit:
+        return self._record(now, self._log.occupied(now))
+
+    def _record(self, now: float, occupied: int) -> Permit:
+        if 4 * occupied >= self._limit:
             self._idle_from = now + 2 * self.length  # its slot is left after one window, and then one has to pass
         self._log.take()
         self._number += 1
@@ -133,8 +139,7 @@ class Gate:
             self._probe = self._number
         return Permit(self._number)
 
-    def _may_burst(self, now: float) -> bool:
-        occupied = self._log.occupied(now)
+    def _may_burst(self, now: float, occupied: int) -> bool:
         if self._is_bursting:
             self._is_bursting = 2 * occupied < self._limit
         else:
@@ -208,6 +213,8 @@ class Gate:
         if tier is None:
             return
         self._is_told = True
+        if tier is self.tier and self._rising is None:
+            return
         seen, limit = self._rising, self._share(tier)
         self._rising = tier if limit > self._limit else None
         if limit < self._limit or (limit > self._limit and tier is seen):

@@ -36,7 +36,7 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class HistoryWatch:
     """Warns, once, of an empty list that starts before the history window of the key's tier.
 

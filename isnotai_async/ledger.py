@@ -24,7 +24,7 @@ from isnotai_async.stream_positions import ANY, StreamPosition, Taken, Target, U
 from isnotai_async.tallies import Tally
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Window:
     """A walk over a part of a session, or over all of it.
 
@@ -37,7 +37,7 @@ class Window:
     position: Position
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Span:
     """A part of a session that is not begun.
 
@@ -57,7 +57,7 @@ class Span:
         return first
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SessionWork:
     """A session that is under way.
 

@@ -30,7 +30,7 @@ from isnotai_async.tiers import Tier, check_tier
 from isnotai_async.window import MINUTE
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Waiter:
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Permit]
@@ -39,7 +39,7 @@ class _Waiter:
     permit: Permit | None = None  # what it was granted and has not taken away yet
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Alarm:
     """When a loop looks again whether its waiters may go."""
 

@@ -17,6 +17,7 @@ from anyio import AsyncContextManagerMixin
 from isnotai_async.backoff import Retry
 from isnotai_async.checks import check_int
 from isnotai_async.client import Client
+from isnotai_async.converter import load_converter
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 from isnotai_async.history import HistoryWatch
 from isnotai_async.keyring import Credential, read_credential
@@ -120,6 +121,7 @@ class SessionManager(AsyncContextManagerMixin):
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
         if self._state != "not open":
             raise ConfigError(f"this manager is {self._state}; build a new one")
+        load_converter()  # now, rather than within the first request
         shared = None if self._most is None else anyio.Semaphore(self._most, fast_acquire=True)
         async with AsyncExitStack() as stack:
             for client in self._clients.values():

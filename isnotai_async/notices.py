@@ -16,6 +16,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from isnotai_async.errors import ConfigError, printable
+from isnotai_async.showing import show
 from isnotai_async.tiers import Tier
 
 logger: Final = logging.getLogger("isnotai_async")
@@ -45,6 +46,8 @@ class AttemptNotice:
     error: str | None
     elapsed: float
 
+    __repr__ = show
+
 
 @frozen(kw_only=True)
 class RetryNotice:
@@ -64,6 +67,8 @@ class RetryNotice:
     wait: float
     reason: str
 
+    __repr__ = show
+
 
 @frozen(kw_only=True)
 class WaitNotice:
@@ -81,6 +86,8 @@ class WaitNotice:
     wait: float
     reason: str
 
+    __repr__ = show
+
 
 @frozen(kw_only=True)
 class TierNotice:
@@ -95,6 +102,8 @@ class TierNotice:
     region: str
     tier: Tier
     previous: Tier | None
+
+    __repr__ = show
 
 
 @frozen(kw_only=True)
@@ -112,6 +121,8 @@ class PageNotice:
     operation: str
     records: int
     has_more: bool
+
+    __repr__ = show
 
 
 Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice
@@ -152,7 +163,7 @@ def check_on_event(value: OnEvent | None) -> OnEvent | None:
     return value
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Narrator:
     """Tells what one client does; shared by its copies.
 

@@ -32,7 +32,7 @@ def _answer(status: int, tier: Tier | None) -> Answer:
     return Answer(status, None, tier)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Turn:
     """What one request holds, and what its permit is to be told."""
 
@@ -41,7 +41,7 @@ class _Turn:
     answer: Answer | None = NOT_SENT
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PacedTransport:
     """Sends each request with a permit of the limiter and a slot for a connection, until the request's deadline.
 

@@ -23,7 +23,7 @@ from attrs import define, field
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Lane(Generic[T]):
     """A queue that has its turn in a line of them.
 
@@ -50,7 +50,7 @@ class Lane(Generic[T]):
         return self.line[0] is self
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Waiting(Generic[T]):
     lane: Lane[T] | None
     granted: asyncio.Event = field(factory=asyncio.Event)

@@ -6,6 +6,7 @@ from typing import Final, Generic, TypeVar
 
 from attrs import Factory, field, frozen
 
+from isnotai_async.showing import show
 from isnotai_async.tiers import Tier
 
 T_co = TypeVar("T_co", covariant=True)
@@ -37,3 +38,5 @@ class Page(Generic[T_co]):
     region: str
     session_id: str | None = None
     name: str = field(default=Factory(lambda page: page.region, takes_self=True))
+
+    __repr__ = show

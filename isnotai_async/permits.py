@@ -7,6 +7,7 @@ from typing import Final
 
 from attrs import frozen
 
+from isnotai_async.showing import show
 from isnotai_async.tiers import Tier
 
 OnWait = Callable[[float, str], None]
@@ -23,6 +24,8 @@ class Permit:
 
     number: int
 
+    __repr__ = show
+
 
 @frozen
 class Answer:
@@ -37,6 +40,8 @@ class Answer:
     status: int
     retry_after: float | None = None
     tier: Tier | None = None
+
+    __repr__ = show
 
 
 NOT_SENT: Final = Answer(0)

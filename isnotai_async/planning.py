@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import ceil, inf
-from statistics import median_low
 from typing import Final, NamedTuple
 
 from isnotai_async.records import SessionDetails
@@ -75,7 +74,7 @@ def spread_events(details: SessionDetails, start_time: int | None, end_time: int
 def _stretches(counts: Sequence[tuple[int, int]], end: int) -> Iterator[Stretch]:
     gaps = [after - before for (before, _), (after, _) in pairwise(counts)]
     last = counts[-1][0]
-    width = median_low(gaps) if gaps else max(1, end - last)
+    width = sorted(gaps)[(len(gaps) - 1) // 2] if gaps else max(1, end - last)  # the lower median
     for (start, events), after in zip(counts, [*(start for start, _ in counts[1:]), last + width], strict=True):
         yield Stretch(start, min(after, start + width), events)
 

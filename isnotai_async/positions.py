@@ -18,6 +18,7 @@ from isnotai_async.filters import FilterValue
 from isnotai_async.pages import MAX_CURSOR_BYTES
 from isnotai_async.queries import ListQuery
 from isnotai_async.records import Event
+from isnotai_async.showing import show
 
 Watermark = tuple[int, str]
 """Unix milliseconds and id of a record."""
@@ -51,6 +52,8 @@ class Position:
     cursor: str | None = None
     index: int = 0
     watermark: Watermark | None = None
+
+    __repr__ = show
 
     @classmethod
     def start(cls, query: ListQuery, region: str) -> Position:

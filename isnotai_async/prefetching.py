@@ -23,7 +23,7 @@ from isnotai_async.pages import Page
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ReadAhead(Generic[T]):
     """Fetches pages ahead of a walk.
 

@@ -34,7 +34,7 @@ FindFeed = Callable[[str], Feed]
 """Finds how a region is asked, by its name; raises `ConfigError` for a name that is not known."""
 
 
-@frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False, repr=False)
 class Arrival:
     """What the consumer finds in the buffer: a page, the end of a window, or an error.
 
@@ -59,7 +59,7 @@ class Arrival:
     error: IsNotAIError | None = None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Failure:
     """What ended a stream.
 
@@ -74,7 +74,7 @@ class Failure:
     window: Window | None = None
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class _Session:
     work: SessionWork
     feed: Feed
@@ -85,7 +85,7 @@ class _Session:
         return None if self.line is None else Lane.open(self.line)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Reading:
     """All that goes on behind a stream.
 

@@ -12,6 +12,8 @@ from typing import Annotated, Final
 
 from attrs import frozen
 
+from isnotai_async.showing import show
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Int32 = Annotated[int, "int32"]
@@ -35,6 +37,8 @@ class Event:
     event_type_name: str
     timestamp: int
     payload_size: Int32
+
+    __repr__ = show
 
     @property
     def time(self) -> datetime:
@@ -76,6 +80,8 @@ class Session:
     user_name: str | None = None
     user_url: str | None = None
 
+    __repr__ = show
+
 
 @frozen
 class EventCounts:
@@ -87,6 +93,8 @@ class EventCounts:
     keyboard: Int32
     touch: Int32
     form: Int32
+
+    __repr__ = show
 
 
 @frozen
@@ -105,6 +113,8 @@ class TimelineBucket:
     dominant_event_type: str
     activity_level: float
 
+    __repr__ = show
+
 
 @frozen(kw_only=True)
 class PageVisit:
@@ -121,6 +131,8 @@ class PageVisit:
     timestamp: datetime
     type: str
     duration_ms: Int32 | None = None
+
+    __repr__ = show
 
 
 @frozen
@@ -144,6 +156,8 @@ class SessionDetails:
     event_counts: EventCounts
     timeline: tuple[TimelineBucket, ...]
     page_history: tuple[PageVisit, ...]
+
+    __repr__ = show
 
 
 @frozen(kw_only=True)
@@ -180,6 +194,8 @@ class User:
     sparkline: tuple[Int32, ...]
     user_url: str | None = None
 
+    __repr__ = show
+
 
 @frozen
 class Health:
@@ -194,3 +210,5 @@ class Health:
     status: str
     version: str
     timestamp: datetime
+
+    __repr__ = show

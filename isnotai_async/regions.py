@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from attrs import frozen
 
 from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.showing import show
 
 
 @frozen
@@ -25,6 +26,8 @@ class Region:
 
     name: str
     base_url: str
+
+    __repr__ = show
 
 
 REGIONS: Final = {

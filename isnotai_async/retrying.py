@@ -33,7 +33,7 @@ Outcome = Response | TransportError
 _UNREADABLE: Final = Trouble(Kind.TRANSIENT, retry_limit=1)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Call:
     """What one call has been through.
 
@@ -54,7 +54,7 @@ class _Call:
     backoff: Backoff | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RetryingTransport:
     """Sends until there is an answer worth having, or no hope of one.
 

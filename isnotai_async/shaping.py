@@ -26,7 +26,7 @@ _INCREASE: Final = 0.05  # of the full rate, each window
 _SHAPED_WINDOWS: Final = 10.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Shape:
     """When the next spaced request is due. Times are seconds on any clock that does not go back.
 

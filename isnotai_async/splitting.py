@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import frozen
 
@@ -20,8 +20,7 @@ from isnotai_async.stream_options import Split
 _PAGE_SIZE: Final = 100  # the server's default for events; a plan may be wrong, so it need not know the tier's
 
 
-@frozen
-class Feed:
+class Feed(NamedTuple):
     """How one region is asked.
 
     Attributes:
@@ -35,8 +34,7 @@ class Feed:
     fetch_details: Callable[[str], Awaitable[SessionDetails]]
 
 
-@frozen
-class Plan:
+class Plan(NamedTuple):
     """How to read a session.
 
     Attributes:
@@ -48,7 +46,7 @@ class Plan:
     first_page: Page[Event] | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Splitter:
     """Decides how sessions are split.
 

@@ -40,7 +40,7 @@ def _check_on_error(_: object, __: Attribute[OnError], value: OnError) -> None:
         raise ConfigError(f"on_error must be 'raise' or 'collect', not {quoted(value)}")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class StreamOptions:
     """Options of a stream, but for what it reads.
 

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.filters import FilterValue
 from isnotai_async.positions import Position
+from isnotai_async.showing import show
 
 ANY: Final = ""
 """Name of a source that has the sessions of all names."""
@@ -49,6 +50,8 @@ class Taken:
     count: int
     digest: str
 
+    __repr__ = show
+
 
 @frozen
 class Unfinished:
@@ -61,6 +64,8 @@ class Unfinished:
 
     name: str
     walks: tuple[Position, ...]
+
+    __repr__ = show
 
 
 @frozen(kw_only=True)
@@ -80,6 +85,8 @@ class StreamPosition:
     filters: Mapping[str, FilterValue] = field(hash=False)
     unfinished: tuple[Unfinished, ...]
     sources: Mapping[str, Taken] = field(factory=dict, hash=False)
+
+    __repr__ = show
 
     def to_json(self) -> str:
         """Write the position as one line of ASCII JSON. It holds no secret."""

@@ -34,7 +34,7 @@ _MARGIN: Final = 0.25 / MINUTE
 _LINGER: Final = 5.0 / MINUTE
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class IntervalLog:
     """The occupied slots. Times are seconds on any clock that does not go back.
 
@@ -45,8 +45,8 @@ class IntervalLog:
     length: float = MINUTE
     _held: int = field(default=0, init=False)
     # When each slot is left; rising, because each queue adds the same length to a rising clock.
-    _answered: deque[float] = field(factory=deque, init=False, repr=False)
-    _abandoned: deque[float] = field(factory=deque, init=False, repr=False)
+    _answered: deque[float] = field(factory=deque, init=False)
+    _abandoned: deque[float] = field(factory=deque, init=False)
 
     def occupied(self, now: float) -> int:
         """Count the slots that are occupied."""
