@@ -1,6 +1,6 @@
 """Many sessions across a slow network: how near the time comes to what the round trips alone would take.
 
-The ideal is pages x round trip / readers, with the mean round trip of single requests as it was measured just before.
+The ideal is pages x round trip / readers, with the median round trip of single requests as measured just before.
 The answers are held back by a random time around the round trip: with a constant one all answers would come in the
 same instant, which no network does. Each row is a fresh process, the median of several by time.
 

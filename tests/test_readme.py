@@ -93,3 +93,12 @@ def test_every_link_within_the_repository_leads_somewhere() -> None:
     }
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", README):
         assert target[1:] in headings if target.startswith("#") else (ROOT / target).exists(), target
+
+
+def test_the_figures_are_those_of_the_saved_run() -> None:
+    section = README.partition("## What it costs")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ") and not line.startswith("| target")]
+    results = (ROOT / "benchmarks" / "results" / "results.md").read_text(encoding="utf-8").splitlines()
+
+    assert len(rows) >= 6
+    assert set(rows) <= set(results)

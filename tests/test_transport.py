@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import anyio
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 import isnotai_async as isnotai
 from isnotai_async._version import __version__
+from isnotai_async.transport import _read_body
+from tests import virtual
 from tests.canary import CANARY_KEY
 from tests.faults.answers import event_page, http_head, http_reply, json_reply, session_row
 from tests.faults.clients import build_client, check_error, connected, failure_of, fixed_examples
@@ -244,3 +247,38 @@ async def unused_port() -> int:
 
 def test_a_request_as_received_does_not_show_its_headers() -> None:
     assert "Bearer" not in repr(Received("GET / HTTP/1.1", [("authorization", "Bearer x")], 1))
+
+
+class StuckAnswer:
+    """An answer whose body stops coming."""
+
+    def __init__(self, status: int) -> None:
+        self.status, self.content, self.is_closed = status, self, False
+        self._chunks = [b"{", b'"error": ']
+
+    async def readany(self) -> bytes:
+        if not self._chunks:
+            await virtual.sleep(86_400)
+        await virtual.sleep(29)
+        return self._chunks.pop(0)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_an_error_whose_body_stops_coming_keeps_its_status() -> None:
+    answer: Any = StuckAnswer(503)
+
+    async def main() -> tuple[bytes, float]:
+        begun = virtual.now()
+        return await _read_body(answer, 30.0), virtual.now() - begun
+
+    assert virtual.run(main()) == (b'{"error": ', 29 + 29 + 30)
+    assert answer.is_closed
+
+
+def test_a_body_that_stops_coming_is_a_timeout() -> None:
+    answer: Any = StuckAnswer(200)
+
+    with pytest.raises(TimeoutError):
+        virtual.run(_read_body(answer, 30.0))
