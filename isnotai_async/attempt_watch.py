@@ -9,60 +9,58 @@ nobody.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from contextvars import Context
 
 from attrs import define, field
-
-_SILENCE_SECONDS: Final = 30.0
 
 
 @define(eq=False, repr=False)
 class AttemptWatch:
-    """Ends attempts that get no answer, or not all of it, in time. It belongs to one event loop.
+    """Ends attempts whose answer does not begin to come in time. It belongs to one event loop.
 
     Attributes:
-        timeout: Seconds for a whole attempt; None for no limit, not even of silence.
-        silence: Seconds that a server may send nothing; None for no limit.
+        seconds: From the beginning of an attempt until the head of its answer is complete; None for no limit.
     """
 
-    timeout: float | None
-    silence: float | None = field(init=False)
+    seconds: float | None
     # When each attempt began that waits for the head of its answer; in that order, as dicts keep it.
     _begun: dict[asyncio.Timeout, float] = field(factory=dict, init=False)
-    _is_set: bool = field(default=False, init=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.silence = None if self.timeout is None else min(_SILENCE_SECONDS, self.timeout)
+    def begin(self, loop: asyncio.AbstractEventLoop, now: float) -> asyncio.Timeout:
+        """Return the scope to make an attempt in. `end` has to follow, whatever comes of it.
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> asyncio.Timeout:
-        """Return the scope to make an attempt in, on the running loop. `end` has to follow, whatever comes of it."""
+        Args:
+            loop: The running loop.
+            now: Its time.
+        """
         scope = asyncio.timeout(None)
-        if self.silence is not None:
-            self._begun[scope] = begun = loop.time()
-            if not self._is_set:
-                self._set(loop, begun + self.silence)
+        if self.seconds is not None:
+            self._begun[scope] = now
+            if self._timer is None:
+                self._set(loop, now + self.seconds)
         return scope
 
-    def hand_over(self, scope: asyncio.Timeout) -> None:
-        """Give an attempt a timer of its own, which the whole of it is bound by: the head of its answer has come."""
-        begun = self._begun.pop(scope, None)
-        if begun is not None and self.timeout is not None:
-            scope.reschedule(begun + self.timeout)
-
     def end(self, scope: asyncio.Timeout) -> None:
-        """Forget an attempt."""
+        """Watch an attempt no longer; nothing happens where that was so already."""
         self._begun.pop(scope, None)
 
+    def stop(self) -> None:
+        """Set no timer behind: nothing is watched any more."""
+        self._begun.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _set(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
-        self._is_set = True
-        loop.call_at(when, self._look, loop)
+        # In a context of its own, or the first request's context variables would be kept alive.
+        self._timer = loop.call_at(when, self._look, loop, context=Context())
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._is_set, silence = False, self.silence or 0.0
-        while self._begun:
-            scope, begun = next(iter(self._begun.items()))
-            if begun + silence > loop.time():
-                self._set(loop, begun + silence)
+        self._timer, seconds, now = None, self.seconds or 0.0, loop.time()
+        for scope, begun in list(self._begun.items()):
+            if begun + seconds > now:
+                self._set(loop, begun + seconds)
                 return
             del self._begun[scope]
-            scope.reschedule(begun + silence)  # which is now
+            scope.reschedule(now)

@@ -101,7 +101,12 @@ class Crew:
             await self._changed.wait()
 
     async def idle(self) -> None:
-        """Wait until a job would start at once, all those started before being under way."""
+        """Wait until a job would start at once, all those started before being under way.
+
+        That is in another round of the loop than the last one started in: each may have to open a connection, and 64
+        of those in one round hold the loop for 20 ms.
+        """
+        await asyncio.sleep(0)
         while not self.free:
             self._changed.clear()
             await self._changed.wait()

@@ -66,8 +66,8 @@ class Client(Operations):
         tier: The key's tier, where you know it: the limit begins there instead of at the free tier's. The answers
             tell the true one.
         max_concurrency: Most requests in flight; the others wait.
-        timeout: Seconds for one attempt, from sending to the last byte; None for no limit. With a `RedisLimiter`,
-            less than its `lease`.
+        timeout: Seconds for one attempt, from sending to the last byte; None for no limit. Within it, a server may
+            let no more than 30 s pass without a sign. With a `RedisLimiter`, less than its `lease`.
         deadline: Seconds for a whole call: all attempts, and all waits for the limit and between attempts. None for
             no limit. Each page of a walk is a call of its own. Streams and exports have none: they wait for the quota
             as long as it takes.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from weakref import WeakSet
 
 import aiohttp
 import anyio
 
+from isnotai_async.attempt_watch import AttemptWatch
 from isnotai_async.errors import ConfigError
 
 
@@ -31,6 +33,7 @@ class Connections:
         self._trace_configs = list(trace_configs or ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self.watches: WeakSet[AttemptWatch] = WeakSet()  # that are to be stopped with it
         self.shared_slots: anyio.Semaphore | None = None  # that other clients' requests take as well
         self.slots: Slots
 
@@ -62,6 +65,8 @@ class Connections:
         """Close the HTTP session, if it is ours. Idempotent."""
         self._closed = True
         self._loop = None
+        for watch in list(self.watches):
+            watch.stop()
         if not self.is_borrowed and self._session is not None:
             session, self._session = self._session, None
             with anyio.CancelScope(shield=True):

@@ -174,7 +174,7 @@ class CourseQuery(_Query):
     page_size: int | None = field(default=None, converter=filters.page_size)
 
 
-@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+@frozen(kw_only=True, repr=False, weakref_slot=False)
 class AnalyticsQuery(_Query):
     """The analytics of a period that ends now.
 
@@ -192,7 +192,7 @@ class AnalyticsQuery(_Query):
     group_by: str | None = field(default=None, converter=_group_by)
 
 
-@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+@frozen(kw_only=True, repr=False, weakref_slot=False)
 class UsageQuery(_Query):
     """The consumption of the API.
 

@@ -80,6 +80,7 @@ class _Session:
     feed: Feed
     crew: Crew
     line: deque[Lane[Arrival]] | None  # its windows in time order, where that is kept
+    first_page: list[Page[Event]] = field(factory=list)  # if planning fetched it, until it is handed out
 
     def open_lane(self) -> Lane[Arrival] | None:
         return None if self.line is None else Lane.open(self.line)
@@ -162,7 +163,6 @@ class Reading:
                     return
                 tally.count(target)
                 await self._take(target, crew)
-                await asyncio.sleep(0)  # one start in each round: opening 64 connections holds the loop for 20 ms
 
     async def _take(self, target: Target, crew: Crew) -> None:
         try:
@@ -184,29 +184,35 @@ class Reading:
             if refusal := self._refusals.get(work.target.name):
                 await self._fail(Failure(refusal, work))
                 return
-            size, free = session.crew.size, session.crew.free + 1
-            plan = await self._splitter.plan(work, session.feed, size=size, free=free)
+            readers = await self._plan(session)
         except Exception as error:  # noqa: BLE001 - raised where the pages are taken, as all below
             await self._fail(Failure(error, work))
             return
-        for _ in range(plan.readers - 1):
+        for _ in range(readers - 1):
             session.crew.start(partial(self._read_windows, session))
-        await self._read_windows(session, plan.first_page)
+            await asyncio.sleep(0)  # as `Crew.idle` does, and for the same reason
+        await self._read_windows(session)
 
-    async def _read_windows(self, session: _Session, first_page: Page[Event] | None = None) -> None:
+    async def _plan(self, session: _Session) -> int:
+        """Return how many windows to read at once."""
+        size, free = session.crew.size, session.crew.free + 1
+        plan = await self._splitter.plan(session.work, session.feed, size=size, free=free)
+        if plan.first_page is not None:
+            session.first_page.append(plan.first_page)
+        return plan.readers
+
+    async def _read_windows(self, session: _Session) -> None:
         while window := session.work.take():
             lane = session.open_lane()
             try:
-                await self._walk(session, window, lane, first_page)
+                await self._walk(session, window, lane)
             except Exception as error:  # noqa: BLE001
                 await self._fail(Failure(error, session.work, window), lane)
             if lane is not None:
                 self.buffer.fill(lane)
 
-    async def _walk(
-        self, session: _Session, window: Window, lane: Lane[Arrival] | None, first_page: Page[Event] | None
-    ) -> None:
-        fetch_page = _begin_with(first_page, partial(session.feed.fetch_page, window.query))
+    async def _walk(self, session: _Session, window: Window, lane: Lane[Arrival] | None) -> None:
+        fetch_page = _begin_with(session.first_page, partial(session.feed.fetch_page, window.query))
         walk = Paginator(fetch_page, start=window.position, mark=mark_event)
         arrive = partial(Arrival, target=session.work.target, work=session.work, window=window)
         at, is_last = window.position, False
@@ -236,11 +242,11 @@ def _name(page: Page[Event], name: str) -> Page[Event]:
     return page if page.name == name else evolve(page, name=name)
 
 
-def _begin_with(page: Page[Event] | None, fetch_page: FetchPage[Event]) -> FetchPage[Event]:
-    if page is None:
+def _begin_with(first_page: list[Page[Event]], fetch_page: FetchPage[Event]) -> FetchPage[Event]:
+    if not first_page:
         return fetch_page
 
     async def fetch(cursor: str | None) -> Page[Event]:
-        return page if cursor is None else await fetch_page(cursor)
+        return first_page.pop() if cursor is None and first_page else await fetch_page(cursor)
 
     return fetch

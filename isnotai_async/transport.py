@@ -14,7 +14,7 @@ What is promised here:
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from math import inf
 from typing import Final, Protocol
 
 import aiohttp
@@ -39,6 +39,8 @@ MAX_ERROR_BODY_BYTES: Final = 64 * 2**10
 """How much is read of the body of an error; the rest is left and the connection closed."""
 
 _CONNECT_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 30.0  # until the head of an answer is there, and between two parts of its body
+_ERROR_SECONDS: Final = 5.0  # for the body of an error, whose status says what there is to know
 
 _READ: Final = tuple((istr(name), name) for name in HEADERS)  # as multidict looks them up fastest
 
@@ -90,6 +92,7 @@ class AiohttpTransport:
     _keyed: CIMultiDict[str] = field(init=False, repr=False)
     _keyless: CIMultiDict[str] = field(init=False, repr=False)
     _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
+    _silence: float | None = field(init=False, repr=False)
     _watch: AttemptWatch = field(init=False, repr=False)
     _base: URL = field(init=False, repr=False)
     _prefix: str = field(init=False, repr=False)
@@ -108,9 +111,13 @@ class AiohttpTransport:
             self._keyed["Authorization"] = self.key.authorization
         self._base = URL(self.region.base_url, encoded=True)
         self._prefix = self._base.raw_path.rstrip("/") + "/"
-        connect = None if self.timeout is None else min(_CONNECT_SECONDS, self.timeout)
-        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect)  # the others are the watch's
-        self._watch = AttemptWatch(self.timeout)
+        connect, self._silence = _least(_CONNECT_SECONDS, self.timeout), _least(_SILENCE_SECONDS, self.timeout)
+        # In a borrowed session requests may have to wait for a connection, and that is no silence of the server's.
+        is_borrowed = self.connections.is_borrowed
+        sock_read, until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
+        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read)
+        self._watch = AttemptWatch(until_head)
+        self.connections.watches.add(self._watch)
 
     async def send(self, request: Request) -> Response:
         """Send a request once and read the answer, whatever its status.
@@ -119,16 +126,18 @@ class AiohttpTransport:
             ConfigError: The client is not open here, or has no key. Or a borrowed HTTP session failed: then
                 `attempts` is 1, since the request may have been sent.
             ConnectError: No connection could be made.
-            TransportTimeoutError: No complete answer within `timeout`, or nothing at all for 30 s of it.
+            TransportTimeoutError: No complete answer within `timeout`, no head of one within 30 s, or nothing more of
+                it for as long.
             ProtocolError: The answer is not HTTP as agreed.
             TransportError: The connection broke before the answer was complete.
         """
         (session, loop), url = self.connections.use(), self._url(request)
         failure: IsNotAIError
-        begun, scope = monotonic(), self._watch.begin(loop)
+        begun = loop.time()
+        scope = self._watch.begin(loop, begun)
         try:
             async with scope:
-                return await self._exchange(session, request, url, scope)
+                return await self._exchange(session, request, url, scope=scope, begun=begun)
         except _SentOnceError as error:
             failure = translate(error.cause, url.raw_authority, self._scrub)
         except (aiohttp.ClientError, OSError) as error:
@@ -142,7 +151,7 @@ class AiohttpTransport:
         finally:
             self._watch.end(scope)
         if isinstance(failure, TransportError | ConfigError):
-            failure.region, failure.attempts, failure.elapsed = self.region.name, 1, monotonic() - begun
+            failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         raise failure
 
     def _url(self, request: Request) -> URL:
@@ -155,7 +164,7 @@ class AiohttpTransport:
         return url
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, request: Request, url: URL, scope: asyncio.Timeout
+        self, session: aiohttp.ClientSession, request: Request, url: URL, *, scope: asyncio.Timeout, begun: float
     ) -> Response:
         async with session.get(
             url,
@@ -171,8 +180,9 @@ class AiohttpTransport:
             if answer.status < 400 and content.is_eof() and content.total_bytes <= MAX_BODY_BYTES:
                 body = content.read_nowait()  # it came in one piece with its head, as pages do: nothing to wait for
             else:
-                self._watch.hand_over(scope)
-                body = await _read_body(answer, self._watch.silence)
+                self._watch.end(scope)
+                scope.reschedule(None if self.timeout is None else begun + self.timeout)
+                body = await _read_body(answer, self._silence, scope.when())
             found, scrub = answer.headers, self._scrub
             headers = {name: scrub(value) for key, name in _READ if (value := found.get(key)) is not None}
             if self.key is not None:  # a server that echoes the request must not put the key into a message
@@ -189,9 +199,14 @@ _BORROWED: Final = (
 )
 
 
-async def _read_body(answer: aiohttp.ClientResponse, silence: float | None) -> bytes:
+def _least(seconds: float, timeout: float | None) -> float | None:
+    return None if timeout is None else min(seconds, timeout)
+
+
+async def _read_body(answer: aiohttp.ClientResponse, silence: float | None, end: float | None) -> bytes:
     if answer.status >= 400:
-        return await _read_error_body(answer, silence)
+        left = inf if end is None else end - asyncio.get_running_loop().time()
+        return await _read_error_body(answer, min(_ERROR_SECONDS, left / 2))
     body = bytearray()
     while chunk := await _read_chunk(answer, silence):
         body += chunk
@@ -203,19 +218,20 @@ async def _read_body(answer: aiohttp.ClientResponse, silence: float | None) -> b
     return bytes(body)
 
 
-async def _read_error_body(answer: aiohttp.ClientResponse, silence: float | None) -> bytes:
-    body = bytearray()
-    try:
-        while chunk := await _read_chunk(answer, silence):
-            body += chunk
-            if len(body) > MAX_ERROR_BODY_BYTES:
-                answer.close()
-                break
-    except (aiohttp.ClientError, TimeoutError):
-        answer.close()  # cut, spoilt or stuck; the status has come, and says what there is to know
-    return bytes(body[:MAX_ERROR_BODY_BYTES])
-
-
 async def _read_chunk(answer: aiohttp.ClientResponse, silence: float | None) -> bytes:
     async with asyncio.timeout(silence):
         return await answer.content.readany()
+
+
+async def _read_error_body(answer: aiohttp.ClientResponse, seconds: float) -> bytes:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            while chunk := await answer.content.readany():
+                body += chunk
+                if len(body) > MAX_ERROR_BODY_BYTES:
+                    answer.close()
+                    break
+    except (aiohttp.ClientError, TimeoutError):
+        answer.close()  # cut, spoilt or stuck; the status has come, and says what there is to know
+    return bytes(body[:MAX_ERROR_BODY_BYTES])

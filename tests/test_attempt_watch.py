@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
 from hypothesis import given, settings
@@ -13,12 +16,12 @@ from isnotai_async.attempt_watch import AttemptWatch
 from tests import virtual
 
 
-async def attempt(watch: AttemptWatch, work: Callable[[asyncio.Timeout], Awaitable[object]]) -> float | str:
+async def attempt(watch: AttemptWatch, work: Callable[[], Awaitable[object]]) -> float | str:
     """Make an attempt; returns when it was ended, or what came of it."""
-    scope = watch.begin(asyncio.get_running_loop())
+    scope = watch.begin(asyncio.get_running_loop(), virtual.now())
     try:
         async with scope:
-            await work(scope)
+            await work()
     except TimeoutError:
         return virtual.now()
     finally:
@@ -26,45 +29,34 @@ async def attempt(watch: AttemptWatch, work: Callable[[asyncio.Timeout], Awaitab
     return "done"
 
 
-def silent(seconds: float) -> Callable[[object], Awaitable[object]]:
-    return lambda _: virtual.sleep(seconds)
+def silent(seconds: float) -> Callable[[], Awaitable[object]]:
+    return lambda: virtual.sleep(seconds)
 
 
-@pytest.mark.parametrize(("timeout", "ended_after"), [(60.0, 30.0), (5.0, 5.0), (30.0, 30.0)])
-def test_row_8_silence_ends_after_half_a_minute_or_the_timeout_if_that_is_shorter(
-    timeout: float, ended_after: float
-) -> None:
+def test_row_8_an_attempt_is_ended_in_time() -> None:
     async def main() -> None:
         begun = virtual.now()
-        assert await attempt(AttemptWatch(timeout), silent(3_600)) == begun + ended_after
+        assert await attempt(AttemptWatch(30.0), silent(3_600)) == begun + 30
+        assert await attempt(AttemptWatch(30.0), silent(29)) == "done"
 
     virtual.run(main())
 
 
-def test_without_a_timeout_nothing_is_ended() -> None:
+def test_without_a_bound_nothing_is_ended() -> None:
     async def main() -> None:
-        watch = AttemptWatch(None)
-        assert await attempt(watch, silent(86_400)) == "done"
-
-        async def slowly(scope: asyncio.Timeout) -> None:
-            watch.hand_over(scope)
-            await virtual.sleep(86_400)
-
-        assert await attempt(watch, slowly) == "done"
+        assert await attempt(AttemptWatch(None), silent(86_400)) == "done"
 
     virtual.run(main())
 
 
-def test_what_has_begun_to_come_may_take_the_whole_timeout() -> None:
+def test_what_is_watched_no_longer_is_not_ended() -> None:
     async def main() -> None:
-        watch, begun = AttemptWatch(60.0), virtual.now()
-
-        async def begin_late(scope: asyncio.Timeout) -> None:
+        watch = AttemptWatch(30.0)
+        scope = watch.begin(asyncio.get_running_loop(), virtual.now())
+        async with scope:
             await virtual.sleep(29)
-            watch.hand_over(scope)
+            watch.end(scope)
             await virtual.sleep(3_600)
-
-        assert await attempt(watch, begin_late) == begun + 60
 
     virtual.run(main())
 
@@ -72,11 +64,11 @@ def test_what_has_begun_to_come_may_take_the_whole_timeout() -> None:
 @settings(max_examples=60)
 @given(
     delays=st.lists(st.tuples(st.floats(0, 50), st.floats(0, 60)), min_size=1, max_size=30),
-    timeout=st.floats(0.5, 90),
+    bound=st.floats(0.5, 45),
 )
-def test_each_of_many_attempts_is_ended_in_its_own_time(delays: list[tuple[float, float]], timeout: float) -> None:
+def test_each_of_many_attempts_is_ended_in_its_own_time(delays: list[tuple[float, float]], bound: float) -> None:
     async def main() -> None:
-        watch, bound = AttemptWatch(timeout), min(timeout, 30.0)
+        watch = AttemptWatch(bound)
 
         async def one(wait: float, work: float) -> None:
             await virtual.sleep(wait)
@@ -103,15 +95,49 @@ def test_a_cancellation_from_outside_stays_one() -> None:
     virtual.run(main())
 
 
-def test_answers_in_time_leave_one_timer_behind_and_no_attempt() -> None:
+def test_answers_in_time_set_one_timer_which_goes_with_the_client() -> None:
     async def main() -> None:
-        watch, timers = AttemptWatch(60.0), list[float]()
+        watch, timers = AttemptWatch(60.0), list[asyncio.TimerHandle]()
         loop = asyncio.get_running_loop()
         call_at = loop.call_at
-        loop.call_at = lambda when, *rest, **more: timers.append(when) or call_at(when, *rest, **more)  # type: ignore[method-assign,func-returns-value]
+
+        def note(*arguments: Any, **options: Any) -> asyncio.TimerHandle:
+            timers.append(call_at(*arguments, **options))
+            return timers[-1]
+
+        loop.call_at = note  # type: ignore[method-assign, assignment]
         for _ in range(100):
-            assert await attempt(watch, lambda _: asyncio.sleep(0)) == "done"
+            assert await attempt(watch, lambda: asyncio.sleep(0)) == "done"
         assert len(timers) == 1
+        assert not timers[0].cancelled()
         assert not watch._begun
+
+        watch.stop()
+        assert timers[0].cancelled()
+
+    virtual.run(main())
+
+
+def test_the_timer_keeps_no_context_of_a_request_alive() -> None:
+    class Span:
+        pass
+
+    current = ContextVar[Span | None]("current", default=None)
+
+    async def main() -> None:
+        watch = AttemptWatch(60.0)
+
+        async def request() -> ReferenceType[Span]:
+            span = Span()
+            current.set(span)
+            assert await attempt(watch, lambda: asyncio.sleep(0)) == "done"
+            return ref(span)
+
+        task = asyncio.create_task(request())
+        span = await task
+        del task
+        await asyncio.sleep(0)
+        assert watch._timer is not None
+        assert span() is None
 
     virtual.run(main())

@@ -682,7 +682,7 @@ async def test_readers_start_one_in_each_round_of_the_loop() -> None:
 
 async def test_a_reader_that_waits_keeps_no_page_alive() -> None:
     """With many readers that would be thousands of records, which the garbage collector goes through each time."""
-    source = many(8, 5)
+    source = many(8, 5, pauses=1_000)  # a long way off, so that readers do wait
     seen = list[ReferenceType[Page[Event]]]()
     async with source.stream(concurrency=4, buffer=1) as pages:
         async for page in pages:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
+import aiohttp
 import anyio
 import pytest
 from anyio.lowlevel import cancel_shielded_checkpoint
@@ -15,13 +16,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import isnotai_async as isnotai
+from isnotai_async import transport
 from isnotai_async._version import __version__
-from isnotai_async.transport import _read_body
-from tests import virtual
 from tests.canary import CANARY_KEY
-from tests.faults.answers import event_page, http_head, http_reply, json_reply, session_row
+from tests.faults.answers import error_reply, event_page, http_head, http_reply, json_reply, session_row
 from tests.faults.clients import build_client, check_error, connected, failure_of, fixed_examples
-from tests.faults.server import Cut, FaultServer, Received
+from tests.faults.server import Cut, FaultServer, Received, Reply, Step
 
 HEALTH = json_reply({"status": "healthy", "version": "1", "timestamp": "2026-06-10T12:00:00Z"})
 cuts = pytest.mark.parametrize("cut", Cut)
@@ -249,36 +249,62 @@ def test_a_request_as_received_does_not_show_its_headers() -> None:
     assert "Bearer" not in repr(Received("GET / HTTP/1.1", [("authorization", "Bearer x")], 1))
 
 
-class StuckAnswer:
-    """An answer whose body stops coming."""
-
-    def __init__(self, status: int) -> None:
-        self.status, self.content, self.is_closed = status, self, False
-        self._chunks = [b"{", b'"error": ']
-
-    async def readany(self) -> bytes:
-        if not self._chunks:
-            await virtual.sleep(86_400)
-        await virtual.sleep(29)
-        return self._chunks.pop(0)
-
-    def close(self) -> None:
-        self.is_closed = True
+# Slow and stuck bodies. The half minute of silence is shortened, and the timeout is longer than it.
 
 
-def test_an_error_whose_body_stops_coming_keeps_its_status() -> None:
-    answer: Any = StuckAnswer(503)
-
-    async def main() -> tuple[bytes, float]:
-        begun = virtual.now()
-        return await _read_body(answer, 30.0), virtual.now() - begun
-
-    assert virtual.run(main()) == (b'{"error": ', 29 + 29 + 30)
-    assert answer.is_closed
+@pytest.fixture
+def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(transport, "_ERROR_SECONDS", 0.2)
 
 
-def test_a_body_that_stops_coming_is_a_timeout() -> None:
-    answer: Any = StuckAnswer(200)
+def slowly(reply: bytes, pieces: int, seconds: float) -> Callable[[Received], Reply]:
+    """Answer with so many pieces after the head, each so many seconds after the one before."""
+    head, _, body = reply.partition(b"\r\n\r\n")
+    size = -(-len(body) // pieces)
 
-    with pytest.raises(TimeoutError):
-        virtual.run(_read_body(answer, 30.0))
+    def begin(_: Received) -> Reply:
+        steps: list[Step] = [head + b"\r\n\r\n"]
+        for number in range(pieces):
+            gate = asyncio.Event()
+            asyncio.get_running_loop().call_later(seconds * (number + 1), gate.set)
+            steps += [gate, body[number * size : (number + 1) * size]]
+        return steps
+
+    return begin
+
+
+def check_nothing_watched(client: isnotai.Client) -> None:
+    assert not client._transport._watch._begun
+
+
+async def test_a_body_may_take_longer_than_the_silence_if_it_is_never_silent(short_silence: None) -> None:
+    async with connected(FaultServer(slowly(event_page(*range(30)), 10, 0.1)), timeout=20) as client:
+        assert len((await client.list_events("s1")).data) == 30
+        check_nothing_watched(client)
+
+
+async def test_a_body_that_stops_coming_ends_the_attempt_before_its_timeout(short_silence: None) -> None:
+    stuck: Reply = [event_page(*range(30))[:-20], asyncio.Event()]
+    async with connected(FaultServer(stuck), timeout=3_600) as client:
+        with pytest.raises(isnotai.TransportTimeoutError):
+            await client.list_events("s1")
+        check_nothing_watched(client)
+
+
+@pytest.mark.parametrize("timeout", [0.6, 3_600, None])
+async def test_an_error_whose_body_stops_coming_keeps_its_status(timeout: float | None, short_silence: None) -> None:
+    refusal = error_reply(429, "RATE_LIMITED", "slow down", headers=[("Retry-After", "7")])
+    async with connected(FaultServer([refusal[:-9], asyncio.Event()]), timeout=timeout) as client:
+        with pytest.raises(isnotai.RateLimitedError) as caught:
+            await client.list_events("s1")
+        check_nothing_watched(client)
+    assert caught.value.retry_after == 7
+
+
+async def test_row_15_waiting_in_a_borrowed_pool_is_no_silence_of_the_servers(short_silence: None) -> None:
+    pool = aiohttp.TCPConnector(limit=1)
+    async with FaultServer(slowly(event_page(1), 1, 0.3)) as server, aiohttp.ClientSession(connector=pool) as session:
+        async with build_client(server, session=session, timeout=30) as client:
+            pages = await asyncio.gather(*(client.list_events("s1") for _ in range(4)))
+    assert [len(page.data) for page in pages] == [1] * 4
