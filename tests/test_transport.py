@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -303,8 +304,15 @@ async def test_an_error_whose_body_stops_coming_keeps_its_status(timeout: float 
 
 
 async def test_row_15_waiting_in_a_borrowed_pool_is_no_silence_of_the_servers(short_silence: None) -> None:
-    pool = aiohttp.TCPConnector(limit=1)
-    async with FaultServer(slowly(event_page(1), 1, 0.3)) as server, aiohttp.ClientSession(connector=pool) as session:
-        async with build_client(server, session=session, timeout=30) as client:
-            pages = await asyncio.gather(*(client.list_events("s1") for _ in range(4)))
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(FaultServer(slowly(event_page(1), 1, 0.3)))
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)))
+        client = await stack.enter_async_context(build_client(server, session=session, timeout=30))
+        pages = await asyncio.gather(*(client.list_events("s1") for _ in range(4)))
     assert [len(page.data) for page in pages] == [1] * 4
+
+
+async def test_an_answer_in_one_piece_is_watched_no_longer() -> None:
+    async with connected(FaultServer(event_page(1))) as client:
+        await client.list_events("s1")
+        check_nothing_watched(client)
