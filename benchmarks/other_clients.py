@@ -25,7 +25,7 @@ async def open_httpx(base_url: str, concurrency: int) -> AsyncIterator[Walk]:
     """Open `httpx.AsyncClient`: plain dicts."""
     httpx: Any = importlib.import_module("httpx")
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-    async with httpx.AsyncClient(limits=limits, headers=HEADERS) as client:
+    async with httpx.AsyncClient(limits=limits, headers=HEADERS, timeout=60) as client:
 
         async def walk(session_id: str) -> int:
             return await _walk_dicts(client.get, events_url(base_url, session_id))
@@ -86,7 +86,9 @@ async def open_generated(base_url: str, concurrency: int) -> AsyncIterator[Walk]
         client_module, list_events = _generate(Path(folder))
     httpx: Any = importlib.import_module("httpx")
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-    async with client_module.AuthenticatedClient(base_url, KEY, httpx_args={"limits": limits}) as client:
+    async with client_module.AuthenticatedClient(
+        base_url, KEY, timeout=httpx.Timeout(60), httpx_args={"limits": limits}
+    ) as client:
 
         async def walk(session_id: str) -> int:
             total, options = 0, dict[str, str]()

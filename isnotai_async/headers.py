@@ -9,7 +9,7 @@ from typing import Final
 
 TIER_HEADER: Final = "x-isnotai-tier"
 HEADERS: Final = (TIER_HEADER, "content-type", "date", "retry-after")
-"""The response headers that mean something here; the others are left where they are."""
+"""The response headers that mean something here, the last two in a refusal; the others are left where they are."""
 
 _SECONDS: Final = re.compile(r"[0-9]{1,10}")
 

@@ -43,6 +43,7 @@ _SILENCE_SECONDS: Final = 30.0  # until the head of an answer is there, and betw
 _ERROR_SECONDS: Final = 5.0  # for the body of an error, whose status says what there is to know
 
 _READ: Final = tuple((istr(name), name) for name in HEADERS)  # as multidict looks them up fastest
+_READ_OF_SUCCESS: Final = _READ[:2]  # the others tell when to ask again
 
 
 class Transport(Protocol):
@@ -184,7 +185,8 @@ class AiohttpTransport:
                 scope.reschedule(None if self.timeout is None else begun + self.timeout)
                 body = await _read_body(answer, self._silence, scope.when())
             found, scrub = answer.headers, self._scrub
-            headers = {name: scrub(value) for key, name in _READ if (value := found.get(key)) is not None}
+            wanted = _READ_OF_SUCCESS if answer.status == 200 else _READ
+            headers = {name: scrub(value) for key, name in wanted if (value := found.get(key)) is not None}
             if self.key is not None:  # a server that echoes the request must not put the key into a message
                 body = self.key.scrub(body)
             return Response(request, answer.status, headers, body, self.region.name)
