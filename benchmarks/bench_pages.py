@@ -52,7 +52,7 @@ class Case:
 
 
 CASES = (
-    *(Case(100, concurrency, 6) for concurrency in (1, 32)),
+    *(Case(100, concurrency, 5) for concurrency in (1, 32)),
     *(Case(events, concurrency, 2) for events in (50, 1) for concurrency in (1, 32)),
     *(Case(events, 256, 1) for events in (100, 50, 1)),
 )

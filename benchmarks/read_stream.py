@@ -21,7 +21,7 @@ import isnotai_async as isnotai
 from benchmarks.harness import percentile
 
 _TICK: Final = 0.002
-_ROUND_TRIPS: Final = 40
+_ROUND_TRIPS: Final = 30
 
 
 async def watch(lags: list[float]) -> None:
