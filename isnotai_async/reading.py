@@ -179,22 +179,20 @@ class Reading:
         crew.start(partial(self._read_session, _Session(work, self.find_feed(work.target.name), crew, line)))
 
     async def _read_session(self, session: _Session) -> None:
-        work = session.work
         try:
-            if refusal := self._refusals.get(work.target.name):
-                await self._fail(Failure(refusal, work))
+            if refusal := self._refusals.get(session.work.target.name):
+                await self._fail(Failure(refusal, session.work))
                 return
-            readers = await self._plan(session)
+            readers = await self._plan_readers(session)
         except Exception as error:  # noqa: BLE001 - raised where the pages are taken, as all below
-            await self._fail(Failure(error, work))
+            await self._fail(Failure(error, session.work))
             return
         for _ in range(readers - 1):
             session.crew.start(partial(self._read_windows, session))
             await asyncio.sleep(0)  # as `Crew.idle` does, and for the same reason
         await self._read_windows(session)
 
-    async def _plan(self, session: _Session) -> int:
-        """Return how many windows to read at once."""
+    async def _plan_readers(self, session: _Session) -> int:
         size, free = session.crew.size, session.crew.free + 1
         plan = await self._splitter.plan(session.work, session.feed, size=size, free=free)
         if plan.first_page is not None:
