@@ -46,7 +46,7 @@ class AttemptWatch:
         self._begun.pop(scope, None)
 
     def stop(self) -> None:
-        """Set no timer behind: nothing is watched any more."""
+        """Leave no timer behind: nothing is watched any more."""
         self._begun.clear()
         if self._timer is not None:
             self._timer.cancel()

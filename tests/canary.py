@@ -90,9 +90,9 @@ class KeyWatch(logging.Handler):
         # Arguments and extras too: handlers of other programs ship them as structured fields.
         self._look(f"the log of {record.name}", f"{self.format(record)} {vars(record)!r}")
 
-    def _look(self, where: str, text: str) -> None:
+    def _look(self, where: str, text: str, *, test: str | None = None) -> None:
         if shows_key(text):
-            self.leaks.append(f"{self._test}: {where}")
+            self.leaks.append(f"{test or self._test}: {where}")
 
     def pytest_sessionstart(self) -> None:
         root = logging.getLogger()
@@ -104,7 +104,7 @@ class KeyWatch(logging.Handler):
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for title, text in report.sections:
-            self._look(title, text)
+            self._look(title, text, test=report.nodeid)  # with several workers, another may have started since
 
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         self._look("a warning", str(warning_message))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import isnotai_async as isnotai
-from tests.canary import CANARY_KEY, find_key, show_trace, shows_key
+from tests.canary import CANARY_KEY, KeyWatch, find_key, show_trace, shows_key
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,11 +70,21 @@ def test_a_run_in_which_the_key_was_shown_fails_though_all_its_tests_pass(tmp_pa
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED
     shown = [line for line in ran.stdout.splitlines() if line.startswith("THE API KEY WAS SHOWN")]
     assert {line.rpartition("::")[2] for line in shown} >= SHOWN
-    if workers == 0:  # of two workers, one was once seen to have another test's stderr in its hands
-        assert "harmless" not in "".join(shown)
+    assert "harmless" not in "".join(shown)
 
 
 def test_a_run_in_which_it_was_not_passes(tmp_path: Path) -> None:
     ran = run_pytest(tmp_path, HARMLESS, 0)
     assert ran.returncode == pytest.ExitCode.OK, ran.stdout
     assert "THE API KEY" not in ran.stdout
+
+
+def test_what_a_test_showed_is_not_blamed_on_the_one_that_began_meanwhile() -> None:
+    watch = KeyWatch()
+    report = pytest.TestReport("shows", ("", None, ""), {}, "passed", None, "call", sections=[("stderr", CANARY_KEY)])
+    watch.pytest_runtest_logstart("shows")
+    watch.pytest_runtest_logstart("harmless")
+
+    watch.pytest_runtest_logreport(report)
+
+    assert watch.leaks == ["shows: stderr"]
