@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from attrs import define, field
 
@@ -23,6 +23,8 @@ from isnotai_async.permits import NOT_SENT, Answer, Permit
 from isnotai_async.tiers import Tier, read_tier
 from isnotai_async.transport import Transport
 
+T = TypeVar("T")
+
 # Those that can tell at once. By exact type: what is built on one of them may do more in its `acquire`.
 _IMMEDIATE: Final = frozenset({LocalLimiter, Unlimited})
 
@@ -34,8 +36,9 @@ def _answer(status: int, tier: Tier | None) -> Answer:
 
 @define(eq=False, repr=False)
 class _Turn:
-    """What one request holds, and what its permit is to be told."""
+    """What one request holds since it began, and what its permit is to be told."""
 
+    begun: float
     permit: Permit | None = None
     has_slot: bool = False
     answer: Answer | None = NOT_SENT
@@ -86,11 +89,21 @@ class PacedTransport:
                 anything was sent. Or one attempt took too long.
             TransportError: Nobody answered, or not in full.
         """
-        turn, begun = _Turn(), self.clock()
+        turn = _Turn(self.clock())
         try:
-            if self._enter_at_once(request, turn) and self._is_far(request, begun):
-                return await self._send(request, turn)
-            return await self._send_in_time(request, turn, begun)
+            if not self._enter_at_once(request, turn):
+                await self._in_time(request, turn, self._enter(request, turn))
+            turn.answer = None  # from here on the server may count it
+            if self._is_far(request):
+                response = await self.transport.send(request)
+            else:
+                response = await self._in_time(request, turn, self.transport.send(request))
+            turn.answer = self._learn(response)
+            return response
+        except ConfigError as error:
+            if error.attempts == 0:  # a borrowed session may fail after it has sent
+                turn.answer = NOT_SENT
+            raise
         finally:
             if turn.has_slot and self.connections is not None:
                 self.connections.slots.release()
@@ -107,34 +120,24 @@ class PacedTransport:
         turn.has_slot = self.connections is None or self.connections.slots.acquire_nowait()
         return turn.has_slot
 
-    def _is_far(self, request: Request, now: float) -> bool:
+    def _is_far(self, request: Request) -> bool:
+        """Tell whether the deadline comes after the transport has ended by itself, so that it needs no timer."""
         if request.deadline is None:
             return True
-        return self.ends_within is not None and now + self.ends_within < request.deadline
+        return self.ends_within is not None and self.clock() + self.ends_within < request.deadline
 
-    async def _send(self, request: Request, turn: _Turn) -> Response:
-        turn.answer = None  # from here on the server may count it
-        try:
-            response = await self.transport.send(request)
-        except ConfigError as error:
-            if error.attempts == 0:  # a borrowed session may fail after it has sent
-                turn.answer = NOT_SENT
-            raise
-        turn.answer = self._learn(response)
-        return response
-
-    async def _send_in_time(self, request: Request, turn: _Turn, begun: float) -> Response:
-        scope = asyncio.timeout(None if request.deadline is None else request.deadline - begun)
+    async def _in_time(self, request: Request, turn: _Turn, work: Awaitable[T]) -> T:
+        """Work until the request's deadline."""
+        scope = asyncio.timeout(None if request.deadline is None else request.deadline - self.clock())
         try:
             async with scope:
-                await self._enter(request, turn)
-                return await self._send(request, turn)
+                return await work
         except TimeoutError:
             if not scope.expired():
                 raise
         was_sent = turn.answer is not NOT_SENT
         where = "before the answer was complete" if was_sent else self._name_wait(request, turn)
-        raise self._late(f"the deadline passed {where}, {self.clock() - begun:.1f} s after", attempts=was_sent)
+        raise self._late(f"the deadline passed {where}, after {self.clock() - turn.begun:.1f} s", attempts=was_sent)
 
     async def _enter(self, request: Request, turn: _Turn) -> None:
         while not turn.has_slot or (request.authenticated and turn.permit is None):

@@ -102,10 +102,12 @@ class Paginator(Generic[T]):
         `data`; its other fields are as the server sent them. Pages without records are passed over.
         """
         while page := await self._advance():
-            rows = tuple(self._rows)
-            yield page if len(rows) == len(page.data) else evolve(page, data=rows)
-            # Not to be kept while the next one is fetched: the collector would go through its records each time.
-            del page, rows
+            if length_hint(self._rows) == len(page.data):
+                self._rows = iter(())
+                yield page
+            else:
+                yield evolve(page, data=tuple(self._rows))
+            del page  # not to be kept while the next is fetched: the collector would go through its records each time
 
     def prefetch(self, count: int = 1) -> AbstractAsyncContextManager[AsyncGenerator[Page[T], None]]:
         """Read ahead while you work: ``async with walk.prefetch(2) as pages: async for page in pages``.
@@ -172,26 +174,23 @@ class Paginator(Generic[T]):
         """Get to a page with records to hand out; None where the walk ends."""
         if self._fetching:
             raise ConfigError("another task is iterating this walk; give each task a walk of its own")
-        self._fetching = True
+        self._fetching, empty_pages = True, 0
         try:
-            return await self._next_page()
+            while not length_hint(self._rows):
+                if self._left == 0 or not self._leave_page():
+                    return None
+                page = await self._fetch(self._cursor)
+                self._enter_page(page)
+                empty_pages = 0 if page.data else empty_pages + 1
+                if empty_pages > MAX_EMPTY_PAGES:
+                    text = f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more behind it"
+                    raise PaginationError(text)
+            return self._page
         except IsNotAIError as error:
             _locate(error, self.position)
             raise
         finally:
             self._fetching = False
-
-    async def _next_page(self) -> Page[T] | None:
-        empty_pages = 0
-        while not length_hint(self._rows):
-            if self._left == 0 or not self._leave_page():
-                return None
-            page = await self._fetch(self._cursor)
-            self._enter_page(page)
-            empty_pages = 0 if page.data else empty_pages + 1
-            if empty_pages > MAX_EMPTY_PAGES:
-                raise PaginationError(f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more behind it")
-        return self._page
 
     def _leave_page(self) -> bool:
         """Move on to the next cursor; False where there is none."""

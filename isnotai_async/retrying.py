@@ -138,7 +138,18 @@ class RetryingTransport:
 
     async def _send(self, call: _Call) -> Response:
         while True:
-            outcome = await self._attempt(call)
+            begun = self.clock()
+            outcome: Outcome
+            try:
+                outcome = await self.transport.send(call.request)
+                call.attempts += 1
+            except TransportError as error:
+                # One that the deadline ended before it got its permit says 0; so does one that got none at all.
+                says = error.deadline_exceeded or isinstance(error, LimiterError)
+                call.attempts += error.attempts if says else 1
+                outcome = error
+            if self.narrator.is_heard or logger.isEnabledFor(logging.DEBUG):
+                self._tell_attempt(call, outcome, self.clock() - begun)
             trouble = _find_trouble(outcome)
             if isinstance(outcome, TransportError) and outcome.deadline_exceeded:
                 call.is_late, outcome = True, call.last or outcome
@@ -151,21 +162,6 @@ class RetryingTransport:
                 break
             await self._wait(call, wait, _describe(outcome))
         return self._hand_over(call, outcome)
-
-    async def _attempt(self, call: _Call) -> Outcome:
-        begun = self.clock()
-        outcome: Outcome
-        try:
-            outcome = await self.transport.send(call.request)
-            call.attempts += 1
-        except TransportError as error:
-            # One that the deadline ended before it got its permit says 0, and one that no limiter could grant too.
-            says = error.deadline_exceeded or isinstance(error, LimiterError)
-            call.attempts += error.attempts if says else 1
-            outcome = error
-        if self.narrator.is_heard or logger.isEnabledFor(logging.DEBUG):
-            self._tell_attempt(call, outcome, self.clock() - begun)
-        return outcome
 
     def _judge(self, call: _Call, trouble: Trouble) -> float | None:
         """Return the seconds to wait for one more attempt; None where there is none."""

@@ -14,6 +14,7 @@ What is promised here:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from math import inf
 from typing import Final, Protocol
 
@@ -95,7 +96,7 @@ class AiohttpTransport:
     _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
     _silence: float | None = field(init=False, repr=False)
     _watch: AttemptWatch = field(init=False, repr=False)
-    _base: URL = field(init=False, repr=False)
+    _origin: tuple[str, str] = field(init=False, repr=False)
     _prefix: str = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -110,8 +111,8 @@ class AiohttpTransport:
         self._keyed = self._keyless.copy()
         if self.key is not None:
             self._keyed["Authorization"] = self.key.authorization
-        self._base = URL(self.region.base_url, encoded=True)
-        self._prefix = self._base.raw_path.rstrip("/") + "/"
+        base = URL(self.region.base_url, encoded=True)
+        self._origin, self._prefix = (base.scheme, base.raw_authority), base.raw_path.rstrip("/")
         connect, self._silence = _least(_CONNECT_SECONDS, self.timeout), _least(_SILENCE_SECONDS, self.timeout)
         # In a borrowed session requests may have to wait for a connection, and that is no silence of the server's.
         is_borrowed = self.connections.is_borrowed
@@ -135,10 +136,13 @@ class AiohttpTransport:
         (session, loop), url = self.connections.use(), self._url(request)
         failure: IsNotAIError
         begun = loop.time()
-        scope = self._watch.begin(loop, begun)
         try:
-            async with scope:
-                return await self._exchange(session, request, url, scope=scope, begun=begun)
+            with self._watch.begin(loop, begun):
+                answer = await self._ask(session, request, url)
+            body = _take_body(answer)
+            if body is None:
+                body = await self._read_body(answer, begun)
+            return self._tell(request, answer, body)
         except _SentOnceError as error:
             failure = translate(error.cause, url.raw_authority, self._scrub)
         except (aiohttp.ClientError, OSError) as error:
@@ -149,8 +153,6 @@ class AiohttpTransport:
             failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
         except ProtocolError as error:
             failure = error
-        finally:
-            self._watch.end(scope)
         if isinstance(failure, TransportError | ConfigError):
             failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         raise failure
@@ -158,16 +160,15 @@ class AiohttpTransport:
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
             raise ConfigError("no API key; pass api_key= or set ISNOTAI_API_KEY")
-        url = URL(self.region.base_url + request.target, encoded=True)
-        base = self._base
-        if url.raw_authority != base.raw_authority or not url.raw_path.startswith(self._prefix):
-            raise ConfigError(f"the URL of {request.operation} would leave {self.region.base_url}; nothing was sent")
-        return url
+        path, _, query = request.target.partition("?")
+        # Put together from parts, of which the first two are ours: whatever the others are, the host stays the same.
+        scheme, authority = self._origin
+        return URL.build(
+            scheme=scheme, authority=authority, path=self._prefix + path, query_string=query, encoded=True
+        )
 
-    async def _exchange(
-        self, session: aiohttp.ClientSession, request: Request, url: URL, *, scope: asyncio.Timeout, begun: float
-    ) -> Response:
-        async with session.get(
+    def _ask(self, session: aiohttp.ClientSession, request: Request, url: URL) -> Awaitable[aiohttp.ClientResponse]:
+        return session.get(
             url,
             headers=self._keyed if request.authenticated else self._keyless,
             allow_redirects=False,
@@ -176,20 +177,21 @@ class AiohttpTransport:
             middlewares=(_send_once,),
             raise_for_status=False,
             auto_decompress=True,  # whatever a borrowed session says
-        ) as answer:
-            content = answer.content
-            if answer.status < 400 and content.is_eof() and content.total_bytes <= MAX_BODY_BYTES:
-                body = content.read_nowait()  # it came in one piece with its head, as pages do: nothing to wait for
-            else:
-                self._watch.end(scope)
-                scope.reschedule(None if self.timeout is None else begun + self.timeout)
-                body = await _read_body(answer, self._silence, scope.when())
-            found, scrub = answer.headers, self._scrub
-            wanted = _READ_OF_SUCCESS if answer.status == 200 else _READ
-            headers = {name: scrub(value) for key, name in wanted if (value := found.get(key)) is not None}
-            if self.key is not None:  # a server that echoes the request must not put the key into a message
-                body = self.key.scrub(body)
-            return Response(request, answer.status, headers, body, self.region.name)
+        )
+
+    async def _read_body(self, answer: aiohttp.ClientResponse, begun: float) -> bytes:
+        end = None if self.timeout is None else begun + self.timeout
+        async with answer, asyncio.timeout_at(end):
+            return await _read_body(answer, self._silence, end)
+
+    def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
+        found, scrub, headers = answer.headers, self._scrub, dict[str, str]()
+        for key, name in _READ_OF_SUCCESS if answer.status == 200 else _READ:
+            if (value := found.get(key)) is not None:
+                headers[name] = scrub(value)
+        if self.key is not None:  # a server that echoes the request must not put the key into a message
+            body = self.key.scrub(body)
+        return Response(request, answer.status, headers, body, self.region.name)
 
     def _scrub(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_text(text)
@@ -203,6 +205,14 @@ _BORROWED: Final = (
 
 def _least(seconds: float, timeout: float | None) -> float | None:
     return None if timeout is None else min(seconds, timeout)
+
+
+def _take_body(answer: aiohttp.ClientResponse) -> bytes | None:
+    """Take a body that came in one piece with its head, as those of pages do; None where it is to be waited for."""
+    content = answer.content
+    if answer.status >= 400 or content.exception() is not None:
+        return None
+    return content.read_nowait() if content.is_eof() and content.total_bytes <= MAX_BODY_BYTES else None
 
 
 async def _read_body(answer: aiohttp.ClientResponse, silence: float | None, end: float | None) -> bytes:

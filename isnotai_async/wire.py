@@ -7,9 +7,10 @@ one place that says path, parameter, status or header. Sources: the vendor's ref
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from isnotai_async import codec
@@ -36,6 +37,8 @@ from isnotai_async.refusals import read_content
 from isnotai_async.tiers import Tier, read_tier
 
 T = TypeVar("T")
+
+_is_plain: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch  # what `quote` would leave as it is, as most cursors are
 
 
 def build_health() -> Request:
@@ -68,7 +71,8 @@ def build_list(query: ListQuery, cursor: str | None, *, bulk: bool = False) -> R
     """
     target = _list_target(query)
     if cursor is not None:
-        target = f"{target}{'&' if '?' in target else '?'}cursor={quote(cursor, safe='')}"
+        shown = cursor if _is_plain(cursor) else quote(cursor, safe="")
+        target = f"{target}{'&' if '?' in target else '?'}cursor={shown}"
     # Who goes on to a second page is on a walk: the first page alone is how a single call looks.
     return Request(query.operation, target, cursor, bulk=bulk or cursor is not None)
 

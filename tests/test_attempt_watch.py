@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 from weakref import ReferenceType, ref
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,14 +20,11 @@ from tests import virtual
 
 async def attempt(watch: AttemptWatch, work: Callable[[], Awaitable[object]]) -> float | str:
     """Make an attempt; returns when it was ended, or what came of it."""
-    scope = watch.begin(asyncio.get_running_loop(), virtual.now())
     try:
-        async with scope:
+        with watch.begin(asyncio.get_running_loop(), virtual.now()):
             await work()
     except TimeoutError:
         return virtual.now()
-    finally:
-        watch.end(scope)
     return "done"
 
 
@@ -52,13 +51,28 @@ def test_without_a_bound_nothing_is_ended() -> None:
 def test_what_is_watched_no_longer_is_not_ended() -> None:
     async def main() -> None:
         watch = AttemptWatch(30.0)
-        scope = watch.begin(asyncio.get_running_loop(), virtual.now())
-        async with scope:
+        with watch.begin(asyncio.get_running_loop(), virtual.now()):
             await virtual.sleep(29)
-            watch.end(scope)
-            await virtual.sleep(3_600)
+        await virtual.sleep(3_600)
 
     virtual.run(main())
+
+
+def test_without_a_task_there_is_nothing_to_end() -> None:
+    caught = list[BaseException]()
+
+    def call_back(loop: asyncio.AbstractEventLoop) -> None:
+        with pytest.raises(RuntimeError, match="within a task") as refused:
+            AttemptWatch(30.0).begin(loop, loop.time())
+        caught.append(refused.value)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(call_back, loop)
+        await virtual.sleep(1)
+
+    virtual.run(main())
+    assert caught
 
 
 @settings(max_examples=60)
@@ -91,6 +105,69 @@ def test_a_cancellation_from_outside_stays_one() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    virtual.run(main())
+
+
+def test_a_cancellation_from_outside_in_the_same_instant_wins() -> None:
+    async def main() -> None:
+        task = asyncio.create_task(attempt(AttemptWatch(60.0), silent(3_600)))
+        await virtual.sleep(0)
+        asyncio.get_running_loop().call_at(virtual.now() + 60, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    virtual.run(main())
+
+
+def test_a_cancellation_that_was_asked_for_before_stays_one() -> None:
+    async def main() -> None:
+        watch = AttemptWatch(60.0)
+
+        async def stubborn() -> float | str:
+            with contextlib.suppress(asyncio.CancelledError):
+                await virtual.sleep(100)
+            return await attempt(watch, silent(3_600))  # as a clean-up may, after its task was cancelled
+
+        task = asyncio.create_task(stubborn())
+        await virtual.sleep(1)
+        task.cancel()
+        begun = virtual.now()
+        assert await task == begun + 60
+        assert task.cancelling() == 1
+
+    virtual.run(main())
+
+
+def test_an_error_of_the_work_that_is_ended_stays_that_error() -> None:
+    async def main() -> None:
+        async def fail() -> None:
+            try:
+                await virtual.sleep(3_600)
+            finally:
+                raise OSError("the clean-up failed")
+
+        with pytest.raises(OSError, match="the clean-up failed"):
+            await attempt(AttemptWatch(30.0), fail)
+        task = asyncio.current_task()
+        assert task is not None
+        assert not task.cancelling(), "the watch has taken back its own wish"
+        await virtual.sleep(1)
+
+    virtual.run(main())
+
+
+@pytest.mark.parametrize("seconds", [10, 30, 50])
+def test_a_cancel_scope_around_an_attempt_ends_it_in_its_own_time(seconds: float) -> None:
+    async def main() -> None:
+        begun, result = virtual.now(), None
+        with anyio.move_on_after(seconds) as scope:
+            result = await attempt(AttemptWatch(30.0), silent(3_600))
+        if seconds > 30:
+            assert result == begun + 30
+        else:
+            assert scope.cancelled_caught
+        assert virtual.now() == begun + min(seconds, 30)
 
     virtual.run(main())
 

@@ -161,7 +161,7 @@ async def test_the_key_is_not_shown_by_a_cancelled_call(begun: bytes, outlets: O
         call.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await call
-        assert "_exchange" in show_trace(caught.value), "aiohttp's frames are among those looked at"
+        assert "_connect_and_send_request" in show_trace(caught.value), "aiohttp's frames are among those looked at"
         seen.errors.append(caught.value)
         seen.reachable += [client, vars(client), call]
 

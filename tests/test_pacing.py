@@ -346,7 +346,7 @@ def test_a_deadline_that_passes_while_waiting_for_a_slot_is_no_attempt_and_costs
     async def main() -> None:
         busy = await Busy.make()
         with pytest.raises(
-            TransportTimeoutError, match=r"waiting for one of the connections \(max_concurrency\), 5.0 s"
+            TransportTimeoutError, match=r"waiting for one of the connections \(max_concurrency\), after 5.0 s"
         ):
             await busy.paced.send(REQUEST._replace(deadline=virtual.now() + 5))
         assert "1 of 60 slots occupied, 1 under way" in repr(busy.limiter)
