@@ -54,21 +54,16 @@ def _read(response: Response) -> int:
     return response.status
 
 
-async def _fetching() -> float:
-    stack = _stack(LocalLimiter(tier="enterprise"), deadline=120.0)
-
-    async def send(request: Request) -> int:
-        return await stack.fetch(request, _read)
-
-    return await _measure(send)
+async def _fetch(limiter: Limiter, *, deadline: float | None) -> float:
+    stack = _stack(limiter, deadline=deadline)
+    return await _measure(lambda request: stack.fetch(request, _read))
 
 
 _LINES: dict[str, Callable[[], Awaitable[float]]] = {
     "the transport alone": lambda: _measure(_Instant().send),
-    "both layers, Unlimited, no deadline": lambda: _measure(_stack(Unlimited(), deadline=None).send),
-    "both layers, Unlimited": lambda: _measure(_stack(Unlimited(), deadline=120.0).send),
-    "both layers, LocalLimiter": lambda: _measure(_stack(LocalLimiter(tier="enterprise"), deadline=120.0).send),
-    "both layers, LocalLimiter, fetch and read": _fetching,
+    "both layers, Unlimited, no deadline": lambda: _fetch(Unlimited(), deadline=None),
+    "both layers, Unlimited": lambda: _fetch(Unlimited(), deadline=120.0),
+    "both layers, LocalLimiter": lambda: _fetch(LocalLimiter(tier="enterprise"), deadline=120.0),
 }
 
 

@@ -34,17 +34,12 @@ class Request(NamedTuple):
 class Response:
     """One answer, body and all.
 
-    The last three fields tell of the whole call: retrying fills them in, rather than copy all the others.
-
     Attributes:
         request: What was asked.
         status: HTTP status.
         headers: Those of `HEADERS` that it has, by their lower-case names.
         body: Decoded content, cut at 64 KiB where the status is an error.
         region: Name of the region that answered.
-        attempts: How many requests it took to get it.
-        elapsed: Seconds it took, from the start of the call on.
-        deadline_exceeded: Whether the deadline kept it from being asked for again.
     """
 
     request: Request
@@ -52,6 +47,3 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
     region: str
-    attempts: int = 1
-    elapsed: float = 0.0
-    deadline_exceeded: bool = False

@@ -1,8 +1,8 @@
 """Retrying: send again, or let it through. The rules are in `backoff`; here they are carried out.
 
 Every attempt goes through pacing and so pays a permit. The deadline is checked before each wait, so nobody sleeps
-towards an instant at which it would be too late: the last real outcome comes at once instead, marked
-`deadline_exceeded`.
+towards an instant at which it would be too late: the last failure that came from outside is raised at once instead,
+marked `deadline_exceeded`.
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from attrs import define, field
 
 from isnotai_async.backoff import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
-from isnotai_async.errors import DecodeError, LimiterError, PaginationError, TransportError, TransportTimeoutError
-from isnotai_async.headers import read_retry_after
+from isnotai_async.errors import (
+    APIError,
+    DecodeError,
+    LimiterError,
+    PaginationError,
+    TransportError,
+    TransportTimeoutError,
+)
 from isnotai_async.messages import Request, Response
 from isnotai_async.notices import TOLD_SECONDS, AttemptNotice, Narrator, RetryNotice, logger, until
 from isnotai_async.transport import Transport
 from isnotai_async.turns import Turns
-from isnotai_async.wire import read_response
 
 T = TypeVar("T")
 
-Outcome = Response | TransportError
-
-_UNREADABLE: Final = Trouble(Kind.TRANSIENT, retry_limit=1)
+Failure = TransportError | APIError | DecodeError
 
 
 @define(eq=False, repr=False)
@@ -41,7 +44,7 @@ class _Call:
         request: What is asked, with its deadline.
         begun: When it began.
         attempts: Requests on the wire so far.
-        last: The last outcome that came from outside, and not from the deadline.
+        last: The last failure that came from outside, and not from the deadline.
         is_late: Whether the deadline ended it.
         backoff: Made when there is trouble.
     """
@@ -49,7 +52,7 @@ class _Call:
     request: Request
     begun: float
     attempts: int = 0
-    last: Outcome | None = None
+    last: Failure | None = None
     is_late: bool = False
     backoff: Backoff | None = None
 
@@ -80,52 +83,44 @@ class RetryingTransport:
     roll: Callable[[], float] = random.random
     turns: Turns = field(factory=Turns)
 
-    async def send(self, request: Request) -> Response:
-        """Send until the answer is final, whatever its status; it tells all `attempts` and the whole `elapsed`.
-
-        Raises:
-            TransportError: Nobody answered in the end.
-        """
-        call = self._begin(request)
-        response = await self._send(call)
-        self._settle(call, response)
-        return response
-
     async def fetch(self, request: Request, read: Callable[[Response], T]) -> T:
-        """Send and read; an answer that cannot be read is asked for once more.
+        """Send and read, until that succeeds or there is no hope that it will.
 
         Args:
             request: What to ask.
             read: One of the readers of `wire`.
 
         Raises:
-            IsNotAIError: As of `send` and of `wire.read_response`.
+            TransportError: Nobody answered in the end. All errors tell the `attempts` and the whole `elapsed`.
+            APIError: The API refused.
+            DecodeError: The answer cannot be read. It is asked for once more.
         """
         call = self._begin(request)
-        self.turns.expected += 1
-        try:
-            response = await self._send(call)
-        finally:
-            self.turns.expected -= 1
-        if self.turns.are_wanted:
-            await self.turns.take()
-        try:
-            value = read_response(response, read)
-        except PaginationError:  # a broken chain of cursors is no accident of the transfer
-            raise
-        except DecodeError as error:
-            wait = self._judge(call, _UNREADABLE)
-            error.deadline_exceeded = call.is_late
+        failure: Failure
+        while True:
+            try:
+                response = await self._send(call)
+                if self.turns.are_wanted:
+                    await self.turns.take()
+                value = read(response)
+            except (TransportError, APIError, DecodeError) as error:
+                failure = error
+            else:
+                self.quota.settle(0 if call.backoff is None else call.backoff.cost)
+                return value
+            if isinstance(failure, TransportError) and failure.deadline_exceeded:
+                call.is_late, failure = True, call.last or failure
+                break
+            call.last = failure
+            wait = self._judge(call, failure)
             if wait is None:
-                raise
-        else:
-            self._settle(call, response)
-            return value
-        await self._wait(call, wait, "the answer could not be read")
-        response = await self._send(call)
-        value = read_response(response, read)
-        self._settle(call, response)
-        return value
+                break
+            await self._wait(call, wait, _describe(failure))
+        self._complete(failure, call)
+        try:
+            raise failure
+        finally:
+            del failure, call  # or error, traceback and this frame would keep one another alive
 
     def _begin(self, request: Request) -> _Call:
         now = self.clock()
@@ -137,34 +132,27 @@ class RetryingTransport:
         return _Call(request, now)
 
     async def _send(self, call: _Call) -> Response:
-        while True:
-            begun = self.clock()
-            outcome: Outcome
-            try:
-                outcome = await self.transport.send(call.request)
-                call.attempts += 1
-            except TransportError as error:
-                # One that the deadline ended before it got its permit says 0; so does one that got none at all.
-                says = error.deadline_exceeded or isinstance(error, LimiterError)
-                call.attempts += error.attempts if says else 1
-                outcome = error
-            if self.narrator.is_heard or logger.isEnabledFor(logging.DEBUG):
-                self._tell_attempt(call, outcome, self.clock() - begun)
-            trouble = _find_trouble(outcome)
-            if isinstance(outcome, TransportError) and outcome.deadline_exceeded:
-                call.is_late, outcome = True, call.last or outcome
-                break
-            if trouble is None:
-                break
-            call.last = outcome
-            wait = self._judge(call, trouble)
-            if wait is None:
-                break
-            await self._wait(call, wait, _describe(outcome))
-        return self._hand_over(call, outcome)
+        begun, turns = self.clock(), self.turns
+        turns.expected += 1
+        try:
+            response = await self.transport.send(call.request)
+        except TransportError as error:
+            # One that the deadline ended before it got its permit says 0; so does one that got none at all.
+            says = error.deadline_exceeded or isinstance(error, LimiterError)
+            call.attempts += error.attempts if says else 1
+            self._tell_attempt(call, error, begun)
+            raise
+        finally:
+            turns.expected -= 1
+        call.attempts += 1
+        self._tell_attempt(call, response, begun)
+        return response
 
-    def _judge(self, call: _Call, trouble: Trouble) -> float | None:
+    def _judge(self, call: _Call, failure: Failure) -> float | None:
         """Return the seconds to wait for one more attempt; None where there is none."""
+        trouble = _find_trouble(failure)
+        if trouble is None:
+            return None
         if call.backoff is None:
             call.backoff = Backoff(self.retry, self.quota)
         deadline = call.request.deadline
@@ -184,22 +172,14 @@ class RetryingTransport:
         self.narrator.tell(notice)
         await self.sleep(wait)
 
-    def _settle(self, call: _Call, response: Response) -> None:
-        if response.status < 300:
-            self.quota.settle(0 if call.backoff is None else call.backoff.cost)
+    def _complete(self, failure: Failure, call: _Call) -> None:
+        failure.region, failure.attempts = self.narrator.region, call.attempts
+        failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
 
-    def _hand_over(self, call: _Call, outcome: Outcome) -> Response:
-        elapsed = self.clock() - call.begun
-        outcome.attempts, outcome.elapsed, outcome.deadline_exceeded = call.attempts, elapsed, call.is_late
-        if isinstance(outcome, Response):
-            return outcome
-        try:
-            raise outcome
-        finally:
-            del outcome  # or error, traceback and this frame would keep one another alive
-
-    def _tell_attempt(self, call: _Call, outcome: Outcome, elapsed: float) -> None:
-        answered = isinstance(outcome, Response)
+    def _tell_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
+        if not self.narrator.is_heard and not logger.isEnabledFor(logging.DEBUG):
+            return
+        answered, elapsed = isinstance(outcome, Response), self.clock() - begun
         notice = AttemptNotice(
             region=self.narrator.region,
             operation=call.request.operation,
@@ -208,19 +188,31 @@ class RetryingTransport:
             error=None if answered else type(outcome).__name__,
             elapsed=elapsed,
         )
-        text = "%s, attempt %d: %s after %.3f s"
-        logger.debug(text, notice.operation, notice.attempt, _describe(outcome), elapsed)
+        shown = f"status {notice.status}" if answered else str(outcome)
+        logger.debug("%s, attempt %d: %s after %.3f s", notice.operation, notice.attempt, shown, elapsed)
         self.narrator.tell(notice)
 
 
-def _find_trouble(outcome: Outcome) -> Trouble | None:
-    if isinstance(outcome, Response):
-        kind = judge_status(outcome.status)
-        return None if kind is None else Trouble(kind, retry_after=read_retry_after(outcome.headers))
-    kind = Kind.TIMEOUT if isinstance(outcome, TransportTimeoutError) else Kind.TRANSIENT
-    # The base class itself says that a connection was lost which had been made before.
-    return Trouble(kind, retry_limit=outcome.retry_limit, at_once=type(outcome) is TransportError)
+def _find_trouble(failure: Failure) -> Trouble | None:
+    match failure:
+        case APIError():
+            kind = judge_status(failure.status)
+            return None if kind is None else Trouble(kind, retry_after=failure.retry_after)
+        case PaginationError():  # a broken chain of cursors is no accident of the transfer
+            return None
+        case DecodeError():
+            return Trouble(Kind.TRANSIENT, retry_limit=1)
+        case TransportTimeoutError():
+            return Trouble(Kind.TIMEOUT, retry_limit=failure.retry_limit)
+        case _:  # the base class itself says that a connection was lost which had been made before
+            at_once = type(failure) is TransportError
+            return Trouble(Kind.TRANSIENT, retry_limit=failure.retry_limit, at_once=at_once)
 
 
-def _describe(outcome: Outcome) -> str:
-    return f"status {outcome.status}" if isinstance(outcome, Response) else str(outcome)
+def _describe(failure: Failure) -> str:
+    match failure:
+        case APIError():
+            return f"status {failure.status}"
+        case DecodeError():
+            return "the answer could not be read"
+    return str(failure)

@@ -8,7 +8,7 @@ one place that says path, parameter, status or header. Sources: the vendor's ref
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
@@ -17,7 +17,6 @@ from isnotai_async import codec
 from isnotai_async.analytics_records import Analytics, Usage
 from isnotai_async.checks import check_id
 from isnotai_async.converter import camel
-from isnotai_async.errors import IsNotAIError
 from isnotai_async.headers import TIER_HEADER
 from isnotai_async.messages import Request, Response
 from isnotai_async.pages import Page
@@ -122,84 +121,68 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def read_response(response: Response, read: Callable[[Response], T]) -> T:
-    """Read an answer, and tell its errors where they come from.
-
-    Args:
-        response: The answer.
-        read: One of the `read_*` functions below.
+def read_events(response: Response, session_id: str | None = None) -> Page[Event]:
+    """Read a page of events, of the session with this id.
 
     Raises:
-        APIError: The API refused; the class tells why.
+        APIError: The API refused; the class tells why. Likewise of all readers.
         ProtocolError: A status that this API does not use.
         DecodeError: The body is not what the contract promises.
     """
-    try:
-        return read(response)
-    except IsNotAIError as error:
-        error.region, error.attempts, error.elapsed = response.region, response.attempts, response.elapsed
-        error.deadline_exceeded = response.deadline_exceeded
-        raise
-
-
-def read_events(response: Response, session_id: str | None = None) -> Page[Event]:
-    """Read a page of events, of the session with this id; errors as of `read_response`."""
-    tier, region = read_response_tier(response), response.region
+    tier, region = _read_tier_of(response), response.region
     return codec.decode_events(read_content(response), tier=tier, region=region, session_id=session_id)
 
 
 def read_sessions(response: Response) -> Page[Session]:
-    """Read a page of sessions; errors as of `read_response`."""
-    return codec.decode_page(
-        read_content(response), Session, tier=read_response_tier(response), region=response.region
-    )
+    """Read a page of sessions; errors as of `read_events`."""
+    return codec.decode_page(read_content(response), Session, tier=_read_tier_of(response), region=response.region)
 
 
 def read_users(response: Response) -> Page[User]:
-    """Read a page of users; errors as of `read_response`."""
+    """Read a page of users; errors as of `read_events`."""
     return _read_page(response, User)
 
 
 def _read_page(response: Response, record: type[T]) -> Page[T]:
-    tier, region = read_response_tier(response), response.region
+    tier, region = _read_tier_of(response), response.region
     return codec.decode_page(read_content(response), record, tier=tier, region=region)
 
 
 def read_mappings(response: Response) -> Page[Mapping[str, Any]]:
-    """Read a page of objects without a public schema; errors as of `read_response`."""
-    return codec.decode_mappings(read_content(response), tier=read_response_tier(response), region=response.region)
+    """Read a page of objects without a public schema; errors as of `read_events`."""
+    return codec.decode_mappings(read_content(response), tier=_read_tier_of(response), region=response.region)
 
 
 def read_session(response: Response) -> Session:
-    """Read one session; errors as of `read_response`."""
+    """Read one session; errors as of `read_events`."""
     return codec.decode_item(read_content(response), Session)
 
 
 def read_session_details(response: Response) -> SessionDetails:
-    """Read the details of one session; errors as of `read_response`."""
+    """Read the details of one session; errors as of `read_events`."""
     return codec.decode_item(read_content(response), SessionDetails)
 
 
 def read_health(response: Response) -> Health:
-    """Read the health answer, which has no envelope; errors as of `read_response`."""
+    """Read the health answer, which has no envelope; errors as of `read_events`."""
     return codec.decode_bare(read_content(response), Health)
 
 
 def read_analytics(response: Response) -> Analytics:
-    """Read analytics; errors as of `read_response`."""
+    """Read analytics; errors as of `read_events`."""
     return codec.decode_item(read_content(response), Analytics)
 
 
 def read_usage(response: Response) -> Usage:
-    """Read the usage answer, which has no envelope; errors as of `read_response`."""
+    """Read the usage answer, which has no envelope; errors as of `read_events`."""
     return codec.decode_bare(read_content(response), Usage)
 
 
 def read_mapping(response: Response) -> Mapping[str, Any]:
-    """Read an object without a public schema; errors as of `read_response`."""
+    """Read an object without a public schema; errors as of `read_events`."""
     return codec.decode_mapping(read_content(response))
 
 
-def read_response_tier(response: Response) -> Tier | None:
+def _read_tier_of(response: Response) -> Tier | None:
     """Read the tier that the key resolved to, where the answer names a documented one."""
     return read_tier(response.headers.get(TIER_HEADER))

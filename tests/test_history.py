@@ -16,7 +16,6 @@ from isnotai_async.history import HistoryWatch
 from isnotai_async.messages import Request, Response
 from isnotai_async.operations import Operations
 from isnotai_async.queries import EventQuery
-from isnotai_async.wire import read_response
 from tests import sample
 
 T = TypeVar("T")
@@ -36,7 +35,7 @@ def operations(tier: str | None = "free", *pages: Any) -> Operations:
     async def fetch(request: Request, read: Callable[[Response], T]) -> T:
         body = bodies.pop(0) if bodies else sample.dump(EMPTY)
         headers = {} if tier is None else {TIER_HEADER: tier}
-        return read_response(Response(request, 200, headers, body, "us", attempts=1, elapsed=0.0), read)
+        return read(Response(request, 200, headers, body, "us"))
 
     return Operations(fetch, fetch, "us", clock=lambda: NOW)
 

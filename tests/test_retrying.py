@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from weakref import ReferenceType, ref
 
 import pytest
+from attrs import frozen
 
 from isnotai_async import (
+    APIError,
     AttemptNotice,
     ConfigError,
     ConnectError,
@@ -29,7 +33,7 @@ from isnotai_async.messages import Request, Response
 from isnotai_async.notices import Narrator, Notice
 from isnotai_async.pacing import PacedTransport
 from isnotai_async.retrying import RetryingTransport
-from isnotai_async.wire import read_events, read_mapping, read_response
+from isnotai_async.wire import read_events, read_mapping
 from tests import virtual
 from tests.functions import Function, reply
 
@@ -82,9 +86,28 @@ class World:
         return [round(later - earlier, 6) for earlier, later in zip(self.sent, self.sent[1:], strict=False)]
 
 
-def send(world: World, request: Request = REQUEST, **options: Any) -> Response:
-    async def main() -> Response:
-        return await world.stack(**options).send(request)
+@frozen
+class Ended:
+    """How a call ended: its last status, and what the error says of the whole."""
+
+    status: int
+    attempts: int
+    elapsed: float
+    deadline_exceeded: bool = False
+
+
+def send(world: World, **options: Any) -> Ended:
+    """Make a call that is answered in the end, whatever with; where nobody answers, the error comes through."""
+
+    async def main() -> Ended:
+        begun = virtual.now()
+        try:
+            await world.stack(**options).fetch(REQUEST, read_mapping)
+        except (APIError, ProtocolError) as error:
+            if error.status is None:
+                raise
+            return Ended(error.status, error.attempts, error.elapsed, error.deadline_exceeded)
+        return Ended(200, len(world.sent), virtual.now() - begun)
 
     return virtual.run(main())
 
@@ -145,10 +168,7 @@ def test_the_last_of_four_failures_is_returned_with_its_attempts() -> None:
     world = World(503)
     response = send(world)
     assert (response.status, response.attempts, len(world.sent)) == (503, 4, 4)
-    with pytest.raises(ServerError) as caught:
-        read_response(response, read_mapping)
-    assert caught.value.attempts == 4
-    assert caught.value.elapsed == pytest.approx(3.5)
+    assert response.elapsed == pytest.approx(3.5)
 
 
 @pytest.mark.parametrize("error", [ConnectError("refused"), TransportTimeoutError("late"), ProtocolError("cut")])
@@ -192,11 +212,12 @@ def test_other_errors_pass_through_untouched() -> None:
 
 
 def test_one_attempt_is_one_request_whatever_comes() -> None:
-    for outcome in (503, 429, lost(), {"status": 200, "body": b"no JSON"}):
-        world = World(outcome)
+    for outcome in (503, 429, 404, lost(), {"status": 200, "body": b"no JSON"}):
+        world = World(outcome, seconds=0.25)
         with pytest.raises(IsNotAIError) as caught:
             fetch(world, retry=Retry(attempts=1))
-        assert (len(world.sent), caught.value.attempts) == (1, 1)
+        error = caught.value
+        assert (len(world.sent), error.attempts, error.elapsed, error.region) == (1, 1, 0.25, "us")
 
 
 # 429.
@@ -285,9 +306,6 @@ def test_the_deadline_is_checked_before_each_sleep() -> None:
     response = send(world, deadline=3.0)
     assert (response.status, response.attempts, response.deadline_exceeded) == (503, 3, True)
     assert response.elapsed == pytest.approx(1.5)
-    with pytest.raises(ServerError) as caught:
-        read_response(response, read_mapping)
-    assert caught.value.deadline_exceeded
 
 
 def test_a_retry_after_beyond_the_deadline_is_an_error_at_once() -> None:
@@ -311,6 +329,37 @@ def test_the_deadline_bounds_the_attempt_and_the_last_real_outcome_is_told() -> 
     assert response.elapsed == pytest.approx(15.0)
 
 
+def test_an_unreadable_body_is_something_real_to_tell_too() -> None:
+    world = World({"body": b"no JSON"}, 200, seconds=10.0)
+    with pytest.raises(DecodeError) as caught:
+        fetch(world, deadline=15.0)
+    error = caught.value
+    assert (error.attempts, error.elapsed, error.deadline_exceeded) == (2, 15.0, True)
+
+
+def test_an_error_keeps_nothing_of_the_call_alive() -> None:
+    """Or only the garbage collector would free the error, its traceback and what its frames hold."""
+
+    async def fail(outcome: Outcome) -> ReferenceType[IsNotAIError]:
+        try:
+            await World(outcome).stack(retry=Retry(attempts=2)).fetch(REQUEST, read_mapping)
+        except IsNotAIError as error:
+            return ref(error)
+        raise AssertionError("it should have failed")
+
+    async def main() -> None:
+        for outcome in (404, 503, {"body": b"no JSON"}):
+            error = await fail(outcome)
+            assert error() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        virtual.run(main())
+    finally:
+        gc.enable()
+
+
 def test_with_nothing_real_to_tell_the_deadline_is_the_error() -> None:
     world = World(200, seconds=10.0)
     with pytest.raises(TransportTimeoutError) as caught:
@@ -324,9 +373,9 @@ def test_the_deadline_covers_the_wait_for_a_permit_which_is_no_attempt() -> None
     async def main() -> None:
         stack = world.stack(deadline=30.0, paced=True)
         for _ in range(60):
-            await stack.send(REQUEST)
+            await stack.fetch(REQUEST, read_mapping)
         with pytest.raises(TransportTimeoutError) as caught:
-            await stack.send(REQUEST)
+            await stack.fetch(REQUEST, read_mapping)
         assert caught.value.attempts == 0
         assert caught.value.elapsed == pytest.approx(30.0)
 
@@ -338,7 +387,7 @@ def test_without_a_deadline_a_call_waits_for_its_permit() -> None:
     async def main() -> None:
         stack = world.stack(paced=True)
         for _ in range(61):
-            await stack.send(REQUEST)
+            await stack.fetch(REQUEST, read_mapping)
 
     world = World(200)
     virtual.run(main())
@@ -349,7 +398,7 @@ def test_every_attempt_pays_a_permit() -> None:
     async def main() -> None:
         stack = world.stack(paced=True)
         assert isinstance(stack.transport, PacedTransport)
-        await stack.send(REQUEST)
+        await stack.fetch(REQUEST, read_mapping)
         assert "3 of 60 slots occupied" in repr(stack.transport.limiter)
 
     world = World(503, 503, 200)
@@ -363,7 +412,8 @@ def test_row_16_when_all_fails_the_server_sees_one_request_a_call() -> None:
     async def main() -> None:
         stack = world.stack(jitter=0.0)
         for _ in range(1000):
-            await stack.send(REQUEST)
+            with pytest.raises(ServerError):
+                await stack.fetch(REQUEST, read_mapping)
 
     world = World(503)
     virtual.run(main())
