@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 from attrs import evolve, frozen
 
 from isnotai_async.gate import MAX_PAUSE
@@ -82,23 +83,32 @@ class Ask:
         """Write it once more, for where it is not known whether it was done: what it may have taken is given back."""
         return evolve(self, unused=[*self.unused, *self.names])
 
-    def arguments(self) -> list[str | int | float]:
-        """Write it as the script's arguments."""
-        written: list[str | int | float] = [self.length, self.lease, self.expected, self.epoch or "", self.number]
-        written += [self.prefix, self.first, self.singles, self.bulk, len(self.ended), len(self.joining), MAX_PAUSE]
-        for name, left, has_ended in self.joining:
-            written += (name, left, int(has_ended))
-        for ended in self.ended:
-            written += (ended.name, ended.number, *_write(ended.answer))
-        written += self.unused
-        return written
+    def to_json(self) -> bytes:
+        """Write it as the script's argument."""
+        return msgspec.json.encode(
+            {
+                "length": self.length,
+                "lease": self.lease,
+                "expected": self.expected,
+                "max_pause": MAX_PAUSE,
+                "epoch": self.epoch or "",
+                "number": self.number,
+                "prefix": self.prefix,
+                "first": self.first,
+                "singles": self.singles,
+                "bulk": self.bulk,
+                "joining": self.joining,
+                "ended": [(ended.name, ended.number, *_write(ended.answer)) for ended in self.ended],
+                "unused": self.unused,
+            }
+        )
 
 
-def _write(answer: Answer | None) -> tuple[int, float | str, int]:
+def _write(answer: Answer | None) -> tuple[int, float | bool, int]:
     if answer is None:
-        return 0, "", 0
+        return 0, False, 0
     limit = 0 if answer.tier is None else answer.tier.requests_per_minute
-    return answer.status, "" if answer.retry_after is None else answer.retry_after, limit
+    return answer.status, False if answer.retry_after is None else answer.retry_after, limit
 
 
 @frozen
@@ -128,12 +138,13 @@ class Reply:
     paused: float
 
 
-def read_reply(raw: Sequence[bytes | str | int]) -> Reply:
+def read_reply(raw: bytes | str) -> Reply:
     """Read what the script returned, whether the connection decodes strings or not."""
-    lost, epoch, number, limit, singles, bulk, wait, reason, paused = raw
+    text = raw.decode() if isinstance(raw, bytes) else raw
+    lost, epoch, number, limit, singles, bulk, wait, reason, paused = text.split(" ")
     return Reply(
-        bool(lost),
-        epoch.decode() if isinstance(epoch, bytes) else str(epoch),
+        lost == "1",
+        epoch,
         int(number),
         int(limit),
         int(singles),

@@ -170,10 +170,9 @@ def _connect(url: str) -> Redis:
     except ImportError:
         raise ConfigError(_MISSING) from None
     try:
-        # No retries of its own: the script's caller knows better what may be tried again, and when.
-        return Redis.from_url(
-            url, retry=Retry(NoBackoff(), 0), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
-        )
+        # No retries of its own: the script's caller knows better what may be tried again, and when. And no timeouts
+        # but for connecting: the caller bounds the whole call, and redis-py's own are 20 µs more.
+        return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=TIMEOUT)
     except (ValueError, TypeError, AttributeError):
         pass
     finally:

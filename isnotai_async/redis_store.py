@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from isnotai_async.errors import ConfigError, LimiterError, printable
@@ -49,9 +48,9 @@ class RedisStore:
         try:
             async with asyncio.timeout(TIMEOUT):
                 try:
-                    return read_reply(await self._evaluate(keys, ask.arguments()))
+                    return read_reply(await self._evaluate(keys, ask.to_json()))
                 except self._lost:
-                    return read_reply(await self._evaluate(keys, ask.again().arguments()))
+                    return read_reply(await self._evaluate(keys, ask.again().to_json()))
         except self._errors as error:
             reason = _describe(error)
         raise self.refusal(reason)  # not chained: the tracebacks' locals have the connection's password
@@ -81,13 +80,13 @@ class RedisStore:
         if self._owned:
             await self._redis.aclose()
 
-    async def _evaluate(self, keys: tuple[str, str], arguments: Sequence[str | int | float]) -> Any:  # noqa: ANN401
+    async def _evaluate(self, keys: tuple[str, str], written: bytes) -> Any:  # noqa: ANN401
         # The annotations of redis-py know both its faces at once.
         redis: Any = self._redis
         try:
-            return await redis.evalsha(_SHA, len(keys), *keys, *arguments)
+            return await redis.evalsha(_SHA, len(keys), *keys, written)
         except self._no_script:
-            return await redis.eval(SCRIPT, len(keys), *keys, *arguments)
+            return await redis.eval(SCRIPT, len(keys), *keys, written)
 
 
 def _name_place(redis: Redis) -> str:

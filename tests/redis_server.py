@@ -81,7 +81,7 @@ class RedisServer:
     def begin(self, keys: tuple[str, str]) -> None:
         """Let the state of a key have begun two seconds ago: in one that begins now nobody is let go for 1.25 s."""
         with redis.Redis(port=self.port) as client:
-            client.eval(READ_TIME + "now = now - 2\n" + RULES, 2, *keys, *Ask().arguments())
+            client.eval(READ_TIME + "now = now - 2\n" + RULES, 2, *keys, Ask().to_json())
 
     def pause(self) -> None:
         """Stop it where it is: connections stay, and nothing is answered."""

@@ -45,7 +45,7 @@ class Script:
         self._run = self.client.register_script("local now = tonumber(KEYS[3])\n" + RULES)
 
     def __call__(self, ask: Ask) -> Reply:
-        return read_reply(self._run(keys=[*KEYS, repr(self.now)], args=ask.arguments()))
+        return read_reply(self._run(keys=[*KEYS, repr(self.now)], args=[ask.to_json()]))
 
     def slots(self) -> int:
         count = self.client.zcard(KEYS[1])
