@@ -55,8 +55,8 @@ async def open_decoder(base_url: str, concurrency: int) -> AsyncIterator[Walk]:
             while cursor is not None:
                 async with session.get(f"{url}?cursor={cursor}" if cursor else url, headers=HEADERS) as reply:
                     body = await reply.read()
-                cursor = next_cursor(body)
-                total += _sum(decode_events(body, tier=None, region="us"))
+                page = decode_events(body, tier=None, region="us")  # alive while the next one comes, as in all walks
+                total, cursor = total + _sum(page), next_cursor(body)
             return total
 
         yield walk
