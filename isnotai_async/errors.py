@@ -133,7 +133,7 @@ class ProtocolError(TransportError):
     """
 
     status: int | None = None
-    retry_limit = 0
+    retry_limit: int | None = 0
 
 
 class LimiterError(TransportError):

@@ -56,6 +56,8 @@ def _unexpected(response: Response) -> ProtocolError:
         text = f"the answer has status {response.status}, which this API does not use"
     error = ProtocolError(text)
     error.status = response.status
+    if error.status >= 600:  # to be taken for one of 5xx (RFC 9110, section 15), and so it may pass
+        error.retry_limit = None
     return error
 
 

@@ -91,12 +91,13 @@ class RetryingTransport:
             read: One of the readers of `wire`.
 
         Raises:
-            TransportError: Nobody answered in the end. All errors tell the `attempts` and the whole `elapsed`.
+            TransportError: Nobody answered in the end. Like the next two it tells all `attempts` and the whole
+                `elapsed`.
             APIError: The API refused.
-            DecodeError: The answer cannot be read. It is asked for once more.
+            DecodeError: The answer cannot be read, though it was asked for once more.
         """
         call = self._begin(request)
-        failure: Failure
+        failure: Failure | None = None
         while True:
             try:
                 response = await self._send(call)
@@ -107,6 +108,7 @@ class RetryingTransport:
                 failure = error
             else:
                 self.quota.settle(0 if call.backoff is None else call.backoff.cost)
+                failure = call.last = None  # as below
                 return value
             if isinstance(failure, TransportError) and failure.deadline_exceeded:
                 call.is_late, failure = True, call.last or failure
@@ -120,7 +122,7 @@ class RetryingTransport:
         try:
             raise failure
         finally:
-            del failure, call  # or error, traceback and this frame would keep one another alive
+            del failure  # or error, traceback and this frame would keep one another alive
 
     def _begin(self, request: Request) -> _Call:
         now = self.clock()
@@ -175,6 +177,7 @@ class RetryingTransport:
     def _complete(self, failure: Failure, call: _Call) -> None:
         failure.region, failure.attempts = self.narrator.region, call.attempts
         failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
+        call.last = None  # frames of the error's traceback have the call
 
     def _tell_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
         if not self.narrator.is_heard and not logger.isEnabledFor(logging.DEBUG):

@@ -13,9 +13,7 @@ What is promised here:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
-from math import inf
 from typing import Final, Protocol
 
 import aiohttp
@@ -25,23 +23,17 @@ from yarl import URL
 
 from isnotai_async._version import __version__
 from isnotai_async.attempt_watch import AttemptWatch
+from isnotai_async.bodies import read_body, take_body
 from isnotai_async.connections import Connections
 from isnotai_async.credentials import ApiKey
-from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError, TransportError
+from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError
 from isnotai_async.failures import translate
 from isnotai_async.headers import HEADERS
 from isnotai_async.messages import Request, Response
 from isnotai_async.regions import Region
 
-MAX_BODY_BYTES: Final = 8 * 2**20
-"""Largest decoded body of a success. A page of 100 events is about 12 KiB."""
-
-MAX_ERROR_BODY_BYTES: Final = 64 * 2**10
-"""How much is read of the body of an error; the rest is left and the connection closed."""
-
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0  # until the head of an answer is there, and between two parts of its body
-_ERROR_SECONDS: Final = 5.0  # for the body of an error, whose status says what there is to know
 
 _READ: Final = tuple((istr(name), name) for name in HEADERS)  # as multidict looks them up fastest
 _READ_OF_SUCCESS: Final = _READ[:2]  # the others tell when to ask again
@@ -71,7 +63,10 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         failure = _SentOnceError(error)
-    raise failure
+    try:
+        raise failure
+    finally:
+        del failure  # or error, traceback and this frame would keep one another alive
 
 
 @define(eq=False)
@@ -135,13 +130,15 @@ class AiohttpTransport:
         """
         (session, loop), url = self.connections.use(), self._url(request)
         failure: IsNotAIError
+        answer: aiohttp.ClientResponse | None = None
         begun = loop.time()
         try:
             with self._watch.begin(loop, begun):
                 answer = await self._ask(session, request, url)
-            body = _take_body(answer)
+            body = take_body(answer)
             if body is None:
-                body = await self._read_body(answer, begun)
+                end = None if self.timeout is None else begun + self.timeout
+                body = await read_body(answer, silence=self._silence, end=end)
             return self._tell(request, answer, body)
         except _SentOnceError as error:
             failure = translate(error.cause, url.raw_authority, self._scrub)
@@ -153,14 +150,20 @@ class AiohttpTransport:
             failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
         except ProtocolError as error:
             failure = error
-        if isinstance(failure, TransportError | ConfigError):
-            failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
-        raise failure
+        finally:
+            answer = None  # its repr has the headers as they came, and a traceback may show the locals of its frames
+        failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
+        try:
+            raise failure
+        finally:
+            del failure  # as in `_send_once`
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
             raise ConfigError("no API key; pass api_key= or set ISNOTAI_API_KEY")
         path, _, query = request.target.partition("?")
+        if not path.startswith("/"):
+            raise ConfigError(f"the path of {request.operation} would leave {self.region.base_url}; nothing was sent")
         # Put together from parts, of which the first two are ours: whatever the others are, the host stays the same.
         scheme, authority = self._origin
         return URL.build(
@@ -178,11 +181,6 @@ class AiohttpTransport:
             raise_for_status=False,
             auto_decompress=True,  # whatever a borrowed session says
         )
-
-    async def _read_body(self, answer: aiohttp.ClientResponse, begun: float) -> bytes:
-        end = None if self.timeout is None else begun + self.timeout
-        async with answer, asyncio.timeout_at(end):
-            return await _read_body(answer, self._silence, end)
 
     def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
         found, scrub, headers = answer.headers, self._scrub, dict[str, str]()
@@ -205,45 +203,3 @@ _BORROWED: Final = (
 
 def _least(seconds: float, timeout: float | None) -> float | None:
     return None if timeout is None else min(seconds, timeout)
-
-
-def _take_body(answer: aiohttp.ClientResponse) -> bytes | None:
-    """Take a body that came in one piece with its head, as those of pages do; None where it is to be waited for."""
-    content = answer.content
-    if answer.status >= 400 or content.exception() is not None:
-        return None
-    return content.read_nowait() if content.is_eof() and content.total_bytes <= MAX_BODY_BYTES else None
-
-
-async def _read_body(answer: aiohttp.ClientResponse, silence: float | None, end: float | None) -> bytes:
-    if answer.status >= 400:
-        left = inf if end is None else end - asyncio.get_running_loop().time()
-        return await _read_error_body(answer, min(_ERROR_SECONDS, left / 2))
-    body = bytearray()
-    while chunk := await _read_chunk(answer, silence):
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            answer.close()
-            raise ProtocolError(
-                f"the body is larger than {MAX_BODY_BYTES >> 20} MiB decoded, which no page of this API is"
-            )
-    return bytes(body)
-
-
-async def _read_chunk(answer: aiohttp.ClientResponse, silence: float | None) -> bytes:
-    async with asyncio.timeout(silence):
-        return await answer.content.readany()
-
-
-async def _read_error_body(answer: aiohttp.ClientResponse, seconds: float) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            while chunk := await answer.content.readany():
-                body += chunk
-                if len(body) > MAX_ERROR_BODY_BYTES:
-                    answer.close()
-                    break
-    except (aiohttp.ClientError, TimeoutError):
-        answer.close()  # cut, spoilt or stuck; the status has come, and says what there is to know
-    return bytes(body[:MAX_ERROR_BODY_BYTES])

@@ -297,3 +297,48 @@ async def test_full_is_full_when_redis_is_away_too(server: RedisServer) -> None:
         waiting = asyncio.create_task(limiter.acquire(bulk=False, on_wait=lambda _, reason: told.append(reason)))
         await until(lambda: told == [FULL])
         waiting.cancel()
+
+
+class Forgetful:
+    """Passes all on to Redis and back; once, after `forget`, it closes instead of passing the reply to a script."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._is_forgetful = False
+        self.forgotten = 0
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as listener:
+            yield f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0"
+
+    def forget(self) -> None:
+        self._is_forgetful = True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        onward = await asyncio.open_connection("127.0.0.1", self._server.port)
+        try:
+            while asked := await reader.read(2**16):
+                onward[1].write(asked)
+                said = await onward[0].read(2**16)
+                if self._is_forgetful and b"EVALSHA" in asked:
+                    self._is_forgetful, self.forgotten = False, self.forgotten + 1
+                    return
+                writer.write(said)
+        finally:
+            writer.close()
+            onward[1].close()
+
+
+async def test_row_52_permits_whose_grant_was_lost_on_the_way_are_given_back_with_the_next_call(
+    server: RedisServer,
+) -> None:
+    """The last slot of the window is taken for a reply that never comes; asking again finds it free."""
+    between = Forgetful(server)
+    async with between.listening() as url, isnotai.RedisLimiter.from_url(url) as shared:
+        limiter = shared.bind(REGIONS["us"], "ab" * 16)
+        assert await take(limiter, at_most=59) == 59
+        between.forget()
+        assert await take(limiter, at_most=1) == 1
+        assert between.forgotten == 1
+        assert await take(limiter) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ from isnotai_async.retrying import RetryingTransport
 from isnotai_async.wire import read_events, read_mapping
 from tests import virtual
 from tests.functions import Function, reply
+from tests.test_turns import Rounds
 
 REQUEST = Request("get_session", "/v1/sessions/s1")
 GOOD = b"{}"
@@ -88,7 +90,7 @@ class World:
 
 @frozen
 class Ended:
-    """How a call ended: its last status, and what the error says of the whole."""
+    """How a call ended: its last status, and what the error says of the whole; without one, what the server saw."""
 
     status: int
     attempts: int
@@ -142,7 +144,7 @@ def test_a_good_answer_is_sent_for_once() -> None:
     assert world.gaps == []
 
 
-@pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504, 520, 524])
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504, 520, 524, 600, 999])
 def test_row_16_a_status_that_may_pass_is_asked_for_again(status: int) -> None:
     world = World(status, status, 200, seconds=0.25)
     response = send(world)
@@ -156,6 +158,10 @@ def test_row_18_a_status_that_stays_is_returned_at_once(status: int) -> None:
     world = World(status)
     assert send(world).attempts == 1
     assert len(world.sent) == 1
+
+
+def test_a_status_that_no_server_may_send_is_tried_again_like_one_of_its_failures() -> None:
+    assert send(World(999)) == Ended(999, 4, 3.5)
 
 
 def test_row_17_a_503_is_not_asked_again_before_the_time_it_names() -> None:
@@ -360,6 +366,34 @@ def test_an_error_keeps_nothing_of_the_call_alive() -> None:
         gc.enable()
 
 
+def test_a_failure_that_was_mended_is_let_go_of_with_its_answer() -> None:
+    class Value:
+        pass
+
+    async def main() -> None:
+        for outcome in (503, {"body": b"no JSON"}, {"body": b"[]"}):
+            failures = list[ReferenceType[IsNotAIError]]()
+
+            def read(response: Response, failures: list[ReferenceType[IsNotAIError]] = failures) -> Value:
+                try:
+                    read_mapping(response)
+                except IsNotAIError as error:
+                    failures.append(ref(error))
+                    raise
+                return Value()
+
+            value = ref(await World(outcome, 200).stack().fetch(REQUEST, read))
+            assert [failure() for failure in failures] == [None]
+            assert value() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        virtual.run(main())
+    finally:
+        gc.enable()
+
+
 def test_with_nothing_real_to_tell_the_deadline_is_the_error() -> None:
     world = World(200, seconds=10.0)
     with pytest.raises(TransportTimeoutError) as caught:
@@ -402,6 +436,33 @@ def test_every_attempt_pays_a_permit() -> None:
         assert "3 of 60 slots occupied" in repr(stack.transport.limiter)
 
     world = World(503, 503, 200)
+    virtual.run(main())
+
+
+# Turns.
+
+
+async def test_answers_that_come_together_are_read_in_a_round_of_the_loop_each() -> None:
+    rounds, read_in = Rounds(), list[int]()
+
+    def read(response: Response) -> None:
+        read_in.append(rounds.number)
+
+    stack = World(200).stack()
+    await asyncio.gather(*(stack.fetch(REQUEST, read) for _ in range(10)))
+    assert len(set(read_in)) == 10
+
+
+def test_what_failed_is_expected_no_longer_so_an_answer_that_is_alone_does_not_wait() -> None:
+    async def main() -> None:
+        stack = World(lost(), {"body": b"no JSON"}, 404, 200).stack(retry=Retry(attempts=1))
+        for _ in range(3):
+            with pytest.raises(IsNotAIError):
+                await stack.fetch(REQUEST, read_mapping)
+        assert not stack.turns.are_wanted
+        await stack.fetch(REQUEST, read_mapping)
+        assert not stack.turns.are_wanted
+
     virtual.run(main())
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import unquote
+from weakref import ReferenceType, ref
 
 import aiohttp
 import anyio
@@ -17,8 +19,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import isnotai_async as isnotai
-from isnotai_async import transport
+from isnotai_async import bodies, transport
 from isnotai_async._version import __version__
+from isnotai_async.messages import Request
 from tests.canary import CANARY_KEY
 from tests.faults.answers import error_reply, event_page, http_head, http_reply, json_reply, session_row
 from tests.faults.clients import build_client, check_error, connected, failure_of, fixed_examples
@@ -256,7 +259,7 @@ def test_a_request_as_received_does_not_show_its_headers() -> None:
 @pytest.fixture
 def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "_SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr(transport, "_ERROR_SECONDS", 0.2)
+    monkeypatch.setattr(bodies, "_ERROR_SECONDS", 0.2)
 
 
 def slowly(reply: bytes, pieces: int, seconds: float) -> Callable[[Received], Reply]:
@@ -316,3 +319,82 @@ async def test_an_answer_in_one_piece_is_watched_no_longer() -> None:
     async with connected(FaultServer(event_page(1))) as client:
         await client.list_events("s1")
         check_nothing_watched(client)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [Cut.CLOSE],
+        [http_head(200, [("Content-Length", "99")]), b"{", Cut.CLOSE],
+        [http_head(200, [("Content-Length", "9000000")]), b" " * 9_000_000],
+        [b"no HTTP\r\n\r\n"],
+        error_reply(503, "X", "m"),
+    ],
+    ids=["lost", "cut", "too large", "no HTTP", "refused"],
+)
+async def test_a_failed_call_leaves_nothing_for_the_garbage_collector(steps: Reply) -> None:
+
+    async def fail(client: isnotai.Client) -> ReferenceType[isnotai.IsNotAIError]:
+        try:
+            await client.list_events("s1")
+        except isnotai.IsNotAIError as error:
+            return ref(error)
+        raise AssertionError("it should have failed")
+
+    async with connected(FaultServer(steps)) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            before = count_left()
+            error = await fail(client)
+            assert error() is None
+            assert count_left() == before
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [Cut.CLOSE],
+        [http_head(200, [("Content-Length", "99")]), b"{", Cut.CLOSE],
+        [b"no HTTP\r\n\r\n", Cut.CLOSE],
+        http_reply(b"no JSON"),
+        error_reply(503, "X", "m"),
+    ],
+    ids=["lost", "cut", "no HTTP", "no JSON", "refused"],
+)
+async def test_a_call_that_succeeds_at_last_leaves_nothing_for_the_garbage_collector(steps: Reply) -> None:
+    """Exports make millions of calls: a page that stays behind with the failure before it would be their memory."""
+    async with connected(FaultServer(steps, event_page(1)), retry=isnotai.Retry(base=0.0)) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            before = count_left()
+            page = ref(await client.list_events("s1"))
+            assert page() is None
+            assert count_left() == before
+        finally:
+            gc.enable()
+
+
+def count_left() -> int:
+    """Count the errors of this package that are alive; other tests keep some."""
+    errors = (found for found in gc.get_objects() if isinstance(found, BaseException))
+    return sum(type(error).__module__.startswith("isnotai_async") for error in errors)
+
+
+async def test_an_answer_that_changes_protocol_is_an_error_and_its_connection_closed() -> None:
+    head = http_head(101, [("Connection", "upgrade"), ("Upgrade", "websocket")])
+    server = FaultServer([head, asyncio.Event()])
+    error = await failure_of(server, isnotai.ProtocolError)
+    assert error.status == 101
+    await server.until(lambda: server.open_connections == 0)
+
+
+async def test_a_path_that_is_none_goes_nowhere() -> None:
+    """No operation makes one: it would change the path prefix, and with it whom the key is sent to."""
+    async with connected(FaultServer(event_page(1))) as client:
+        with pytest.raises(isnotai.ConfigError, match="would leave") as caught:
+            await client._transport.send(Request("list_events", "evil/v1"))
+        assert caught.value.attempts == 0
