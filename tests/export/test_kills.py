@@ -22,7 +22,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def start(out: Path, *options: str, events: int = 6_000) -> subprocess.Popen[str]:
+def start(out: Path, *options: str, events: int = 12_000) -> subprocess.Popen[str]:
     """Start an export out of a sandbox, which has the same data each time."""
     argv = ["export", "--sandbox", "--session", f"big-{events}", "--concurrency", "1", "--out", str(out), *options]
     return subprocess.Popen(
@@ -56,14 +56,15 @@ def test_row_60_killed_again_and_again_it_makes_the_same_file(tmp_path: Path, en
     part, random, killed, resumed = out.with_name(f"{out.name}.part"), Random(ending), 0, 0
     finish(whole)
 
-    for size in sorted(random.randrange(whole.stat().st_size) for _ in range(KILLS)):
+    # Not in the last quarter, which may be written before the kill comes.
+    for size in sorted(random.randrange(whole.stat().st_size * 3 // 4) for _ in range(KILLS)):
         killed += kill_at(start(out), part, size)
     words = finish(out) if not out.exists() else ""
     resumed += "resumed" in words
 
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([out.name, whole.name])
-    assert killed >= KILLS - 1
+    assert killed == KILLS
     assert resumed == 1
 
 
