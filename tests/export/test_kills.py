@@ -11,6 +11,7 @@ from time import monotonic, sleep
 import pytest
 
 KILLS = 3
+EVENTS = 12_000
 
 # The real command, but for commits each 20 ms, so that a short export has many.
 PROGRAM = """
@@ -22,7 +23,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def start(out: Path, *options: str, events: int = 12_000) -> subprocess.Popen[str]:
+def start(out: Path, *options: str, events: int = EVENTS) -> subprocess.Popen[str]:
     """Start an export out of a sandbox, which has the same data each time."""
     argv = ["export", "--sandbox", "--session", f"big-{events}", "--concurrency", "1", "--out", str(out), *options]
     return subprocess.Popen(
@@ -82,4 +83,4 @@ def test_row_65_two_processes_on_one_target_exclude_each_other_and_a_dead_one_do
         first.kill()
         first.communicate()
     finish(out, "--no-resume")
-    assert len(out.read_bytes().splitlines()) == 6_000
+    assert len(out.read_bytes().splitlines()) == EVENTS
