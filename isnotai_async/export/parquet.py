@@ -21,7 +21,7 @@ from typing import Final
 from isnotai_async.errors import ConfigError
 from isnotai_async.export.arrow import encode_tables, find_ids, read_segment, read_table
 from isnotai_async.export.files import Files
-from isnotai_async.export.publishing import beside, publish_file
+from isnotai_async.export.publishing import beside, check_without_rows, publish_file
 from isnotai_async.export.rows import encode_rows
 from isnotai_async.export.segments import SegmentFolder, check_replaceable, publish_folder
 from isnotai_async.export.sinks import Mark
@@ -70,6 +70,13 @@ class ParquetSink:
     def size(self) -> int:
         """Bytes spooled so far."""
         return self._full + self._spool.size
+
+    def check_left(self) -> None:
+        """Check that there is no part, which is made at the end, no segment, and nothing in a spool."""
+        folder = self._files.inspect(self._folder.path)
+        names = self._files.names(self._folder.path) if folder is not None and folder.kind == "folder" else []
+        for path in (self._part, *(self._folder.path / name for name in names)):
+            check_without_rows(self._files, path)
 
     def discard(self) -> None:
         """Remove the folder and the part."""

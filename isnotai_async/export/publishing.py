@@ -29,6 +29,25 @@ def beside(target: Path, ending: str, *, hidden: bool = False) -> Path:
     return target.with_name(f"{'.' if hidden else ''}{name}{ending}")
 
 
+def check_without_rows(files: Files, path: Path, *, header: int = 0) -> None:
+    """Check that a file which no journal speaks of may be removed.
+
+    Args:
+        files: The disk.
+        path: The file; it need not be there.
+        header: Bytes that come before the rows.
+
+    Raises:
+        CheckpointError: It has more, so it is of an export whose journal was removed, or somebody else's.
+    """
+    there = files.inspect(path)
+    if there is not None and there.kind == "file" and there.size > header:
+        raise CheckpointError(
+            f"{shown(path)} is there without its journal, so nothing tells which export it is of, or how much of it "
+            "is safe; move it away, or have it removed by resume=False (--no-resume)"
+        )
+
+
 def publish_file(files: Files, part: Path, target: Path, *, size: int, force: bool) -> None:
     """Give a finished file its name, in one step and durably; where that was begun or done before, go on from there.
 

@@ -3,7 +3,8 @@
 A sink works in files beside the target, and the target takes its name in one step when all is done. The order in
 which its methods are called is the whole promise:
 
-1. ``discard``, ``begin`` for an export from the start; ``recover`` for one that goes on.
+1. ``check_left`` (unless all is to be removed), ``discard``, ``begin`` for an export from the start; ``recover`` for
+   one that goes on.
 2. ``write`` for each page; now and then ``sync``, then the mark it returned is made durable in the journal, then
    ``settle``. When this happens depends on the time, so it must not change what is written.
 3. ``finish``; the mark it returned is made durable in the journal; ``publish``; ``clean``.
@@ -38,6 +39,14 @@ class Sink(Protocol):
     @property
     def size(self) -> int:
         """Bytes written so far."""
+        ...
+
+    def check_left(self) -> None:
+        """Check that nothing lies beside the target which has rows: there is no journal that would speak of them.
+
+        Raises:
+            CheckpointError: There is, of an export whose journal was removed, or of somebody else.
+        """
         ...
 
     def discard(self) -> None:

@@ -61,7 +61,7 @@ class Store:
 
         Raises:
             SinkError: The target cannot be written, or exists and is not to be replaced.
-            CheckpointError: The earlier run was another export, or what it left is damaged.
+            CheckpointError: The earlier run was another export, or what it left is damaged or without its journal.
         """
         records = self._journal.read() if resume else None
         checkpoint = None if records is None else Checkpoint.read(records)
@@ -71,6 +71,8 @@ class Store:
             check_identity(identity, checkpoint.identity)
         if checkpoint is None or not checkpoint.is_done:  # else the target may be ours already
             check_target(self._files, self._target, force=force, is_folder=self._sink.is_folder)
+        if records is None and resume:
+            self._sink.check_left()
         if checkpoint is None:
             self._begin(identity)
         else:

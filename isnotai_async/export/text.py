@@ -16,7 +16,7 @@ from typing import Final
 from isnotai_async.errors import CheckpointError
 from isnotai_async.export.encoding import Encoding
 from isnotai_async.export.files import Files
-from isnotai_async.export.publishing import beside, publish_file, shown
+from isnotai_async.export.publishing import beside, check_without_rows, publish_file, shown
 from isnotai_async.export.sinks import Mark
 from isnotai_async.pages import Page
 from isnotai_async.records import Event
@@ -55,6 +55,10 @@ class TextSink:
     def _open_file(self) -> int:
         assert self._file is not None, "begin() or recover() comes first"  # noqa: S101 - a mistake of the caller's
         return self._file
+
+    def check_left(self) -> None:
+        """Check that a part has no more than `begin` writes."""
+        check_without_rows(self._files, self._part, header=len(self._encoding.header))
 
     def discard(self) -> None:
         """Remove the part."""

@@ -279,6 +279,30 @@ async def test_row_65_a_symbolic_link_in_the_way_of_the_part_is_not_followed(tmp
     assert victim.read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
+async def test_rows_without_a_journal_are_not_removed_unless_told(tmp_path: Path, name: str) -> None:
+    """Somebody removed the journal, or the file was never ours: browsers call theirs so too."""
+    theirs = tmp_path / f"{name}.part"
+    theirs.write_text("region,session_id,and,much,more\n" * 9)
+    with pytest.raises(CheckpointError, match=r"\.part is there without its journal.*--no-resume"):
+        await make_desk().export(tmp_path / name)
+    assert theirs.read_text().count("\n") == 9
+    assert not (tmp_path / name).exists()
+
+    await make_desk().export(tmp_path / name, resume=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+
+
+async def test_segments_without_a_journal_are_not_removed_unless_told(tmp_path: Path) -> None:
+    folder = tmp_path / "out.parquet.segments"
+    folder.mkdir()
+    (folder / "spool-000000.jsonl").write_text("{}\n")
+    with pytest.raises(CheckpointError, match=r"spool-000000\.jsonl is there without its journal"):
+        await make_desk().export(tmp_path / "out.parquet")
+    await make_desk().export(tmp_path / "out.parquet", resume=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet"]
+
+
 async def test_row_65_two_exports_on_one_target_exclude_each_other(tmp_path: Path) -> None:
     lock = TargetLock(tmp_path / "out.jsonl")
     lock.acquire()
