@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 from functools import partial
 from types import TracebackType
@@ -17,13 +17,12 @@ from isnotai_async.checks import check_int, check_proxy, check_seconds
 from isnotai_async.connections import Connections
 from isnotai_async.converter import load_converter
 from isnotai_async.credentials import ApiKey
-from isnotai_async.errors import APIError, ConfigError
+from isnotai_async.errors import ConfigError
 from isnotai_async.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
 from isnotai_async.messages import Request, Response
-from isnotai_async.notices import Narrator, OnEvent, PageNotice, check_on_event
+from isnotai_async.notices import Narrator, OnEvent, check_on_event
 from isnotai_async.operations import Operations
 from isnotai_async.pacing import PacedTransport
-from isnotai_async.pages import Page
 from isnotai_async.regions import Region, resolve_region
 from isnotai_async.retrying import RetryingTransport
 from isnotai_async.sharing import share_limiter
@@ -135,6 +134,7 @@ class Client(Operations):
             check_seconds(deadline, "deadline"),
             RetryQuota(),
             self._narrator,
+            key,
         )
         self._is_copy = False
         self._bind()
@@ -209,18 +209,11 @@ class Client(Operations):
         send = self._send_and_read
         Operations.__init__(self, partial(send, in_time), partial(send, unhurried), self.region.name)
 
-    async def _send_and_read(self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]) -> T:
+    def _send_and_read(
+        self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
+    ) -> Awaitable[T]:
         self._connections.check()  # first, so that a client that is not open takes nothing of the quota
-        try:
-            value = await retrying.fetch(request, read)
-        except APIError as error:
-            if self._transport.key is not None:
-                self._transport.key.scrub_error(error)
-            raise
-        if isinstance(value, Page) and self._narrator.is_heard:
-            about = {"region": self.region.name, "operation": request.operation}
-            self._narrator.tell(PageNotice(**about, records=len(value.data), has_more=value.has_more))
-        return value
+        return retrying.fetch(request, read)
 
     def _find_limiter(
         self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -224,9 +224,11 @@ class _ManagedClient(Client):
     def feed(self, watch: HistoryWatch) -> Feed:
         return self._find_feed(watch, self.region.name)
 
-    async def _send_and_read(self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]) -> T:
+    def _send_and_read(
+        self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
+    ) -> Awaitable[T]:
         self._connections.open()
-        return await super()._send_and_read(retrying, request, read)
+        return super()._send_and_read(retrying, request, read)
 
 
 def _check_count(value: int, name: str) -> int:

@@ -238,8 +238,9 @@ def _locate(error: IsNotAIError, position: Position) -> None:
     error.position, error.region = position, position.region
 
 
-def _digest(cursor: str) -> bytes:
-    return blake2b(cursor.encode(), digest_size=16).digest()  # about 100 bytes a page, whatever the cursor's length
+def _digest(cursor: str) -> str | bytes:
+    # Some 100 bytes, whatever the cursor's length; most are short enough themselves.
+    return cursor if len(cursor) <= 64 else blake2b(cursor.encode(), digest_size=16).digest()
 
 
 _CHANGED: Final = (

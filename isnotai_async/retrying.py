@@ -18,6 +18,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from isnotai_async.backoff import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
+from isnotai_async.credentials import ApiKey
 from isnotai_async.errors import (
     APIError,
     DecodeError,
@@ -27,7 +28,8 @@ from isnotai_async.errors import (
     TransportTimeoutError,
 )
 from isnotai_async.messages import Request, Response
-from isnotai_async.notices import TOLD_SECONDS, AttemptNotice, Narrator, RetryNotice, logger, until
+from isnotai_async.notices import TOLD_SECONDS, AttemptNotice, Narrator, PageNotice, RetryNotice, logger, until
+from isnotai_async.pages import Page
 from isnotai_async.transport import Transport
 from isnotai_async.turns import Turns
 
@@ -47,10 +49,12 @@ class _Call:
         last: The last failure that came from outside, and not from the deadline.
         is_late: Whether the deadline ended it.
         backoff: Made when there is trouble.
+        is_told: Whether anybody wants to hear of it.
     """
 
     request: Request
     begun: float
+    is_told: bool
     attempts: int = 0
     last: Failure | None = None
     is_late: bool = False
@@ -66,7 +70,8 @@ class RetryingTransport:
         retry: How often and when.
         deadline: Seconds for everything, waits included; None for no limit.
         quota: What the retries of all calls may cost together.
-        narrator: What is told of attempts and retries.
+        narrator: What is told of attempts, retries and pages.
+        key: Is taken out of refusals that echo it, or None.
         clock: Seconds, never going back; the clock of `Request.deadline`.
         sleep: Waits.
         roll: Random numbers from 0 to 1.
@@ -78,6 +83,7 @@ class RetryingTransport:
     deadline: float | None
     quota: RetryQuota
     narrator: Narrator
+    key: ApiKey | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     roll: Callable[[], float] = random.random
@@ -109,6 +115,8 @@ class RetryingTransport:
             else:
                 self.quota.settle(0 if call.backoff is None else call.backoff.cost)
                 failure = call.last = None  # as below
+                if call.is_told and isinstance(value, Page):
+                    self._tell_page(call, value)
                 return value
             if isinstance(failure, TransportError) and failure.deadline_exceeded:
                 call.is_late, failure = True, call.last or failure
@@ -131,7 +139,7 @@ class RetryingTransport:
             operation, target, cursor = request.operation, request.target, request.cursor
             deadline = now + self.deadline
             request = Request(operation, target, cursor, request.authenticated, request.bulk, deadline)
-        return _Call(request, now)
+        return _Call(request, now, self.narrator.is_heard or logger.isEnabledFor(logging.DEBUG))
 
     async def _send(self, call: _Call) -> Response:
         begun, turns = self.clock(), self.turns
@@ -142,12 +150,14 @@ class RetryingTransport:
             # One that the deadline ended before it got its permit says 0; so does one that got none at all.
             says = error.deadline_exceeded or isinstance(error, LimiterError)
             call.attempts += error.attempts if says else 1
-            self._tell_attempt(call, error, begun)
+            if call.is_told:
+                self._tell_attempt(call, error, begun)
             raise
         finally:
             turns.expected -= 1
         call.attempts += 1
-        self._tell_attempt(call, response, begun)
+        if call.is_told:
+            self._tell_attempt(call, response, begun)
         return response
 
     def _judge(self, call: _Call, failure: Failure) -> float | None:
@@ -178,10 +188,10 @@ class RetryingTransport:
         failure.region, failure.attempts = self.narrator.region, call.attempts
         failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
         call.last = None  # frames of the error's traceback have the call
+        if self.key is not None and isinstance(failure, APIError):
+            self.key.scrub_error(failure)
 
     def _tell_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
-        if not self.narrator.is_heard and not logger.isEnabledFor(logging.DEBUG):
-            return
         answered, elapsed = isinstance(outcome, Response), self.clock() - begun
         notice = AttemptNotice(
             region=self.narrator.region,
@@ -193,6 +203,11 @@ class RetryingTransport:
         )
         shown = f"status {notice.status}" if answered else str(outcome)
         logger.debug("%s, attempt %d: %s after %.3f s", notice.operation, notice.attempt, shown, elapsed)
+        self.narrator.tell(notice)
+
+    def _tell_page(self, call: _Call, page: Page[object]) -> None:
+        operation, records = call.request.operation, len(page.data)
+        notice = PageNotice(region=self.narrator.region, operation=operation, records=records, has_more=page.has_more)
         self.narrator.tell(notice)
 
 
