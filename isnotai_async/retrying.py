@@ -113,20 +113,14 @@ class RetryingTransport:
             except (TransportError, APIError, DecodeError) as error:
                 failure = error
             else:
-                self.quota.settle(0 if call.backoff is None else call.backoff.cost)
-                failure = call.last = None  # as below
-                if call.is_told and isinstance(value, Page):
-                    self._tell_page(call, value)
+                failure = None  # as below
+                self._settle(call, value)
                 return value
-            if isinstance(failure, TransportError) and failure.deadline_exceeded:
-                call.is_late, failure = True, call.last or failure
-                break
-            call.last = failure
             wait = self._judge(call, failure)
             if wait is None:
                 break
             await self._wait(call, wait, _describe(failure))
-        self._complete(failure, call)
+        failure = self._complete(call, failure)
         try:
             raise failure
         finally:
@@ -162,6 +156,12 @@ class RetryingTransport:
 
     def _judge(self, call: _Call, failure: Failure) -> float | None:
         """Return the seconds to wait for one more attempt; None where there is none."""
+        if self.key is not None and isinstance(failure, APIError):
+            self.key.scrub_error(failure)  # at once: it may be seen in a traceback of whoever is cancelled meanwhile
+        if failure.deadline_exceeded:
+            call.is_late = True
+            return None
+        call.last = failure
         trouble = _find_trouble(failure)
         if trouble is None:
             return None
@@ -184,12 +184,19 @@ class RetryingTransport:
         self.narrator.tell(notice)
         await self.sleep(wait)
 
-    def _complete(self, failure: Failure, call: _Call) -> None:
+    def _settle(self, call: _Call, value: object) -> None:
+        self.quota.settle(0 if call.backoff is None else call.backoff.cost)
+        call.last = None
+        if call.is_told and isinstance(value, Page):
+            self._tell_page(call, value)
+
+    def _complete(self, call: _Call, failure: Failure) -> Failure:
+        if failure.deadline_exceeded and call.last is not None:  # the last that came from outside tells more
+            failure = call.last
         failure.region, failure.attempts = self.narrator.region, call.attempts
         failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
         call.last = None  # frames of the error's traceback have the call
-        if self.key is not None and isinstance(failure, APIError):
-            self.key.scrub_error(failure)
+        return failure
 
     def _tell_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
         answered, elapsed = isinstance(outcome, Response), self.clock() - begun

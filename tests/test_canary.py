@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import pickle
@@ -181,6 +182,26 @@ async def test_the_key_is_not_shown_by_a_header_that_is_the_key(header: str, out
 )
 async def test_the_key_is_not_shown_by_a_cancelled_call(server: Callable[[], FaultServer], outlets: Outlets) -> None:
     await cancel(server(), outlets)
+
+
+async def test_the_key_is_not_shown_by_a_call_that_is_cancelled_between_two_attempts(outlets: Outlets) -> None:
+    """The refusal that it waits after echoes the key in a way that only decoding shows."""
+
+    def refuse(request: Received) -> Reply:
+        key = "".join(f"\\u{ord(letter):04x}" for letter in request.header("authorization") or "")
+        body = json.dumps({"error": {"code": "X", "message": "KEY", "details": {"field": "KEY"}}})
+        return http_reply(body.replace("KEY", key).encode(), status=503)
+
+    server, patient = FaultServer(refuse), isnotai.Retry(base=1000.0, cap=2000.0)
+    async with watched(outlets) as seen, server, build_client(server, retry=patient, deadline=None) as client:
+        call = asyncio.create_task(_collect(client.list_events("s1")))
+        await server.until(lambda: len(server.requests) == 1)
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await call
+        seen.errors.append(caught.value)
+        seen.reachable += [client, vars(client), call]
 
 
 async def cancel(server: FaultServer, outlets: Outlets) -> None:
