@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -37,6 +36,7 @@ from isnotai_async.retrying import RetryingTransport
 from isnotai_async.wire import read_events, read_mapping
 from tests import virtual
 from tests.functions import Function, reply
+from tests.garbage import no_collector
 from tests.test_turns import Rounds
 
 REQUEST = Request("get_session", "/v1/sessions/s1")
@@ -358,12 +358,8 @@ def test_an_error_keeps_nothing_of_the_call_alive() -> None:
             error = await fail(outcome)
             assert error() is None
 
-    gc.collect()
-    gc.disable()
-    try:
+    with no_collector():
         virtual.run(main())
-    finally:
-        gc.enable()
 
 
 def test_a_failure_that_was_mended_is_let_go_of_with_its_answer() -> None:
@@ -386,12 +382,8 @@ def test_a_failure_that_was_mended_is_let_go_of_with_its_answer() -> None:
             assert [failure() for failure in failures] == [None]
             assert value() is None
 
-    gc.collect()
-    gc.disable()
-    try:
+    with no_collector():
         virtual.run(main())
-    finally:
-        gc.enable()
 
 
 def test_with_nothing_real_to_tell_the_deadline_is_the_error() -> None:

@@ -26,6 +26,7 @@ from tests.canary import CANARY_KEY
 from tests.faults.answers import error_reply, event_page, http_head, http_reply, json_reply, session_row
 from tests.faults.clients import build_client, check_error, connected, failure_of, fixed_examples
 from tests.faults.server import Cut, FaultServer, Received, Reply, Step
+from tests.garbage import no_collector
 
 HEALTH = json_reply({"status": "healthy", "version": "1", "timestamp": "2026-06-10T12:00:00Z"})
 cuts = pytest.mark.parametrize("cut", Cut)
@@ -342,15 +343,11 @@ async def test_a_failed_call_leaves_nothing_for_the_garbage_collector(steps: Rep
         raise AssertionError("it should have failed")
 
     async with connected(FaultServer(steps)) as client:
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collector():
             before = count_left()
             error = await fail(client)
             assert error() is None
             assert count_left() == before
-        finally:
-            gc.enable()
 
 
 @pytest.mark.parametrize(
@@ -367,15 +364,11 @@ async def test_a_failed_call_leaves_nothing_for_the_garbage_collector(steps: Rep
 async def test_a_call_that_succeeds_at_last_leaves_nothing_for_the_garbage_collector(steps: Reply) -> None:
     """Exports make millions of calls: a page that stays behind with the failure before it would be their memory."""
     async with connected(FaultServer(steps, event_page(1)), retry=isnotai.Retry(base=0.0)) as client:
-        gc.collect()
-        gc.disable()
-        try:
+        with no_collector():
             before = count_left()
             page = ref(await client.list_events("s1"))
             assert page() is None
             assert count_left() == before
-        finally:
-            gc.enable()
 
 
 def count_left() -> int:
