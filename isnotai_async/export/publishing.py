@@ -29,19 +29,27 @@ def beside(target: Path, ending: str, *, hidden: bool = False) -> Path:
     return target.with_name(f"{'.' if hidden else ''}{name}{ending}")
 
 
-def check_without_rows(files: Files, path: Path, *, header: int = 0) -> None:
+def check_without_rows(files: Files, path: Path, *, header: bytes = b"") -> None:
     """Check that a file which no journal speaks of may be removed.
 
     Args:
         files: The disk.
         path: The file; it need not be there.
-        header: Bytes that come before the rows.
+        header: What comes before the rows.
 
     Raises:
         CheckpointError: It has more, so it is of an export whose journal was removed, or somebody else's.
     """
     there = files.inspect(path)
-    if there is not None and there.kind == "file" and there.size > header:
+    if there is None or there.kind != "file":
+        return
+    descriptor = files.open(path)
+    try:
+        begun = files.read(descriptor, 0, min(there.size, len(header)))
+    finally:
+        files.close(descriptor)
+    # A power cut may leave zeros where the header was not on the disk yet.
+    if there.size > len(header) or (begun.strip(b"\0") and not header.startswith(begun)):
         raise CheckpointError(
             f"{shown(path)} is there without its journal, so nothing tells which export it is of, or how much of it "
             "is safe; move it away, or have it removed by resume=False (--no-resume)"

@@ -58,7 +58,7 @@ class TextSink:
 
     def check_left(self) -> None:
         """Check that a part has no more than `begin` writes."""
-        check_without_rows(self._files, self._part, header=len(self._encoding.header))
+        check_without_rows(self._files, self._part, header=self._encoding.header)
 
     def discard(self) -> None:
         """Remove the part."""

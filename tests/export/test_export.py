@@ -24,6 +24,7 @@ from isnotai_async.errors import (
     SinkError,
 )
 from isnotai_async.export import ExportProgress, export_events
+from isnotai_async.export.encoding import CSV
 from isnotai_async.export.files import Files
 from isnotai_async.export.lock import TargetLock
 from tests.event_source import ids
@@ -279,18 +280,26 @@ async def test_row_65_a_symbolic_link_in_the_way_of_the_part_is_not_followed(tmp
     assert victim.read_text() == "precious"
 
 
+@pytest.mark.parametrize("text", ["x\n", "region,session_id,and,much,more\n" * 9, "\0" * 1000])
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
-async def test_rows_without_a_journal_are_not_removed_unless_told(tmp_path: Path, name: str) -> None:
+async def test_rows_without_a_journal_are_not_removed_unless_told(tmp_path: Path, name: str, text: str) -> None:
     """Somebody removed the journal, or the file was never ours: browsers call theirs so too."""
     theirs = tmp_path / f"{name}.part"
-    theirs.write_text("region,session_id,and,much,more\n" * 9)
+    theirs.write_text(text)
     with pytest.raises(CheckpointError, match=r"\.part is there without its journal.*--no-resume"):
         await make_desk().export(tmp_path / name)
-    assert theirs.read_text().count("\n") == 9
+    assert theirs.read_text() == text
     assert not (tmp_path / name).exists()
 
     await make_desk().export(tmp_path / name, resume=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+
+
+@pytest.mark.parametrize("begun", [CSV.header, CSV.header[:9], b"\0" * 20, b""])
+async def test_what_a_power_cut_leaves_of_a_beginning_is_no_row(tmp_path: Path, begun: bytes) -> None:
+    (tmp_path / "out.csv.part").write_bytes(begun)
+    await make_desk().export(tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
 async def test_segments_without_a_journal_are_not_removed_unless_told(tmp_path: Path) -> None:
