@@ -14,7 +14,7 @@ them), with what only processes need:
 
 The limit is no part of the slots, so a change of tier keeps the history. One call of the script tells what ended,
 gives back what was not used, and asks for as many permits as there are waiters. It takes one argument and returns one
-string, because redis-py takes 3 µs for each part of a command, and 7 for each of an answer.
+string, because redis-py takes a microsecond for each part of a command and of an answer.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0  # until the head of an answer is there, and between two parts of its body
 
 _READ: Final = tuple((istr(name), name) for name in HEADERS)  # as multidict looks them up fastest
-_READ_OF_PAGE: Final = _READ[:1]  # the others tell of what is no JSON, and when to ask again
+_READ_OF_JSON: Final = _READ[:1]  # the others tell of what is no JSON, and when to ask again
 
 
 class Transport(Protocol):
@@ -184,8 +184,8 @@ class AiohttpTransport:
 
     def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
         found, scrub, headers = answer.headers, self._scrub, dict[str, str]()
-        is_page = answer.status == 200 and body.startswith((b"{", b"["))
-        for key, name in _READ_OF_PAGE if is_page else _READ:
+        is_json = answer.status == 200 and body.startswith((b"{", b"["))
+        for key, name in _READ_OF_JSON if is_json else _READ:
             if (value := found.get(key)) is not None:
                 headers[name] = scrub(value)
         if self.key is not None:  # a server that echoes the request must not put the key into a message

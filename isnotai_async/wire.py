@@ -7,10 +7,9 @@ one place that says path, parameter, status or header. Sources: the vendor's ref
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from isnotai_async import codec
@@ -36,8 +35,6 @@ from isnotai_async.refusals import read_content
 from isnotai_async.tiers import Tier, read_tier
 
 T = TypeVar("T")
-
-_is_plain: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch  # what `quote` would leave as it is, as most cursors are
 
 
 def build_health() -> Request:
@@ -70,8 +67,7 @@ def build_list(query: ListQuery, cursor: str | None, *, bulk: bool = False) -> R
     """
     target = _list_target(query)
     if cursor is not None:
-        shown = cursor if _is_plain(cursor) else quote(cursor, safe="")
-        target = f"{target}{'&' if '?' in target else '?'}cursor={shown}"
+        target = f"{target}{'&' if '?' in target else '?'}cursor={quote(cursor, safe='')}"
     # Who goes on to a second page is on a walk: the first page alone is how a single call looks.
     return Request(query.operation, target, cursor, bulk=bulk or cursor is not None)
 
@@ -135,7 +131,7 @@ def read_events(response: Response, session_id: str | None = None) -> Page[Event
 
 def read_sessions(response: Response) -> Page[Session]:
     """Read a page of sessions; errors as of `read_events`."""
-    return codec.decode_page(read_content(response), Session, tier=_read_tier_of(response), region=response.region)
+    return _read_page(response, Session)
 
 
 def read_users(response: Response) -> Page[User]:

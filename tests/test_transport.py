@@ -334,7 +334,6 @@ async def test_an_answer_in_one_piece_is_watched_no_longer() -> None:
     ids=["lost", "cut", "too large", "no HTTP", "refused"],
 )
 async def test_a_failed_call_leaves_nothing_for_the_garbage_collector(steps: Reply) -> None:
-
     async def fail(client: isnotai.Client) -> ReferenceType[isnotai.IsNotAIError]:
         try:
             await client.list_events("s1")
@@ -391,3 +390,11 @@ async def test_a_path_that_is_none_goes_nowhere() -> None:
         with pytest.raises(isnotai.ConfigError, match="would leave") as caught:
             await client._transport.send(Request("list_events", "evil/v1"))
         assert caught.value.attempts == 0
+
+
+@pytest.mark.parametrize("target", ["//evil.example/v1", "/@evil.example", "/:99/", "/v1?next=//evil", "/\\evil"])
+async def test_whatever_is_asked_for_is_asked_of_the_own_host(target: str) -> None:
+    server = FaultServer(event_page(1))
+    async with connected(server) as client:
+        await client._transport.send(Request("list_events", target))
+        assert [request.header("host") for request in server.requests] == [f"127.0.0.1:{server.port}"]
