@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async.credentials import ApiKey
+from isnotai_async._http.credentials import ApiKey
 from tests.canary import CANARY_KEY, find_key, show_trace, shows_key
 from tests.faults.answers import event_page, event_row, http_head, http_reply, json_reply, listing
 from tests.faults.clients import build_client

@@ -10,10 +10,10 @@ import pytest
 from attrs import evolve
 
 import isnotai_async as isnotai
-from isnotai_async.keyring import Credential
-from isnotai_async.manager import SessionManager
+from isnotai_async._http.keyring import Credential
+from isnotai_async._manager import SessionManager
+from isnotai_async._streaming.sources import Sessions
 from isnotai_async.sandbox import Fault, Sandbox
-from isnotai_async.sources import Sessions
 from tests.canary import CANARY_KEY, find_key, show_trace, shows_key
 from tests.event_source import running_tasks
 

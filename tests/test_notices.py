@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async.notices import Narrator, PageNotice, overhear
+from isnotai_async._notices import Narrator, PageNotice, overhear
 from isnotai_async.sandbox import Sandbox
 
 NOTICE = PageNotice(region="us", operation="list_events", records=3, has_more=False)

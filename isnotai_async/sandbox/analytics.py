@@ -16,7 +16,7 @@ from isnotai_async.sandbox.census import (
     mean_score,
     total_events,
 )
-from isnotai_async.sandbox.dataset import BOT_SCORE
+from isnotai_async.sandbox.generated import BOT_SCORE
 from isnotai_async.sandbox.times import DAY_MS, NOW_MS, iso
 
 PERIODS: Final = {"24h": 1, "7d": 7, "30d": 30, "90d": 90}

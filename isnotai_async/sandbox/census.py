@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from attrs import frozen
 
 from isnotai_async.sandbox.data import Data, Session
-from isnotai_async.sandbox.dataset import BOT_SCORE
+from isnotai_async.sandbox.generated import BOT_SCORE
 from isnotai_async.sandbox.times import DAY_MS, NOW_MS
 
 SURE_SCORE: Final = 0.9

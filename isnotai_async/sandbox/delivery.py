@@ -9,8 +9,8 @@ import struct
 from aiohttp import web
 from attrs import evolve
 
-from isnotai_async.sandbox.answers import Answer
 from isnotai_async.sandbox.faults import Delivery, Fault
+from isnotai_async.sandbox.responses import Answer
 
 # l_onoff=1, l_linger=0: closing then sends RST instead of FIN (socket(7), SO_LINGER).
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

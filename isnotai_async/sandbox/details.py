@@ -12,8 +12,8 @@ from typing import Final
 from isnotai_async.sandbox.catalogue import CATEGORIES, NAMES
 from isnotai_async.sandbox.data import TimedLog
 from isnotai_async.sandbox.dice import scramble
-from isnotai_async.sandbox.events import EventLog
-from isnotai_async.sandbox.people import PAGES
+from isnotai_async.sandbox.event_generator import EventLog
+from isnotai_async.sandbox.seed_data import PAGES
 from isnotai_async.sandbox.times import iso
 
 _BUCKETS: Final = 100

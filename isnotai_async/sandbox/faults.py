@@ -12,7 +12,7 @@ from typing import Self
 from attrs import Attribute, evolve, field, frozen
 
 from isnotai_async.errors import ConfigError
-from isnotai_async.sandbox.answers import HTML, Answer, envelope
+from isnotai_async.sandbox.responses import HTML, Answer, envelope
 
 
 class PageFault(Enum):

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import Attribute
 
 from isnotai_async.errors import ConfigError
-from isnotai_async.sandbox.plans import BIGGEST, OPERATION_NAMES, PLANS, REGION_NAMES
+from isnotai_async.sandbox.limits import BIGGEST, OPERATION_NAMES, PLANS, REGION_NAMES
 
 Validator = Callable[[object, "Attribute[Any]", object], None]
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from isnotai_async.sandbox.answers import Answer, envelope
 from isnotai_async.sandbox.catalogue import BYTES
+from isnotai_async.sandbox.responses import Answer, envelope
 from isnotai_async.sandbox.times import to_ms
 
 _INT32: Final = 2**31

@@ -6,7 +6,7 @@ from attrs import define, field, frozen
 
 from isnotai_async.sandbox.dice import Dice
 from isnotai_async.sandbox.faults import Fault, PageFault
-from isnotai_async.sandbox.plans import LIST_OPERATIONS
+from isnotai_async.sandbox.limits import LIST_OPERATIONS
 
 
 @frozen

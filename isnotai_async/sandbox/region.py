@@ -13,11 +13,11 @@ from attrs import define, field, frozen
 from isnotai_async.sandbox.census import Entries, take_census, users
 from isnotai_async.sandbox.cursors import Mint
 from isnotai_async.sandbox.data import Data
-from isnotai_async.sandbox.dataset import Dataset
 from isnotai_async.sandbox.dice import Dice, seed_of
-from isnotai_async.sandbox.limiter import ApproximateCounter, ExactLog, Window
-from isnotai_async.sandbox.plans import PLANS, REGION_NAMES, Plan
+from isnotai_async.sandbox.generated import Dataset
+from isnotai_async.sandbox.limits import PLANS, REGION_NAMES, Plan
 from isnotai_async.sandbox.queue import FaultQueue
+from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, Window
 from isnotai_async.sandbox.stats import RegionStats
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from isnotai_async.sandbox import analytics, census, params
-from isnotai_async.sandbox.answers import Answer, json_answer
-from isnotai_async.sandbox.listing import Listing, Visit
+from isnotai_async.sandbox.pagination import Listing, Visit
+from isnotai_async.sandbox.responses import Answer, json_answer
 from isnotai_async.sandbox.times import DAY_MS, NOW_MS
 
 # The range of `getUsage` where no start is given.

@@ -14,10 +14,10 @@ from urllib.parse import unquote
 from attrs import field, frozen
 
 from isnotai_async.sandbox import params, reports
-from isnotai_async.sandbox.answers import Answer, envelope, json_answer
 from isnotai_async.sandbox.data import Log, Session
-from isnotai_async.sandbox.dataset import BOT_SCORE
-from isnotai_async.sandbox.listing import Listing, Visit
+from isnotai_async.sandbox.generated import BOT_SCORE
+from isnotai_async.sandbox.pagination import Listing, Visit
+from isnotai_async.sandbox.responses import Answer, envelope, json_answer
 from isnotai_async.sandbox.times import DAY_MS, NOW_MS, iso
 
 

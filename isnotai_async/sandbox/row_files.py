@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
 from isnotai_async.errors import ConfigError, printable, quoted
-from isnotai_async.sandbox.plans import REGION_NAMES
-from isnotai_async.sandbox.recording import Recording, Types
+from isnotai_async.sandbox.limits import REGION_NAMES
+from isnotai_async.sandbox.recorded import Recording, Types
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]

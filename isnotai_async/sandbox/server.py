@@ -14,11 +14,11 @@ from attrs import define, field
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import options
 from isnotai_async.sandbox.faults import Fault
-from isnotai_async.sandbox.plans import TierName
+from isnotai_async.sandbox.limits import TierName
 
 if TYPE_CHECKING:
-    from isnotai_async.sandbox.app import Listener
     from isnotai_async.sandbox.data import Data
+    from isnotai_async.sandbox.http_app import Listener
     from isnotai_async.sandbox.region import Region
     from isnotai_async.sandbox.stats import RegionStats
 
@@ -124,7 +124,7 @@ class Sandbox:
         """
         if self._listeners:
             return
-        from isnotai_async.sandbox.app import Listener
+        from isnotai_async.sandbox.http_app import Listener
 
         self._listeners = [Listener(region) for region in self._regions.values()]
         try:

@@ -1,0 +1,64 @@
+"""The commands, put together, and how one is run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from isnotai_async._cli import exit_codes as outcome
+from isnotai_async._cli import export_command as exporting
+from isnotai_async._cli import listing, reporting
+from isnotai_async._cli import read_commands as asking
+from isnotai_async._cli import sandbox_command as serving
+from isnotai_async._cli import worker_command as working
+from isnotai_async._cli.output import leave_stdout, say, told_warnings
+from isnotai_async._version import __version__
+from isnotai_async.errors import IsNotAIError
+
+app = App(
+    name="isnotai",
+    help="Read event data out of the Not AI API. Data goes to stdout, words go to stderr.",
+    version=__version__,
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,
+)
+app.command(asking.health)
+app.command(asking.whoami)
+app.command(listing.sessions)
+app.command(asking.session)
+app.command(asking.events)
+app.command(listing.users)
+app.command(listing.user_sessions)
+app.command(listing.courses)
+app.command(reporting.analytics)
+app.command(reporting.stats)
+app.command(reporting.usage)
+app.command(exporting.export)
+app.command(working.worker)
+app.command(serving.sandbox)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        with told_warnings():
+            result = app(sys.argv[1:] if argv is None else argv, exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError:
+        return outcome.USAGE  # cyclopts has printed what was wrong
+    except IsNotAIError as error:
+        say(f"isnotai: {outcome.explain(error)}")
+        return outcome.exit_code(error)
+    except BrokenPipeError:
+        leave_stdout()
+        return outcome.DONE
+    except OSError as error:
+        leave_stdout()
+        say(f"isnotai: cannot write to stdout: {error.strerror or type(error).__name__}")
+        return outcome.FAILED
+    except KeyboardInterrupt:
+        say("isnotai: interrupted")
+        return outcome.INTERRUPTED
+    return result if isinstance(result, int) else outcome.DONE

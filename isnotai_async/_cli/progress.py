@@ -1,0 +1,120 @@
+"""How far an export is: two lines that move where somebody is looking, else a line now and then; all on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from rich.console import RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from isnotai_async._cli.display import Display
+from isnotai_async._cli.output import say
+from isnotai_async.errors import printable
+from isnotai_async.export import ExportProgress
+
+_PLAIN_SECONDS: Final = 5.0  # between two lines for a log
+
+
+class _TwoLines(Progress):
+    """A bar, and words below it: side by side they do not fit into 80 columns."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield Text(self.words, no_wrap=True, overflow="ellipsis")
+
+
+class ExportDisplay(Display[_TwoLines]):
+    """Shows the progress of an export.
+
+    Args:
+        quiet: Show nothing.
+
+    Attributes:
+        rows: Rows that are committed or about to be, as told last.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(
+            _TwoLines,
+            SpinnerColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            quiet=quiet,
+        )
+        self._task = self._progress.add_task("", total=None, left="")
+        self._first: ExportProgress | None = None
+        self.rows = 0
+
+    def __call__(self, progress: ExportProgress) -> None:
+        """Show how far it is."""
+        self.rows = progress.rows
+        self._first = self._first or progress
+        if self._is_seen:
+            done, total = progress.sessions_done, progress.sessions
+            self._progress.words = ", ".join(_figures(progress, self._first))
+            self._progress.update(
+                self._task,
+                completed=done,
+                total=total,
+                description=_sessions(progress),
+                left=_left(progress, self._first),
+            )
+        elif self._is_due():
+            say(describe(progress, self._first))
+
+
+def describe(progress: ExportProgress, first: ExportProgress) -> str:
+    """Put progress into words, all in one line.
+
+    Args:
+        progress: How far it is.
+        first: How far it was when this run began.
+    """
+    words = (_sessions(progress), *_figures(progress, first), _left(progress, first))
+    return ", ".join(filter(None, words))
+
+
+def _sessions(progress: ExportProgress) -> str:
+    total = "" if progress.sessions is None else f" of {progress.sessions:,}"
+    return f"{progress.sessions_done:,}{total} sessions"
+
+
+def _figures(progress: ExportProgress, first: ExportProgress) -> Iterable[str]:
+    rate = (progress.rows - first.rows) / max(progress.elapsed - first.elapsed, 0.1)
+    quota = "" if progress.quota is None else f" of {progress.quota:,}"
+    yield f"{progress.rows:,} rows ({rate:,.0f}/s)"
+    yield f"{progress.rate:,}{quota} requests/min"
+    if progress.sessions_failed:
+        yield f"{progress.sessions_failed:,} failed"
+    if progress.waiting >= 1:
+        yield f"waiting {progress.waiting:.0f} s: {printable(progress.reason, 60)}"
+
+
+def _left(progress: ExportProgress, first: ExportProgress) -> str:
+    eta = _eta(progress, first)
+    return f"{_duration(eta)} left" if eta else ""
+
+
+def _eta(progress: ExportProgress, first: ExportProgress) -> float | None:
+    """Guess the seconds that are left by the sessions that are through."""
+    done = progress.sessions_done - first.sessions_done
+    if progress.sessions is None or done <= 0:
+        return None
+    times = max(0, progress.sessions - progress.sessions_done) / done  # as much as so far is left
+    seconds = (progress.elapsed - first.elapsed) * times
+    if progress.quota is None or progress.rate > progress.quota:  # nobody waits for it
+        return seconds
+    # The first minute goes faster than the quota lets the others go.
+    return max(seconds, (progress.requests - first.requests) * times / progress.quota * 60)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:.0f}:{minutes:02.0f}:{seconds:02.0f}"
