@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from isnotai_async._http import codec
-from isnotai_async._http.headers import read_retry_after
-from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,

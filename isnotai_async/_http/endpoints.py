@@ -15,8 +15,7 @@ from urllib.parse import quote, urlencode
 from isnotai_async._http import codec
 from isnotai_async._http.api_errors import read_content
 from isnotai_async._http.converter import camel
-from isnotai_async._http.headers import TIER_HEADER
-from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.messages import TIER_HEADER, Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.checks import check_id
 from isnotai_async._models.pages import Page

@@ -11,9 +11,8 @@ from typing import Final, TypeVar, cast
 
 from attrs import define, field
 
-from isnotai_async._http.headers import TIER_HEADER, read_retry_after
 from isnotai_async._http.http_session import Connections
-from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.messages import TIER_HEADER, Request, Response, read_retry_after
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.tiers import Tier, read_tier
 from isnotai_async._notices import Narrator, WaitNotice

@@ -24,9 +24,8 @@ from yarl import URL
 from isnotai_async._http.attempt_watch import AttemptWatch
 from isnotai_async._http.bodies import read_body, take_body
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.headers import HEADERS
 from isnotai_async._http.http_session import Connections
-from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.messages import HEADERS, Request, Response
 from isnotai_async._http.transport_errors import translate
 from isnotai_async._models.regions import Region
 from isnotai_async._version import __version__

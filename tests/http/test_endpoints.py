@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isnotai_async._http import endpoints as wire
-from isnotai_async._http.headers import read_retry_after
-from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._models.queries import EventQuery, SessionQuery
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import (

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isnotai_async import ConfigError, Retry
-from isnotai_async._http.headers import read_retry_after
+from isnotai_async._http.messages import read_retry_after
 from isnotai_async._http.retry_policy import (
     MAX_THROTTLES,
     Backoff,

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async._http.headers import TIER_HEADER
-from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.messages import TIER_HEADER, Request, Response
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._operations import Operations
 from isnotai_async._streaming.history import HistoryWatch
