@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from isnotai_async._client import Client
-from isnotai_async._http.keyring import Credential
+from isnotai_async._http.credentials import Credential
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._manager import ManagedEventStream, SessionManager
 from isnotai_async._models.analytics import (

@@ -16,7 +16,7 @@ from anyio import AsyncContextManagerMixin
 
 from isnotai_async._client import Client
 from isnotai_async._http.converter import load_converter
-from isnotai_async._http.keyring import Credential, read_credential
+from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 import isnotai_async as isnotai
-from isnotai_async._http.keyring import Credential
+from isnotai_async._http.credentials import Credential
 from isnotai_async._manager import SessionManager
 from isnotai_async._streaming.sources import Sessions
 from isnotai_async.sandbox import Fault, Sandbox

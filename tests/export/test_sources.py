@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from isnotai_async._client import Client
-from isnotai_async._http.keyring import Credential
+from isnotai_async._http.credentials import Credential
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.tiers import Tier
