@@ -21,10 +21,9 @@ from attrs import define, field
 from multidict import CIMultiDict, istr
 from yarl import URL
 
-from isnotai_async._http.attempt_watch import AttemptWatch
 from isnotai_async._http.bodies import read_body, take_body
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.http_session import Connections
+from isnotai_async._http.http_session import AttemptWatch, Connections
 from isnotai_async._http.messages import HEADERS, Request, Response
 from isnotai_async._http.transport_errors import translate
 from isnotai_async._models.regions import Region

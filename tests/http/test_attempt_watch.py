@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isnotai_async._http.attempt_watch import AttemptWatch
+from isnotai_async._http.http_session import AttemptWatch
 from tests import virtual
 
 
