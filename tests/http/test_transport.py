@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import isnotai_async as isnotai
-from isnotai_async._http import bodies, transport
+from isnotai_async._http import transport
 from isnotai_async._http.messages import Request
 from isnotai_async._version import __version__
 from tests.canary import CANARY_KEY
@@ -254,13 +254,13 @@ def test_a_request_as_received_does_not_show_its_headers() -> None:
     assert "Bearer" not in repr(Received("GET / HTTP/1.1", [("authorization", "Bearer x")], 1))
 
 
-# Slow and stuck bodies. The half minute of silence is shortened, and the timeout is longer than it.
+# Slow and stuck transport. The half minute of silence is shortened, and the timeout is longer than it.
 
 
 @pytest.fixture
 def short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "_SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr(bodies, "_ERROR_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "_ERROR_SECONDS", 0.2)
 
 
 def slowly(reply: bytes, pieces: int, seconds: float) -> Callable[[Received], Reply]:
