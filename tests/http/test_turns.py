@@ -2,7 +2,7 @@
 
 import asyncio
 
-from isnotai_async._http.turns import Turns
+from isnotai_async._http.retry import Turns
 from tests.event_source import settle
 
 
