@@ -20,9 +20,9 @@ from isnotai_async._http.rate_limited import PacedTransport
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.transport import AiohttpTransport
-from isnotai_async._models.checks import check_int, check_proxy, check_seconds
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.tiers import Tier, check_tier
+from isnotai_async._models.validation import check_int, check_proxy, check_seconds
 from isnotai_async._notices import Narrator, OnEvent, check_on_event
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter

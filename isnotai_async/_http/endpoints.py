@@ -17,7 +17,6 @@ from isnotai_async._http.api_errors import read_content
 from isnotai_async._http.converter import camel
 from isnotai_async._http.messages import TIER_HEADER, Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
-from isnotai_async._models.checks import check_id
 from isnotai_async._models.pages import Page
 from isnotai_async._models.queries import (
     AnalyticsQuery,
@@ -32,6 +31,7 @@ from isnotai_async._models.queries import (
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
 from isnotai_async._models.tiers import Tier, read_tier
+from isnotai_async._models.validation import check_id
 
 T = TypeVar("T")
 

@@ -13,8 +13,7 @@ from typing import ClassVar, Final
 from attrs import field, frozen
 
 from isnotai_async._models import validation as filters
-from isnotai_async._models.checks import check_id
-from isnotai_async._models.validation import FilterValue, check_order, one_of
+from isnotai_async._models.validation import FilterValue, check_id, check_order, one_of
 
 PERIODS: Final = ("24h", "7d", "30d", "90d")
 GROUPINGS: Final = ("hour", "day", "week")

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from attrs import Attribute, field, frozen
 
-from isnotai_async._models.checks import check_int
+from isnotai_async._models.validation import check_int
 from isnotai_async.errors import ConfigError, quoted
 
 Split = int | Literal["auto"] | None

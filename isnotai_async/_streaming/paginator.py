@@ -19,9 +19,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from attrs import evolve
 
-from isnotai_async._models.checks import check_int
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position, Watermark
+from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.prefetching import ReadAhead
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError, PaginationError

@@ -16,10 +16,9 @@ from typing import Any, Final, Literal, cast
 
 from attrs import asdict, field, frozen
 
-from isnotai_async._models.checks import check_id, check_int
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.stream_positions import Target
-from isnotai_async._models.validation import FilterValue
+from isnotai_async._models.validation import FilterValue, check_id, check_int
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 from isnotai_async.export.formats import FORMATS
 from isnotai_async.export.rows import SCHEMA_VERSION

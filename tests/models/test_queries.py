@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isnotai_async._models.checks import check_id
 from isnotai_async._models.queries import EventQuery, SessionQuery
+from isnotai_async._models.validation import check_id
 from isnotai_async.errors import ConfigError
 
 NAIVE = datetime(2026, 6, 10, 12)

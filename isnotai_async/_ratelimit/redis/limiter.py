@@ -7,9 +7,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, Self, get_args
 
-from isnotai_async._models.checks import check_int, check_seconds
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier, check_tier
+from isnotai_async._models.validation import check_int, check_seconds
 from isnotai_async._ratelimit.redis.connection import TIMEOUT, RedisStore
 from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
 from isnotai_async._ratelimit.redis.protocol import LEASE, name_keys
