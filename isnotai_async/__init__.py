@@ -23,7 +23,7 @@ from isnotai_async._models.analytics import (
     UserMatching,
 )
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Position
+from isnotai_async._models.positions import Position, StreamPosition, Taken, Unfinished
 from isnotai_async._models.queries import EventQuery, SessionQuery
 from isnotai_async._models.records import (
     Event,
@@ -36,7 +36,6 @@ from isnotai_async._models.records import (
     User,
 )
 from isnotai_async._models.regions import REGIONS, Region
-from isnotai_async._models.stream_positions import StreamPosition, Taken, Unfinished
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited

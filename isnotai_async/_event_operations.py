@@ -10,10 +10,9 @@ from typing import Protocol, TypeVar
 from isnotai_async._http import endpoints as wire
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Position, Watermark, mark_event
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Watermark, mark_event
 from isnotai_async._models.queries import EventQuery, ListQuery
 from isnotai_async._models.records import Event, SessionDetails
-from isnotai_async._models.stream_positions import ANY, StreamPosition
 from isnotai_async._streaming.history import Clock, HistoryWatch, wall_clock
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.paginator import Paginator

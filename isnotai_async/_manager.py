@@ -20,9 +20,9 @@ from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry
+from isnotai_async._models.positions import StreamPosition
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.regions import REGIONS, Region
-from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._models.validation import check_int
 from isnotai_async._notices import OnEvent
 from isnotai_async._streaming.history import HistoryWatch

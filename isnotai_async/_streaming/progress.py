@@ -17,9 +17,8 @@ from collections.abc import Collection, Iterable, Iterator
 
 from attrs import define, evolve, field
 
-from isnotai_async._models.positions import Position
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
 from isnotai_async._models.queries import EventQuery
-from isnotai_async._models.stream_positions import ANY, StreamPosition, Taken, Target, Unfinished
 from isnotai_async._streaming.tallies import Tally
 from isnotai_async.errors import ConfigError, quoted
 

@@ -24,10 +24,9 @@ from anyio import AsyncContextManagerMixin
 from attrs import evolve
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import mark_event
+from isnotai_async._models.positions import StreamPosition, Target, Unfinished, mark_event
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import StreamPosition, Target, Unfinished
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import Ledger
 from isnotai_async._streaming.readers import Arrival, Failure, FindFeed, Reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NoReturn
 
-from isnotai_async._models.stream_positions import Taken, Target
+from isnotai_async._models.positions import Taken, Target
 from isnotai_async.errors import ConfigError
 
 

@@ -20,9 +20,8 @@ from typing import Any, Literal
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Position
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import ANY, StreamPosition, Taken, Target, Unfinished
 from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.tallies import Tally
 from isnotai_async.errors import AuthenticationError, ConfigError, InvalidCursorError, IsNotAIError

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from attrs import astuple, define, field
 
-from isnotai_async._models.positions import Position
-from isnotai_async._models.stream_positions import Target, Unfinished
+from isnotai_async._models.positions import Position, Target, Unfinished
 from isnotai_async.errors import CheckpointError, ConfigError
 from isnotai_async.export.journal import Record
 from isnotai_async.export.report import SessionFailure

@@ -12,8 +12,8 @@ from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
+from isnotai_async._models.positions import Target
 from isnotai_async._models.queries import EventQuery
-from isnotai_async._models.stream_positions import Target
 from isnotai_async._models.tiers import Tier
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.planning import spread_events

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final, cast
 
-from isnotai_async._models.stream_positions import ANY
+from isnotai_async._models.positions import ANY
 from isnotai_async._models.validation import check_id
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.sources import Sessions

@@ -16,8 +16,8 @@ from typing import Any, Final, Literal, cast
 
 from attrs import asdict, field, frozen
 
+from isnotai_async._models.positions import Target
 from isnotai_async._models.queries import EventQuery
-from isnotai_async._models.stream_positions import Target
 from isnotai_async._models.validation import FilterValue, check_id, check_int
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 from isnotai_async.export.formats import FORMATS

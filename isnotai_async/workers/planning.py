@@ -15,8 +15,8 @@ from attrs import asdict
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
+from isnotai_async._models.positions import Target
 from isnotai_async._models.queries import EventQuery
-from isnotai_async._models.stream_positions import Target
 from isnotai_async._models.validation import check_int
 from isnotai_async.errors import CheckpointError, ConfigError, IsNotAIError, quoted
 from isnotai_async.export.checkpoint import digest_target

@@ -10,9 +10,9 @@ from typing import Any, cast
 from attrs import define, field
 
 from isnotai_async._client import Client
+from isnotai_async._models.positions import ANY
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import ANY
 from isnotai_async._streaming.sources import read_sessions
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export.files import Files

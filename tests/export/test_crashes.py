@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from isnotai_async._models.stream_positions import Target
+from isnotai_async._models.positions import Target
 from isnotai_async.export.checkpoint import Checkpoint, digest_target
 from isnotai_async.export.journal import Journal
 from isnotai_async.export.publishing import beside

@@ -13,10 +13,9 @@ import pytest
 from attrs import evolve
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Position
+from isnotai_async._models.positions import Position, Target, Unfinished
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import Target, Unfinished
 from isnotai_async.errors import CheckpointError, SinkError
 from isnotai_async.export.checkpoint import digest_target
 from isnotai_async.export.parquet import ParquetSink

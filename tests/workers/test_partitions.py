@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isnotai_async._models.stream_positions import Target
+from isnotai_async._models.positions import Target
 from isnotai_async.errors import ConfigError
 from isnotai_async.workers import Partition
 
