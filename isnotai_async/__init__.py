@@ -38,9 +38,8 @@ from isnotai_async._models.records import (
 from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
-from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited
+from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
 from isnotai_async._ratelimit.local import LocalLimiter
-from isnotai_async._ratelimit.permits import Answer, Permit
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async._version import __version__

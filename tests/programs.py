@@ -10,7 +10,7 @@ from math import inf
 
 from attrs import define, field
 
-from isnotai_async._ratelimit.permits import Answer, Permit
+from isnotai_async._ratelimit.limiter import Answer, Permit
 from isnotai_async._ratelimit.policy import Gate
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog
 

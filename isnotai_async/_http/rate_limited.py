@@ -16,9 +16,8 @@ from isnotai_async._http.messages import TIER_HEADER, Request, Response, read_re
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.tiers import Tier, read_tier
 from isnotai_async._notices import Narrator, WaitNotice
-from isnotai_async._ratelimit.limiter import Limiter, Unlimited
+from isnotai_async._ratelimit.limiter import NOT_SENT, Answer, Limiter, Permit, Unlimited
 from isnotai_async._ratelimit.local import LocalLimiter
-from isnotai_async._ratelimit.permits import NOT_SENT, Answer, Permit
 from isnotai_async._ratelimit.policy import PAUSED
 from isnotai_async.errors import ConfigError, TransportTimeoutError
 

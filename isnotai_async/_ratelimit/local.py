@@ -24,7 +24,7 @@ from attrs import define
 
 from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._notices import TOLD_SECONDS, logger, until
-from isnotai_async._ratelimit.permits import Answer, OnWait, Permit
+from isnotai_async._ratelimit.limiter import Answer, OnWait, Permit
 from isnotai_async._ratelimit.policy import Gate
 from isnotai_async._ratelimit.sliding_window import MINUTE
 from isnotai_async.errors import ConfigError

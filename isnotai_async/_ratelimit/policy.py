@@ -19,7 +19,7 @@ from typing import Final
 from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.permits import Answer, Permit
+from isnotai_async._ratelimit.limiter import Answer, Permit
 from isnotai_async._ratelimit.shaping import Shape
 from isnotai_async._ratelimit.sliding_window import MINUTE, IntervalLog
 

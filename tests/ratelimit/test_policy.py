@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.permits import Answer, Permit
+from isnotai_async._ratelimit.limiter import Answer, Permit
 from isnotai_async._ratelimit.policy import FULL, MAX_PAUSE, PAUSED, PROBING, SPACED, Gate
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog
 from tests.programs import Program, Server, World

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.permits import Answer, Permit
+from isnotai_async._ratelimit.limiter import Answer, Permit
 from isnotai_async._ratelimit.policy import Gate
 
 

@@ -19,7 +19,7 @@ import trustme
 
 import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
-from isnotai_async._ratelimit.permits import NOT_SENT
+from isnotai_async._ratelimit.limiter import NOT_SENT
 from isnotai_async._ratelimit.policy import FULL, PAUSED
 from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
 from isnotai_async._ratelimit.redis.protocol import name_keys

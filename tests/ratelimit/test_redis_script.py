@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precondition, rule, run_state_machine_as_test
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.permits import Answer, Permit
+from isnotai_async._ratelimit.limiter import Answer, Permit
 from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED, Gate
 from isnotai_async._ratelimit.redis.protocol import Ask, Ended, Reply, name_keys, read_reply
 from isnotai_async._ratelimit.redis.script import BEHIND, JOINING, RULES

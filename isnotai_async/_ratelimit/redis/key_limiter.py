@@ -23,7 +23,7 @@ from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import TOLD_SECONDS, logger, until
-from isnotai_async._ratelimit.permits import Answer, OnWait, Permit
+from isnotai_async._ratelimit.limiter import Answer, OnWait, Permit
 from isnotai_async._ratelimit.policy import SPACED, Gate
 from isnotai_async._ratelimit.redis.connection import RedisStore
 from isnotai_async._ratelimit.redis.protocol import Ask, Reply

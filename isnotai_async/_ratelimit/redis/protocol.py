@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from attrs import evolve, frozen
 
-from isnotai_async._ratelimit.permits import Answer
+from isnotai_async._ratelimit.limiter import Answer
 from isnotai_async._ratelimit.policy import MAX_PAUSE
 from isnotai_async._ratelimit.redis.script import REASONS
 from isnotai_async._ratelimit.sliding_window import MINUTE

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from attrs import define, field, frozen
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.permits import Answer, Permit
+from isnotai_async._ratelimit.limiter import Answer, Permit
 from isnotai_async._ratelimit.redis.protocol import Ask, Ended, Reply
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from isnotai_async._ratelimit.permits import Permit
+from isnotai_async._ratelimit.limiter import Permit
 from isnotai_async._ratelimit.policy import PROBING
 
 
