@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isnotai_async._ratelimit.shaping import Shape
+from isnotai_async._ratelimit.policy import Shape
 
 
 def test_spaced_requests_come_at_98_percent_of_the_rate() -> None:
