@@ -26,7 +26,7 @@ from isnotai_async._models.validation import check_int, check_proxy, check_secon
 from isnotai_async._notices import Narrator, OnEvent, check_on_event
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
-from isnotai_async._ratelimit.sharing import share_limiter
+from isnotai_async._ratelimit.local import share_limiter
 from isnotai_async.errors import ConfigError
 
 T = TypeVar("T")

@@ -34,8 +34,8 @@ from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.rate_limited import PacedTransport
 from isnotai_async._notices import Narrator, Notice
 from isnotai_async._ratelimit.limiter import NOT_SENT, OnWait, check_limiter
+from isnotai_async._ratelimit.local import share_limiter
 from isnotai_async._ratelimit.policy import FULL, PAUSED
-from isnotai_async._ratelimit.sharing import share_limiter
 from tests import virtual
 from tests.functions import Function, Send, reply
 
