@@ -23,7 +23,7 @@ from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
 from isnotai_async._models.records import Event
 from isnotai_async._models.validation import FilterValue, check_id
-from isnotai_async._streaming.tallies import Tally
+from isnotai_async._streaming.progress import Tally
 from isnotai_async.errors import AuthenticationError, ConfigError, InvalidCursorError, IsNotAIError
 from isnotai_async.export.checkpoint import DIGEST_BYTES, Checkpoint, digest_target
 from isnotai_async.export.meter import Meter
