@@ -16,7 +16,7 @@ from isnotai_async._models.positions import Target
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.tiers import Tier
 from isnotai_async._models.validation import check_int
-from isnotai_async._streaming.planning import spread_events
+from isnotai_async._streaming.splitting import spread_events
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export.identity import identify_sessions
 from isnotai_async.export.job import count_sessions
