@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from isnotai_async._cli import exit_codes as outcome
+from isnotai_async._cli import exit_codes, listing, reporting
 from isnotai_async._cli import export_command as exporting
-from isnotai_async._cli import listing, reporting
 from isnotai_async._cli import read_commands as asking
 from isnotai_async._cli import sandbox_command as serving
 from isnotai_async._cli import worker_command as working
@@ -47,18 +46,18 @@ def run(argv: Sequence[str] | None = None) -> int:
             result = app(sys.argv[1:] if argv is None else argv, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError:
-        return outcome.USAGE  # cyclopts has printed what was wrong
+        return exit_codes.USAGE  # cyclopts has printed what was wrong
     except IsNotAIError as error:
-        say(f"isnotai: {outcome.explain(error)}")
-        return outcome.exit_code(error)
+        say(f"isnotai: {exit_codes.explain(error)}")
+        return exit_codes.exit_code(error)
     except BrokenPipeError:
         leave_stdout()
-        return outcome.DONE
+        return exit_codes.DONE
     except OSError as error:
         leave_stdout()
         say(f"isnotai: cannot write to stdout: {error.strerror or type(error).__name__}")
-        return outcome.FAILED
+        return exit_codes.FAILED
     except KeyboardInterrupt:
         say("isnotai: interrupted")
-        return outcome.INTERRUPTED
-    return result if isinstance(result, int) else outcome.DONE
+        return exit_codes.INTERRUPTED
+    return result if isinstance(result, int) else exit_codes.DONE

@@ -15,7 +15,7 @@ import attrs
 from attrs import frozen
 from cyclopts import Group, Parameter
 
-from isnotai_async._cli import exit_codes as outcome
+from isnotai_async._cli import exit_codes
 from isnotai_async._cli.export_options import SessionsFile, Writing
 from isnotai_async._cli.job_display import JobDisplay
 from isnotai_async._cli.options import Connection, open_client
@@ -109,7 +109,7 @@ async def distribute(
         write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
     if not quiet:
         _say_report(report, elapsed)
-    return outcome.DONE
+    return exit_codes.DONE
 
 
 async def _distribute(

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from attrs import define
 from cyclopts import Parameter
 
-from isnotai_async._cli import exit_codes as outcome
+from isnotai_async._cli import exit_codes
 from isnotai_async._cli.distributed_export import Distribution, distribute
 from isnotai_async._cli.export_options import SessionsFile, Writing, choose_sessions, count_ids
 from isnotai_async._cli.export_words import say_plan, say_report, write_estimate, write_report
@@ -100,7 +100,7 @@ async def export(
         sessions = choose(client)
         if estimate:
             write_estimate(await estimate_export(client, sessions, **read_query(filters)), json=json)
-            return outcome.DONE
+            return exit_codes.DONE
         count = count_ids(sessions)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
@@ -137,7 +137,7 @@ class _Run:
             except asyncio.CancelledError:
                 self._rows = display.rows
                 self.go_on_later("stopped by SIGTERM" if stopped else "interrupted")
-                return outcome.TERMINATED if stopped else outcome.INTERRUPTED
+                return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
             except (ConfigError, ExportError):
                 raise
             except IsNotAIError as error:
@@ -153,7 +153,9 @@ class _Run:
         self._rows = report.rows
         if not self.quiet:
             say_report(report)
-        return outcome.DONE if report.is_complete else self.go_on_later(f"{printable(str(self.out))} is unfinished")
+        if report.is_complete:
+            return exit_codes.DONE
+        return self.go_on_later(f"{printable(str(self.out))} is unfinished")
 
     @property
     def is_begun(self) -> bool:
@@ -162,21 +164,21 @@ class _Run:
 
     def end_with(self, error: IsNotAIError) -> int:
         """Say what the API's answer means for the export; return the exit code."""
-        why = outcome.explain(error)
+        why = exit_codes.explain(error)
         if isinstance(error, InvalidRequestError) and not isinstance(error, InvalidCursorError) and not self._rows:
             say(f"isnotai: {why}")  # the command is wrong, and there is nothing to go on with
-            return outcome.FAILED
+            return exit_codes.FAILED
         if is_for_good(error) and error.position is not None and error.position.session_id is not None:
             self.go_on_later(why, _LEAVE_OUT)
-            return outcome.FAILED
+            return exit_codes.FAILED
         self.go_on_later(why)
-        return outcome.exit_code(error) if isinstance(error, AuthenticationError) else outcome.UNFINISHED
+        return exit_codes.exit_code(error) if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
 
     def go_on_later(self, why: str, how: str = _GO_ON) -> int:
         """Say why it ended before it was done, and how to go on."""
         safe = f"; {self._rows:,} rows are safe" if self._rows else ""
         say(f"isnotai: {why}{safe}; {how}")
-        return outcome.UNFINISHED
+        return exit_codes.UNFINISHED
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 from attrs import field, frozen
 
-from isnotai_async._models import validation as filters
+from isnotai_async._models import validation
 from isnotai_async._models.validation import FilterValue, check_id, check_order, one_of
 
 PERIODS: Final = ("24h", "7d", "30d", "90d")
@@ -80,10 +80,10 @@ class EventQuery(_Query):
     operation: ClassVar[str] = "list_events"
 
     session_id: str = field(converter=check_id)
-    page_size: int | None = field(default=None, converter=filters.page_size)
-    type: str | None = field(default=None, converter=filters.event_type)
-    start_time: int | None = field(default=None, converter=filters.start_time)
-    end_time: int | None = field(default=None, converter=filters.end_time)
+    page_size: int | None = field(default=None, converter=validation.page_size)
+    type: str | None = field(default=None, converter=validation.event_type)
+    start_time: int | None = field(default=None, converter=validation.start_time)
+    end_time: int | None = field(default=None, converter=validation.end_time)
 
     def __attrs_post_init__(self) -> None:
         check_order(self, "start_time", "end_time")
@@ -107,11 +107,11 @@ class SessionQuery(_Query):
     operation: ClassVar[str] = "list_sessions"
     session_id: ClassVar[None] = None
 
-    page_size: int | None = field(default=None, converter=filters.page_size)
-    status: str | None = field(default=None, converter=filters.status)
-    bot_only: bool | None = field(default=None, converter=filters.bot_only)
-    start_date: str | None = field(default=None, converter=filters.start_date)
-    end_date: str | None = field(default=None, converter=filters.end_date)
+    page_size: int | None = field(default=None, converter=validation.page_size)
+    status: str | None = field(default=None, converter=validation.status)
+    bot_only: bool | None = field(default=None, converter=validation.bot_only)
+    start_date: str | None = field(default=None, converter=validation.start_date)
+    end_date: str | None = field(default=None, converter=validation.end_date)
 
     def __attrs_post_init__(self) -> None:
         check_order(self, "start_date", "end_date")
@@ -132,8 +132,8 @@ class UserQuery(_Query):
     operation: ClassVar[str] = "list_users"
     session_id: ClassVar[None] = None
 
-    page_size: int | None = field(default=None, converter=filters.page_size)
-    search: str | None = field(default=None, converter=filters.search)
+    page_size: int | None = field(default=None, converter=validation.page_size)
+    search: str | None = field(default=None, converter=validation.search)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
@@ -153,7 +153,7 @@ class UserSessionQuery(_Query):
     in_path: ClassVar[frozenset[str]] = frozenset({"user_id"})
 
     user_id: str = field(converter=_user_id)
-    page_size: int | None = field(default=None, converter=filters.page_size)
+    page_size: int | None = field(default=None, converter=validation.page_size)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
@@ -170,7 +170,7 @@ class CourseQuery(_Query):
     operation: ClassVar[str] = "list_courses"
     session_id: ClassVar[None] = None
 
-    page_size: int | None = field(default=None, converter=filters.page_size)
+    page_size: int | None = field(default=None, converter=validation.page_size)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
@@ -207,8 +207,8 @@ class UsageQuery(_Query):
 
     operation: ClassVar[str] = "get_usage"
 
-    start_date: str | None = field(default=None, converter=filters.start_date)
-    end_date: str | None = field(default=None, converter=filters.end_date)
+    start_date: str | None = field(default=None, converter=validation.start_date)
+    end_date: str | None = field(default=None, converter=validation.end_date)
     metric: str | None = field(default=None, converter=_metric)
 
     def __attrs_post_init__(self) -> None:

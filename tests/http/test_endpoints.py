@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isnotai_async._http import endpoints as wire
+from isnotai_async._http import endpoints
 from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._models.queries import EventQuery, SessionQuery
 from isnotai_async._models.tiers import Tier
@@ -40,19 +40,19 @@ def answer(
 
 
 def test_every_request_goes_to_the_documented_path() -> None:
-    assert wire.build_health() == Request("health", "/health", authenticated=False)
-    assert wire.build_integration().target == "/v1/integration"
-    assert wire.build_session("s 1").target == "/v1/sessions/s%201"
-    assert wire.build_session_details("s/1").target == "/v1/sessions/s%2F1/details"
-    assert wire.build_list(SessionQuery(), None).target == "/v1/sessions"
-    assert wire.build_list(EventQuery(session_id="s1"), None).target == "/v1/sessions/s1/events"
+    assert endpoints.build_health() == Request("health", "/health", authenticated=False)
+    assert endpoints.build_integration().target == "/v1/integration"
+    assert endpoints.build_session("s 1").target == "/v1/sessions/s%201"
+    assert endpoints.build_session_details("s/1").target == "/v1/sessions/s%2F1/details"
+    assert endpoints.build_list(SessionQuery(), None).target == "/v1/sessions"
+    assert endpoints.build_list(EventQuery(session_id="s1"), None).target == "/v1/sessions/s1/events"
 
 
 def test_filters_go_with_every_page_under_the_apis_names() -> None:
     query = EventQuery(session_id="s1", page_size=50, type="0x01", start_time=-1, end_time=2)
 
     for cursor in (None, "next"):
-        request = wire.build_list(query, cursor)
+        request = endpoints.build_list(query, cursor)
         params = dict(parse_qsl(urlsplit(request.target).query, strict_parsing=True))
         assert params.pop("cursor", None) == cursor == request.cursor
         assert params == {"pageSize": "50", "type": "0x01", "startTime": "-1", "endTime": "2"}
@@ -60,7 +60,7 @@ def test_filters_go_with_every_page_under_the_apis_names() -> None:
 
 def test_session_filters_go_under_the_apis_names() -> None:
     query = SessionQuery(status="active", bot_only=True, start_date="2026-06-10", end_date="2026-06-11")
-    params = dict(parse_qsl(urlsplit(wire.build_list(query, None).target).query))
+    params = dict(parse_qsl(urlsplit(endpoints.build_list(query, None).target).query))
 
     assert params == {
         "status": "active",
@@ -74,7 +74,7 @@ def test_session_filters_go_under_the_apis_names() -> None:
     cursor=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), name=st.text("a&=#?+% /\u2028é", min_size=1)
 )
 def test_row_41_a_cursor_is_one_value_whatever_it_holds(cursor: str, name: str) -> None:
-    target = wire.build_list(EventQuery(session_id="s1", type=name), cursor).target
+    target = endpoints.build_list(EventQuery(session_id="s1", type=name), cursor).target
 
     assert target.isascii()
     assert target.isprintable()
@@ -84,7 +84,7 @@ def test_row_41_a_cursor_is_one_value_whatever_it_holds(cursor: str, name: str) 
 @given(session_id=st.text(min_size=1))
 def test_an_id_is_one_segment_or_refused(session_id: str) -> None:
     try:
-        target = wire.build_session(session_id).target
+        target = endpoints.build_session(session_id).target
     except ConfigError:
         return
     prefix, _, segment = target.rpartition("/")
@@ -111,7 +111,7 @@ def test_a_refusal_is_typed_by_its_status_envelope_or_not(status: int, cls: type
     body = sample.body("error") if enveloped else b"<html>Bad Gateway</html>"
 
     with pytest.raises(cls) as caught:
-        wire.read_events(answer(status, body, {"content-type": "text/html"}))
+        endpoints.read_events(answer(status, body, {"content-type": "text/html"}))
 
     error = caught.value
     assert type(error) is cls
@@ -126,7 +126,7 @@ def test_a_refusal_is_typed_by_its_status_envelope_or_not(status: int, cls: type
 
 def test_a_refused_key_is_explained_by_the_region() -> None:
     with pytest.raises(AuthenticationError, match="check that this key belongs to eu"):
-        wire.read_events(answer(401))
+        endpoints.read_events(answer(401))
 
 
 @pytest.mark.parametrize(
@@ -141,52 +141,52 @@ def test_a_refusal_that_names_the_cursor_is_about_the_cursor(envelope: bytes) ->
     with_cursor = answer(400, envelope, request=Request("list_events", "/x?cursor=c", cursor="c"))
 
     with pytest.raises(InvalidCursorError, match="walk again without it"):
-        wire.read_events(with_cursor)
+        endpoints.read_events(with_cursor)
     with pytest.raises(InvalidRequestError) as caught:
-        wire.read_events(answer(400, envelope))
+        endpoints.read_events(answer(400, envelope))
     assert type(caught.value) is InvalidRequestError
 
 
 @pytest.mark.parametrize("body", [b'{"error": {"code": 7, "message": [], "details": 1}}', b'{"error": []}', b"\xff"])
 def test_row_20_an_envelope_of_wrong_types_is_still_typed_by_its_status(body: bytes) -> None:
     with pytest.raises(ServerError) as caught:
-        wire.read_events(answer(500, body))
+        endpoints.read_events(answer(500, body))
     assert (caught.value.code, caught.value.details) == ("unknown", {})
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_a_protocol_error(status: int) -> None:
     with pytest.raises(ProtocolError, match="does not follow") as caught:
-        wire.read_events(answer(status))
+        endpoints.read_events(answer(status))
     assert caught.value.status == status
 
 
 @pytest.mark.parametrize("status", [100, 201, 206, 226, 299, 304, 600, 999])
 def test_a_status_this_api_does_not_know_is_a_protocol_error(status: int) -> None:
     with pytest.raises(ProtocolError, match=f"status {status}"):
-        wire.read_events(answer(status, sample.body("events")))
+        endpoints.read_events(answer(status, sample.body("events")))
 
 
 @pytest.mark.parametrize("status", [200, 204])
 def test_an_empty_success_is_a_decode_error(status: int) -> None:
     with pytest.raises(DecodeError, match=f"{status} with an empty body"):
-        wire.read_events(answer(status))
+        endpoints.read_events(answer(status))
 
 
 def test_a_captive_portal_is_named_by_its_content_type_and_its_first_bytes() -> None:
     portal = answer(200, b"<html>Please log in" + b"." * 1000, {"content-type": "text/html"})
 
     with pytest.raises(DecodeError, match=r"not JSON, text/html that begins with '<html>Please log in") as caught:
-        wire.read_events(portal)
+        endpoints.read_events(portal)
     assert len(str(caught.value)) < 400
 
 
 def test_the_tier_is_read_and_an_unknown_one_ignored() -> None:
     body = sample.body("events")
 
-    assert wire.read_events(answer(200, body, {"x-isnotai-tier": "pro"})).tier is Tier.PRO
-    assert wire.read_events(answer(200, body, {"x-isnotai-tier": "gold"})).tier is None
-    assert wire.read_events(answer(200, body)).tier is None
+    assert endpoints.read_events(answer(200, body, {"x-isnotai-tier": "pro"})).tier is Tier.PRO
+    assert endpoints.read_events(answer(200, body, {"x-isnotai-tier": "gold"})).tier is None
+    assert endpoints.read_events(answer(200, body)).tier is None
 
 
 DATE = "Wed, 10 Jun 2026 12:00:00 GMT"
@@ -236,9 +236,9 @@ def test_an_answer_shows_no_body_and_no_headers() -> None:
 
 
 def test_each_reader_reads_its_sample() -> None:
-    assert wire.read_sessions(answer(body=sample.body("sessions"))).data[0].id == "s1"
-    assert wire.read_session_details(answer(body=sample.body("details"))).session_id == "s1"
-    assert wire.read_health(answer(body=sample.body("health"))).status == "healthy"
+    assert endpoints.read_sessions(answer(body=sample.body("sessions"))).data[0].id == "s1"
+    assert endpoints.read_session_details(answer(body=sample.body("details"))).session_id == "s1"
+    assert endpoints.read_health(answer(body=sample.body("health"))).status == "healthy"
     session = sample.dump({"data": sample.load("sessions")["data"][0]})
-    assert wire.read_session(answer(body=session)).id == "s1"
-    assert wire.read_mapping(answer(body=b'{"apiKeyMasked": "x"}')) == {"apiKeyMasked": "x"}
+    assert endpoints.read_session(answer(body=session)).id == "s1"
+    assert endpoints.read_mapping(answer(body=b'{"apiKeyMasked": "x"}')) == {"apiKeyMasked": "x"}
