@@ -15,12 +15,15 @@ from cyclopts import Parameter
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.distributed_export import Distribution, distribute
-from isnotai_async._cli.export_options import SessionsFile, Writing, choose_sessions, count_ids
 from isnotai_async._cli.export_words import say_plan, say_report, write_estimate, write_report
 from isnotai_async._cli.options import (
     Connection,
     EventFilters,
     SessionFilters,
+    SessionsFile,
+    Writing,
+    choose_sessions,
+    count_ids,
     open_client,
     read_query,
 )
