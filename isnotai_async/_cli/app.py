@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from isnotai_async._cli import exit_codes, listing, reporting
-from isnotai_async._cli import export_command as exporting
-from isnotai_async._cli import read_commands as asking
-from isnotai_async._cli import sandbox_command as serving
-from isnotai_async._cli import worker_command as working
+from isnotai_async._cli import (
+    exit_codes,
+    export_command,
+    read_commands,
+    sandbox_command,
+    worker_command,
+)
 from isnotai_async._cli.output import leave_stdout, say, told_warnings
 from isnotai_async._version import __version__
 from isnotai_async.errors import IsNotAIError
@@ -23,20 +25,20 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
-app.command(asking.health)
-app.command(asking.whoami)
-app.command(listing.sessions)
-app.command(asking.session)
-app.command(asking.events)
-app.command(listing.users)
-app.command(listing.user_sessions)
-app.command(listing.courses)
-app.command(reporting.analytics)
-app.command(reporting.stats)
-app.command(reporting.usage)
-app.command(exporting.export)
-app.command(working.worker)
-app.command(serving.sandbox)
+app.command(read_commands.health)
+app.command(read_commands.whoami)
+app.command(read_commands.sessions)
+app.command(read_commands.session)
+app.command(read_commands.events)
+app.command(read_commands.users)
+app.command(read_commands.user_sessions)
+app.command(read_commands.courses)
+app.command(read_commands.analytics)
+app.command(read_commands.stats)
+app.command(read_commands.usage)
+app.command(export_command.export)
+app.command(worker_command.worker)
+app.command(sandbox_command.sandbox)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
