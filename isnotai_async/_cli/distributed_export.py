@@ -16,9 +16,9 @@ from attrs import frozen
 from cyclopts import Group, Parameter
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.job_display import JobDisplay
 from isnotai_async._cli.options import Connection, SessionsFile, Writing, open_client
 from isnotai_async._cli.output import say, write_json
+from isnotai_async._cli.progress import JobDisplay
 from isnotai_async._client import Client
 from isnotai_async._models.records import Session
 from isnotai_async._ratelimit.redis.limiter import RedisLimiter
