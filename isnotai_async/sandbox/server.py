@@ -1,26 +1,143 @@
-"""`Sandbox`: the public face of the server."""
+"""`Sandbox`: the public face of the server.
+
+Checks of `Sandbox`'s options. Each raises a `ConfigError` that says what to write instead.
+"""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from anyio import CancelScope
-from attrs import define, field
+from attrs import Attribute, define, field
 
 from isnotai_async.errors import ConfigError
-from isnotai_async.sandbox import options
 from isnotai_async.sandbox.faults import Fault
-from isnotai_async.sandbox.limits import TierName
+from isnotai_async.sandbox.limits import BIGGEST, OPERATION_NAMES, PLANS, REGION_NAMES, TierName
 
 if TYPE_CHECKING:
     from isnotai_async.sandbox.data import Data
     from isnotai_async.sandbox.http_app import Listener
     from isnotai_async.sandbox.region import Region
     from isnotai_async.sandbox.stats import RegionStats
+
+
+Validator = Callable[[object, "Attribute[Any]", object], None]
+
+
+def whole(low: int, high: int, *, optional: bool = False) -> Validator:
+    """A validator for whole numbers from low to high."""
+
+    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
+        if value is None and optional:
+            return
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigError(f"{attribute.name} must be a whole number from {low} to {high}")
+
+    return check
+
+
+def seconds(*, optional: bool = False) -> Validator:
+    """A validator for seconds above 0."""
+
+    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
+        if value is None and optional:
+            return
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ConfigError(f"{attribute.name} must be seconds, more than 0")
+
+    return check
+
+
+def one_of(*allowed: str) -> Validator:
+    """A validator for a choice of words."""
+
+    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in allowed:
+            raise ConfigError(f"{attribute.name} must be one of {', '.join(allowed)}")
+
+    return check
+
+
+def big_sessions(given: Iterable[int]) -> tuple[int, ...]:
+    """Check the sizes of the big sessions to list, and return them."""
+    sizes = tuple(given)
+    if any(type(size) is not int or not 0 <= size <= BIGGEST for size in sizes):
+        raise ConfigError(f"big_sessions must be whole numbers from 0 to {BIGGEST}")
+    if len(set(sizes)) < len(sizes):
+        raise ConfigError("big_sessions must differ from one another: each size is one session")
+    return sizes
+
+
+def rate_limit(_sandbox: object, _attribute: object, value: object) -> None:
+    """Check the rate limit."""
+    if value not in (None, "tier") and (type(value) is not int or value < 1):
+        raise ConfigError('rate_limit must be 1 or more requests a window, None for no limit, or "tier"')
+
+
+def latency_range(value: object) -> tuple[float, float]:
+    """Turn a latency into its two bounds."""
+    match value if isinstance(value, tuple) else (value, value):
+        case (int() | float() as low, int() | float() as high) if 0 <= low <= high < math.inf:
+            return float(low), float(high)
+    raise ConfigError("latency must be seconds, 0 or more, or a pair (low, high) of such")
+
+
+def loopback(host: str) -> str:
+    """Check that a host is this machine only, and return its address."""
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        if ip_address(address).is_loopback:
+            return address
+    except ValueError:
+        pass
+    raise ConfigError("host must be a loopback address such as 127.0.0.1: the sandbox's keys guard nothing")
+
+
+def tier(name: object) -> str:
+    """Check the name of a tier."""
+    if not isinstance(name, str) or name not in PLANS:
+        raise ConfigError(f"tier must be one of {', '.join(PLANS)}")
+    return name
+
+
+def region(name: str) -> str:
+    """Check the name of a region."""
+    if name not in REGION_NAMES:
+        raise ConfigError(f"region must be one of {', '.join(REGION_NAMES)}")
+    return name
+
+
+def operation(name: str) -> str:
+    """Check the name of an operation."""
+    if name not in OPERATION_NAMES:
+        raise ConfigError(f"operation must be one of {', '.join(sorted(OPERATION_NAMES))}")
+    return name
+
+
+def tiers(given: str | Mapping[str, str]) -> dict[str, str]:
+    """Spread one tier over the regions, or fill up a mapping of them with `enterprise`."""
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(REGION_NAMES, tier(given))
+    named = {region(name): tier(value) for name, value in given.items()}
+    return dict.fromkeys(REGION_NAMES, "enterprise") | named
+
+
+def keys(given: Mapping[str, str]) -> dict[str, str]:
+    """Check API keys by region; the messages never show one."""
+    for name, value in given.items():
+        region(name)
+        # What a header can carry and a Bearer scheme can separate.
+        if not value or not all("!" <= char <= "~" for char in value):
+            raise ConfigError("api_keys must be printable ASCII without spaces")
+    if len(set(given.values())) < len(given):
+        raise ConfigError("api_keys must differ: a key works in one region only")
+    return dict(given)
 
 
 @define(eq=False, kw_only=True, repr=False)
@@ -62,20 +179,20 @@ class Sandbox:
 
     seed: int | str = "isnotai"
     data: str | os.PathLike[str] | None = None
-    sessions: int = field(default=40, validator=options.whole(0, 1_000_000))
-    big_sessions: tuple[int, ...] = field(default=(), converter=options.big_sessions)
+    sessions: int = field(default=40, validator=whole(0, 1_000_000))
+    big_sessions: tuple[int, ...] = field(default=(), converter=big_sessions)
     _tier: TierName | Mapping[str, TierName] = "enterprise"
-    rate_limit: int | Literal["tier"] | None = field(default="tier", validator=options.rate_limit)
-    window: float = field(default=60.0, validator=options.seconds())
-    counter: Literal["log", "approximate"] = field(default="log", validator=options.one_of("log", "approximate"))
+    rate_limit: int | Literal["tier"] | None = field(default="tier", validator=rate_limit)
+    window: float = field(default=60.0, validator=seconds())
+    counter: Literal["log", "approximate"] = field(default="log", validator=one_of("log", "approximate"))
     retry_after: bool = True
     count_rejected: bool = False
     latency: float | tuple[float, float] = 0.0
-    cursor_ttl: float | None = field(default=None, validator=options.seconds(optional=True))
-    page_size_cap: int | None = field(default=None, validator=options.whole(1, 2**31 - 1, optional=True))
+    cursor_ttl: float | None = field(default=None, validator=seconds(optional=True))
+    page_size_cap: int | None = field(default=None, validator=whole(1, 2**31 - 1, optional=True))
     compress: bool = True
-    host: str = field(default="127.0.0.1", converter=options.loopback)
-    port: int = field(default=0, validator=options.whole(0, 65_534))
+    host: str = field(default="127.0.0.1", converter=loopback)
+    port: int = field(default=0, validator=whole(0, 65_534))
     _given_keys: Mapping[str, str] | None = field(default=None, alias="api_keys")
     _regions: dict[str, Region] = field(init=False)
     _listeners: list[Listener] = field(factory=list, init=False)
@@ -92,15 +209,15 @@ class Sandbox:
             counter=self.counter,
             retry_after=self.retry_after,
             count_rejected=self.count_rejected,
-            latency=options.latency_range(self.latency),
+            latency=latency_range(self.latency),
             page_size_cap=self.page_size_cap,
             compress=self.compress,
         )
         self._regions = build_regions(
             self.seed,
             edge,
-            tiers=options.tiers(self._tier),
-            keys=options.keys(self._given_keys or {}),
+            tiers=tiers(self._tier),
+            keys=keys(self._given_keys or {}),
             data=self._make_data(),
             cursor_ttl=self.cursor_ttl,
         )
@@ -190,15 +307,15 @@ class Sandbox:
 
     def region_stats(self, region: str) -> RegionStats:
         """Counters of a region."""
-        return self._regions[options.region(region)].stats
+        return self._regions[region(region)].stats
 
     def session_ids(self, region: str = "us") -> tuple[str, ...]:
         """Ids of all sessions that `list_sessions` lists in a region, in its order."""
-        return self._regions[options.region(region)].data.ids
+        return self._regions[region(region)].data.ids
 
     def set_tier(self, region: str, tier: TierName) -> None:
         """Change the tier of a region's key from the next request on; the window's history stays."""
-        self._regions[options.region(region)].tier = options.tier(tier)
+        self._regions[region(region)].tier = tier(tier)
 
     def inject(
         self,
@@ -224,9 +341,9 @@ class Sandbox:
             ConfigError: There is no such operation or region, or the probability is not from 0 to 1.
         """
         if operation is not None:
-            options.operation(operation)
+            operation(operation)
         if region is not None:
-            options.region(region)
+            region(region)
         if probability is not None and not 0 <= probability <= 1:
             raise ConfigError("probability must be a number from 0 to 1")
         self._regions["us"].faults.add(fault, operation=operation, region=region, probability=probability)
