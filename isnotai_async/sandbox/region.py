@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen
 
-from isnotai_async.sandbox.census import Entries, take_census, users
+from isnotai_async.sandbox.analytics import Entries, take_census, users
 from isnotai_async.sandbox.cursors import Mint
 from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.dice import Dice, seed_of

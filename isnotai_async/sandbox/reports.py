@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from isnotai_async.sandbox import analytics, census, params
+from isnotai_async.sandbox import analytics, params
 from isnotai_async.sandbox.pagination import Listing, Visit
 from isnotai_async.sandbox.responses import Answer, json_answer
 from isnotai_async.sandbox.times import DAY_MS, NOW_MS
@@ -35,7 +35,7 @@ def get_user_sessions(visit: Visit) -> Answer:
 
 def list_courses(visit: Visit) -> Answer:
     """List the courses; the fields of an item are the sandbox's own."""
-    return _answer(visit, "list_courses", census.courses(visit.region.census))
+    return _answer(visit, "list_courses", analytics.courses(visit.region.census))
 
 
 def _answer(
@@ -63,7 +63,7 @@ def get_analytics(visit: Visit) -> Answer:
 
 def get_stats(visit: Visit) -> Answer:
     """Show counters; every field of them is the sandbox's own."""
-    return json_answer({"data": census.counters(visit.region.census)})
+    return json_answer({"data": analytics.counters(visit.region.census)})
 
 
 def get_usage(visit: Visit) -> Answer:
