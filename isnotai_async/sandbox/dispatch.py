@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from isnotai_async.sandbox.faults import Fault
+from isnotai_async.sandbox.faults import Fault, Target
 from isnotai_async.sandbox.pagination import Visit
 from isnotai_async.sandbox.params import RefusedError
-from isnotai_async.sandbox.queue import Target
 from isnotai_async.sandbox.region import Region
 from isnotai_async.sandbox.responses import Answer, envelope
 from isnotai_async.sandbox.routes import OPERATIONS, Operation

@@ -14,9 +14,9 @@ from isnotai_async.sandbox.analytics import Entries, take_census, users
 from isnotai_async.sandbox.cursors import Mint
 from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.dice import Dice, seed_of
+from isnotai_async.sandbox.faults import FaultQueue
 from isnotai_async.sandbox.generated import Dataset
 from isnotai_async.sandbox.limits import PLANS, REGION_NAMES, Plan
-from isnotai_async.sandbox.queue import FaultQueue
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, Window
 from isnotai_async.sandbox.stats import RegionStats
 

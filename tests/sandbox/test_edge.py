@@ -9,8 +9,8 @@ import pytest
 
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.sandbox.dice import Dice
+from isnotai_async.sandbox.faults import FaultQueue
 from isnotai_async.sandbox.generated import Dataset
-from isnotai_async.sandbox.queue import FaultQueue
 from isnotai_async.sandbox.region import Edge, Region, make_mints
 
 
