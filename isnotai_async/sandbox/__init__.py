@@ -38,7 +38,7 @@ Faults, each made by a class method of `Fault`:
 """
 
 from isnotai_async.sandbox.faults import Fault
+from isnotai_async.sandbox.region import RegionStats
 from isnotai_async.sandbox.server import Sandbox
-from isnotai_async.sandbox.stats import RegionStats
 
 __all__ = ["Fault", "RegionStats", "Sandbox"]

@@ -23,8 +23,7 @@ from isnotai_async.sandbox.limits import BIGGEST, OPERATION_NAMES, PLANS, REGION
 if TYPE_CHECKING:
     from isnotai_async.sandbox.data import Data
     from isnotai_async.sandbox.http_app import Listener
-    from isnotai_async.sandbox.region import Region
-    from isnotai_async.sandbox.stats import RegionStats
+    from isnotai_async.sandbox.region import Region, RegionStats
 
 
 Validator = Callable[[object, "Attribute[Any]", object], None]
