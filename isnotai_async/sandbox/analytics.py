@@ -24,7 +24,7 @@ from attrs import frozen
 
 from isnotai_async.sandbox.data import Data, Session
 from isnotai_async.sandbox.generated import BOT_SCORE
-from isnotai_async.sandbox.times import DAY_MS, NOW_MS, iso
+from isnotai_async.sandbox.seed_data import DAY_MS, NOW_MS, iso
 
 SURE_SCORE: Final = 0.9
 MEDIUM_SCORE: Final = 0.4

@@ -31,9 +31,8 @@ from typing import Final
 
 from attrs import field, frozen
 
-from isnotai_async.sandbox.catalogue import NAMES, EventType
-from isnotai_async.sandbox.catalogue import EventType as E
-from isnotai_async.sandbox.dice import Dice, scramble
+from isnotai_async.sandbox.seed_data import NAMES, Dice, EventType, scramble
+from isnotai_async.sandbox.seed_data import EventType as E
 
 Step = tuple[int, int, int]
 Scene = Callable[[Dice], Iterator[Step]]

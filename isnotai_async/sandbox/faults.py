@@ -15,9 +15,9 @@ from typing import Self
 from attrs import Attribute, define, evolve, field, frozen
 
 from isnotai_async.errors import ConfigError
-from isnotai_async.sandbox.dice import Dice
 from isnotai_async.sandbox.limits import LIST_OPERATIONS
 from isnotai_async.sandbox.responses import HTML, Answer, envelope
+from isnotai_async.sandbox.seed_data import Dice
 
 
 class PageFault(Enum):

@@ -9,13 +9,21 @@ from typing import ClassVar, Final
 
 from attrs import field, frozen
 
-from isnotai_async.sandbox.catalogue import BYTES
 from isnotai_async.sandbox.details import describe, page_history, page_url
-from isnotai_async.sandbox.dice import Dice, scramble, seed_of
 from isnotai_async.sandbox.event_generator import EventLog, Library, Persona
 from isnotai_async.sandbox.limits import BIGGEST
-from isnotai_async.sandbox.seed_data import BOT_FLAGS, USER_AGENTS, USER_NAMES
-from isnotai_async.sandbox.times import DAY_MS, NOW_MS, iso
+from isnotai_async.sandbox.seed_data import (
+    BOT_FLAGS,
+    BYTES,
+    DAY_MS,
+    NOW_MS,
+    USER_AGENTS,
+    USER_NAMES,
+    Dice,
+    iso,
+    scramble,
+    seed_of,
+)
 
 _BIG: Final = re.compile(r"big-(0|[1-9][0-9]{0,6})", re.ASCII)
 # All sessions lie within the free tier's seven days, so that no tier hides any of them.

@@ -22,9 +22,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from isnotai_async.errors import quoted
-from isnotai_async.sandbox.catalogue import BYTES
 from isnotai_async.sandbox.details import describe
-from isnotai_async.sandbox.times import iso
+from isnotai_async.sandbox.seed_data import BYTES, iso
 
 EventType = tuple[int, str]
 

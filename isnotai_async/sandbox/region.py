@@ -18,11 +18,11 @@ from attrs import define, field, frozen
 from isnotai_async.sandbox.analytics import Entries, take_census, users
 from isnotai_async.sandbox.cursors import Mint
 from isnotai_async.sandbox.data import Data
-from isnotai_async.sandbox.dice import Dice, seed_of
 from isnotai_async.sandbox.faults import FaultQueue
 from isnotai_async.sandbox.generated import Dataset
 from isnotai_async.sandbox.limits import PLANS, REGION_NAMES, Plan
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, Window
+from isnotai_async.sandbox.seed_data import Dice, seed_of
 
 _KEPT_ARRIVALS: Final = 1_000_000
 

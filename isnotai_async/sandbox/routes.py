@@ -20,7 +20,7 @@ from isnotai_async.sandbox.data import Log, Session
 from isnotai_async.sandbox.generated import BOT_SCORE
 from isnotai_async.sandbox.pagination import Listing, Visit
 from isnotai_async.sandbox.responses import Answer, envelope, json_answer
-from isnotai_async.sandbox.times import DAY_MS, NOW_MS, iso
+from isnotai_async.sandbox.seed_data import DAY_MS, NOW_MS, iso
 
 # The range of `getUsage` where no start is given.
 _USAGE_DAYS: Final = 30
