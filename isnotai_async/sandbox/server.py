@@ -228,7 +228,7 @@ class Sandbox:
             return make_up(self.seed, self.sessions, self.big_sessions)
         if self.big_sessions:
             raise ConfigError("data brings its own sessions; leave out big_sessions")
-        from isnotai_async.sandbox.row_files import read_recordings
+        from isnotai_async.sandbox.recorded import read_recordings
 
         return read_recordings(Path(self.data))
 
