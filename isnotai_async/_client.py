@@ -1,4 +1,4 @@
-"""The client: opens, composes and closes."""
+"""`Client`: reads its configuration, composes limiter, transport and retry, opens and closes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several regions, or several keys, behind one door: a client for each, opened when it is first used."""
+"""`SessionManager`: clients of several regions or keys in one block, each opened when it is first used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client tells about its work, as it happens: to the log, and to the ``on_event`` callback.
+"""Notices: what the client reports about its own work, to the log and to a callback.
 
 The log is ``isnotai_async``: debug for each attempt, info for waits of more than a second. Neither ever has the key.
 """

@@ -1,4 +1,4 @@
-"""How values show themselves."""
+"""The repr that all value classes share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, in one tree. This module imports nothing of ours.
+"""The tree of all errors, and how a message is made safe to print. This module imports nothing of ours.
 
 The branches answer one question, whose fault was it::
 

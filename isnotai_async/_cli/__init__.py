@@ -1,4 +1,4 @@
-"""The command line, ``isnotai``: argv and environment in, exit code out. The only room that prints."""
+"""The command line `isnotai`: argv and environment in, exit code out; the only package that prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands, put together, and how one is run."""
+"""The table of commands, and the function that runs one and returns its exit code."""
 
 from __future__ import annotations
 

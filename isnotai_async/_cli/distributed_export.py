@@ -1,4 +1,4 @@
-"""The export by workers: what ``isnotai export --workers`` does."""
+"""The command `isnotai export --workers`: an export by the workers of a queue."""
 
 from __future__ import annotations
 

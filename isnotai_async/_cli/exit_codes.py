@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and what it says when it failed."""
+"""Exit codes of the commands, and the message that an error gets on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that exports.
+"""The command `isnotai export`: its arguments, its run, and its words before and after.
 
 What is said about an export before and after it.
 """

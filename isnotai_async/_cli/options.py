@@ -1,4 +1,4 @@
-"""Options that commands share, and the client they open.
+"""Options that commands share (connection, filters, output of an export), and the client that they open.
 
 Options of the export: which sessions, and how they are written.
 """

@@ -1,4 +1,4 @@
-"""What goes to the terminal or the pipe. Data on stdout, words on stderr."""
+"""What goes to stdout (data: tables, JSON, CSV) and to stderr (words)."""
 
 from __future__ import annotations
 

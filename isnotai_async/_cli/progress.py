@@ -1,4 +1,4 @@
-"""How far an export is: two lines that move where somebody is looking, else a line now and then; all on stderr.
+"""Progress on stderr: two lines that move on a terminal, a line now and then in a log.
 
 What shows how far something is, on stderr: what moves where somebody is looking, else a line now and then.
 

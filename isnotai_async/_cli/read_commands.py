@@ -1,4 +1,4 @@
-"""Commands that ask for one thing: the API's health, the key's integration, a session, its events.
+"""The commands that read: health, whoami, sessions, session, events, users, courses, analytics, stats, usage.
 
 Commands that list: sessions, users, the sessions of a user, courses.
 

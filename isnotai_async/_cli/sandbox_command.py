@@ -1,4 +1,4 @@
-"""The command that serves the sandbox."""
+"""The command `isnotai sandbox`: serve the sandbox until it is interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that works for others: ``isnotai worker``."""
+"""The command `isnotai worker`: do the tasks of a distributed export."""
 
 from __future__ import annotations
 

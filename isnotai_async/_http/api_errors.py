@@ -1,4 +1,4 @@
-"""What an answer means that is not the JSON that was asked for: the error that fits it.
+"""Translates an answer that is an error (status, envelope) into the error class that fits it.
 
 Sources: the vendor's guide pages "Errors" and "Rate limits" (documentation version 1.0.17.0).
 """

@@ -1,4 +1,4 @@
-"""JSON bytes to records. It knows no HTTP.
+"""Decodes JSON bodies into records and pages. It knows no HTTP.
 
 Theory of operation:
 

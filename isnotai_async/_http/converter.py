@@ -1,4 +1,4 @@
-"""The one cattrs converter: plain JSON values to records, refusing to guess.
+"""The cattrs converter: plain JSON values to records, without guessing.
 
 Every hook takes its own type and no other: ``"7"`` is no int, ``None`` no string, ``"abc"`` no list of strings,
 ``2026-06-10`` no date-time. Field names are the wire's camelCase forms of the attributes.

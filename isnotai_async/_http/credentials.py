@@ -1,4 +1,4 @@
-"""The API key, kept so that it cannot be shown by accident.
+"""The API key, stored so that it cannot be shown by accident, and what belongs to it per region.
 
 The documented form is the prefix ``aik_v1_`` and 40 base64url characters. It is checked for what would break or
 inject a header only, because the vendor calls the key opaque.

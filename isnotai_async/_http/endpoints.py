@@ -1,4 +1,4 @@
-"""HTTP to meaning and back, without sending anything.
+"""Endpoints: builds the request of each operation (path, query) and reads its answer. It sends nothing.
 
 `build_*` makes requests from queries, `read_*` makes records, or the error that fits, from responses. This is the
 one place that says path, parameter, status or header. Sources: the vendor's reference pages

@@ -1,4 +1,4 @@
-"""The HTTP session: opened and closed here, or borrowed, and bound to one event loop.
+"""The aiohttp session: opened and closed here, or borrowed; connection pool, and timeouts of attempts.
 
 Bounds of time for attempts, kept by one timer for all of them.
 

@@ -1,4 +1,4 @@
-"""A request before it is sent, and an answer after it has come: HTTP as values.
+"""Request and response as values, and the response headers that the client reads (tier, Retry-After, Date).
 
 The response headers that mean something here.
 """

@@ -1,4 +1,4 @@
-"""Pacing: wait for a permit, then send, and tell the limiter how it went."""
+"""Rate-limited sending: wait for a permit, send, and report the outcome to the limiter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retrying: send again, or let it through. The rules are in `backoff`; here they are carried out.
+"""Runs the attempts of a call: sends, waits and sends again, as `retry_policy` decides.
 
 Every attempt goes through pacing and so pays a permit. The deadline is checked before each wait, so nobody sleeps
 towards an instant at which it would be too late: the last failure that came from outside is raised at once instead,
@@ -140,7 +140,7 @@ class RetryingTransport:
 
         Args:
             request: What to ask.
-            read: One of the readers of `wire`.
+            read: One of the readers of `endpoints`.
 
         Raises:
             TransportError: Nobody answered in the end. Like the next two it tells all `attempts` and the whole

@@ -1,4 +1,4 @@
-"""Whether to try again, and after how long: arithmetic only.
+"""Retry policy: which errors and statuses are retried, and after how many seconds. Arithmetic only.
 
 1. Worth another attempt: a connection that failed or broke, a timeout, and the statuses 408, 425, 429 and 5xx (guide
    page "Errors": every route is an idempotent read). Once: an answer that is not HTTP, a name that does not exist, a

@@ -1,4 +1,4 @@
-"""One request, one answer, over aiohttp: the only module of the client that says so.
+"""Sends one request over aiohttp and reads its body, with bounds on size, time and encoding.
 
 What is promised here:
 

@@ -1,4 +1,4 @@
-"""What aiohttp met, in our words.
+"""Translates aiohttp's exceptions into ours.
 
 Its errors hold the request's headers, so nothing of them is kept but the parts named here: the operating system's
 reason, the certificate's fault, the parser's complaint.

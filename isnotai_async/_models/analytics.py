@@ -1,4 +1,4 @@
-"""Records of the integration as a whole: analytics and API consumption.
+"""Records of analytics and API consumption.
 
 Rules and source as of `records`: frozen, the API's field names in snake_case, open names as strings.
 """

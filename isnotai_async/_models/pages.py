@@ -1,4 +1,4 @@
-"""A page: the records of one answer, and where the next ones are."""
+"""`Page`: the records of one answer, and the cursor of the next page."""
 
 from __future__ import annotations
 

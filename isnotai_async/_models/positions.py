@@ -1,4 +1,4 @@
-"""Positions: where a walk stands, as a value that can be saved and gone on from.
+"""Positions: where a walk or a stream stands, as values that can be saved and resumed.
 
 A position is valid after every single record. It names the page by the cursor that fetched it and counts the
 records of that page already handed out, so nothing is repeated; and it carries a watermark, the time and id of the

@@ -1,4 +1,4 @@
-"""Queries: what a caller may ask, checked at birth, in our words.
+"""Queries: what a caller may ask of each endpoint, checked when they are made.
 
 A query that exists can be sent. Each fault is a `ConfigError` that says what to write instead. Sources: the
 parameters in the vendor's reference (documentation version 1.0.17.0).

@@ -1,4 +1,4 @@
-"""Records: what the API tells us, as frozen values with the API's field names in snake_case.
+"""Records: events, sessions, details, users, as frozen values with snake_case field names.
 
 They know no JSON; `codec` reads them. Names of events, statuses and flags stay open strings, because the vendor
 does not publish closed lists. What the contract marks nullable is None when it is null or absent. Source: the

@@ -1,4 +1,4 @@
-"""Regions: one deployment each, fully isolated, with its own keys and data.
+"""Regions: name and base URL of each deployment; a new region is one line here.
 
 Source: "Regions" of the vendor's guide (documentation version 1.0.17.0).
 """

@@ -1,4 +1,4 @@
-"""Tiers: the limits a key's contract sets.
+"""Tiers: requests a minute, largest page and history window of each contract.
 
 Source: "Rate limits" of the vendor's guide (documentation version 1.0.17.0).
 """

@@ -1,4 +1,4 @@
-"""Values that a caller may filter by, checked and brought to one form.
+"""Checks what a caller passes (ids, times, dates, numbers, proxies), and brings it into the form that is sent.
 
 Each function takes what was passed and gives what is sent, or None where nothing is to be sent. Whatever the API
 could only refuse or misread is a `ConfigError` that says what to write instead.

@@ -1,4 +1,4 @@
-"""What may be plugged in as a limiter, and the one that never waits.
+"""The protocol of a limiter and its permits, and `Unlimited`, which never waits.
 
 What a limiter hands out, and what it is told in return.
 """

@@ -1,4 +1,4 @@
-"""The limiter of one process: the rules of `gate`, and those who wait for them.
+"""`LocalLimiter`: the rate limit of one key in one process, with its queue of waiters.
 
 1. Single calls go before bulk work; within each, first come, first served.
 2. Who is cancelled while waiting leaves the queue; who is cancelled with a permit in hand passes it on.

@@ -1,6 +1,6 @@
-"""The whole arithmetic of one key's limit: who may send now, and what each answer changes.
+"""Rate limit policy of one key: when a request may go, even spacing, 429 pause and probe, tiers. Arithmetic only.
 
-1. A request may go when a slot is free (`window`) and, where it has to be spaced, when it is due (`shaping`).
+1. A request may go when a slot is free (`sliding_window`) and, if it has to be spaced, when it is due (`Shape`).
 2. Single calls are bounded by the window alone. Bulk work is spaced, but that an idle key may burst through half of
    its window. Idle is one of which less than a quarter was used for a whole window: an approximate counter remembers
    the window before the last, and would refuse a burst right after a full one.

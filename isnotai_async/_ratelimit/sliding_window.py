@@ -1,4 +1,4 @@
-"""The server's sliding window, seen from here: which requests may still count in it.
+"""The server's sliding window, as the client sees it: which requests may still count in it.
 
 The server allows N requests within any window of length W, and counts a request when it arrives, which is some time
 between its sending and its answer. Requests sent apart can so arrive together: a log of *sending* times that was

@@ -1,4 +1,4 @@
-"""A bounded queue of pages between those who fetch and the one who reads.
+"""A bounded queue of pages between the readers of a stream and its consumer (backpressure).
 
 The rules:
 

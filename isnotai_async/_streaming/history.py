@@ -1,4 +1,4 @@
-"""The history window: what a tier cannot see comes back as an empty page, and nobody says so. This does.
+"""Warns if a query starts before the history window of the tier, where the API answers with an empty page.
 
 The client knows the tier from the answer and the start from the query; that a list is empty because its start lies
 too far back is likely then, not certain, so it is a warning. Source: "Rate limits" of the vendor's guide

@@ -1,4 +1,4 @@
-"""How a stream works, checked at birth."""
+"""Options of a stream, checked when they are made."""
 
 from __future__ import annotations
 

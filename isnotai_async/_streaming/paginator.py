@@ -1,4 +1,4 @@
-"""Following cursors: one page, every record, or page after page, and where that stands.
+"""`Paginator`: walks one list, page after page, follows cursors, knows its position, reads ahead.
 
 It knows a function that fetches a page, not HTTP. The rules (source: "Pagination" in the vendor's guide):
 

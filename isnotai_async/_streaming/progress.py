@@ -1,4 +1,4 @@
-"""What a stream has taken from its source, and what it has handed out of that.
+"""Progress of a stream: which sessions were taken from the source, and what was given of each.
 
 The rules:
 

@@ -1,4 +1,4 @@
-"""Those who read for a stream: a feeder that takes sessions from a source, and a crew that walks them.
+"""Readers of a stream: a feeder that takes sessions from the source, and a pool of walks.
 
 Where each name of a `SessionManager` has a source, it has a feeder and a crew of its own, with an equal share of the
 concurrency, so that none waits for another. A name that is through leaves its share to the others.
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
+from time import monotonic
 
 from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
@@ -114,7 +115,7 @@ class Reading:
     def __attrs_post_init__(self) -> None:
         options = self.options
         self.buffer = PageBuffer(options.room)
-        self._splitter = Splitter(split=options.split, ordered=options.ordered, buffer=options.room)
+        self._splitter = Splitter(split=options.split, ordered=options.ordered, buffer=options.room, clock=monotonic)
 
     async def run(self) -> None:
         """Read until the source has no more, an error stops it, or it is cancelled."""

@@ -1,4 +1,4 @@
-"""Where the sessions of a stream come from: one, some, or ten million that are read one by one as they are needed."""
+"""Sources of sessions: an id, a list, a generator or a paginator, read as sessions are needed."""
 
 from __future__ import annotations
 

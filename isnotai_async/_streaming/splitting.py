@@ -1,4 +1,4 @@
-"""Splitting one session: ask what it holds, and plan who reads which part. The arithmetic is in `planning`.
+"""Splits one session into disjoint time windows that are read at the same time.
 
 Planning how one session is cut into windows of time, to be read side by side.
 
@@ -16,7 +16,6 @@ The rules:
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -217,7 +216,7 @@ class Splitter:
     split: Split
     ordered: bool
     buffer: int
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float]
 
     async def plan(self, work: SessionWork, feed: Feed, *, size: int, free: int) -> Plan:
         """Cut what is not begun of a session into windows.

@@ -1,4 +1,4 @@
-"""Many sessions at once: pages in the order of arrival, in bounded memory, each handed out once.
+"""`EventStream`: pages of many sessions, in order of arrival, in bounded memory, each given once.
 
 Theory of operation:
 

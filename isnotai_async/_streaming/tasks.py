@@ -1,4 +1,4 @@
-"""Work behind the caller's back that ends when the caller's block ends."""
+"""Background tasks that end when the caller's block ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answers of ``/v1/analytics`` and ``/v1/usage``, counted as `census` says.
+"""Answers of users, courses, analytics, stats and usage, counted from the sessions that are listed.
 
 What a region's sessions come to: users, courses, analytics and consumption.
 

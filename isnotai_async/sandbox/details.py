@@ -1,4 +1,4 @@
-"""The answer of ``/details``: computed from the event log, so that it agrees with the listed events exactly.
+"""The answer of `/details`, computed from the event log, so that it agrees with the listed events exactly.
 
 The real API does not promise that agreement; the sandbox keeps it, because a difference is then a bug of somebody.
 """

@@ -1,4 +1,4 @@
-"""From a request to its answer: key, window, method, fault, operation, in this order. Pure but for the counters."""
+"""From a request to its response: key, rate limit, method, fault, operation, in this order."""
 
 from __future__ import annotations
 

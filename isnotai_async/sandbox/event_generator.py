@@ -1,4 +1,4 @@
-"""The event log of one session: any event by its index, without the ones before it.
+"""Generates the event log of one session: any event by its index, without the ones before it.
 
 Indexes are places in time order, 0 to size - 1. Cost: a page of events is O(page), a time bound is O(log blocks), a
 type filter visits one small table per block it passes.

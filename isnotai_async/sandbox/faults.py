@@ -1,4 +1,4 @@
-"""Scripted misbehaviour: what can go wrong, as values. See the table in the package's docstring.
+"""Faults that a test can script (status, delay, cut body, bad JSON, ...), and the queue of them.
 
 Which request meets which fault.
 """

@@ -1,4 +1,4 @@
-"""The sessions of one region, made from a seed as they are asked for."""
+"""The generated sessions of one region, made from a seed as they are asked for."""
 
 from __future__ import annotations
 

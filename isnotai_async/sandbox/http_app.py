@@ -1,4 +1,4 @@
-"""The HTTP listener of one region.
+"""The HTTP listener of one region (aiohttp server), and how a response is delivered, delayed or cut.
 
 `aiohttp.web.Server` and not an `Application`: one handler, no router and no middlewares, which saves a third of the
 server's time per request; `routes` has the table.

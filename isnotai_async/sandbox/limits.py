@@ -1,4 +1,4 @@
-"""Regions, operations and tiers, written down again on purpose: the client's tables must not vouch for themselves.
+"""Regions, operations and tiers of the sandbox, written a second time on purpose: it must not vouch for the client.
 
 Source: the vendor's reference and the "Rate limits" of its guide (documentation version 1.0.17.0).
 """

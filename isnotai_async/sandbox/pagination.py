@@ -1,4 +1,4 @@
-"""What all lists have in common: cursors in, pages out."""
+"""Pagination of all lists: cursors in, pages out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading query values strictly: what the contract does not allow is refused with the field's name.
+"""Reads query parameters strictly: what the contract does not allow is a 400 with the field's name.
 
 Real servers may be more lenient. A strict one finds the client's mistakes.
 """

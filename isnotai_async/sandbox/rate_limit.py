@@ -1,4 +1,4 @@
-"""The edge's sliding window, as pure arithmetic: time is an argument, in seconds.
+"""The server's sliding window of requests, as pure arithmetic: time is an argument, in seconds.
 
 Which of the two the real edge uses is not documented, so both are here:
 

@@ -1,4 +1,4 @@
-"""The sessions of one region as a file of events tells them; the other way is `dataset`, which makes them up.
+"""Recorded sessions: reads the files of an export, and serves them as the data of a region.
 
 The rules:
 
@@ -29,14 +29,15 @@ from contextlib import closing
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Final, cast
-
-import pyarrow as pa
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.sandbox.details import describe
 from isnotai_async.sandbox.limits import REGION_NAMES
 from isnotai_async.sandbox.seed_data import BYTES, iso
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
 
 EventType = tuple[int, str]
 
@@ -251,7 +252,7 @@ _BATCH: Final = 10_000  # rows
 def read_recordings(path: Path) -> dict[str, Recording]:
     """Read a file or folder into memory, by region; rows of other names than `us` and `eu` go to `us`.
 
-    The cost of it is in `recording`.
+    The cost of it is in the docstring of the module.
 
     Raises:
         ConfigError: It cannot be read, or is not what an export writes; the message says where and what to do.

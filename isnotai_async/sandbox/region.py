@@ -1,4 +1,4 @@
-"""One region: its key, tier, data and counters. Regions share nothing but the queue of faults.
+"""One region of the sandbox: its key, tier, data and counters.
 
 Counters that tests read.
 """

@@ -1,4 +1,4 @@
-"""Answers as values, before they become HTTP responses."""
+"""Responses as values, before they become HTTP."""
 
 from __future__ import annotations
 

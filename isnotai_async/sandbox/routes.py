@@ -1,7 +1,7 @@
-"""The operations of the API: a table, and a function for each. No HTTP library is known here.
+"""The routes of the API: a table, and one function for each operation.
 
 A new operation is one more function and one more row of `OPERATIONS`, and its name in
-`plans`; a new list also needs a mint in `region`.
+`limits`; a new list also needs a mint in `region`.
 
 The operations on users, courses and the region as a whole; see `routes` for the table.
 """

@@ -1,4 +1,4 @@
-"""Who the made-up people are, and where they write.
+"""Names, event types and random numbers from which sessions are generated, and the API's time format.
 
 The event types of the sandbox.
 

@@ -1,4 +1,4 @@
-"""`Sandbox`: the public face of the server.
+"""`Sandbox`: the public class of the server, and the checks of its options.
 
 Checks of `Sandbox`'s options. Each raises a `ConfigError` that says what to write instead.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Validator = Callable[[object, "Attribute[Any]", object], None]
 
 
-def whole(low: int, high: int, *, optional: bool = False) -> Validator:
+def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
     """A validator for whole numbers from low to high."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
@@ -41,7 +41,7 @@ def whole(low: int, high: int, *, optional: bool = False) -> Validator:
     return check
 
 
-def seconds(*, optional: bool = False) -> Validator:
+def positive_seconds(*, optional: bool = False) -> Validator:
     """A validator for seconds above 0."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
@@ -63,7 +63,7 @@ def one_of(*allowed: str) -> Validator:
     return check
 
 
-def big_sessions(given: Iterable[int]) -> tuple[int, ...]:
+def check_big_sessions(given: Iterable[int]) -> tuple[int, ...]:
     """Check the sizes of the big sessions to list, and return them."""
     sizes = tuple(given)
     if any(type(size) is not int or not 0 <= size <= BIGGEST for size in sizes):
@@ -73,13 +73,13 @@ def big_sessions(given: Iterable[int]) -> tuple[int, ...]:
     return sizes
 
 
-def rate_limit(_sandbox: object, _attribute: object, value: object) -> None:
+def check_rate_limit(_sandbox: object, _attribute: object, value: object) -> None:
     """Check the rate limit."""
     if value not in (None, "tier") and (type(value) is not int or value < 1):
         raise ConfigError('rate_limit must be 1 or more requests a window, None for no limit, or "tier"')
 
 
-def latency_range(value: object) -> tuple[float, float]:
+def check_latency(value: object) -> tuple[float, float]:
     """Turn a latency into its two bounds."""
     match value if isinstance(value, tuple) else (value, value):
         case (int() | float() as low, int() | float() as high) if 0 <= low <= high < math.inf:
@@ -87,7 +87,7 @@ def latency_range(value: object) -> tuple[float, float]:
     raise ConfigError("latency must be seconds, 0 or more, or a pair (low, high) of such")
 
 
-def loopback(host: str) -> str:
+def check_host(host: str) -> str:
     """Check that a host is this machine only, and return its address."""
     address = "127.0.0.1" if host == "localhost" else host
     try:
@@ -98,39 +98,39 @@ def loopback(host: str) -> str:
     raise ConfigError("host must be a loopback address such as 127.0.0.1: the sandbox's keys guard nothing")
 
 
-def tier(name: object) -> str:
+def check_tier(name: object) -> str:
     """Check the name of a tier."""
     if not isinstance(name, str) or name not in PLANS:
         raise ConfigError(f"tier must be one of {', '.join(PLANS)}")
     return name
 
 
-def region(name: str) -> str:
+def check_region(name: str) -> str:
     """Check the name of a region."""
     if name not in REGION_NAMES:
         raise ConfigError(f"region must be one of {', '.join(REGION_NAMES)}")
     return name
 
 
-def operation(name: str) -> str:
+def check_operation(name: str) -> str:
     """Check the name of an operation."""
     if name not in OPERATION_NAMES:
         raise ConfigError(f"operation must be one of {', '.join(sorted(OPERATION_NAMES))}")
     return name
 
 
-def tiers(given: str | Mapping[str, str]) -> dict[str, str]:
+def check_tiers(given: str | Mapping[str, str]) -> dict[str, str]:
     """Spread one tier over the regions, or fill up a mapping of them with `enterprise`."""
     if not isinstance(given, Mapping):
-        return dict.fromkeys(REGION_NAMES, tier(given))
-    named = {region(name): tier(value) for name, value in given.items()}
+        return dict.fromkeys(REGION_NAMES, check_tier(given))
+    named = {check_region(name): check_tier(value) for name, value in given.items()}
     return dict.fromkeys(REGION_NAMES, "enterprise") | named
 
 
-def keys(given: Mapping[str, str]) -> dict[str, str]:
+def check_keys(given: Mapping[str, str]) -> dict[str, str]:
     """Check API keys by region; the messages never show one."""
     for name, value in given.items():
-        region(name)
+        check_region(name)
         # What a header can carry and a Bearer scheme can separate.
         if not value or not all("!" <= char <= "~" for char in value):
             raise ConfigError("api_keys must be printable ASCII without spaces")
@@ -178,20 +178,20 @@ class Sandbox:
 
     seed: int | str = "isnotai"
     data: str | os.PathLike[str] | None = None
-    sessions: int = field(default=40, validator=whole(0, 1_000_000))
-    big_sessions: tuple[int, ...] = field(default=(), converter=big_sessions)
+    sessions: int = field(default=40, validator=whole_number(0, 1_000_000))
+    big_sessions: tuple[int, ...] = field(default=(), converter=check_big_sessions)
     _tier: TierName | Mapping[str, TierName] = "enterprise"
-    rate_limit: int | Literal["tier"] | None = field(default="tier", validator=rate_limit)
-    window: float = field(default=60.0, validator=seconds())
+    rate_limit: int | Literal["tier"] | None = field(default="tier", validator=check_rate_limit)
+    window: float = field(default=60.0, validator=positive_seconds())
     counter: Literal["log", "approximate"] = field(default="log", validator=one_of("log", "approximate"))
     retry_after: bool = True
     count_rejected: bool = False
     latency: float | tuple[float, float] = 0.0
-    cursor_ttl: float | None = field(default=None, validator=seconds(optional=True))
-    page_size_cap: int | None = field(default=None, validator=whole(1, 2**31 - 1, optional=True))
+    cursor_ttl: float | None = field(default=None, validator=positive_seconds(optional=True))
+    page_size_cap: int | None = field(default=None, validator=whole_number(1, 2**31 - 1, optional=True))
     compress: bool = True
-    host: str = field(default="127.0.0.1", converter=loopback)
-    port: int = field(default=0, validator=whole(0, 65_534))
+    host: str = field(default="127.0.0.1", converter=check_host)
+    port: int = field(default=0, validator=whole_number(0, 65_534))
     _given_keys: Mapping[str, str] | None = field(default=None, alias="api_keys")
     _regions: dict[str, Region] = field(init=False)
     _listeners: list[Listener] = field(factory=list, init=False)
@@ -208,15 +208,15 @@ class Sandbox:
             counter=self.counter,
             retry_after=self.retry_after,
             count_rejected=self.count_rejected,
-            latency=latency_range(self.latency),
+            latency=check_latency(self.latency),
             page_size_cap=self.page_size_cap,
             compress=self.compress,
         )
         self._regions = build_regions(
             self.seed,
             edge,
-            tiers=tiers(self._tier),
-            keys=keys(self._given_keys or {}),
+            tiers=check_tiers(self._tier),
+            keys=check_keys(self._given_keys or {}),
             data=self._make_data(),
             cursor_ttl=self.cursor_ttl,
         )
@@ -306,15 +306,15 @@ class Sandbox:
 
     def region_stats(self, region: str) -> RegionStats:
         """Counters of a region."""
-        return self._regions[region(region)].stats
+        return self._regions[check_region(region)].stats
 
     def session_ids(self, region: str = "us") -> tuple[str, ...]:
         """Ids of all sessions that `list_sessions` lists in a region, in its order."""
-        return self._regions[region(region)].data.ids
+        return self._regions[check_region(region)].data.ids
 
     def set_tier(self, region: str, tier: TierName) -> None:
         """Change the tier of a region's key from the next request on; the window's history stays."""
-        self._regions[region(region)].tier = tier(tier)
+        self._regions[check_region(region)].tier = check_tier(tier)
 
     def inject(
         self,
@@ -340,9 +340,9 @@ class Sandbox:
             ConfigError: There is no such operation or region, or the probability is not from 0 to 1.
         """
         if operation is not None:
-            operation(operation)
+            check_operation(operation)
         if region is not None:
-            region(region)
+            check_region(region)
         if probability is not None and not 0 <= probability <= 1:
             raise ConfigError("probability must be a number from 0 to 1")
         self._regions["us"].faults.add(fault, operation=operation, region=region, probability=probability)

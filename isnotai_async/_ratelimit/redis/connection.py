@@ -1,4 +1,4 @@
-"""The connection to the Redis that keeps the shared limit: one verb, bounded in time, with one kind of error."""
+"""The connection to Redis: one call of the script, bounded in time, with one kind of error."""
 
 from __future__ import annotations
 

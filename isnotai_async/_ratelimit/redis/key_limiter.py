@@ -1,4 +1,4 @@
-"""The limiter of one key whose limit is shared through Redis: who waits here, and the one task that asks for them.
+"""The limiter of one key in one process that asks Redis for permits on behalf of all waiters.
 
 1. The task lives while somebody waits or something is to be told. One call of Redis tells what ended and asks for
    all who wait. Between calls it sleeps as long as the reply says, a second at most, because others' answers may open

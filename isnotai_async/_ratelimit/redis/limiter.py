@@ -1,4 +1,4 @@
-"""The limiter that processes share: one quota for all that use a key, on however many machines."""
+"""`RedisLimiter`: one quota for all processes and machines that use a key."""
 
 from __future__ import annotations
 

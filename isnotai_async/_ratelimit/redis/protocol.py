@@ -1,4 +1,4 @@
-"""How to speak to the script of the shared limit: what is asked, what it replies, and the names of its Redis keys."""
+"""Request and reply of the Lua script, and the names (prefix) of the Redis keys."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The rules of `gate` as a Lua script, so that all processes of a key keep to them together.
+"""The Lua script: the rules of `policy`, run inside Redis on Redis time.
 
-The script is `gate`, `shaping` and `window` over again, to the last digit (a state machine in the tests compares
+The script is `policy` and `sliding_window` over again, to the last digit (a state machine in the tests compares
 them), with what only processes need:
 
 1. Time is Redis' own (``TIME``), never a client's. Where it goes back by more than a second, the state is lost (4).

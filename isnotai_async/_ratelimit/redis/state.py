@@ -1,4 +1,4 @@
-"""What one process has to tell Redis, and what it remembers to tell again should Redis forget."""
+"""What one process has still to report to Redis, and what it can restore if Redis forgets."""
 
 from __future__ import annotations
 
@@ -149,5 +149,5 @@ class Memory:
 
     @property
     def _longest(self) -> float:
-        # As of a request without an answer (see `window`); one with an answer is left a little earlier.
+        # As of a request without an answer (see `sliding_window`); one with an answer is left a little earlier.
         return self._terms.window * (1 + 5.25 / 60)
