@@ -23,7 +23,7 @@ from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._models.validation import check_int, check_proxy, check_seconds
-from isnotai_async._notices import Narrator, OnEvent, check_on_event
+from isnotai_async._notices import Narrator, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
 from isnotai_async._ratelimit.local import share_limiter
@@ -73,12 +73,12 @@ class Client(Operations):
         retry: How often and when to try again; ``Retry(attempts=1)`` for never.
         limiter: Paces the requests. None for one that all clients of this key share in this process;
             ``Unlimited()`` for none; a `RedisLimiter` for one that processes share.
-        session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
+        http_session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
             connector are its owner's; redirects stay off, whatever it says.
         proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
         trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see request
             headers, and so the key.
-        on_event: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
+        on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
             things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
 
     Raises:
@@ -97,19 +97,19 @@ class Client(Operations):
         deadline: float | None = 120.0,
         retry: Retry = Retry(),  # frozen, so it can be shared by all
         limiter: Limiter | SharedLimiter | None = None,
-        session: aiohttp.ClientSession | None = None,
+        http_session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
-        on_event: OnEvent | None = None,
+        on_notice: OnNotice | None = None,
     ) -> None:
         try:
             key = _read_key(api_key)
         finally:
             del api_key  # tracebacks with locals must not show it
-        if session is not None and trace_configs:
-            raise ConfigError("trace_configs belong to the HTTP session: set them on the one passed as session=")
+        if http_session is not None and trace_configs:
+            raise ConfigError("trace_configs belong to the HTTP session: set them on the one passed as http_session=")
         self._connections = Connections(
-            session=session,
+            session=http_session,
             max_concurrency=check_int(max_concurrency, "max_concurrency", 1, 100_000),
             trace_configs=trace_configs,
         )
@@ -120,7 +120,7 @@ class Client(Operations):
             timeout=check_seconds(timeout, "timeout"),
             proxy=check_proxy(proxy),
         )
-        self._narrator = Narrator(self.region.name, check_on_event(on_event))
+        self._narrator = Narrator(self.region.name, check_on_notice(on_notice))
         self._paced = PacedTransport(
             self._transport,
             self._find_limiter(key, limiter, tier),

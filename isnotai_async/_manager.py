@@ -24,7 +24,7 @@ from isnotai_async._models.positions import StreamPosition
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.validation import check_int
-from isnotai_async._notices import OnEvent
+from isnotai_async._notices import OnNotice
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
@@ -53,7 +53,7 @@ class SessionManager(AsyncContextManagerMixin):
         retry: How often and when to try again.
         proxy: URL of an HTTP proxy.
         trace_configs: aiohttp trace configurations.
-        on_event: Called with a notice as things happen.
+        on_notice: Called with a notice as things happen.
 
     Raises:
         ConfigError: There is no credential, or one that cannot be.
@@ -70,7 +70,7 @@ class SessionManager(AsyncContextManagerMixin):
         retry: Retry = Retry(),  # frozen, so it can be shared by all
         proxy: str | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
-        on_event: OnEvent | None = None,
+        on_notice: OnNotice | None = None,
     ) -> None:
         try:
             given = {name: read_credential(name, credentials[name]) for name in credentials}
@@ -93,7 +93,7 @@ class SessionManager(AsyncContextManagerMixin):
                 retry=retry,
                 proxy=proxy,
                 trace_configs=trace_configs,
-                on_event=on_event,
+                on_notice=on_notice,
             )
             for name, credential in given.items()
         }

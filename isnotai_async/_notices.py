@@ -126,29 +126,29 @@ class PageNotice:
 
 
 Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice
-OnEvent = Callable[[Notice], None]
+OnNotice = Callable[[Notice], None]
 
 
-_overheard: ContextVar[OnEvent | None] = ContextVar("isnotai_overheard", default=None)
+_overheard: ContextVar[OnNotice | None] = ContextVar("isnotai_overheard", default=None)
 
 
 @contextmanager
-def overhear(on_event: OnEvent) -> Iterator[None]:
+def overhear(on_notice: OnNotice) -> Iterator[None]:
     """Hear what is told of the requests of this block, and of no others, whichever clients they go through.
 
     Tasks that are started in the block belong to it, so a stream that is opened there is heard whole.
 
     Args:
-        on_event: Called with each notice, beside the client's own callback.
+        on_notice: Called with each notice, beside the client's own callback.
     """
-    token = _overheard.set(on_event)
+    token = _overheard.set(on_notice)
     try:
         yield
     finally:
         _overheard.reset(token)
 
 
-def check_on_event(value: OnEvent | None) -> OnEvent | None:
+def check_on_notice(value: OnNotice | None) -> OnNotice | None:
     """Check a callback.
 
     Raises:
@@ -157,9 +157,9 @@ def check_on_event(value: OnEvent | None) -> OnEvent | None:
     if value is None:
         return None
     if not callable(value):
-        raise ConfigError(f"on_event must be a function of one notice, not {type(value).__name__}")
+        raise ConfigError(f"on_notice must be a function of one notice, not {type(value).__name__}")
     if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__):
-        raise ConfigError("on_event must be a plain function; to await in it, put the notice into a queue")
+        raise ConfigError("on_notice must be a plain function; to await in it, put the notice into a queue")
     return value
 
 
@@ -169,28 +169,28 @@ class Narrator:
 
     Args:
         region: Name of the region.
-        on_event: The user's callback, or None.
+        on_notice: The user's callback, or None.
     """
 
     region: str
-    on_event: OnEvent | None = None
+    on_notice: OnNotice | None = None
     _tier: Tier | None = field(default=None, init=False)
     _met_unknown_tier: bool = field(default=False, init=False)
 
     @property
     def is_heard(self) -> bool:
         """Whether anybody listens, so that a notice is worth making."""
-        return self.on_event is not None or _overheard.get() is not None
+        return self.on_notice is not None or _overheard.get() is not None
 
     def tell(self, notice: Notice) -> None:
         """Hand a notice to those who listen. What they raise is logged and goes no further."""
-        for listener in (self.on_event, _overheard.get()):
+        for listener in (self.on_notice, _overheard.get()):
             if listener is None:
                 continue
             try:
                 listener(notice)
             except Exception:  # a broken progress bar must not break the export that it shows
-                logger.exception("on_event raised on a %s; the call goes on", type(notice).__name__)
+                logger.exception("on_notice raised on a %s; the call goes on", type(notice).__name__)
 
     def see_tier(self, tier: Tier | None, name: str) -> None:
         """Note the tier of an answer.

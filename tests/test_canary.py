@@ -213,7 +213,7 @@ async def test_the_key_is_not_shown_by_a_call_that_is_cancelled_between_two_atte
         if isinstance(notice, isnotai.RetryNotice):
             waits.set()
 
-    shown = await cancel(FaultServer(refuse), outlets, waits.wait, retry=patient, deadline=None, on_event=hear)
+    shown = await cancel(FaultServer(refuse), outlets, waits.wait, retry=patient, deadline=None, on_notice=hear)
     assert "ServerError" in shown, "the refusal is among what was looked at"
 
 

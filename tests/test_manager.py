@@ -298,7 +298,7 @@ async def test_a_client_streams_end_to_end(sandbox: Sandbox) -> None:
     seen = list[str]()
 
     async with isnotai.Client(
-        sandbox.api_key, base_url=sandbox.base_url, limiter=isnotai.Unlimited(), on_event=None
+        sandbox.api_key, base_url=sandbox.base_url, limiter=isnotai.Unlimited(), on_notice=None
     ) as client:
         async with client.stream_events(client.list_sessions(page_size=3), split="auto", ordered=True) as pages:
             async for page in pages:

@@ -269,8 +269,8 @@ class AiohttpTransport:
 
 
 _BORROWED: Final = (
-    "the one passed as session= has to be open, of this event loop, and without a login of its own (auth=, or netrc "
-    "by trust_env=)"
+    "the one passed as http_session= has to be open, of this event loop, and without a login of its own (auth=, or "
+    "netrc by trust_env=)"
 )
 
 

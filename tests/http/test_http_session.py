@@ -92,7 +92,7 @@ def test_a_borrowed_session_of_a_loop_that_is_gone_is_a_config_error() -> None:
         return aiohttp.ClientSession()
 
     async def use(session: aiohttp.ClientSession) -> None:
-        async with FaultServer() as server, build_client(server, session=session) as client:
+        async with FaultServer() as server, build_client(server, http_session=session) as client:
             try:
                 with pytest.raises(isnotai.ConfigError, match="loop"):
                     await client.list_events("s1")

@@ -311,7 +311,7 @@ async def test_row_15_waiting_in_a_borrowed_pool_is_no_silence_of_the_servers(sh
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(FaultServer(slowly(event_page(1), 1, 0.3)))
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)))
-        client = await stack.enter_async_context(build_client(server, session=session, timeout=30))
+        client = await stack.enter_async_context(build_client(server, http_session=session, timeout=30))
         pages = await asyncio.gather(*(client.list_events("s1") for _ in range(4)))
     assert [len(page.data) for page in pages] == [1] * 4
 

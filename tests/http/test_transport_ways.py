@@ -28,7 +28,7 @@ BODY = event_page(1).partition(b"\r\n\r\n")[2]
 async def borrowing(server: FaultServer, **options: Any) -> AsyncIterator[isnotai.Client]:
     """Open the server and a client that borrows an HTTP session made with these options."""
     async with server, aiohttp.ClientSession(**options) as session:
-        async with build_client(server, session=session) as client:
+        async with build_client(server, http_session=session) as client:
             yield client
         assert not session.closed, "who opens closes"
 
@@ -91,7 +91,7 @@ async def test_a_borrowed_session_with_a_login_of_its_own_is_a_config_error(
     server = FaultServer(event_page(1))
     with nullcontext() if source == "netrc" else pytest.deprecated_call():
         session = aiohttp.ClientSession(**options)
-    async with server, session, build_client(server, session=session) as client:
+    async with server, session, build_client(server, http_session=session) as client:
         with pytest.raises(isnotai.ConfigError, match="session"):
             await client.list_events("s1")
     assert server.requests == []
@@ -107,7 +107,7 @@ async def test_a_borrowed_session_that_fails_after_it_has_sent_costs_the_permit(
     async with (
         FaultServer(event_page(1)) as server,
         aiohttp.ClientSession(trace_configs=[tracing]) as session,
-        build_client(server, session=session, limiter=limiter) as client,
+        build_client(server, http_session=session, limiter=limiter) as client,
     ):
         with pytest.raises(isnotai.ConfigError, match="a bug of the caller's metrics") as caught:
             await client.list_events("s1")
@@ -117,7 +117,7 @@ async def test_a_borrowed_session_that_fails_after_it_has_sent_costs_the_permit(
 
 async def test_a_borrowed_session_that_was_closed_is_a_config_error() -> None:
     async with FaultServer() as server, aiohttp.ClientSession() as session:
-        async with build_client(server, session=session) as client:
+        async with build_client(server, http_session=session) as client:
             await session.close()
             with pytest.raises(isnotai.ConfigError, match="close it after the client"):
                 await client.list_events("s1")
@@ -136,7 +136,7 @@ async def test_a_name_that_is_not_found_is_a_connect_error() -> None:
     base_url = "https://api.isnotai.example"
     async with (
         aiohttp.ClientSession(connector=connector) as session,
-        build_client(base_url, session=session) as client,
+        build_client(base_url, http_session=session) as client,
     ):
         with pytest.raises(isnotai.ConnectError, match=r"name of api\.isnotai\.example was not found") as caught:
             await client.list_events("s1")

@@ -122,7 +122,7 @@ async def test_row_48_two_programs_that_know_nothing_of_each_other_share_a_key()
 
 async def test_row_47_the_tier_is_learned_from_the_answers() -> None:
     sandbox, told = isnotai.Sandbox(tier="pro", window=6.0), list[isnotai.Notice]()
-    async with served(sandbox, window=6.0, on_event=told.append) as client:
+    async with served(sandbox, window=6.0, on_notice=told.append) as client:
         begun = asyncio.get_running_loop().time()
         await asyncio.gather(*(client.get_session("big-1") for _ in range(400)))
         assert asyncio.get_running_loop().time() - begun < 6.0  # the free tier would have needed six windows
@@ -334,8 +334,8 @@ async def test_clients_of_one_key_share_what_they_may_send() -> None:
         ({"retry": 3}, r"retry must be a Retry, such as Retry\(attempts=2\), not int"),
         ({"deadline": 0}, "deadline is 0 seconds"),
         ({"deadline": "1"}, "deadline must be seconds"),
-        ({"on_event": 5}, "on_event must be a function"),
-        ({"on_event": asyncio.sleep}, "on_event must be a plain function"),
+        ({"on_notice": 5}, "on_notice must be a function"),
+        ({"on_notice": asyncio.sleep}, "on_notice must be a plain function"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
@@ -345,7 +345,7 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: 
 
 async def test_pages_and_attempts_are_told_to_the_callback() -> None:
     sandbox, told = isnotai.Sandbox(), list[isnotai.Notice]()
-    async with served(sandbox, window=60.0, on_event=told.append) as client:
+    async with served(sandbox, window=60.0, on_notice=told.append) as client:
         assert len([event async for event in client.list_events("big-150")]) == 150
     pages = [notice for notice in told if isinstance(notice, isnotai.PageNotice)]
     attempts = [notice for notice in told if isinstance(notice, isnotai.AttemptNotice)]
