@@ -133,7 +133,9 @@ def _cell(value: object) -> str:
 
 def _encodable(text: str) -> str:
     """Escape the letters that stdout's encoding lacks here, before columns are measured."""
-    return text if text.isascii() else text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding)
+    return (
+        text if text.isascii() else text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding)
+    )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever json cannot write itself

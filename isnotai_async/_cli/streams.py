@@ -101,7 +101,7 @@ def _over(text: TextIO | None, kind: type[_Whole]) -> TextIO:
     if text is not None and not hasattr(text, "buffer"):  # StringIO of a caller: there is nothing below it
         return text
     encoding = "utf-8" if text is None else text.encoding
-    return TextIOWrapper(kind(text), encoding, errors="backslashreplace", line_buffering=True)  # type: ignore[arg-type] # RawIOBase suffices
+    return TextIOWrapper(kind(text), encoding, errors="backslashreplace", line_buffering=True)  # type: ignore[type-var] # RawIOBase suffices
 
 
 def _take_free_descriptors() -> None:

@@ -20,8 +20,10 @@ BARE = {name: value for name, value in os.environ.items() if not name.startswith
 WAYS = [
     "health --sandbox", "whoami --sandbox", "sessions --sandbox", "session big-9 --sandbox",
     "session big-9 --details --sandbox", "events big-500 --sandbox", "users --sandbox",
-    "user-sessions u-1012 --sandbox", "courses --sandbox", "analytics --sandbox", "stats --sandbox", "usage --sandbox",
-    "export --sandbox --session big-9 --out o.jsonl --json", "export --sandbox --session big-9 --out o.csv --estimate",
+    "user-sessions u-1012 --sandbox", "courses --sandbox", "analytics --sandbox", "stats --sandbox",
+    "usage --sandbox",
+    "export --sandbox --session big-9 --out o.jsonl --json",
+    "export --sandbox --session big-9 --out o.csv --estimate",
     "sandbox", "--help", "events --help", "--version",
 ]  # fmt: skip
 
@@ -32,7 +34,9 @@ def shell(
     """Run a line of bash, with ISNOTAI for the command; check its exit code if one is given."""
     line = command.replace("ISNOTAI", ISNOTAI)
     environment = BARE | dict(environment or {})
-    done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, cwd=place, timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, env=environment, cwd=place, timeout=60, check=False
+    )
     assert code is None or done.returncode == code, (done.returncode, done.stderr)
     return done
 
@@ -56,7 +60,9 @@ def read_slowly(command: str, environment: Mapping[str, str]) -> tuple[int, byte
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize(
-    ("command", "count"), [("events big-5000 --sandbox", 5_000), ("sessions --sandbox", 40)], ids=["events", "sessions"]
+    ("command", "count"),
+    [("events big-5000 --sandbox", 5_000), ("sessions --sandbox", 40)],
+    ids=["events", "sessions"],
 )
 def test_all_rows_go_through_a_pipe_that_does_not_block(command: str, count: int, unbuffered: str) -> None:
     code, came = read_slowly(command, {"PYTHONUNBUFFERED": unbuffered})
@@ -71,7 +77,10 @@ def test_all_rows_go_through_a_pipe_that_does_not_block(command: str, count: int
 def test_a_limit_on_the_size_of_files_is_an_error(command: str, unbuffered: str, tmp_path: Path) -> None:
     unit = 1 if "help" in command else 8  # KiB
     done = shell(
-        f"ulimit -f {unit}; ISNOTAI {command} > o", place=tmp_path, environment={"PYTHONUNBUFFERED": unbuffered}, code=1
+        f"ulimit -f {unit}; ISNOTAI {command} > o",
+        place=tmp_path,
+        environment={"PYTHONUNBUFFERED": unbuffered},
+        code=1,
     )
     assert done.stderr == b"isnotai: cannot write to stdout: File too large\n"
 
