@@ -424,7 +424,12 @@ async def test_tls_and_a_password_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", [f"http://x:{PASSWORD}@y", f"redis://:{PASSWORD}@h:port", f"redis://:{PASSWORD}@h:99999", "", None, 5]
+    "url",
+    [
+        *(f"http://x:{PASSWORD}@y", f"redis://:{PASSWORD}@h:port", f"redis://:{PASSWORD}@h:99999", "", None, 5),
+        *(f"redis://:{PASSWORD}@h?{extra}" for extra in ("foo=1", "db=x", "protocol=9", "retry=1", "driver_info=x")),
+        *(f"rediss://:{PASSWORD}@h?{extra}" for extra in ("foo=1", "ssl_cert_reqs=never")),
+    ],
 )
 def test_a_url_that_cannot_be_is_refused_and_not_shown(url: Any) -> None:
     with pytest.raises(isnotai.ConfigError, match="the Redis URL cannot be read") as caught:
