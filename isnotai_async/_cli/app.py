@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Final
 
@@ -66,8 +67,14 @@ def _run(argv: Sequence[str]) -> int:
         say(f"isnotai: {exit_codes.explain(error)}")
         return exit_codes.exit_code(error)
     except OSError as error:
-        # Whatever concerns a file or the network is an IsNotAIError; here the process itself lacks something.
-        place = f"{error.filename}: " if error.filename else ""
-        say(f"isnotai: the system refused: {place}{error.strerror or type(error).__name__}")
+        say(f"isnotai: {_explain_system(error)}")
         return exit_codes.FAILED
     return result if isinstance(result, int) else exit_codes.DONE
+
+
+def _explain_system(error: OSError) -> str:
+    # What concerns a user's file or the network is an IsNotAIError; here the process itself lacks something.
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "the system lets this process open no more files; raise the limit, as with: ulimit -n 256"
+    place = f"{error.filename}: " if error.filename else ""
+    return f"the system failed: {place}{error.strerror or type(error).__name__}"

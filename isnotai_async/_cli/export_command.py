@@ -139,7 +139,7 @@ async def export(
     *,
     out: Path,
     session: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    sessions_file: Path | None = None,
+    sessions_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     all: Annotated[bool, Parameter(negative=())] = False,
     session_filters: SessionFilters = SessionFilters(),
     filters: EventFilters = EventFilters(),
@@ -163,7 +163,7 @@ async def export(
     session
         Id of a session; give it as often as needed.
     sessions_file
-        File with one session id a line.
+        File with one session id a line; - for stdin.
     all
         Every session, or every one that the filters below let through.
     estimate
