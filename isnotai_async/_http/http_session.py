@@ -20,6 +20,7 @@ import aiohttp
 import anyio
 from attrs import define, field
 
+from isnotai_async._http.connection_guard import ConnectionGuard
 from isnotai_async.errors import ConfigError
 
 
@@ -124,6 +125,7 @@ class Connections:
         self._trace_configs = list(trace_configs or ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self.guard = ConnectionGuard()
         self.watches: WeakSet[AttemptWatch] = WeakSet()  # that are to be stopped with it
         self.shared_slots: anyio.Semaphore | None = None  # that other clients' requests take as well
         self.slots: Slots
