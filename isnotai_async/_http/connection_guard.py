@@ -1,4 +1,4 @@
-"""Checks a connection just before a request is written on it, and puts each request on the wire once.
+"""Checks connections before requests are written on them, drops idle ones if one died, and sends requests once.
 
 aiohttp takes an idle connection out of its pool if it is not closed, whatever arrived on it in the meantime. HTTP/1.1
 does not say which request an answer is for (RFC 9112, section 9.3), so an answer that no request asked for would be
@@ -6,13 +6,18 @@ taken for that of the next request, and each later one for that of the request b
 received anything while it was idle is closed, and the next one taken. What arrives while a request is in flight
 cannot be told apart from its answer.
 
+After a sleep, a lost NAT entry or a change of address all pooled connections are dead, and nothing says so. Therefore
+the idle ones are closed as soon as one that was used before dies or stays silent.
+
 aiohttp sends a GET again by itself if the connection dies, and has no public switch for that
 (aio-libs/aiohttp#10790). A middleware that changes the class of the error is one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import select
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -41,26 +46,34 @@ class _UnfitError(Exception):
     """A pooled connection must not be used; nothing was written on it."""
 
 
+_SILENT_SECONDS: Final = 2.0  # a caller that leaves sooner says nothing about the connection
+
+
 @define(eq=False, repr=False)
 class ConnectionGuard:
     """The connections that carried requests of one HTTP session, and the middleware that guards them."""
 
     _used: WeakSet[ResponseHandler] = field(factory=WeakSet, init=False)
+    _idle: WeakSet[ResponseHandler] = field(factory=WeakSet, init=False)
 
     async def send_once(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send a request once, on a connection that is fit for it. This is a middleware of aiohttp."""
         # aiohttp has no hook between the choice of a connection and the first byte on it but this method.
-        request.send = partial(self._write, request.send)  # type: ignore[method-assign]
+        writing = _Writing(self, request.send)
+        request.send = writing.write  # type: ignore[method-assign, assignment]
+        begun = time.monotonic()
         try:
-            while True:
-                try:
-                    return await handler(request)
-                except _UnfitError:  # its connection is closed, and the pool has one less
-                    continue
+            return await self._send(request, handler)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             failure = SentOnceError(error)
+            if writing.is_reused:
+                self.drop_idle()
+        except asyncio.CancelledError:
+            if writing.is_reused and time.monotonic() - begun >= _SILENT_SECONDS:
+                self.drop_idle()
+            raise
         finally:
             del request.send  # or the request would keep itself alive
         try:
@@ -68,14 +81,50 @@ class ConnectionGuard:
         finally:
             del failure  # or error, traceback and this frame would keep one another alive
 
-    async def _write(self, write: Write, connection: Connection) -> aiohttp.ClientResponse:
+    async def _send(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        while True:
+            try:
+                return await handler(request)
+            except _UnfitError:  # its connection is closed, and the pool has one less
+                continue
+
+    def take(self, connection: Connection) -> bool:
+        """Take a connection for a request; return whether it carried one before.
+
+        Raises:
+            EarlyAnswerError: It is new, and brought an answer already.
+        """
         protocol = connection.protocol
-        if protocol is None or (protocol in self._used and _has_received(protocol)):
+        is_reused = protocol in self._used
+        if protocol is None or (is_reused and _has_received(protocol)):
             raise _UnfitError
-        if protocol not in self._used and len(protocol):  # answers that were read and wait for a request
+        if not is_reused and len(protocol):  # answers that were read and wait for a request
             raise EarlyAnswerError
         self._used.add(protocol)
-        return await write(connection)
+        self._idle.discard(protocol)
+        connection.add_callback(partial(self._idle.add, protocol))
+        return is_reused
+
+    def drop_idle(self) -> None:
+        """Close the idle connections: what killed one may have killed them all, and each would cost an attempt."""
+        for protocol in list(self._idle):
+            protocol.close()
+        self._idle.clear()
+
+
+@define(eq=False, repr=False)
+class _Writing:
+    """Writes one request on the connection that aiohttp has chosen, if that is fit."""
+
+    guard: ConnectionGuard
+    send: Write
+    is_reused: bool = False
+
+    async def write(self, connection: Connection) -> aiohttp.ClientResponse:
+        self.is_reused = self.guard.take(connection)
+        return await self.send(connection)
 
 
 _POLL: Final = getattr(select, "poll", None)  # Windows has none; select() takes sockets with high numbers there

@@ -21,7 +21,7 @@ import anyio
 from attrs import define, field
 
 from isnotai_async._http.connection_guard import ConnectionGuard
-from isnotai_async.errors import ConfigError
+from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError
 
 
 @define(eq=False, repr=False)
@@ -191,6 +191,14 @@ class Connections:
         if self.is_borrowed and session.closed:
             raise ConfigError("the session passed as http_session= is closed; close it after the client, not before")
         return session, loop
+
+    def distrust(self, failure: IsNotAIError) -> None:
+        """Forget what a failure without an answer makes doubtful: idle connections, and the addresses of names."""
+        if isinstance(failure, TransportTimeoutError):
+            self.guard.drop_idle()
+        connector = None if self.is_borrowed or self._session is None else self._session.connector
+        if isinstance(failure, ConnectError) and isinstance(connector, aiohttp.TCPConnector):
+            connector.clear_dns_cache()
 
 
 class Slots:

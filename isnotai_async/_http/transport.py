@@ -205,7 +205,10 @@ class AiohttpTransport:
         except ProtocolError as error:
             failure = error
         finally:
+            is_unanswered = answer is None
             answer = None  # its repr has the headers as they came, and a traceback may show the locals of its frames
+        if is_unanswered:
+            self.connections.distrust(failure)
         failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         try:
             raise failure
