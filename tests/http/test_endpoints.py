@@ -49,13 +49,13 @@ def test_every_request_goes_to_the_documented_path() -> None:
 
 
 def test_filters_go_with_every_page_under_the_apis_names() -> None:
-    query = EventQuery(session_id="s1", page_size=50, type="0x01", start_time=-1, end_time=2)
+    query = EventQuery(session_id="s1", page_size=50, type="0x01", start_time=1, end_time=2)
 
     for cursor in (None, "next"):
         request = endpoints.build_list(query, cursor)
         params = dict(parse_qsl(urlsplit(request.target).query, strict_parsing=True))
         assert params.pop("cursor", None) == cursor == request.cursor
-        assert params == {"pageSize": "50", "type": "0x01", "startTime": "-1", "endTime": "2"}
+        assert params == {"pageSize": "50", "type": "0x01", "startTime": "1", "endTime": "2"}
 
 
 def test_session_filters_go_under_the_apis_names() -> None:
