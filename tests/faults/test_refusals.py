@@ -115,7 +115,7 @@ ENVELOPES: dict[str, bytes] = {
 async def test_row_20_a_broken_envelope_is_typed_by_its_status_or_the_gateways(status: int, name: str) -> None:
     kind = ERROR_BY_STATUS[status] if status in {429, 503} else isnotai.GatewayError
     error = await failure_of(FaultServer(http_reply(ENVELOPES[name], status=status)), kind)
-    assert error.status == status
+    assert getattr(error, "status", None) == status
     assert "error envelope" in error.message
     if isinstance(error, isnotai.APIError):
         assert (error.code, error.details) == ("unknown", {})
@@ -140,7 +140,7 @@ async def test_row_20_any_envelope_is_typed_by_its_status_and_safe_to_show(statu
     is_of_the_api = status >= 500 or status in {408, 429} or any(isinstance(word, str) and word for word in words)
     kind = ERROR_BY_STATUS[status] if is_of_the_api else isnotai.GatewayError
     refusal = await failure_of(FaultServer(reply), kind)
-    assert refusal.status == status
+    assert getattr(refusal, "status", None) == status
     assert len(str(refusal)) < 4000
 
 
