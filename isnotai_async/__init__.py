@@ -1,7 +1,6 @@
 """Asyncio client for the Not AI API: walk, stream and export event data.
 
-Public are this package, `isnotai_async.errors`, `isnotai_async.export`, `isnotai_async.sandbox` and
-`isnotai_async.workers`.
+Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isnotai_async.sandbox`.
 """
 
 import importlib

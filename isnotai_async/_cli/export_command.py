@@ -18,7 +18,6 @@ from attrs import define
 from cyclopts import Parameter
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.distributed_export import Distribution, distribute
 from isnotai_async._cli.options import (
     Connection,
     EventFilters,
@@ -144,7 +143,6 @@ async def export(
     session_filters: SessionFilters = SessionFilters(),
     filters: EventFilters = EventFilters(),
     writing: Writing = Writing(),
-    distribution: Distribution = Distribution(),
     estimate: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
@@ -174,17 +172,6 @@ async def export(
         Say nothing but errors.
     """
     choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
-    if distribution != Distribution() and not estimate:
-        return await distribute(
-            out,
-            choose,
-            distribution,
-            writing=writing,
-            query=read_query(filters),
-            connection=connection,
-            json=json,
-            quiet=quiet,
-        )
     async with open_client(connection) as client:
         sessions = choose(client)
         if estimate:

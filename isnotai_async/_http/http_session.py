@@ -187,9 +187,7 @@ class Connections:
                 )
             raise ConfigError("this client is not open; write: async with Client() as client")
         if self.is_borrowed and session.closed:
-            raise ConfigError(
-                "the session passed as http_session= is closed; close it after the client, not before"
-            )
+            raise ConfigError("the session passed as http_session= is closed; close it after the client, not before")
         return session, loop
 
 
