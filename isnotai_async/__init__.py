@@ -45,7 +45,7 @@ from isnotai_async._version import __version__
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
-    CheckpointError,
+    StoreError,
     ConfigError,
     ConnectError,
     DecodeError,
@@ -121,7 +121,7 @@ __all__ = [
     "AttemptNotice",
     "AuthenticationError",
     "BotDetection",
-    "CheckpointError",
+    "StoreError",
     "Client",
     "ConfigError",
     "ConnectError",

@@ -1,4 +1,4 @@
-"""What an export's requests cost: how many there were, and how long they waited."""
+"""`ExportMetrics`: how many requests an export sent, and how long they waited."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MINUTE: Final = 60.0  # seconds
 
 
 @define
-class Meter:
-    """Listens to the notices of an export.
+class ExportMetrics:
+    """Counts of an export's requests, taken from the notices of its clients.
 
     Waits that overlap, of requests side by side, count once.
 
     Attributes:
-        clock: Tells the time in seconds.
+        clock: Returns the time in seconds.
         requests: How many were sent.
         refusals: How many of them were answered 401.
         reason: Why requests wait, or waited last.
@@ -42,8 +42,8 @@ class Meter:
     def __attrs_post_init__(self) -> None:
         self._begun = self.clock()
 
-    def hear(self, notice: Notice) -> None:
-        """Take note of a notice."""
+    def on_notice(self, notice: Notice) -> None:
+        """Count a notice."""
         if isinstance(notice, AttemptNotice):
             self.requests += 1
             self._times.append(self.clock())
@@ -56,7 +56,6 @@ class Meter:
                 end = max(self._until, now + notice.wait)
                 self._waited += end - max(self._until, now)
                 self._until = end
-
         elif isinstance(notice, TierNotice):
             self._tiers[notice.region] = notice.tier
 

@@ -1,4 +1,4 @@
-"""Where the events come from: a `Client`, or a `SessionManager` with clients by name, seen as the same thing."""
+"""`ExportSource`: what an export reads from; a `Client`, or a `SessionManager` with clients by name, in one form."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.export.shard import Shard, is_in_shard
 
 AnySessions = Sessions | NamedSessions | Mapping[str, Sessions]
 """Sessions as `Client.stream_events` takes them, or as `SessionManager.stream_events` does."""
@@ -27,16 +28,16 @@ Targets = Mapping[str, AsyncGenerator[Target, None]]
 """Sessions by the name of their source; `ANY` where one has those of all names."""
 
 
-class Origin(Protocol):
-    """Somebody who can be asked for events."""
+class ExportSource(Protocol):
+    """Clients by name that an export reads from."""
 
     @property
     def regions(self) -> Mapping[str, str]:
-        """The names there are, and the region of each in words, with its address."""
+        """The names there are, and region and address of each in words."""
         ...
 
     def read(self, sessions: AnySessions) -> Targets:
-        """Read sessions as they are needed.
+        """Return the sessions, which are read as they are needed.
 
         Raises:
             ConfigError: They are none; some of that comes only when they are read.
@@ -57,7 +58,7 @@ class Origin(Protocol):
 
 
 @frozen
-class _OfClient:
+class _ClientSource:
     """A client, which goes by the name of its region."""
 
     source: Client
@@ -67,7 +68,7 @@ class _OfClient:
         return {self.source.region.name: _describe(self.source.region)}
 
     def read(self, sessions: AnySessions) -> Targets:
-        return {ANY: read_sessions(cast(Sessions, _anew(sessions)), self.source.region.name)}
+        return {ANY: read_sessions(cast(Sessions, _from_start(sessions)), self.source.region.name)}
 
     def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
         return self.source.stream_events(_ids(targets[ANY]), **options)
@@ -79,7 +80,7 @@ class _OfClient:
 
 
 @frozen
-class _OfManager:
+class _ManagerSource:
     """A manager and its names."""
 
     source: SessionManager
@@ -90,8 +91,8 @@ class _OfManager:
 
     def read(self, sessions: AnySessions) -> Targets:
         if isinstance(sessions, Mapping):
-            sessions = {name: cast(Sessions, _anew(source)) for name, source in sessions.items()}
-        return read_named_sources(cast(NamedSessions | Mapping[str, Sessions], _anew(sessions)))
+            sessions = {name: cast(Sessions, _from_start(source)) for name, source in sessions.items()}
+        return read_named_sources(cast(NamedSessions | Mapping[str, Sessions], _from_start(sessions)))
 
     def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
         if ANY in targets:
@@ -109,8 +110,8 @@ def _describe(region: Region) -> str:
     return f"{region.name} at {host}{parts.path}"
 
 
-def _anew(sessions: object) -> object:
-    """Begin a list again; its identity is its query, so each reading has to give all of it."""
+def _from_start(sessions: object) -> object:
+    """Return a list from its start: its identity is its query, so each reading has to give all of it."""
     return sessions.again() if isinstance(sessions, Paginator) else sessions
 
 
@@ -120,20 +121,32 @@ async def _ids(source: AsyncGenerator[Target, None]) -> AsyncGenerator[str, None
             yield target.session_id
 
 
+def take_shard(targets: Targets, shard: Shard | None) -> Targets:
+    """Return the sessions of a shard only."""
+    return {name: _filter(source, shard) for name, source in targets.items()}
+
+
+async def _filter(source: AsyncGenerator[Target, None], shard: Shard | None) -> AsyncGenerator[Target, None]:
+    async with aclosing(source) as targets:
+        async for target in targets:
+            if is_in_shard(target.name, target.session_id, shard):
+                yield target
+
+
 async def read_nothing() -> AsyncGenerator[Target, None]:
     """Read a source without sessions."""
     return
     yield
 
 
-def find_origin(source: Client | SessionManager) -> Origin:
-    """Return the origin for what `export_events` was given.
+def find_source(source: Client | SessionManager) -> ExportSource:
+    """Return the source for what `export_events` was given.
 
     Raises:
         ConfigError: It is neither a client nor a manager.
     """
     if isinstance(source, SessionManager):
-        return _OfManager(source)
+        return _ManagerSource(source)
     if not isinstance(source, Client):
         raise ConfigError(f"export from a Client or a SessionManager, not from {type(source).__name__}")
-    return _OfClient(source)
+    return _ClientSource(source)
