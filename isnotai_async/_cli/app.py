@@ -12,7 +12,6 @@ from isnotai_async._cli import (
     export_command,
     read_commands,
     sandbox_command,
-    worker_command,
 )
 from isnotai_async._cli.output import say, told_warnings
 from isnotai_async._cli.streams import StdoutError
@@ -38,7 +37,6 @@ app.command(read_commands.analytics)
 app.command(read_commands.stats)
 app.command(read_commands.usage)
 app.command(export_command.export)
-app.command(worker_command.worker)
 app.command(sandbox_command.sandbox)
 
 
