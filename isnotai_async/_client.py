@@ -226,9 +226,7 @@ class Client(Operations):
         if limiter is not None and tier is not None:
             raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
         if limiter is not None and quota != 1:
-            raise ConfigError(
-                "quota= is the share for the client's own limiter; with limiter= leave it out"
-            )
+            raise ConfigError("quota= is the share for the client's own limiter; with limiter= leave it out")
         if limiter is not None:
             return bind_limiter(limiter, self.region, None if key is None else key.fingerprint)
         if key is None:  # only `health` can be asked, and limits are counted by key

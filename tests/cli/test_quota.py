@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,7 @@ def test_a_quota_is_a_fraction_or_a_number(text: str | None, share: float) -> No
     assert read_quota(text) == share
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a", "1/", "1/0", "/8", "1/2/3", "0", "9/8", "-1/8", "nan", "inf", "1/inf", "25%"]
-)
+@pytest.mark.parametrize("text", ["", "a", "1/", "1/0", "/8", "1/2/3", "0", "9/8", "-1/8", "nan", "1/inf", "25%"])
 def test_a_quota_that_cannot_be_is_a_usage_error(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sessions", f"--quota={text}"]) == 2
     assert "--quota" in capsys.readouterr().err
@@ -54,13 +53,15 @@ async def test_a_command_shares_the_quota_through_redis(
     with running_redis(tmp_path) as server:
         monkeypatch.setenv("ISNOTAI_REDIS_URL", server.url if way == "env" else "redis://127.0.0.1:1")
         redis = server.url if way == "URL" else "env"
-        async with isnotai.Sandbox() as sandbox:
-            async with open_client(_connection(sandbox, tmp_path, redis=redis)) as client:
-                await client.get_session("big-1")
+        async with (
+            isnotai.Sandbox() as sandbox,
+            open_client(_connection(sandbox, tmp_path, redis=redis)) as client,
+        ):
+            await client.get_session("big-1")
         assert server.calls() > 0
 
 
-def _connection(sandbox: isnotai.Sandbox, tmp_path: Path, **options: str) -> Connection:
+def _connection(sandbox: isnotai.Sandbox, tmp_path: Path, **options: Any) -> Connection:
     file = tmp_path / "key"
     file.write_text(sandbox.api_key)
     return Connection(base_url=sandbox.base_url, api_key_file=file, **options)
