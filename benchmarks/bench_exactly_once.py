@@ -6,7 +6,7 @@ sessions that all attempts have failed for are tried again by the next run. Each
 and once more at 1 without a kill: the bytes have to be the same.
 
 The rows are counted and compared by DuckDB, which has nothing of this package in it; those of SQLite by `sqlite3`.
-Not a part of ``python -m benchmarks``, because it takes minutes: ``python -m benchmarks.bench_exactly_once [SESSIONS]``.
+Not a part of ``python -m benchmarks``, it takes minutes: ``python -m benchmarks.bench_exactly_once [SESSIONS]``.
 """
 
 from __future__ import annotations
