@@ -77,8 +77,8 @@ class Client(Operations):
         http_session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
             connector are its owner's; redirects stay off, whatever it says.
         proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
-        trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see request
-            headers, and so the key.
+        trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see the key in
+            `on_request_headers_sent` and nowhere else.
         on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
             things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
 
@@ -235,7 +235,9 @@ def _environment(name: str) -> str | None:
     return os.environ.get(f"ISNOTAI_{name}") or None  # set and empty is how many tools write "not set"
 
 
-def _read_key(api_key: str | None) -> ApiKey | None:
+def _read_key(api_key: str | ApiKey | None) -> ApiKey | None:
+    if isinstance(api_key, ApiKey):  # a Credential's
+        return api_key
     # No name of this frame may hold the key when ApiKey refuses it: tracebacks with locals would show it.
     if api_key is None:
         return None if _environment("API_KEY") is None else ApiKey(str(_environment("API_KEY")))

@@ -83,7 +83,7 @@ class SessionManager(AsyncContextManagerMixin):
         self._state = "not open"
         self._clients = {
             name: _ManagedClient(
-                credential.api_key,
+                credential.api_key,  # type: ignore[arg-type]  # checked already, and never a string again
                 region=credential.region,
                 base_url=credential.base_url,
                 tier=credential.tier,

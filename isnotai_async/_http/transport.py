@@ -3,8 +3,8 @@
 What is promised here:
 
 1. One `send` is one request on the wire, on a connection that received nothing while it was idle: `connection_guard`.
-2. The key leaves for the configured origin and path prefix only, in a per-request header. Redirects are not
-   followed, cookies not kept, the environment and netrc not read.
+2. The key leaves for the configured origin and path prefix only, in a header that is there only while the request is
+   written: what records or traces requests (cassettes) does not see it. Redirects are not followed, cookies not kept.
 3. A body is read up to a bound, decompressed bytes counted, so neither a gzip bomb nor an endless body hurts.
 4. aiohttp's errors never leave: they hold the request's headers. Ours are raised outside of the `except` clause,
    so they are not chained to them either.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from math import inf
 from typing import Final, Protocol
 
@@ -140,8 +141,7 @@ class AiohttpTransport:
     connections: Connections
     timeout: float | None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
-    _keyed: CIMultiDict[str] = field(init=False, repr=False)
-    _keyless: CIMultiDict[str] = field(init=False, repr=False)
+    _headers: CIMultiDict[str] = field(init=False, repr=False)
     _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
     _silence: float | None = field(init=False, repr=False)
     _watch: AttemptWatch = field(init=False, repr=False)
@@ -150,16 +150,13 @@ class AiohttpTransport:
 
     def __attrs_post_init__(self) -> None:
         # No br or zstd: fewer decoders for a hostile body to reach.
-        self._keyless = CIMultiDict(
+        self._headers = CIMultiDict(
             {
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip, deflate",
                 "User-Agent": f"isnotai-async/{__version__}",
             }
         )
-        self._keyed = self._keyless.copy()
-        if self.key is not None:
-            self._keyed["Authorization"] = self.key.authorization
         base = URL(self.region.base_url, encoded=True)
         self._origin, self._prefix = (base.scheme, base.raw_authority), base.raw_path.rstrip("/")
         connect, self._silence = _least(_CONNECT_SECONDS, self.timeout), _least(_SILENCE_SECONDS, self.timeout)
@@ -195,9 +192,9 @@ class AiohttpTransport:
                 body = await read_body(answer, silence=self._silence, end=end)
             return self._tell(request, answer, body)
         except SentOnceError as error:
-            failure = translate(error.cause, url.raw_authority, self._scrub)
+            failure = translate(error.cause, url.raw_authority, self._scrub_pieces)
         except (aiohttp.ClientError, OSError) as error:
-            failure = translate(error, url.raw_authority, self._scrub)
+            failure = translate(error, url.raw_authority, self._scrub_pieces)
         except (RuntimeError, ValueError) as error:
             if not self.connections.is_borrowed:  # then it comes from the caller's own trace_configs
                 raise
@@ -228,13 +225,14 @@ class AiohttpTransport:
         )
 
     def _ask(self, session: aiohttp.ClientSession, request: Request, url: URL) -> Awaitable[aiohttp.ClientResponse]:
+        authorization = self.key.authorization if self.key is not None and request.authenticated else None
         return session.get(
             url,
-            headers=self._keyed if request.authenticated else self._keyless,
+            headers=self._headers,
             allow_redirects=False,
             timeout=self._limits,
             proxy=self.proxy,
-            middlewares=(self.connections.guard.send_once,),
+            middlewares=(partial(self.connections.guard.send_once, authorization=authorization),),
             raise_for_status=False,
             auto_decompress=True,  # whatever a borrowed session says
         )
@@ -252,11 +250,11 @@ class AiohttpTransport:
     def _scrub(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_text(text)
 
+    def _scrub_pieces(self, text: str) -> str:
+        return text if self.key is None else self.key.scrub_pieces(text)
 
-_BORROWED: Final = (
-    "the one passed as http_session= has to be open, of this event loop, and without a login of its own (auth=, or "
-    "netrc by trust_env=)"
-)
+
+_BORROWED: Final = "the one passed as http_session= has to be open, and of this event loop"
 
 
 def _least(seconds: float, timeout: float | None) -> float | None:

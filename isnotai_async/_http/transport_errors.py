@@ -54,7 +54,7 @@ def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> 
     Args:
         error: What aiohttp raised.
         where: Host and port that were asked.
-        scrub: Takes the key out of words of the server's; before they are cut, or a part of it could stay.
+        scrub: Takes the key, and pieces of it, out of words of the server's, which aiohttp has cut somewhere.
     """
     ours, text = next((ours, text) for theirs, ours, text in _TABLE if isinstance(error, theirs))
     failure = ours(text.format(where=where, cause=printable(scrub(_cause(error))), kind=type(error).__name__))
