@@ -136,7 +136,8 @@ async def open_client(
     """
     if not connection.sandbox:
         key = None if connection.api_key_file is None else _read_key_file(connection.api_key_file)
-        async with Client(key, region=connection.region, base_url=connection.base_url, limiter=limiter) as client:
+        where, base_url = connection.region, connection.base_url
+        async with Client(key, region=where, base_url=base_url, limiter=limiter, trust_env=True) as client:
             yield client
         return
     if connection.api_key_file is not None:

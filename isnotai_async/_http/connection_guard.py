@@ -29,6 +29,8 @@ from aiohttp.connector import Connection
 from attrs import define, field
 from multidict import CIMultiDict
 
+from isnotai_async._http.proxies import check_proxy_may_listen
+
 Write = Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
 
 
@@ -66,7 +68,12 @@ class ConnectionGuard:
             request: What is sent.
             handler: What sends it.
             authorization: A header that the request has only while it is written, or None.
+
+        Raises:
+            ConfigError: A proxy, such as one of a borrowed HTTP session, would see the header.
         """
+        if authorization is not None and request.proxy is not None and not request.is_ssl():
+            check_proxy_may_listen(request.proxy.host or "")
         # aiohttp has no hook between the choice of a connection and the first byte on it but this method.
         writing = _Writing(self, request.send, request.headers, authorization)
         request.send = writing.write  # type: ignore[method-assign, assignment]

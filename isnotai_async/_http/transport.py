@@ -17,6 +17,7 @@ Decompressed bytes count, so neither a gzip bomb nor an endless body hurts.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable
 from functools import partial
 from math import inf
@@ -31,10 +32,12 @@ from isnotai_async._http.connection_guard import SentOnceError
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import AttemptWatch, Connections
 from isnotai_async._http.messages import HEADERS, Request, Response
+from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
 from isnotai_async._models.regions import Region
+from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
-from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError
+from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, ProtocolError
 
 MAX_BODY_BYTES: Final = 8 * 2**20
 """Largest decoded body of a success. A page of 100 events is about 12 KiB."""
@@ -134,6 +137,8 @@ class AiohttpTransport:
         connections: Over which connections; shared by copies.
         timeout: Seconds for one attempt, from sending to the last byte of the body; None for no limit.
         proxy: URL of an HTTP proxy, or None.
+        trust: What verifies servers, or None for the system's authorities.
+        user_agent: Name of the program, or None.
     """
 
     region: Region
@@ -141,6 +146,8 @@ class AiohttpTransport:
     connections: Connections
     timeout: float | None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
+    trust: ssl.SSLContext | None = field(default=None, repr=False)
+    user_agent: str | None = None
     _headers: CIMultiDict[str] = field(init=False, repr=False)
     _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
     _silence: float | None = field(init=False, repr=False)
@@ -154,7 +161,7 @@ class AiohttpTransport:
             {
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip, deflate",
-                "User-Agent": f"isnotai-async/{__version__}",
+                "User-Agent": _name_program(self.user_agent),
             }
         )
         base = URL(self.region.base_url, encoded=True)
@@ -206,11 +213,19 @@ class AiohttpTransport:
             answer = None  # its repr has the headers as they came, and a traceback may show the locals of its frames
         if is_unanswered:
             self.connections.distrust(failure)
+            self._hint_at_proxy(failure)
         failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         try:
             raise failure
         finally:
             del failure  # as in `ConnectionGuard.send_once`
+
+    def _hint_at_proxy(self, failure: IsNotAIError) -> None:
+        if not isinstance(failure, ConnectError) or self.proxy is not None:
+            return
+        if name := name_unused_proxy(self.region.base_url):
+            failure.message += f"; {name} is set and not used: to use it, pass trust_env=True"
+            failure.args = (failure.message,)
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
@@ -232,6 +247,7 @@ class AiohttpTransport:
             allow_redirects=False,
             timeout=self._limits,
             proxy=self.proxy,
+            ssl=True if self.trust is None else self.trust,
             middlewares=(partial(self.connections.guard.send_once, authorization=authorization),),
             raise_for_status=False,
             auto_decompress=True,  # whatever a borrowed session says
@@ -259,3 +275,16 @@ _BORROWED: Final = "the one passed as http_session= has to be open, and of this 
 
 def _least(seconds: float, timeout: float | None) -> float | None:
     return None if timeout is None else min(seconds, timeout)
+
+
+_MAX_USER_AGENT: Final = 256
+
+
+def _name_program(user_agent: str | None) -> str:
+    ours = f"isnotai-async/{__version__}"
+    if user_agent is None:
+        return ours
+    given = check_text(user_agent, "user_agent").strip()
+    if not (given and given.isascii() and len(given) <= _MAX_USER_AGENT):
+        raise ConfigError(f"user_agent must be 1 to {_MAX_USER_AGENT} ASCII characters, like 'my-app/1.2'")
+    return f"{ours} {given}"
