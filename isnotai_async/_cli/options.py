@@ -145,12 +145,17 @@ async def open_client(
     quota = read_quota(connection.quota)
     if not connection.sandbox:
         key = None if connection.api_key_file is None else _read_key_file(connection.api_key_file)
-        region, base_url = connection.region, connection.base_url
-        async with (
-            open_shared_limiter(connection.redis) as shared,
-            Client(key, region=region, base_url=base_url, quota=quota, limiter=limiter or shared) as client,
-        ):
-            yield client
+        async with open_shared_limiter(connection.redis) as shared:
+            client = Client(
+                key,
+                region=connection.region,
+                base_url=connection.base_url,
+                quota=quota,
+                limiter=limiter or shared,
+                trust_env=True,
+            )
+            async with client:
+                yield client
         return
     if connection.api_key_file is not None:
         raise ConfigError("--sandbox brings its own key; leave out --api-key-file")
