@@ -71,6 +71,8 @@ from isnotai_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from isnotai_async._diagnosis.doctor import diagnose
+    from isnotai_async._diagnosis.findings import Diagnosis, Finding
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async.export import (
         ExportEstimate,
@@ -84,6 +86,8 @@ if TYPE_CHECKING:
 
 # Modules that many programs do without are imported when they are first asked for: a third of the import time.
 _LAZY = {
+    "isnotai_async._diagnosis.doctor": ("diagnose",),
+    "isnotai_async._diagnosis.findings": ("Diagnosis", "Finding"),
     "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
     "isnotai_async.export": (
         "ExportEstimate",
@@ -131,6 +135,7 @@ __all__ = [
     "Credential",
     "DecodeError",
     "DeviceBreakdown",
+    "Diagnosis",
     "Event",
     "EventCounts",
     "EventQuery",
@@ -140,6 +145,7 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "Finding",
     "GatewayError",
     "Health",
     "InvalidCursorError",
@@ -192,6 +198,7 @@ __all__ = [
     "UserMatching",
     "WaitNotice",
     "__version__",
+    "diagnose",
     "estimate_export",
     "export_events",
 ]
