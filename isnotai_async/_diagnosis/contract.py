@@ -129,7 +129,7 @@ class _Reader:
                     yield name, Kind(frozenset({"operation"}), _text(operation.get("operationId")))
                     shared = _list(item.get("parameters"))
                     yield from self._parameters(name, [*shared, *_list(operation.get("parameters"))])
-                    yield from self._fields(f"{name} ", self._find_answer(operation), 0)
+                    yield from self._fields(f"{name} ", self._find_answer(operation), frozenset())
 
     def _parameters(self, name: str, parameters: list[Any]) -> Iterator[tuple[str, Kind]]:
         for parameter in map(self._merge, parameters):
@@ -143,27 +143,31 @@ class _Reader:
         content = _mapping(self._merge(success).get("content"))
         return next((_mapping(content[kind]).get("schema") for kind in sorted(content) if "json" in kind), None)
 
-    def _fields(self, where: str, schema: object, depth: int) -> Iterator[tuple[str, Kind]]:
-        merged = self._merge(schema)
-        if not merged or depth > _DEEPEST:
+    def _fields(self, where: str, schema: object, above: frozenset[str]) -> Iterator[tuple[str, Kind]]:
+        references: set[str] = set()
+        merged = self._merge(schema, references)
+        if not merged:
             return
         if not where.endswith(" ") or self._kind(merged).is_open:
             yield where, self._kind(merged)
+        if references & above or where.count(".") > _DEEPEST:  # a schema within itself, such as a tree
+            return
+        within = above | references
         dot = "" if where.endswith(" ") else "."
         for name, inner in _mapping(merged.get("properties")).items():
-            yield from self._fields(f"{where}{dot}{printable(name, 80)}", inner, depth + 1)
+            yield from self._fields(f"{where}{dot}{printable(name, 80)}", inner, within)
         if "items" in merged:
-            yield from self._fields(f"{where}[]", merged["items"], depth + 1)
+            yield from self._fields(f"{where}[]", merged["items"], within)
         if _mapping(merged.get("additionalProperties")):
-            yield from self._fields(f"{where}{dot}*", merged["additionalProperties"], depth + 1)
+            yield from self._fields(f"{where}{dot}*", merged["additionalProperties"], within)
 
     def _kind(self, schema: Mapping[str, Any]) -> Kind:
         given = schema.get("type")
         types = {given} if isinstance(given, str) else {each for each in _list(given) if isinstance(each, str)}
         return Kind(frozenset(types - {"null"}), _text(schema.get("format")), schema.get("x-documented") is False)
 
-    def _merge(self, schema: object, depth: int = 0) -> dict[str, Any]:
-        """Follow references, and put the parts of a composed schema together."""
+    def _merge(self, schema: object, references: set[str] | None = None, depth: int = 0) -> dict[str, Any]:
+        """Follow references, which are noted, and put the parts of a composed schema together."""
         self._steps += 1
         if self._steps > _MOST_STEPS:
             raise ConfigError("it is too large to be compared")
@@ -172,8 +176,10 @@ class _Reader:
         reference = own.pop("$ref", None)
         if isinstance(reference, str):
             parts.append(self._look_up(reference))
+            if references is not None:
+                references.add(reference)
         for part in parts if depth < _DEEPEST else ():
-            inner = self._merge(part, depth + 1)
+            inner = self._merge(part, references, depth + 1)
             properties = {**_mapping(inner.get("properties")), **_mapping(own.get("properties"))}
             own = {**inner, **own} | ({"properties": properties} if properties else {})
         return own

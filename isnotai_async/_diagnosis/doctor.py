@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from statistics import median
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from isnotai_async._client import Client
 from isnotai_async._diagnosis.answers import ask_each_operation
 from isnotai_async._diagnosis.contract import Change, find_differences, packaged_contract
 from isnotai_async._diagnosis.findings import Diagnosis, Finding, Level
-from isnotai_async._diagnosis.network import compare_clocks, find_name, find_unused_proxy, show_host
+from isnotai_async._diagnosis.network import compare_clocks, find_name, find_unused_proxy, judge_latency, show_host
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.responses import RawResponse
@@ -36,7 +35,6 @@ from isnotai_async.errors import (
 
 _TIMEOUT: Final = 15.0
 _LATENCY_REQUESTS: Final = 3
-_SLOW: Final = 1.0
 _WORTH_COMPRESSING: Final = 1_000  # bytes
 _MOST_DIFFERENCES: Final = 100
 _LEVELS: Final[dict[Change, Level]] = {"new": "drift", "gone": "drift", "different": "drift", "described": "note"}
@@ -151,9 +149,8 @@ class _Examination:
             self._add("trouble", "latency", str(error))
             return
         first, *others = (answer.elapsed for answer in self._answers[:1] + self._answers[-_LATENCY_REQUESTS:])
-        usual = median(others)
-        message = f"{usual * 1000:.0f} ms (median of {len(others)}), the first {first * 1000:.0f} ms"
-        self._add("note" if usual > _SLOW else "ok", "latency", message)
+        level, message = judge_latency(first, others)
+        self._add(level, "latency", message)
         if any(answer.headers.get("connection", "").lower() == "close" for answer in self._answers):
             self._add("note", "keep-alive", _CLOSES)
         else:

@@ -6,7 +6,9 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
+from statistics import median
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -17,6 +19,7 @@ from isnotai_async.errors import printable
 Result = tuple[Level, str]
 
 _CLOSE_ENOUGH: Final = 60.0  # seconds; `Date` has whole ones, and an answer takes some to come
+_SLOW: Final = 1.0  # seconds
 _VARIABLES: Final = {"https": "HTTPS_PROXY", "http": "HTTP_PROXY"}
 
 
@@ -70,3 +73,17 @@ def compare_clocks(date: str | None, now: float) -> Result:
         f"this machine's clock is {abs(ahead):.0f} s {way} the API's ({printable(str(date), 40)}); times such as "
         "7d or yesterday are counted from it, and TLS certificates are checked with it: set it, best by NTP"
     )
+
+
+def judge_latency(first: float, others: Sequence[float]) -> Result:
+    """Say how long answers take.
+
+    Args:
+        first: Seconds of the first request, with its connection.
+        others: Seconds of those after it.
+    """
+    usual = median(others)
+    message = f"{usual * 1000:.0f} ms (median of {len(others)}), the first with its connection {first * 1000:.0f} ms"
+    if usual <= _SLOW:
+        return "ok", message
+    return "note", f"{message}; that is slow for an answer without data: read several sessions at once"
