@@ -32,4 +32,4 @@ def exit_code(diagnosis: Diagnosis) -> int:
         return exit_codes.REFUSED
     if diagnosis.has("trouble"):
         return exit_codes.FAILED
-    return exit_codes.DIFFERS if diagnosis.has("drift") else exit_codes.DONE
+    return exit_codes.INCOMPLETE if diagnosis.has("drift") else exit_codes.DONE

@@ -11,7 +11,7 @@ FAILED: Final = 1
 USAGE: Final = 2
 REFUSED: Final = 3  # the key
 UNFINISHED: Final = 4
-DIFFERS: Final = 5  # the API, from its contract
+INCOMPLETE: Final = 5  # finished, but sessions failed, records were set aside, or the API differs from its contract
 INTERRUPTED: Final = 130  # 128 + SIGINT
 TERMINATED: Final = 143  # 128 + SIGTERM
 
