@@ -70,6 +70,8 @@ from isnotai_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from isnotai_async._diagnosis.doctor import diagnose
+    from isnotai_async._diagnosis.findings import Diagnosis, Finding
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async.export import (
         ExportEstimate,
@@ -83,6 +85,8 @@ if TYPE_CHECKING:
 
 # Modules that many programs do without are imported when they are first asked for: a third of the import time.
 _LAZY = {
+    "isnotai_async._diagnosis.doctor": ("diagnose",),
+    "isnotai_async._diagnosis.findings": ("Diagnosis", "Finding"),
     "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
     "isnotai_async.export": (
         "ExportEstimate",
@@ -129,6 +133,7 @@ __all__ = [
     "Credential",
     "DecodeError",
     "DeviceBreakdown",
+    "Diagnosis",
     "Event",
     "EventCounts",
     "EventQuery",
@@ -138,6 +143,7 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "Finding",
     "GatewayError",
     "Health",
     "InvalidCursorError",
@@ -191,6 +197,7 @@ __all__ = [
     "UserMatching",
     "WaitNotice",
     "__version__",
+    "diagnose",
     "estimate_export",
     "export_events",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from isnotai_async._cli import (
+    doctor_command,
     exit_codes,
     export_command,
     read_commands,
@@ -27,6 +28,7 @@ app = App(
 )
 app.command(read_commands.health)
 app.command(read_commands.whoami)
+app.command(doctor_command.doctor)
 app.command(read_commands.sessions)
 app.command(read_commands.session)
 app.command(read_commands.events)
