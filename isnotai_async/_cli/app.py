@@ -12,6 +12,7 @@ from isnotai_async._cli import (
     export_command,
     read_commands,
     sandbox_command,
+    show_command,
     worker_command,
 )
 from isnotai_async._cli.output import leave_stdout, say, told_warnings
@@ -36,6 +37,7 @@ app.command(read_commands.courses)
 app.command(read_commands.analytics)
 app.command(read_commands.stats)
 app.command(read_commands.usage)
+app.command(show_command.show)
 app.command(export_command.export)
 app.command(worker_command.worker)
 app.command(sandbox_command.sandbox)
