@@ -33,6 +33,7 @@ _CHART_TITLE: Final = "Events over time"
 _LABEL: Final = 17
 _COUNT: Final = 9
 _PEAK: Final = 11
+_CELL: Final = 18
 _LEAST_WIDTH: Final = 60
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
@@ -99,20 +100,19 @@ def draw_text(summary: SessionSummary, screen: Screen) -> Iterator[Text]:
     yield Text(f"Session {printable(summary.session.id)}", "bold")
     for name, value in describe_facts(summary):
         yield _fact(name, value, summary, screen)
-    yield Text()
     if source := describe_source(summary):
-        yield from _wrapped(source, screen)
         yield Text()
+        yield from _wrapped(source, screen)
     if summary.total and summary.everything.columns:
+        yield Text()
         yield from _chart(summary, screen)
     for table in make_tables(summary):
+        yield Text()
         yield from _table(table, screen)
-        if table.columns:
-            yield Text()
 
 
 def _fact(name: str, value: str, summary: SessionSummary, screen: Screen) -> Text:
-    line = Text(f"  {screen.fit(name, 11)}  ", "dim")
+    line = Text().append(f"  {screen.fit(name, 11)}  ", "dim")
     style = ""
     if name == "bot score" and summary.session.bot_score is not None:
         style = "bold red" if summary.session.bot_score >= BOT_SCORE else "green"
@@ -133,7 +133,7 @@ def _chart(summary: SessionSummary, screen: Screen) -> Iterator[Text]:
     width = max(_LEAST_WIDTH, screen.width)
     caption = screen.fit(f": {describe_columns(summary)}", width - len(_CHART_TITLE)).rstrip()
     yield Text(_CHART_TITLE, "bold").append(caption, "not bold")
-    yield Text(f"  {'':{_LABEL}} {'events':>{_COUNT}}  {'':{len(summary.everything.columns)}}{'peak':>{_PEAK}}", "dim")
+    yield Text(f"  {'':{_LABEL}} {'events':>{_COUNT}}  {'':{len(summary.everything.columns)}}  peak", "dim")
     for series in summary.series:
         yield _sparkline(series, screen, "cyan")
     if summary.has_all:
@@ -142,14 +142,13 @@ def _chart(summary: SessionSummary, screen: Screen) -> Iterator[Text]:
         marks = "".join(screen.mark if count else " " for count in summary.openings)
         yield _row("pages opened", sum(summary.openings), screen).append(marks.rstrip(), "magenta")
     yield _axis(summary)
-    yield Text()
 
 
 def _sparkline(series: Series, screen: Screen, style: str) -> Text:
     peak, levels = max(series.columns), screen.levels
     # Rounded up, so that a single event is seen beside thousands.
     blocks = "".join(levels[-(-count * 8 // peak)] if peak else levels[0] for count in series.columns)
-    return _row(series.name, series.total, screen).append(blocks, style).append(f"{peak:>{_PEAK},}", "dim")
+    return _row(series.name, series.total, screen).append(blocks, style).append(f"  {peak:,}", "dim")
 
 
 def _row(name: str, total: int, screen: Screen) -> Text:
@@ -170,6 +169,7 @@ def _table(table: Table, screen: Screen) -> Iterator[Text]:
         return
     yield title.append(f" ({table.note})" if table.note else "", "not bold dim")
     widths = [max(map(cell_len, cells)) for cells in zip(table.columns, *table.rows, strict=True)]
+    widths = [min(width, _CELL) for width in widths[:-1]] + widths[-1:]
     widths[-1] = min(widths[-1], max(_LEAST_WIDTH, screen.width) - sum(widths[:-1]) - 2 * len(widths))
     yield Text(_cells(table.columns, widths, screen), "dim")
     for row in table.rows:
