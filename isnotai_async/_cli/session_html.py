@@ -1,8 +1,8 @@
 """The picture of a session as one HTML page that needs nothing else: inline SVG, no script, light and dark.
 
 Every string of the data passes through `_safe`: control characters and marks of direction are escaped first, then
-HTML. Addresses are shown as text, not as links, because a link may run a script. The page's policy forbids scripts and
-requests, so that even a mistake here could run nothing.
+HTML. Addresses are shown as text, not as links, because a link may run a script. The page's policy forbids scripts
+and requests, so that even a mistake here could run nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from isnotai_async._cli.session_words import (
 )
 from isnotai_async.errors import printable
 
-COLUMNS: Final = 240
+COLUMNS: Final = 120
 _HEIGHT: Final = 28
+_NAME: Final = 60
 
 _HEAD: Final = """<!doctype html>
 <html lang="en">
@@ -61,7 +62,7 @@ dd {{ margin: 0; overflow-wrap: anywhere; min-width: 0; }}
 .note {{ border-left: 3px solid var(--line); padding-left: .75rem; margin: 1.5rem 0 0; }}
 figure {{ margin: 0; }}
 .row {{
-  display: grid; grid-template-columns: 9rem 5.5rem 1fr 6rem; gap: 0 .75rem; align-items: end;
+  display: grid; grid-template-columns: 10.5rem 5rem 1fr 6.5rem; gap: 0 .75rem; align-items: end;
   padding: .25rem 0; border-bottom: 1px solid var(--line);
 }}
 .row bdi {{ overflow-wrap: anywhere; min-width: 0; }}
@@ -81,6 +82,9 @@ td:last-child {{ white-space: normal; overflow-wrap: anywhere; min-width: 8rem; 
   .row {{ grid-template-columns: 1fr max-content max-content; }}
   .row svg {{ grid-column: 1 / -1; grid-row: 2; }}
   .axis .ends {{ grid-column: 1 / -1; }}
+  .long tr {{ display: grid; grid-template-columns: repeat(3, max-content); padding-bottom: .4rem; }}
+  .long td, .long th {{ border: 0; }}
+  .long td:last-child, .long th:last-child {{ grid-column: 1 / -1; }}
 }}
 </style>
 </head>
@@ -132,7 +136,7 @@ def _chart(summary: SessionSummary) -> Iterator[str]:
 def _row(series: Series, kind: str, *, peak: str | None = None) -> str:
     peak = f"peak {max(series.columns):,}" if peak is None else peak
     return (
-        f'<div class="{kind}"><bdi>{_safe(series.name)}</bdi><span class="number">{series.total:,}</span>'
+        f'<div class="{kind}"><bdi>{_safe(series.name, _NAME)}</bdi><span class="number">{series.total:,}</span>'
         f'{_bars(series)}<span class="peak">{peak}</span></div>\n'
     )
 
@@ -142,7 +146,7 @@ def _bars(series: Series) -> str:
     # At least a fourteenth of the height, so that a single event is seen beside thousands.
     heights = [_HEIGHT * max(value / peak, 1 / 14) if value else 0.0 for value in series.columns]
     path = "".join(f"M{at} {_HEIGHT}v{-height:.1f}h1v{height:.1f}z" for at, height in enumerate(heights) if height)
-    label = f"{series.total:,} events of {_safe(series.name)} over time"
+    label = f"{series.total:,} events of {_safe(series.name, _NAME)} over time"
     return (
         f'<svg viewBox="0 0 {count} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{label}">'
         f'<path d="{path}"/></svg>'
@@ -153,7 +157,7 @@ def _table(table: Table) -> Iterator[str]:
     note = f" <small>{_safe(table.note)}</small>" if table.note else ""
     yield f"<h2>{_safe(table.title)}{note}</h2>\n"
     if table.columns:
-        yield '<div class="scroll"><table>\n'
+        yield f'<div class="scroll"><table{" class='long'" if table.is_long else ""}>\n'
         yield _cells("th", table.columns)
         yield from (_cells("td", row) for row in table.rows)
         yield "</table></div>\n"
@@ -163,5 +167,5 @@ def _cells(tag: str, cells: Sequence[str]) -> str:
     return "<tr>" + "".join(f"<{tag}><bdi>{_safe(cell)}</bdi></{tag}>" for cell in cells) + "</tr>\n"
 
 
-def _safe(text: str) -> str:
-    return escape(printable(text))
+def _safe(text: str, limit: int = 500) -> str:
+    return escape(printable(text, limit))

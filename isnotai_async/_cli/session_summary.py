@@ -128,8 +128,8 @@ class SessionSummary:
         end_ms: Unix milliseconds of the last event, or the end of the last stretch of the timeline.
         column_ms: Width of a column in milliseconds.
         everything: All events over time.
-        series: One for each event type, the most frequent first. From a timeline: all events of the stretches in which
-            the type is the most frequent.
+        series: One for each event type, the most frequent first. From a timeline: all events of the stretches in
+            which the type is the most frequent.
         openings: Pages opened in each column.
         bursts: What lies between the pauses; None if unknown.
         pauses: Gaps without an event; None if unknown.

@@ -1,7 +1,7 @@
 """The words of a session's picture, the same in the terminal and in the HTML page: facts, captions and tables.
 
-All texts are escaped by `printable`, so that nothing of the data can steer a terminal or turn the direction of a line.
-They are not HTML: the page escapes them once more.
+All texts are escaped by `printable`, so that nothing of the data can steer a terminal or turn the direction of a
+line. They are not HTML: the page escapes them once more.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ class Table:
         columns: Heads of its columns; none if the title says it all.
         rows: Its cells. All columns but the last hold numbers or times.
         note: What it leaves out, or an empty string.
+        is_long: Whether its last column holds long texts, such as addresses.
     """
 
     title: str
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     note: str = ""
+    is_long: bool = False
 
 
 def describe_facts(summary: SessionSummary) -> list[tuple[str, str]]:
@@ -145,7 +147,7 @@ def _text(value: str | None) -> str:
 def _name_user(name: str | None, user_id: str | None) -> str:
     if name is None or user_id is None:
         return _text(name or user_id)
-    return f"{_text(user_id)}, {_text(name)}"
+    return f"{_text(name)} ({_text(user_id)})"
 
 
 def _describe_time(summary: SessionSummary) -> str:
@@ -237,7 +239,8 @@ def _visits(summary: SessionSummary) -> Table:
         )
         for visit in visits[:MOST_VISITS]
     )
-    return Table("Page history", ("opened", "for", "type", "page"), rows, _rest(len(visits), rows, "first"))
+    note = _rest(len(visits), rows, "first")
+    return Table("Page history", ("opened", "for", "type", "page"), rows, note, is_long=True)
 
 
 def _rest(count: int, rows: Sequence[object], which: str) -> str:
