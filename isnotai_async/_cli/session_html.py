@@ -157,7 +157,7 @@ def _table(table: Table) -> Iterator[str]:
     note = f" <small>{_safe(table.note)}</small>" if table.note else ""
     yield f"<h2>{_safe(table.title)}{note}</h2>\n"
     if table.columns:
-        yield f'<div class="scroll"><table{" class='long'" if table.is_long else ""}>\n'
+        yield f'<div class="scroll"><table class="{"long" if table.is_long else "short"}">\n'
         yield _cells("th", table.columns)
         yield from (_cells("td", row) for row in table.rows)
         yield "</table></div>\n"

@@ -38,7 +38,7 @@ PLAIN: Final = """
 <h1></h1><dl><dt></dt><dd class><bdi></bdi></dd></dl>
 <h2><small></small></h2><figure><figcaption></figcaption>
 <div><span><svg viewbox preserveaspectratio role aria-label><path d></svg></span></div></figure>
-<table><tr><th></th><td></td></tr></table></body></html>
+<table class><tr><th></th><td></td></tr></table></body></html>
 """
 """All elements and attributes that a page has."""
 HOSTILE: Final = (ESCAPE, SCRIPT, OVERRIDE, HEBREW, "\"'><img src=x onerror=alert(1)>", "tab\tnew\nline", "x" * 900)
