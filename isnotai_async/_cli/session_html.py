@@ -82,9 +82,10 @@ td:last-child {{ white-space: normal; overflow-wrap: anywhere; min-width: 8rem; 
   .row {{ grid-template-columns: 1fr max-content max-content; }}
   .row svg {{ grid-column: 1 / -1; grid-row: 2; }}
   .axis .ends {{ grid-column: 1 / -1; }}
-  .long tr {{ display: grid; grid-template-columns: repeat(3, max-content); padding-bottom: .4rem; }}
-  .long td, .long th {{ border: 0; }}
-  .long td:last-child, .long th:last-child {{ grid-column: 1 / -1; }}
+  .long, .long tbody {{ display: block; }}
+  .long tr {{ display: flex; flex-wrap: wrap; padding-bottom: .4rem; }}
+  .long th, .long td {{ border: 0; padding-bottom: 0; }}
+  .long th:last-child, .long td:last-child {{ flex: 0 0 100%; }}
 }}
 </style>
 </head>
