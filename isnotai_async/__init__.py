@@ -36,6 +36,7 @@ from isnotai_async._models.records import (
     User,
 )
 from isnotai_async._models.regions import REGIONS, Region
+from isnotai_async._models.responses import RawResponse
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
 from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
@@ -52,6 +53,7 @@ from isnotai_async.errors import (
     DecodeError,
     ExportError,
     ExportLockedError,
+    GatewayError,
     InvalidCursorError,
     InvalidRequestError,
     IsNotAIError,
@@ -138,6 +140,7 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "GatewayError",
     "Health",
     "InvalidCursorError",
     "InvalidRequestError",
@@ -159,6 +162,7 @@ __all__ = [
     "Position",
     "ProtocolError",
     "RateLimitedError",
+    "RawResponse",
     "RedisLimiter",
     "Region",
     "Retry",

@@ -2,8 +2,7 @@
 
 What is promised here:
 
-1. One `send` is one request on the wire. aiohttp sends a GET again by itself when the connection dies, and has no
-   public switch for that (aio-libs/aiohttp#10790); `_send_once` is one.
+1. One `send` is one request on the wire, on a connection that received nothing while it was idle: `connection_guard`.
 2. The key leaves for the configured origin and path prefix only, in a per-request header. Redirects are not
    followed, cookies not kept, the environment and netrc not read.
 3. A body is read up to a bound, decompressed bytes counted, so neither a gzip bomb nor an endless body hurts.
@@ -24,13 +23,15 @@ from typing import Final, Protocol
 
 import aiohttp
 from attrs import define, field
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict
 from yarl import URL
 
+from isnotai_async._http.connection_guard import SentOnceError
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import AttemptWatch, Connections
-from isnotai_async._http.messages import HEADERS, Request, Response
+from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.transport_errors import translate
+from isnotai_async._models.headers import Headers
 from isnotai_async._models.regions import Region
 from isnotai_async._version import __version__
 from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError
@@ -107,9 +108,6 @@ async def _read_of_error(content: aiohttp.StreamReader, end: float | None) -> by
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0  # until the head of an answer is there, and between two parts of its body
 
-_READ: Final = tuple((istr(name), name) for name in HEADERS)  # as multidict looks them up fastest
-_READ_OF_JSON: Final = _READ[:1]  # the others tell of what is no JSON, and when to ask again
-
 
 class Transport(Protocol):
     """Something that turns a request into an answer, once."""
@@ -121,24 +119,6 @@ class Transport(Protocol):
             TransportError: Nobody answered, or not in full.
         """
         ...
-
-
-class _SentOnceError(Exception):
-    """Carries an error past aiohttp's own second send, which looks for the error's class."""
-
-    def __init__(self, cause: aiohttp.ClientError) -> None:
-        self.cause = cause
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        failure = _SentOnceError(error)
-    try:
-        raise failure
-    finally:
-        del failure  # or error, traceback and this frame would keep one another alive
 
 
 @define(eq=False)
@@ -212,7 +192,7 @@ class AiohttpTransport:
                 end = None if self.timeout is None else begun + self.timeout
                 body = await read_body(answer, silence=self._silence, end=end)
             return self._tell(request, answer, body)
-        except _SentOnceError as error:
+        except SentOnceError as error:
             failure = translate(error.cause, url.raw_authority, self._scrub)
         except (aiohttp.ClientError, OSError) as error:
             failure = translate(error, url.raw_authority, self._scrub)
@@ -223,12 +203,15 @@ class AiohttpTransport:
         except ProtocolError as error:
             failure = error
         finally:
+            is_unanswered = answer is None
             answer = None  # its repr has the headers as they came, and a traceback may show the locals of its frames
+        if is_unanswered:
+            self.connections.distrust(failure)
         failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         try:
             raise failure
         finally:
-            del failure  # as in `_send_once`
+            del failure  # as in `ConnectionGuard.send_once`
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
@@ -249,17 +232,14 @@ class AiohttpTransport:
             allow_redirects=False,
             timeout=self._limits,
             proxy=self.proxy,
-            middlewares=(_send_once,),
+            middlewares=(self.connections.guard.send_once,),
             raise_for_status=False,
             auto_decompress=True,  # whatever a borrowed session says
         )
 
     def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
-        found, scrub, headers = answer.headers, self._scrub, dict[str, str]()
-        is_json = answer.status == 200 and body.startswith((b"{", b"["))
-        for key, name in _READ_OF_JSON if is_json else _READ:
-            if (value := found.get(key)) is not None:
-                headers[name] = scrub(value)
+        scrub = self._scrub
+        headers = Headers((scrub(name), scrub(value)) for name, value in answer.headers.items())
         if self.key is not None:  # a server that echoes the request must not put the key into a message
             body = self.key.scrub(body)
         return Response(request, answer.status, headers, body, self.region.name)

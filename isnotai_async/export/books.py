@@ -167,7 +167,7 @@ class Books:
             else:
                 self._unfinished[target] = session
         for target, error in failures.items():
-            if is_for_good(error):
+            if is_for_good(error) and target.session_id:  # one without an id is the listing of its region
                 self._settle(target, error)
             else:
                 self.failures[target] = error
@@ -208,7 +208,7 @@ class Books:
         """Count what has failed as failed for good, after the stream has ended, but for what is none of its fault."""
         self._look()
         for target, error in list(self.failures.items()):
-            if is_its_fault(error):
+            if is_its_fault(error) and target.session_id:
                 self._settle(target, self.failures.pop(target))
 
     def change(self) -> dict[str, Any] | None:

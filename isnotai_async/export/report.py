@@ -10,6 +10,7 @@ from attrs import frozen
 from isnotai_async.errors import (
     AuthenticationError,
     ConfigError,
+    GatewayError,
     InvalidCursorError,
     InvalidRequestError,
     IsNotAIError,
@@ -22,13 +23,23 @@ _FOR_GOOD: Final = (InvalidRequestError, NotFoundError, PermissionDeniedError)
 
 
 def is_for_good(error: IsNotAIError) -> bool:
-    """Tell whether a session that failed with this would fail with it again: it is not there, or not allowed."""
-    return isinstance(error, _FOR_GOOD) and not isinstance(error, InvalidCursorError)
+    """Tell whether a session that failed with this would fail with it again: it is not there, or not allowed.
+
+    What is said of a cursor says nothing about the session: the code of a refused cursor is not documented.
+    """
+    return isinstance(error, _FOR_GOOD) and not _is_of_a_cursor(error)
+
+
+def _is_of_a_cursor(error: IsNotAIError) -> bool:
+    had_one = error.position is not None and error.position.cursor is not None
+    may_mean_it = isinstance(error, InvalidRequestError | NotFoundError)
+    return isinstance(error, InvalidCursorError) or (had_one and may_mean_it)
 
 
 def is_its_fault(error: IsNotAIError) -> bool:
     """Tell whether it is the session that failed, and not a key, a saved cursor, a limiter or the client."""
-    return not isinstance(error, AuthenticationError | ConfigError | InvalidCursorError | LimiterError)
+    none_of_its = (AuthenticationError, ConfigError, GatewayError, LimiterError)
+    return not isinstance(error, none_of_its) and not _is_of_a_cursor(error)
 
 
 @frozen
