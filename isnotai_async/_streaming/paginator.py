@@ -273,12 +273,14 @@ class Paginator(Generic[T]):
     async def _first(self) -> Page[T]:
         try:
             page = await self._fetch(self._start.cursor)
-            rows = page.data[self._skipped(page, self._start.index) :][: self._max_items]
+            skipped = self._skipped(page, self._start.index)
         except IsNotAIError as error:
             _locate(error, self._start)
             raise
         self._note_end(page)
-        return page if len(rows) == len(page.data) else evolve(page, data=rows)
+        if not skipped and (self._max_items is None or self._max_items >= len(rows_of(page))):
+            return page
+        return evolve(page, data=page.data[skipped:][: self._max_items])
 
     async def _records(self) -> AsyncGenerator[T, None]:
         while page := await self._advance():
