@@ -2,8 +2,6 @@
 
 The same 1,000 pages of 100 events, decoded anew for each way and run in turns; the time of decoding itself is taken
 off, because all ways have it in common. Each way ends with one `pyarrow.Table` of the same rows.
-
-    python -m benchmarks.bench_arrow
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from benchmarks.harness import Report, Table, Target
 from isnotai_async import Event, Page
 from isnotai_async._arrow.tables import BatchBuilder, schema_of
 from isnotai_async._http.codec import decode_events
@@ -25,7 +24,7 @@ from isnotai_async.sandbox.seed_data import NAMES
 
 PAGES = 1_000
 ROWS = 100
-ROUNDS = 7
+BY_HAND = "records, columns by hand, to Arrow"
 FIELDS = ("event_id", "message_id", "event_type_name", "timestamp", "payload_size")
 
 
@@ -65,7 +64,8 @@ def from_dicts(pages: list[Page[Event]]) -> pa.Table:
 
 def from_records(pages: list[Page[Event]]) -> pa.Table:
     """Records to columns by hand: the fastest way over records."""
-    schema, columns = schema_of(Event), [[] for _ in range(7)]  # type: list[list[Any]]
+    schema = schema_of(Event)
+    columns: list[list[Any]] = [[] for _ in schema]
     for page in pages:
         data = page.data
         columns[0] += [page.name] * len(data)
@@ -89,15 +89,15 @@ def from_pages(pages: list[Page[Event]]) -> pa.Table:
 
 WAYS: dict[str, Callable[[list[Page[Event]]], pa.Table]] = {
     "records, to dicts, to Arrow": from_dicts,
-    "records, columns by hand, to Arrow": from_records,
+    BY_HAND: from_records,
     "to_arrow": from_pages,
 }
 
 
-def measure_cpu(bodies: list[bytes]) -> dict[str, float]:
+def measure_cpu(bodies: list[bytes], rounds: int) -> dict[str, float]:
     """Return the microseconds of CPU a page; the best of some rounds, in turns."""
     best = dict.fromkeys(WAYS, float("inf"))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, way in WAYS.items():
             pages = decode(bodies)
             gc.collect()
@@ -108,7 +108,7 @@ def measure_cpu(bodies: list[bytes]) -> dict[str, float]:
 
 
 def measure_memory(bodies: list[bytes]) -> dict[str, float]:
-    """Return the peak of Python's memory beside the pages, in bytes a row. Arrow's own buffers are the same for all."""
+    """Return the peak of Python's memory in bytes a row, without the pages and the buffers of Arrow."""
     peaks = {}
     for name, way in WAYS.items():
         pages = decode(bodies)
@@ -120,18 +120,18 @@ def measure_memory(bodies: list[bytes]) -> dict[str, float]:
     return peaks
 
 
-def main() -> None:
+def run(*, quick: bool) -> Report:
+    """Measure; one table."""
     bodies = make_bodies()
     tables = [way(decode(bodies)) for way in WAYS.values()]
     if not all(table.equals(tables[0]) for table in tables):
-        raise SystemExit("the ways give different tables")
-    cpu, memory = measure_cpu(bodies), measure_memory(bodies)
+        raise AssertionError("the ways give different tables")
+    cpu, memory = measure_cpu(bodies, 3 if quick else 9), measure_memory(bodies)
     own = cpu["to_arrow"]
-    print(f"{'way':36} {'µs a page':>10} {'bytes a row':>12} {'to_arrow takes':>15}")
-    for name in WAYS:
-        print(f"{name:36} {cpu[name]:10.1f} {memory[name]:12.0f} {own / cpu[name]:14.2f}x")
-    print(f"\na table takes {tables[0].nbytes / (PAGES * ROWS):.0f} bytes a row")
-
-
-if __name__ == "__main__":
-    main()
+    rows = tuple((name, f"{cpu[name]:.0f}", f"{cpu[name] / own:.2f}", f"{memory[name]:.0f}") for name in WAYS)
+    title = (
+        f"An Arrow table of {PAGES:,} decoded pages of {ROWS} events: CPU a page, and Python's memory a row; "
+        f"the table itself takes {tables[0].nbytes / (PAGES * ROWS):.0f} bytes a row"
+    )
+    targets = [Target("CPU of to_arrow beside columns of records by hand", 0.5, own / cpu[BY_HAND])]
+    return Report([Table(title, ("way", "µs", "x to_arrow", "bytes"), rows)], targets, {"cpu": cpu, "memory": memory})

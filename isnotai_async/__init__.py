@@ -1,7 +1,6 @@
 """Asyncio client for the Not AI API: walk, stream and export event data.
 
-Public are this package, `isnotai_async.errors`, `isnotai_async.export`, `isnotai_async.sandbox` and
-`isnotai_async.workers`.
+Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isnotai_async.sandbox`.
 """
 
 import importlib
@@ -47,7 +46,6 @@ from isnotai_async._version import __version__
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
-    CheckpointError,
     ConfigError,
     ConnectError,
     DecodeError,
@@ -66,6 +64,7 @@ from isnotai_async.errors import (
     RateLimitedError,
     ServerError,
     SinkError,
+    StoreError,
     TransportError,
     TransportTimeoutError,
 )
@@ -124,7 +123,6 @@ __all__ = [
     "AttemptNotice",
     "AuthenticationError",
     "BotDetection",
-    "CheckpointError",
     "Client",
     "ConfigError",
     "ConnectError",
@@ -176,6 +174,7 @@ __all__ = [
     "SessionQuery",
     "SharedLimiter",
     "SinkError",
+    "StoreError",
     "StreamPosition",
     "Taken",
     "Tier",

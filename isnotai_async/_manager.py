@@ -17,6 +17,7 @@ from anyio import AsyncContextManagerMixin
 from isnotai_async._client import Client
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import Credential, read_credential
+from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry
@@ -48,6 +49,8 @@ class SessionManager(AsyncContextManagerMixin):
         credentials: By name: a key, where the name is that of a region, or a `Credential`, under any name.
         max_concurrency: Most requests in flight over all; None for no bound beside the next one.
         region_concurrency: Most requests in flight of each name.
+        quota: Share of each key's rate that this process may use, as of `Client`; a `Credential` with a limiter of
+            its own is not given one.
         timeout: As of `Client`, as all of these.
         deadline: Seconds for a whole call.
         retry: How often and when to try again.
@@ -65,6 +68,7 @@ class SessionManager(AsyncContextManagerMixin):
         *,
         max_concurrency: int | None = None,
         region_concurrency: int = 32,
+        quota: float = 1.0,
         timeout: float | None = 60.0,
         deadline: float | None = 120.0,
         retry: Retry = Retry(),  # frozen, so it can be shared by all
@@ -87,6 +91,7 @@ class SessionManager(AsyncContextManagerMixin):
                 base_url=credential.base_url,
                 tier=credential.tier,
                 limiter=credential.limiter,
+                quota=quota if credential.limiter is None else 1.0,
                 max_concurrency=_check_count(region_concurrency, "region_concurrency"),
                 timeout=timeout,
                 deadline=deadline,
@@ -119,8 +124,7 @@ class SessionManager(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
-        if self._state != "not open":
-            raise ConfigError(f"this manager is {self._state}; build a new one")
+        running_loop()  # there has to be one of asyncio
         load_converter()  # now, rather than within the first request
         shared = None if self._most is None else anyio.Semaphore(self._most, fast_acquire=True)
         async with AsyncExitStack() as stack:
@@ -223,7 +227,7 @@ class _ManagedClient(Client):
     """A client that opens itself when it is first used; its manager closes it."""
 
     def share(self, slots: anyio.Semaphore | None) -> None:
-        self._connections.shared_slots = slots
+        self._connections.shared_slots, self._connections.opens_itself = slots, True
 
     def feed(self, watch: HistoryWatch) -> Feed:
         return self._find_feed(watch, self.region.name)
@@ -231,7 +235,8 @@ class _ManagedClient(Client):
     def _send_and_read(
         self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
     ) -> Awaitable[T]:
-        self._connections.open()
+        if self._connections.opens_itself:
+            self._connections.open()
         return super()._send_and_read(retrying, request, read)
 
 

@@ -131,7 +131,7 @@ async def test_without_pyarrow_the_extra_is_named(client: isnotai.Client, monkey
 
 async def test_data_frames_take_a_table_as_it_is(client: isnotai.Client) -> None:
     import duckdb
-    import polars
+    import polars as pl
 
     events = await client.list_events("big-250").to_arrow()
     first = events["timestamp"][0].as_py()
@@ -139,8 +139,8 @@ async def test_data_frames_take_a_table_as_it_is(client: isnotai.Client) -> None
     frame = events.to_pandas()
     assert str(frame["timestamp"].dtype) == "datetime64[ms, UTC]"
     assert frame["timestamp"].iloc[0].to_pydatetime() == first
-    assert polars.from_arrow(events)["timestamp"][0] == first
-    counted = duckdb.sql("select event_type_name, count(*) from events group by all").fetchall()
+    assert pl.DataFrame(events)["timestamp"][0] == first
+    counted = duckdb.query("select event_type_name, count(*) from events group by all").fetchall()
     assert sum(count for _, count in counted) == 250
     assert sum(count for _, count in counted) == len(frame)
 

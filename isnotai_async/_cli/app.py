@@ -13,7 +13,6 @@ from isnotai_async._cli import (
     read_commands,
     sandbox_command,
     show_command,
-    worker_command,
 )
 from isnotai_async._cli.output import say, told_warnings
 from isnotai_async._cli.streams import StdoutError
@@ -40,7 +39,6 @@ app.command(read_commands.stats)
 app.command(read_commands.usage)
 app.command(show_command.show)
 app.command(export_command.export)
-app.command(worker_command.worker)
 app.command(sandbox_command.sandbox)
 
 
