@@ -13,6 +13,7 @@ from isnotai_async._cli import (
     export_command,
     read_commands,
     sandbox_command,
+    show_command,
 )
 from isnotai_async._cli.output import say, told_warnings
 from isnotai_async._cli.streams import StdoutError
@@ -38,6 +39,7 @@ app.command(read_commands.courses)
 app.command(read_commands.analytics)
 app.command(read_commands.stats)
 app.command(read_commands.usage)
+app.command(show_command.show)
 app.command(export_command.export)
 app.command(sandbox_command.sandbox)
 

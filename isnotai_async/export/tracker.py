@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 import msgspec
 from attrs import define, field
 
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import ANY, StreamPosition, Taken, Target, Unfinished
 from isnotai_async._models.records import Event
 from isnotai_async._models.validation import FilterValue, check_id
@@ -188,7 +188,7 @@ class SessionTracker:
         session = self._tracked.get(Target(page.name, page.session_id or ""))
         if session is None:
             return  # another window of it has failed for good; what is saved does not include this page
-        data = page.data
+        data = rows_of(page)  # columns are made of them, so records would only cost time
         if session.written:
             data = tuple(event for event in data if event.event_id not in session.written)
         if data:
