@@ -1,0 +1,304 @@
+"""What a sync reads from its store and writes into it: the listings, the plan of a run, the rows.
+
+Rows, newest event, counts and state of a session change in one transaction: both tables are right at any commit. No
+transaction is open while the network is waited for, so a reader waits for the milliseconds of a commit only.
+
+Everything here blocks; it is called in one thread, never on the event loop. What SQLite raises comes out as it is;
+`store_file.explain_error` puts it into words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from attrs import define, field
+
+from isnotai_async.errors import CheckpointError, quoted
+from isnotai_async.export.store_file import StoreFile
+from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
+from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
+from isnotai_async.pages import Page
+from isnotai_async.records import Event, Session
+
+_STATE: Final = "_isnotai_born, _isnotai_recorded, _isnotai_newest, _isnotai_state, _isnotai_pages"
+_OPEN: Final = "sessions WHERE region = ? AND _isnotai_state = 'open'"
+_KEY: Final = "WHERE id = ? AND region = ?"
+_ADD_ROW: Final = (
+    "INSERT INTO events (region, session_id, event_id, message_id, event_type_name, timestamp, payload_size) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_ROWS_BY_ID: Final = (
+    "SELECT event_id, message_id, event_type_name, timestamp, payload_size FROM events "
+    "WHERE session_id = ? AND region = ? AND event_id IN (SELECT value FROM json_each(?))"
+)
+_SAVED: Final = ("began", "given", "pages", "walks")
+
+
+@define(kw_only=True, eq=False)
+class Reading:
+    """The reading of one session.
+
+    Attributes:
+        region: Name of its region, or of the credential in a `SessionManager`.
+        session_id: Its id.
+        choice: Why it is read.
+        began: When it started, or earlier.
+        newest: Timestamp of the newest event in the store when it was chosen.
+        given: Rows that the API gave so far.
+        pages: Pages that the API gave so far.
+        added: Rows of them that were not in the store.
+        differing: Rows of them that were in the store with another content.
+        walks: Where it stands, as JSON, if it can be resumed from there.
+        is_through: Whether all of it was read.
+        state: What the session is after that.
+        is_expired: Whether the store has rows that the API no longer gives.
+    """
+
+    region: str
+    session_id: str
+    choice: Choice
+    began: int
+    newest: int | None = None
+    given: int = 0
+    pages: int = 0
+    added: int = 0
+    differing: int = 0
+    walks: list[dict[str, Any]] = field(factory=list)
+    is_through: bool = False
+    state: State | None = None
+    is_expired: bool = False
+
+
+@define(eq=False)
+class EventStore:
+    """A store that is open for a sync.
+
+    Attributes:
+        file: Its open file.
+        rules: The rules of the sync.
+    """
+
+    file: StoreFile
+    rules: SyncRules
+
+    def find_coverage(self, region: str, place: str) -> Coverage | None:
+        """Return what the store knows of a region; None before its first listing.
+
+        Args:
+            region: Its name.
+            place: Which API it is, in words.
+
+        Raises:
+            CheckpointError: The store knows another API by that name.
+        """
+        query = "SELECT listed_from, listed_until, distrusted, place FROM _isnotai_regions WHERE region = ?"
+        row = self.file.row(query, region)
+        if row is None:
+            return None
+        if row[3] != place:
+            raise CheckpointError(
+                f"{self.file.name} has sessions of {quoted(row[3])} under the name {quoted(region)}, which now is "
+                f"{quoted(place)}; choose another file"
+            )
+        return Coverage(since=row[0], until=row[1], distrusted=row[2])
+
+    def find_oldest_open(self, region: str, born_after: int) -> int | None:
+        """Return when the oldest open session was created, of those created after a time."""
+        oldest = self.file.value(f"SELECT min(_isnotai_born) FROM {_OPEN} AND _isnotai_born > ?", region, born_after)
+        return oldest if isinstance(oldest, int) else None
+
+    def forget_listed(self, region: str) -> None:
+        """Forget what this run has listed of a region."""
+        self.file.db.execute("DELETE FROM temp.listed WHERE region = ?", (region,))
+
+    def note_listed(self, region: str, records: Sequence[Session], now: int) -> None:
+        """Note sessions of a listing that is not complete yet. It is lost with the connection."""
+        self.file.db.execute("BEGIN")
+        self.file.db.executemany(NOTE_LISTED, [describe_session(region, record, now) for record in records])
+        self.file.db.execute("COMMIT")
+
+    def find_stranger(self, region: str) -> str | None:
+        """Return a session of the store if not one of those that were listed is in it; None for no doubt."""
+        known = "SELECT 1 FROM temp.listed AS l JOIN sessions AS s ON s.id = l.id AND s.region = l.region"
+        if not self.file.value("SELECT 1 FROM temp.listed WHERE region = ?", region):
+            return None
+        if self.file.value(f"{known} WHERE l.region = ? LIMIT 1", region):
+            return None
+        newest = "SELECT id FROM sessions WHERE region = ? ORDER BY _isnotai_born DESC LIMIT 1"
+        found = self.file.value(newest, region)
+        return None if found is None else str(found)
+
+    def commit_listing(self, region: str, place: str, coverage: Coverage) -> tuple[int, int]:
+        """Commit the sessions of a complete listing, and what the store knows with it.
+
+        Returns:
+            How many sessions were listed, and how many of them are new.
+        """
+        listed = self.file.value("SELECT count(*) FROM temp.listed WHERE region = ?", region)
+        before = self.count_sessions()
+        with self.file.transaction():
+            self.file.db.execute(MERGE_LISTED, (region,))
+            self.file.db.execute(
+                "INSERT INTO _isnotai_regions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "listed_from = excluded.listed_from, listed_until = excluded.listed_until",
+                (region, place, coverage.since, coverage.until, coverage.distrusted),
+            )
+        self.forget_listed(region)
+        return listed, self.count_sessions() - before
+
+    def plan(self, region: str, coverage: Coverage, now: int) -> tuple[int, int]:
+        """Choose what this run reads of a region; `next_readings` returns it.
+
+        Returns:
+            How many sessions are read, and how many wait.
+        """
+        waiting = 0
+        chosen: list[tuple[str, str, str]] = []
+        for row in self.file.db.execute(f"SELECT id, {_STATE} FROM {_OPEN} ORDER BY _isnotai_born", (region,)):
+            choice = self.rules.choose(_read_state(row[1:]), now)
+            waiting += choice is Choice.WAIT
+            if choice in {Choice.READ, Choice.READ_NEW}:
+                chosen.append((region, row[0], choice.value))
+        chosen += [
+            (region, session_id, Choice.AUDIT.value) for session_id in self._choose_audits(region, coverage, now)
+        ]
+        self.file.db.execute("BEGIN")
+        self.file.db.executemany("INSERT INTO temp.work (region, id, choice) VALUES (?, ?, ?)", chosen)
+        self.file.db.execute("COMMIT")
+        return len(chosen), waiting
+
+    def _choose_audits(self, region: str, coverage: Coverage, now: int) -> list[str]:
+        final = "SELECT id FROM sessions WHERE region = ? AND _isnotai_state = 'final'"
+        oldest_first = f"{final} AND _isnotai_born >= ? ORDER BY _isnotai_began, id LIMIT ?"
+        chosen = self.file.db.execute(oldest_first, (region, now - self.rules.watch, self.rules.audited)).fetchall()
+        if left := self.rules.leaving(coverage, now):
+            unread = f"{final} AND _isnotai_born >= ? AND _isnotai_born < ? AND _isnotai_began < _isnotai_born + ?"
+            chosen += self.file.db.execute(unread, (region, *left, self.rules.watch)).fetchall()
+        return [session_id for (session_id,) in chosen]
+
+    def next_readings(self, region: str, now: int, *, after: int, most: int) -> list[tuple[int, Reading]]:
+        """Return the next readings of the plan, each with its number in it."""
+        query = (
+            "SELECT w.number, w.id, w.choice, s._isnotai_newest, NULL FROM temp.work AS w "
+            "JOIN sessions AS s ON s.id = w.id AND s.region = w.region "
+            "WHERE w.region = ? AND w.number > ? ORDER BY w.number LIMIT ?"
+        )
+        rows = self.file.db.execute(query, (region, after, most)).fetchall()
+        return [(row[0], _make_reading(region, now, row[1:])) for row in rows]
+
+    def find_saved(self, region: str, now: int) -> list[Reading]:
+        """Return the readings of the plan that an earlier run left in the middle."""
+        query = (
+            "SELECT w.id, w.choice, s._isnotai_newest, s._isnotai_reading FROM temp.work AS w "
+            "JOIN sessions AS s ON s.id = w.id AND s.region = w.region "
+            "WHERE w.region = ? AND w.choice = ? AND s._isnotai_reading IS NOT NULL"
+        )
+        rows = self.file.db.execute(query, (region, Choice.READ.value))
+        return [_make_reading(region, now, row) for row in rows]
+
+    def commit(self, pages: Iterable[tuple[Reading, Page[Event]]], standing: Iterable[Reading]) -> int:
+        """Commit what was read, rows and how far their sessions are; return how many rows were added.
+
+        Args:
+            pages: Pages, each with its reading, whose counts are brought up to date.
+            standing: Readings that have moved. One that is through gets the state of its session.
+        """
+        added = 0
+        with self.file.transaction():
+            for reading, page in pages:
+                added += self._add_page(reading, page)
+            for reading in standing:
+                if reading.is_through:
+                    self._finish(reading)
+                else:
+                    self._save_reading(reading)
+        return added
+
+    def _add_page(self, reading: Reading, page: Page[Event]) -> int:
+        region, session_id = reading.region, reading.session_id
+        rows = [(e.event_id, e.message_id, e.event_type_name, e.timestamp, e.payload_size) for e in page.data]
+        before = self.file.db.total_changes
+        self.file.db.executemany(_ADD_ROW, [(region, session_id, *row) for row in rows])
+        added = self.file.db.total_changes - before
+        if added < len(rows):
+            ids = json.dumps([row[0] for row in rows])
+            stored = {row[0]: row for row in self.file.db.execute(_ROWS_BY_ID, (session_id, region, ids))}
+            reading.differing += sum(stored[row[0]] != row for row in rows)
+        reading.given += len(rows)
+        reading.pages += 1
+        reading.added += added
+        if added and reading.choice is Choice.AUDIT:
+            self._set_distrust("ifnull(distrusted, ?)", region, reading.began)
+        newest = max(row[3] for row in rows)
+        self.file.db.execute(
+            "UPDATE sessions SET _isnotai_rows = _isnotai_rows + ?, "
+            f"_isnotai_newest = max(ifnull(_isnotai_newest, ?2), ?2) {_KEY}",
+            (added, newest, session_id, region),
+        )
+        return added
+
+    def _save_reading(self, reading: Reading) -> None:
+        if reading.choice is not Choice.READ:
+            return
+        saved = json.dumps({name: getattr(reading, name) for name in _SAVED}) if reading.walks else None
+        self.file.db.execute(
+            f"UPDATE sessions SET _isnotai_reading = ? {_KEY}", (saved, reading.session_id, reading.region)
+        )
+
+    def _finish(self, reading: Reading) -> None:
+        key = (reading.session_id, reading.region)
+        if reading.choice is Choice.READ_NEW:
+            reading.state = State.OPEN
+            return
+        row = self.file.row(f"SELECT {_STATE}, _isnotai_rows FROM sessions {_KEY}", *key)
+        assert row is not None  # noqa: S101 - sessions are never deleted
+        reading.state = self.rules.finish(_read_state(row), reading.began)
+        reading.is_expired = self.rules.is_expired(reading.given, row[-1])
+        self.file.db.execute(
+            "UPDATE sessions SET _isnotai_state = ?, _isnotai_began = ?, _isnotai_pages = ?, "
+            f"_isnotai_reading = NULL {_KEY}",
+            (reading.state, reading.began, reading.pages, *key),
+        )
+
+    def give_up(self, reading: Reading) -> None:
+        """Abandon a session that the API refuses for good, if it is too old to be tried again."""
+        key = (reading.session_id, reading.region)
+        row = self.file.row(f"SELECT {_STATE} FROM sessions {_KEY}", *key)
+        if row is not None and self.rules.is_too_old(_read_state(row), reading.began):
+            with self.file.transaction():
+                self.file.db.execute(f"UPDATE sessions SET _isnotai_state = ? {_KEY}", (State.ABANDONED, *key))
+            reading.state = State.ABANDONED
+
+    def trust(self, region: str) -> None:
+        """Take back that updatedAt cannot be trusted."""
+        with self.file.transaction():
+            self._set_distrust("?", region, None)
+
+    def _set_distrust(self, value: str, region: str, time: int | None) -> None:
+        self.file.db.execute(f"UPDATE _isnotai_regions SET distrusted = {value} WHERE region = ?", (time, region))
+
+    def find_updated_at(self, region: str, session_id: str) -> str | None:
+        """Return the updatedAt of a session, as the store writes it."""
+        found = self.file.value(f"SELECT updated_at FROM sessions {_KEY}", session_id, region)
+        return None if found is None else str(found)
+
+    def count_sessions(self) -> int:
+        """Count the sessions in the store."""
+        return int(self.file.value("SELECT count(*) FROM sessions"))
+
+    def count_rows(self) -> int:
+        """Count the events in the store, by their sessions: to count the rows themselves takes long."""
+        return int(self.file.value("SELECT ifnull(sum(_isnotai_rows), 0) FROM sessions"))
+
+
+def _read_state(row: Sequence[Any]) -> SessionState:
+    born, recorded, newest, state, pages = row[:5]
+    return SessionState(born=born, recorded=recorded, newest=newest, state=State(state), pages=pages)
+
+
+def _make_reading(region: str, now: int, row: Sequence[Any]) -> Reading:
+    session_id, chosen, newest, saved = row
+    state = {"began": now} if saved is None else json.loads(saved)
+    return Reading(region=region, session_id=session_id, choice=Choice(chosen), newest=newest, **state)

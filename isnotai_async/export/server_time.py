@@ -1,0 +1,12 @@
+"""What time it is for the server that gave a page."""
+from __future__ import annotations
+
+from isnotai_async.client import Client
+from isnotai_async.export.store_schema import to_milliseconds
+from isnotai_async.pages import Page
+from isnotai_async.records import Session
+
+
+async def read_now(client: Client, page: Page[Session]) -> int:
+    """Return the server's time in Unix milliseconds."""
+    return to_milliseconds((await client.health()).timestamp)
