@@ -17,12 +17,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from benchmarks.harness import Report, Table
 from isnotai_async import LocalLimiter, Retry, Unlimited
-from isnotai_async.backoff import RetryQuota
-from isnotai_async.limiter import Limiter
-from isnotai_async.messages import Request, Response
-from isnotai_async.notices import Narrator
-from isnotai_async.pacing import PacedTransport
-from isnotai_async.retrying import RetryingTransport
+from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.rate_limited import PacedTransport
+from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.retry_policy import RetryQuota
+from isnotai_async._notices import Narrator
+from isnotai_async._ratelimit.limiter import Limiter
 
 _CALLS = 2_000  # fewer than half of the enterprise window, so that nothing waits
 _HEADERS = CIMultiDictProxy(CIMultiDict({"x-isnotai-tier": "enterprise", "content-type": "application/json"}))

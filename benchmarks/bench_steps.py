@@ -20,19 +20,19 @@ from benchmarks.bench_pages import Case, take_turn
 from benchmarks.harness import KEY, Report, Rounds, Table, interleave, ratio
 from benchmarks.page_server import page_server
 from benchmarks.peers import BYTES, DICTS, HEADERS, PAGES, Peer, Walk, events_url, next_cursor
-from isnotai_async import wire
-from isnotai_async.backoff import RetryQuota
-from isnotai_async.codec import decode_events
-from isnotai_async.connections import Connections
-from isnotai_async.credentials import ApiKey
-from isnotai_async.messages import Request, Response
-from isnotai_async.notices import Narrator
-from isnotai_async.pacing import PacedTransport
-from isnotai_async.pages import Page
-from isnotai_async.queries import EventQuery
-from isnotai_async.regions import resolve_region
-from isnotai_async.retrying import RetryingTransport
-from isnotai_async.transport import AiohttpTransport
+from isnotai_async._http import endpoints
+from isnotai_async._http.codec import decode_events
+from isnotai_async._http.credentials import ApiKey
+from isnotai_async._http.http_session import Connections
+from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.rate_limited import PacedTransport
+from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.retry_policy import RetryQuota
+from isnotai_async._http.transport import AiohttpTransport
+from isnotai_async._models.pages import Page
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.regions import resolve_region
+from isnotai_async._notices import Narrator
 
 _PAGES: Final = 128  # in one turn
 _CASES: Final = (Case(100, 1, 12), Case(100, 32, 12))
@@ -77,9 +77,9 @@ async def open_layers(base_url: str, concurrency: int, layers: int) -> AsyncIter
 
     async def walk(session_id: str) -> int:
         query, total = EventQuery(session_id=session_id), 0
-        read, cursor = partial(wire.read_events, session_id=session_id), None
+        read, cursor = partial(endpoints.read_events, session_id=session_id), None
         while True:
-            page = await fetch(wire.build_list(query, cursor), read)
+            page = await fetch(endpoints.build_list(query, cursor), read)
             total, cursor = total + _sum(page), page.next_cursor
             if not page.has_more:
                 return total

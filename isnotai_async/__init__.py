@@ -7,8 +7,11 @@ Public are this package, `isnotai_async.errors`, `isnotai_async.export`, `isnota
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from isnotai_async._version import __version__
-from isnotai_async.analytics_records import (
+from isnotai_async._client import Client
+from isnotai_async._http.credentials import Credential
+from isnotai_async._http.retry_policy import Retry
+from isnotai_async._manager import ManagedEventStream, SessionManager
+from isnotai_async._models.analytics import (
     Analytics,
     AnalyticsPoint,
     AnalyticsSummary,
@@ -19,8 +22,27 @@ from isnotai_async.analytics_records import (
     UsageEntry,
     UserMatching,
 )
-from isnotai_async.backoff import Retry
-from isnotai_async.client import Client
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import Position, StreamPosition, Taken, Unfinished
+from isnotai_async._models.queries import EventQuery, SessionQuery
+from isnotai_async._models.records import (
+    Event,
+    EventCounts,
+    Health,
+    PageVisit,
+    Session,
+    SessionDetails,
+    TimelineBucket,
+    User,
+)
+from isnotai_async._models.regions import REGIONS, Region
+from isnotai_async._models.tiers import Tier
+from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
+from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
+from isnotai_async._ratelimit.local import LocalLimiter
+from isnotai_async._streaming.paginator import Paginator
+from isnotai_async._streaming.stream import EventStream
+from isnotai_async._version import __version__
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
@@ -45,32 +67,9 @@ from isnotai_async.errors import (
     TransportError,
     TransportTimeoutError,
 )
-from isnotai_async.keyring import Credential
-from isnotai_async.limiter import Limiter, SharedLimiter, Unlimited
-from isnotai_async.local_limiter import LocalLimiter
-from isnotai_async.manager import ManagedEventStream, SessionManager
-from isnotai_async.notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
-from isnotai_async.pages import Page
-from isnotai_async.paginator import Paginator
-from isnotai_async.permits import Answer, Permit
-from isnotai_async.positions import Position
-from isnotai_async.queries import EventQuery, SessionQuery
-from isnotai_async.records import (
-    Event,
-    EventCounts,
-    Health,
-    PageVisit,
-    Session,
-    SessionDetails,
-    TimelineBucket,
-    User,
-)
-from isnotai_async.regions import REGIONS, Region
-from isnotai_async.stream_positions import StreamPosition, Taken, Unfinished
-from isnotai_async.streaming import EventStream
-from isnotai_async.tiers import Tier
 
 if TYPE_CHECKING:
+    from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async.export import (
         ExportEstimate,
         ExportProgress,
@@ -79,12 +78,12 @@ if TYPE_CHECKING:
         estimate_export,
         export_events,
     )
-    from isnotai_async.redis_limiter import RedisLimiter
     from isnotai_async.sandbox import Sandbox
 
-# Rooms that many programs do without are imported when they are first asked for: a third of the import time.
-_ROOMS = {
-    "export": (
+# Modules that many programs do without are imported when they are first asked for: a third of the import time.
+_LAZY = {
+    "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
+    "isnotai_async.export": (
         "ExportEstimate",
         "ExportProgress",
         "ExportReport",
@@ -92,19 +91,20 @@ _ROOMS = {
         "estimate_export",
         "export_events",
     ),
-    "redis_limiter": ("RedisLimiter",),
-    "sandbox": ("Sandbox",),
+    "isnotai_async.sandbox": ("Sandbox",),
 }
-_LATER = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
+_PUBLIC_MODULES = ("export", "sandbox")
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for granted
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is asked for
-        if name not in _ROOMS and name not in _LATER:
+        if name in _PUBLIC_MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        room = importlib.import_module(f"{__name__}.{_LATER.get(name, name)}")
-        value = globals()[name] = room if name in _ROOMS else getattr(room, name)
+        value = globals()[name] = getattr(importlib.import_module(_MODULE_OF[name]), name)
         return value
 
 

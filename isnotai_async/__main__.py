@@ -2,6 +2,6 @@
 
 import sys
 
-from isnotai_async.cli import main
+from isnotai_async._cli import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, in one tree. This module imports nothing of ours.
+"""The tree of all errors, and how a message is made safe to print. This module imports nothing of ours.
 
 The branches answer one question, whose fault was it::
 
@@ -30,12 +30,53 @@ because it may end up in a terminal; the attributes hold it as it came.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from isnotai_async.positions import Position
+
+class ResumePosition(Protocol):
+    """What an error shows of the `Position` that it carries; pass it as ``resume=``."""
+
+    @property
+    def operation(self) -> str:
+        """What is walked, such as ``"list_events"``."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """Name of the region."""
+        ...
+
+    @property
+    def session_id(self) -> str | None:
+        """Session whose events are walked; None for other lists."""
+        ...
+
+    @property
+    def filters(self) -> Mapping[str, str | int | bool]:
+        """The filters of the walk."""
+        ...
+
+    @property
+    def cursor(self) -> str | None:
+        """Cursor of the page in which the walk stands; None for the first page."""
+        ...
+
+    @property
+    def index(self) -> int:
+        """Number of records of that page that were given."""
+        ...
+
+    @property
+    def watermark(self) -> tuple[int, str] | None:
+        """Unix milliseconds and id of the last record that was given; None before the first."""
+        ...
+
+    def to_json(self) -> str:
+        """Write the position as one line of JSON, which ``Position.from_json`` reads."""
+        ...
 
 
 def printable(text: str, limit: int = 500) -> str:
@@ -75,7 +116,7 @@ class IsNotAIError(Exception):
     attempts: int = 0
     elapsed: float = 0.0
     deadline_exceeded: bool = False
-    position: Position | None = None
+    position: ResumePosition | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -12,16 +12,16 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import ANY, StreamPosition
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.records import Event, EventCounts, SessionDetails, TimelineBucket
+from isnotai_async._models.tiers import Tier
+from isnotai_async._streaming.options import StreamOptions
+from isnotai_async._streaming.sources import Sessions, read_sessions
+from isnotai_async._streaming.splitting import Feed
+from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import NotFoundError
-from isnotai_async.pages import Page
-from isnotai_async.queries import EventQuery
-from isnotai_async.records import Event, EventCounts, SessionDetails, TimelineBucket
-from isnotai_async.sources import Sessions, read_sessions
-from isnotai_async.splitting import Feed
-from isnotai_async.stream_options import StreamOptions
-from isnotai_async.stream_positions import ANY, StreamPosition
-from isnotai_async.streaming import EventStream
-from isnotai_async.tiers import Tier
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_COUNTS = EventCounts(0, 0, 0, 0, 0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from isnotai_async.messages import Request, Response
+from isnotai_async._http.messages import Request, Response
 
 Send = Callable[[Request], Coroutine[Any, Any, Response]]
 

@@ -10,9 +10,9 @@ from math import inf
 
 from attrs import define, field
 
-from isnotai_async.gate import Gate
-from isnotai_async.permits import Answer, Permit
-from isnotai_async.sandbox.limiter import ApproximateCounter, ExactLog
+from isnotai_async._ratelimit.limiter import Answer, Permit
+from isnotai_async._ratelimit.policy import Gate
+from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog
 
 
 @define

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async.credentials import ApiKey
+from isnotai_async._http.credentials import ApiKey
 from tests.canary import CANARY_KEY, find_key, show_trace, shows_key
 from tests.faults.answers import event_page, event_row, http_head, http_reply, json_reply, listing
 from tests.faults.clients import build_client
@@ -213,7 +213,7 @@ async def test_the_key_is_not_shown_by_a_call_that_is_cancelled_between_two_atte
         if isinstance(notice, isnotai.RetryNotice):
             waits.set()
 
-    shown = await cancel(FaultServer(refuse), outlets, waits.wait, retry=patient, deadline=None, on_event=hear)
+    shown = await cancel(FaultServer(refuse), outlets, waits.wait, retry=patient, deadline=None, on_notice=hear)
     assert "ServerError" in shown, "the refusal is among what was looked at"
 
 

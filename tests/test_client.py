@@ -226,7 +226,7 @@ def test_an_option_that_cannot_work_is_refused_at_once(options: dict[str, Any], 
 async def test_trace_configs_belong_to_the_session_that_is_borrowed() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(isnotai.ConfigError, match="trace_configs belong to the HTTP session"):
-            isnotai.Client("key", session=session, trace_configs=[aiohttp.TraceConfig()])
+            isnotai.Client("key", http_session=session, trace_configs=[aiohttp.TraceConfig()])
 
 
 async def test_trace_configs_see_the_requests(sandbox: isnotai.Sandbox) -> None:

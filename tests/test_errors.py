@@ -7,8 +7,8 @@ import pytest
 
 import isnotai_async
 from isnotai_async import errors
+from isnotai_async._models.positions import Position
 from isnotai_async.errors import APIError, IsNotAIError, printable
-from isnotai_async.positions import Position
 
 TREE = {
     "IsNotAIError": "Exception",

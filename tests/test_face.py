@@ -29,7 +29,7 @@ def test_the_exported_names_are_sorted_and_there() -> None:
 def test_what_many_programs_do_without_is_imported_when_it_is_asked_for() -> None:
     program = """
 import sys, isnotai_async as isnotai
-rooms = ["isnotai_async.export", "isnotai_async.redis_limiter", "isnotai_async.sandbox"]
+rooms = ["isnotai_async.export", "isnotai_async._ratelimit.redis.limiter", "isnotai_async.sandbox"]
 assert not [room for room in rooms if room in sys.modules], "imported early"
 isnotai.export_events, isnotai.RedisLimiter, isnotai.sandbox.Fault
 assert all(room in sys.modules for room in rooms)

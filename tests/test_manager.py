@@ -10,10 +10,10 @@ import pytest
 from attrs import evolve
 
 import isnotai_async as isnotai
-from isnotai_async.keyring import Credential
-from isnotai_async.manager import SessionManager
+from isnotai_async._http.credentials import Credential
+from isnotai_async._manager import SessionManager
+from isnotai_async._streaming.sources import Sessions
 from isnotai_async.sandbox import Fault, Sandbox
-from isnotai_async.sources import Sessions
 from tests.canary import CANARY_KEY, find_key, show_trace, shows_key
 from tests.event_source import running_tasks
 
@@ -298,7 +298,7 @@ async def test_a_client_streams_end_to_end(sandbox: Sandbox) -> None:
     seen = list[str]()
 
     async with isnotai.Client(
-        sandbox.api_key, base_url=sandbox.base_url, limiter=isnotai.Unlimited(), on_event=None
+        sandbox.api_key, base_url=sandbox.base_url, limiter=isnotai.Unlimited(), on_notice=None
     ) as client:
         async with client.stream_events(client.list_sessions(page_size=3), split="auto", ordered=True) as pages:
             async for page in pages:

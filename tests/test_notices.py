@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async.notices import Narrator, PageNotice, overhear
+from isnotai_async._notices import Narrator, PageNotice, overhear
 from isnotai_async.sandbox import Sandbox
 
 NOTICE = PageNotice(region="us", operation="list_events", records=3, has_more=False)
@@ -62,7 +62,7 @@ def test_both_hear_and_neither_can_break_the_call(caplog: pytest.LogCaptureFixtu
         Narrator("us", heard.append).tell(NOTICE)
 
     assert heard == [NOTICE, NOTICE]
-    assert caplog.text.count("on_event raised on a PageNotice") == 2
+    assert caplog.text.count("on_notice raised on a PageNotice") == 2
 
 
 def test_nobody_hears_what_nobody_listens_to() -> None:

@@ -2,7 +2,7 @@
 
 from attrs import field, frozen
 
-from isnotai_async.showing import show
+from isnotai_async._showing import show
 
 
 @frozen

@@ -19,18 +19,16 @@ from typing import Any, Literal
 
 from attrs import define, evolve, field
 
-from isnotai_async.checks import check_id
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._models.records import Event
+from isnotai_async._models.validation import FilterValue, check_id
+from isnotai_async._streaming.progress import Tally
 from isnotai_async.errors import AuthenticationError, ConfigError, InvalidCursorError, IsNotAIError
 from isnotai_async.export.checkpoint import DIGEST_BYTES, Checkpoint, digest_target
 from isnotai_async.export.meter import Meter
 from isnotai_async.export.origin import AnySessions, Origin, Stream, Targets, read_nothing
 from isnotai_async.export.report import SessionFailure, is_for_good, is_its_fault
-from isnotai_async.filters import FilterValue
-from isnotai_async.pages import Page
-from isnotai_async.positions import Position
-from isnotai_async.records import Event
-from isnotai_async.stream_positions import ANY, StreamPosition, Taken, Target, Unfinished
-from isnotai_async.tallies import Tally
 
 OnExportError = Literal["raise", "collect", "skip"]
 

@@ -13,12 +13,11 @@ from typing import Any, Final
 
 from attrs import astuple, define, field
 
+from isnotai_async._models.positions import Position, Target, Unfinished
 from isnotai_async.errors import CheckpointError, ConfigError
 from isnotai_async.export.journal import Record
 from isnotai_async.export.report import SessionFailure
 from isnotai_async.export.sinks import Mark
-from isnotai_async.positions import Position
-from isnotai_async.stream_positions import Target, Unfinished
 
 DIGEST_BYTES: Final = 16
 

@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 from isnotai_async.export.rows import COLUMNS, encode_rows
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
 
 # What a spreadsheet takes for a formula's beginning (OWASP ASVS 1.2.10), and the guard itself.
 _TRIGGERS: Final = frozenset("=+-@\t\r\0'")

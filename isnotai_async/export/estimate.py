@@ -10,17 +10,17 @@ from typing import Final
 
 from attrs import frozen
 
-from isnotai_async.checks import check_int
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
+from isnotai_async._models.positions import Target
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.tiers import Tier
+from isnotai_async._models.validation import check_int
+from isnotai_async._streaming.splitting import spread_events
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export.identity import identify_sessions
 from isnotai_async.export.job import count_sessions
 from isnotai_async.export.origin import AnySessions, Origin, find_origin
-from isnotai_async.manager import SessionManager
-from isnotai_async.planning import spread_events
-from isnotai_async.queries import EventQuery
-from isnotai_async.stream_positions import Target
-from isnotai_async.tiers import Tier
 
 _UTILISATION: Final = 0.98  # of the quota, as the limiter has it
 

@@ -19,8 +19,8 @@ from isnotai_async.errors import CheckpointError, quoted
 from isnotai_async.export.store_file import StoreFile
 from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
 from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
-from isnotai_async.pages import Page
-from isnotai_async.records import Event, Session
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event, Session
 
 _STATE: Final = "_isnotai_born, _isnotai_recorded, _isnotai_newest, _isnotai_state, _isnotai_pages"
 _OPEN: Final = "sessions WHERE region = ? AND _isnotai_state = 'open'"

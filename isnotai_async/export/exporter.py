@@ -12,6 +12,9 @@ from typing import Any, Final, ParamSpec, TypeVar
 import anyio
 from attrs import define, field
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
+from isnotai_async._models.validation import FilterValue
 from isnotai_async.errors import (
     AuthenticationError,
     InvalidCursorError,
@@ -28,9 +31,6 @@ from isnotai_async.export.origin import AnySessions, Origin, Stream
 from isnotai_async.export.report import ExportProgress, SessionFailure
 from isnotai_async.export.store import NO_ROOM, Store, explain_failure, explain_other_account
 from isnotai_async.export.thread import FileThread
-from isnotai_async.filters import FilterValue
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final, cast
 
-from isnotai_async.checks import check_id
+from isnotai_async._models.positions import ANY
+from isnotai_async._models.validation import check_id
+from isnotai_async._streaming.paginator import Paginator
+from isnotai_async._streaming.sources import Sessions
 from isnotai_async.errors import CheckpointError, quoted
 from isnotai_async.export.checkpoint import DIGEST_BYTES, Identity, digest_target
 from isnotai_async.export.origin import AnySessions, Origin
-from isnotai_async.paginator import Paginator
-from isnotai_async.sources import Sessions
-from isnotai_async.stream_positions import ANY
 
 VERSION: Final = 1
 

@@ -10,7 +10,11 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._notices import overhear
+from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.books import OnExportError
 from isnotai_async.export.checkpoint import Identity
@@ -24,10 +28,6 @@ from isnotai_async.export.origin import AnySessions, Origin, find_origin
 from isnotai_async.export.report import ExportReport
 from isnotai_async.export.store import Store
 from isnotai_async.export.thread import FileThread
-from isnotai_async.manager import SessionManager
-from isnotai_async.notices import overhear
-from isnotai_async.queries import EventQuery
-from isnotai_async.stream_options import Split, StreamOptions
 
 _MODES: Final = ("raise", "collect", "skip")
 

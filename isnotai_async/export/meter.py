@@ -10,8 +10,8 @@ from typing import Final
 
 from attrs import define, field
 
-from isnotai_async.notices import AttemptNotice, Notice, RetryNotice, TierNotice, WaitNotice
-from isnotai_async.tiers import Tier
+from isnotai_async._models.tiers import Tier
+from isnotai_async._notices import AttemptNotice, Notice, RetryNotice, TierNotice, WaitNotice
 
 _MINUTE: Final = 60.0  # seconds
 

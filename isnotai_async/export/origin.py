@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._manager import ManagedEventStream, SessionManager
+from isnotai_async._models.positions import ANY, Target
+from isnotai_async._models.regions import Region
+from isnotai_async._streaming.paginator import Paginator
+from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
+from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, quoted
-from isnotai_async.manager import ManagedEventStream, SessionManager
-from isnotai_async.paginator import Paginator
-from isnotai_async.regions import Region
-from isnotai_async.sources import NamedSessions, Sessions, read_named_sources, read_sessions
-from isnotai_async.stream_positions import ANY, Target
-from isnotai_async.streaming import EventStream
 
 AnySessions = Sessions | NamedSessions | Mapping[str, Sessions]
 """Sessions as `Client.stream_events` takes them, or as `SessionManager.stream_events` does."""

@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 from isnotai_async.errors import ConfigError
 from isnotai_async.export.arrow import encode_tables, find_ids, read_segment, read_table
 from isnotai_async.export.files import Files
@@ -26,8 +28,6 @@ from isnotai_async.export.rows import encode_rows
 from isnotai_async.export.segments import SegmentFolder, check_replaceable, publish_folder
 from isnotai_async.export.sinks import Mark
 from isnotai_async.export.spool import Spool
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
 
 SEGMENT_ROWS: Final = 50_000
 SEGMENT_BYTES: Final = 64 << 20  # of spool; ids have no bound of their own, and the memory has

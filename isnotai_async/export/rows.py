@@ -23,8 +23,8 @@ from typing import Final
 
 import msgspec
 
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 
 SCHEMA_VERSION: Final = 1
 

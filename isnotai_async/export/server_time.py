@@ -1,10 +1,10 @@
 """What time it is for the server that gave a page."""
 from __future__ import annotations
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
 from isnotai_async.export.store_schema import to_milliseconds
-from isnotai_async.pages import Page
-from isnotai_async.records import Session
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Session
 
 
 async def read_now(client: Client, page: Page[Session]) -> int:

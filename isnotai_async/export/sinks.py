@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 
 Mark = Mapping[str, Any]
 """How far a sink is, as values of JSON; nobody else reads it, but for ``size`` in the mark of ``finish``."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 from isnotai_async.errors import CheckpointError, SinkError
 from isnotai_async.export.checkpoint import Checkpoint, Identity, commit_record, done_record
 from isnotai_async.export.files import Files
@@ -18,8 +20,6 @@ from isnotai_async.export.identity import check_identity
 from isnotai_async.export.journal import Journal
 from isnotai_async.export.publishing import beside, shown
 from isnotai_async.export.sinks import Sink
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

@@ -12,7 +12,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from isnotai_async.records import Session
+from isnotai_async._models.records import Session
 
 APPLICATION_ID: Final = 0x4E6F4149
 """Marks the file as ours (the letters NoAI), for the program ``file`` and for the check on opening."""

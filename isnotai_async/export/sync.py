@@ -20,7 +20,7 @@ from typing import Any, Final
 import anyio
 from attrs import asdict, define, field
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.event_store import EventStore, Reading
 from isnotai_async.export.meter import Meter
@@ -34,10 +34,10 @@ from isnotai_async.export.sync_listing import Listing, RegionLister
 from isnotai_async.export.sync_reading import SessionReader
 from isnotai_async.export.sync_rules import Choice, State, SyncRules
 from isnotai_async.export.thread import FileThread
-from isnotai_async.manager import SessionManager
-from isnotai_async.notices import overhear
-from isnotai_async.queries import EventQuery, SessionQuery
-from isnotai_async.stream_options import StreamOptions
+from isnotai_async._manager import SessionManager
+from isnotai_async._notices import overhear
+from isnotai_async._models.queries import EventQuery, SessionQuery
+from isnotai_async._streaming.options import StreamOptions
 
 OnProgress = Callable[[ExportProgress], None]
 

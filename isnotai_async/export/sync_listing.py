@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
 from isnotai_async.errors import (
     CheckpointError,
     InvalidCursorError,
@@ -21,8 +21,8 @@ from isnotai_async.export.server_time import read_now
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Coverage
-from isnotai_async.pages import Page
-from isnotai_async.records import Session
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Session
 
 _PAGE_SIZE: Final = 100  # the largest of any tier; a smaller cap is applied by the server
 _MILLISECOND: Final = timedelta(milliseconds=1)

@@ -31,11 +31,11 @@ from isnotai_async.export.report import is_for_good
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Choice
-from isnotai_async.pages import Page
-from isnotai_async.positions import Position
-from isnotai_async.records import Event
-from isnotai_async.stream_positions import ANY, StreamPosition, Taken, Target, Unfinished
-from isnotai_async.tallies import Tally
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import Position
+from isnotai_async._models.records import Event
+from isnotai_async._models.positions import ANY, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._streaming.progress import Tally
 
 COMMIT_SECONDS: Final = 1.0
 COMMIT_ROWS: Final = 32_000  # some 4 MiB

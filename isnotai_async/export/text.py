@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 from isnotai_async.errors import CheckpointError
 from isnotai_async.export.encoding import Encoding
 from isnotai_async.export.files import Files
 from isnotai_async.export.publishing import beside, check_without_rows, publish_file, shown
 from isnotai_async.export.sinks import Mark
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
 
 _CHUNK: Final = 1 << 20  # bytes
 _AGAIN: Final = "start over with resume=False (--no-resume)"

@@ -12,7 +12,7 @@ Documented behaviour is kept to the letter. Where the documentation says nothing
 not build on it: the order of rows, all error codes but `INVALID_API_KEY`, the event types beside `init`,
 `mouse_move` and `keypress` and all their bytes, the form of ids and cursors, the fields of ``/v1/integration`` beside
 `apiKeyMasked`, all fields of ``/v1/stats`` and of a course, what the numbers of users, analytics and usage count (see
-`census`), and what exactly is refused as malformed (the sandbox is strict). Its clock stands at
+`analytics`), and what exactly is refused as malformed (the sandbox is strict). Its clock stands at
 2026-06-10T12:00:00Z, and all its sessions lie within the six days before.
 
 ``Sandbox(data="events.jsonl")`` serves what an export wrote instead, so that you can work offline on your own data.
@@ -38,7 +38,7 @@ Faults, each made by a class method of `Fault`:
 """
 
 from isnotai_async.sandbox.faults import Fault
+from isnotai_async.sandbox.region import RegionStats
 from isnotai_async.sandbox.server import Sandbox
-from isnotai_async.sandbox.stats import RegionStats
 
 __all__ = ["Fault", "RegionStats", "Sandbox"]

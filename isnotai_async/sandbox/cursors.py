@@ -1,4 +1,4 @@
-"""Cursors: opaque, signed, and good for one place in one list only.
+"""Cursors: opaque, signed, and valid for one place in one list only.
 
 Whether the real API's cursors are bound to the filters, and how long they live, is not documented. These are bound
 to region, endpoint, session and filters, so that a client which mixes them up is found out; a lifetime is an option.

@@ -1,4 +1,4 @@
-"""What a region serves: sessions and their events, whether made up (`dataset`) or read from a file (`recording`)."""
+"""The interface of the data that a region serves, whether generated or recorded."""
 
 from __future__ import annotations
 

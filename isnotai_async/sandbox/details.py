@@ -1,4 +1,4 @@
-"""The answer of ``/details``: computed from the event log, so that it agrees with the listed events exactly.
+"""The answer of `/details`, computed from the event log, so that it agrees with the listed events exactly.
 
 The real API does not promise that agreement; the sandbox keeps it, because a difference is then a bug of somebody.
 """
@@ -9,12 +9,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from isnotai_async.sandbox.catalogue import CATEGORIES, NAMES
 from isnotai_async.sandbox.data import TimedLog
-from isnotai_async.sandbox.dice import scramble
-from isnotai_async.sandbox.events import EventLog
-from isnotai_async.sandbox.people import PAGES
-from isnotai_async.sandbox.times import iso
+from isnotai_async.sandbox.event_generator import EventLog
+from isnotai_async.sandbox.seed_data import CATEGORIES, NAMES, PAGES, iso, scramble
 
 _BUCKETS: Final = 100
 _CATEGORY_NAMES: Final = {name: frozenset(NAMES[kind] for kind in kinds) for name, kinds in CATEGORIES.items()}

@@ -1,4 +1,7 @@
-"""Scripted misbehaviour: what can go wrong, as values. See the table in the package's docstring."""
+"""Faults that a test can script (status, delay, cut body, bad JSON, ...), and the queue of them.
+
+Which request meets which fault.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Self
 
-from attrs import Attribute, evolve, field, frozen
+from attrs import Attribute, define, evolve, field, frozen
 
 from isnotai_async.errors import ConfigError
-from isnotai_async.sandbox.answers import HTML, Answer, envelope
+from isnotai_async.sandbox.limits import LIST_OPERATIONS
+from isnotai_async.sandbox.responses import HTML, Answer, envelope
+from isnotai_async.sandbox.seed_data import Dice
 
 
 class PageFault(Enum):
@@ -196,3 +201,86 @@ def _status_name(status: int) -> str:
         return HTTPStatus(status).name
     except ValueError:  # 520 to 524 are a CDN's own and have no name in the standard library
         return f"STATUS_{status}"
+
+
+@frozen
+class Target:
+    """What a fault looks at before it strikes.
+
+    Attributes:
+        region: Name of the region.
+        operation: Name of the operation.
+        has_cursor: Whether the request carries a cursor.
+    """
+
+    region: str
+    operation: str
+    has_cursor: bool = False
+
+
+@define(eq=False)
+class _Rule:
+    fault: Fault
+    operation: str | None
+    region: str | None
+    probability: float | None
+    left: int | None
+
+    def fits(self, target: Target) -> bool:
+        page = self.fault.page
+        return (
+            self.operation in {None, target.operation}
+            and self.region in {None, target.region}
+            and (page is None or target.operation in LIST_OPERATIONS)
+            and (page is not PageFault.REPEATED_CURSOR or target.has_cursor)
+        )
+
+
+@define(eq=False)
+class FaultQueue:
+    """Faults in the order they were injected.
+
+    A request meets at most one: the first scripted one that fits it and has times left; else each random one is
+    tried in turn.
+
+    Args:
+        dice: Decides about the random ones.
+    """
+
+    dice: Dice
+    _rules: list[_Rule] = field(factory=list, init=False)
+
+    def add(
+        self,
+        fault: Fault,
+        *,
+        operation: str | None = None,
+        region: str | None = None,
+        probability: float | None = None,
+    ) -> None:
+        """Put a fault at the end of the queue; None means any operation, any region, or not at random."""
+        left = fault.times if probability is None else None
+        self._rules.append(_Rule(fault, operation, region, probability, left))
+
+    def clear(self) -> None:
+        """Forget all faults."""
+        self._rules.clear()
+
+    def take(self, target: Target) -> Fault | None:
+        """Take the fault that this request meets, or None."""
+        fitting = [rule for rule in self._rules if rule.fits(target)]
+        for rule in fitting:
+            if rule.probability is None:
+                self._use(rule)
+                return rule.fault
+        for rule in fitting:
+            if rule.probability is not None and self.dice.chance(rule.probability):
+                return rule.fault
+        return None
+
+    def _use(self, rule: _Rule) -> None:
+        if rule.left is None:
+            return
+        rule.left -= 1
+        if rule.left == 0:
+            self._rules.remove(rule)

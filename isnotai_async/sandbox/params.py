@@ -1,4 +1,4 @@
-"""Reading query values strictly: what the contract does not allow is refused with the field's name.
+"""Reads query parameters strictly: what the contract does not allow is a 400 with the field's name.
 
 Real servers may be more lenient. A strict one finds the client's mistakes.
 """
@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from isnotai_async.sandbox.answers import Answer, envelope
-from isnotai_async.sandbox.catalogue import BYTES
-from isnotai_async.sandbox.times import to_ms
+from isnotai_async.sandbox.responses import Answer, envelope
+from isnotai_async.sandbox.seed_data import BYTES, to_ms
 
 _INT32: Final = 2**31
 _INT64: Final = 2**63

@@ -1,26 +1,142 @@
-"""`Sandbox`: the public face of the server."""
+"""`Sandbox`: the public class of the server, and the checks of its options.
+
+Checks of `Sandbox`'s options. Each raises a `ConfigError` that says what to write instead.
+"""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from anyio import CancelScope
-from attrs import define, field
+from attrs import Attribute, define, field
 
 from isnotai_async.errors import ConfigError
-from isnotai_async.sandbox import options
 from isnotai_async.sandbox.faults import Fault
-from isnotai_async.sandbox.plans import TierName
+from isnotai_async.sandbox.limits import BIGGEST, OPERATION_NAMES, PLANS, REGION_NAMES, TierName
 
 if TYPE_CHECKING:
-    from isnotai_async.sandbox.app import Listener
     from isnotai_async.sandbox.data import Data
-    from isnotai_async.sandbox.region import Region
-    from isnotai_async.sandbox.stats import RegionStats
+    from isnotai_async.sandbox.http_app import Listener
+    from isnotai_async.sandbox.region import Region, RegionStats
+
+
+Validator = Callable[[object, "Attribute[Any]", object], None]
+
+
+def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
+    """A validator for whole numbers from low to high."""
+
+    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
+        if value is None and optional:
+            return
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigError(f"{attribute.name} must be a whole number from {low} to {high}")
+
+    return check
+
+
+def positive_seconds(*, optional: bool = False) -> Validator:
+    """A validator for seconds above 0."""
+
+    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
+        if value is None and optional:
+            return
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ConfigError(f"{attribute.name} must be seconds, more than 0")
+
+    return check
+
+
+def one_of(*allowed: str) -> Validator:
+    """A validator for a choice of words."""
+
+    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in allowed:
+            raise ConfigError(f"{attribute.name} must be one of {', '.join(allowed)}")
+
+    return check
+
+
+def check_big_sessions(given: Iterable[int]) -> tuple[int, ...]:
+    """Check the sizes of the big sessions to list, and return them."""
+    sizes = tuple(given)
+    if any(type(size) is not int or not 0 <= size <= BIGGEST for size in sizes):
+        raise ConfigError(f"big_sessions must be whole numbers from 0 to {BIGGEST}")
+    if len(set(sizes)) < len(sizes):
+        raise ConfigError("big_sessions must differ from one another: each size is one session")
+    return sizes
+
+
+def check_rate_limit(_sandbox: object, _attribute: object, value: object) -> None:
+    """Check the rate limit."""
+    if value not in (None, "tier") and (type(value) is not int or value < 1):
+        raise ConfigError('rate_limit must be 1 or more requests a window, None for no limit, or "tier"')
+
+
+def check_latency(value: object) -> tuple[float, float]:
+    """Turn a latency into its two bounds."""
+    match value if isinstance(value, tuple) else (value, value):
+        case (int() | float() as low, int() | float() as high) if 0 <= low <= high < math.inf:
+            return float(low), float(high)
+    raise ConfigError("latency must be seconds, 0 or more, or a pair (low, high) of such")
+
+
+def check_host(host: str) -> str:
+    """Check that a host is this machine only, and return its address."""
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        if ip_address(address).is_loopback:
+            return address
+    except ValueError:
+        pass
+    raise ConfigError("host must be a loopback address such as 127.0.0.1: the sandbox's keys guard nothing")
+
+
+def check_tier(name: object) -> str:
+    """Check the name of a tier."""
+    if not isinstance(name, str) or name not in PLANS:
+        raise ConfigError(f"tier must be one of {', '.join(PLANS)}")
+    return name
+
+
+def check_region(name: str) -> str:
+    """Check the name of a region."""
+    if name not in REGION_NAMES:
+        raise ConfigError(f"region must be one of {', '.join(REGION_NAMES)}")
+    return name
+
+
+def check_operation(name: str) -> str:
+    """Check the name of an operation."""
+    if name not in OPERATION_NAMES:
+        raise ConfigError(f"operation must be one of {', '.join(sorted(OPERATION_NAMES))}")
+    return name
+
+
+def check_tiers(given: str | Mapping[str, str]) -> dict[str, str]:
+    """Spread one tier over the regions, or fill up a mapping of them with `enterprise`."""
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(REGION_NAMES, check_tier(given))
+    named = {check_region(name): check_tier(value) for name, value in given.items()}
+    return dict.fromkeys(REGION_NAMES, "enterprise") | named
+
+
+def check_keys(given: Mapping[str, str]) -> dict[str, str]:
+    """Check API keys by region; the messages never show one."""
+    for name, value in given.items():
+        check_region(name)
+        # What a header can carry and a Bearer scheme can separate.
+        if not value or not all("!" <= char <= "~" for char in value):
+            raise ConfigError("api_keys must be printable ASCII without spaces")
+    if len(set(given.values())) < len(given):
+        raise ConfigError("api_keys must differ: a key works in one region only")
+    return dict(given)
 
 
 @define(eq=False, kw_only=True, repr=False)
@@ -62,20 +178,20 @@ class Sandbox:
 
     seed: int | str = "isnotai"
     data: str | os.PathLike[str] | None = None
-    sessions: int = field(default=40, validator=options.whole(0, 1_000_000))
-    big_sessions: tuple[int, ...] = field(default=(), converter=options.big_sessions)
+    sessions: int = field(default=40, validator=whole_number(0, 1_000_000))
+    big_sessions: tuple[int, ...] = field(default=(), converter=check_big_sessions)
     _tier: TierName | Mapping[str, TierName] = "enterprise"
-    rate_limit: int | Literal["tier"] | None = field(default="tier", validator=options.rate_limit)
-    window: float = field(default=60.0, validator=options.seconds())
-    counter: Literal["log", "approximate"] = field(default="log", validator=options.one_of("log", "approximate"))
+    rate_limit: int | Literal["tier"] | None = field(default="tier", validator=check_rate_limit)
+    window: float = field(default=60.0, validator=positive_seconds())
+    counter: Literal["log", "approximate"] = field(default="log", validator=one_of("log", "approximate"))
     retry_after: bool = True
     count_rejected: bool = False
     latency: float | tuple[float, float] = 0.0
-    cursor_ttl: float | None = field(default=None, validator=options.seconds(optional=True))
-    page_size_cap: int | None = field(default=None, validator=options.whole(1, 2**31 - 1, optional=True))
+    cursor_ttl: float | None = field(default=None, validator=positive_seconds(optional=True))
+    page_size_cap: int | None = field(default=None, validator=whole_number(1, 2**31 - 1, optional=True))
     compress: bool = True
-    host: str = field(default="127.0.0.1", converter=options.loopback)
-    port: int = field(default=0, validator=options.whole(0, 65_534))
+    host: str = field(default="127.0.0.1", converter=check_host)
+    port: int = field(default=0, validator=whole_number(0, 65_534))
     _given_keys: Mapping[str, str] | None = field(default=None, alias="api_keys")
     _regions: dict[str, Region] = field(init=False)
     _listeners: list[Listener] = field(factory=list, init=False)
@@ -92,15 +208,15 @@ class Sandbox:
             counter=self.counter,
             retry_after=self.retry_after,
             count_rejected=self.count_rejected,
-            latency=options.latency_range(self.latency),
+            latency=check_latency(self.latency),
             page_size_cap=self.page_size_cap,
             compress=self.compress,
         )
         self._regions = build_regions(
             self.seed,
             edge,
-            tiers=options.tiers(self._tier),
-            keys=options.keys(self._given_keys or {}),
+            tiers=check_tiers(self._tier),
+            keys=check_keys(self._given_keys or {}),
             data=self._make_data(),
             cursor_ttl=self.cursor_ttl,
         )
@@ -112,7 +228,7 @@ class Sandbox:
             return make_up(self.seed, self.sessions, self.big_sessions)
         if self.big_sessions:
             raise ConfigError("data brings its own sessions; leave out big_sessions")
-        from isnotai_async.sandbox.row_files import read_recordings
+        from isnotai_async.sandbox.recorded import read_recordings
 
         return read_recordings(Path(self.data))
 
@@ -124,7 +240,7 @@ class Sandbox:
         """
         if self._listeners:
             return
-        from isnotai_async.sandbox.app import Listener
+        from isnotai_async.sandbox.http_app import Listener
 
         self._listeners = [Listener(region) for region in self._regions.values()]
         try:
@@ -190,15 +306,15 @@ class Sandbox:
 
     def region_stats(self, region: str) -> RegionStats:
         """Counters of a region."""
-        return self._regions[options.region(region)].stats
+        return self._regions[check_region(region)].stats
 
     def session_ids(self, region: str = "us") -> tuple[str, ...]:
         """Ids of all sessions that `list_sessions` lists in a region, in its order."""
-        return self._regions[options.region(region)].data.ids
+        return self._regions[check_region(region)].data.ids
 
     def set_tier(self, region: str, tier: TierName) -> None:
         """Change the tier of a region's key from the next request on; the window's history stays."""
-        self._regions[options.region(region)].tier = options.tier(tier)
+        self._regions[check_region(region)].tier = check_tier(tier)
 
     def inject(
         self,
@@ -224,9 +340,9 @@ class Sandbox:
             ConfigError: There is no such operation or region, or the probability is not from 0 to 1.
         """
         if operation is not None:
-            options.operation(operation)
+            check_operation(operation)
         if region is not None:
-            options.region(region)
+            check_region(region)
         if probability is not None and not 0 <= probability <= 1:
             raise ConfigError("probability must be a number from 0 to 1")
         self._regions["us"].faults.add(fault, operation=operation, region=region, probability=probability)

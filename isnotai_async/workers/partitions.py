@@ -16,13 +16,12 @@ from typing import Any, Final, Literal, cast
 
 from attrs import asdict, field, frozen
 
-from isnotai_async.checks import check_id, check_int
+from isnotai_async._models.positions import Target
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.validation import FilterValue, check_id, check_int
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 from isnotai_async.export.formats import FORMATS
 from isnotai_async.export.rows import SCHEMA_VERSION
-from isnotai_async.filters import FilterValue
-from isnotai_async.queries import EventQuery
-from isnotai_async.stream_positions import Target
 
 OnPartError = Literal["raise", "collect", "skip"]
 

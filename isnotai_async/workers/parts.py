@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
+from isnotai_async._streaming.options import Split
 from isnotai_async.errors import ConfigError, ExportLockedError, IsNotAIError, quoted
 from isnotai_async.export import ExportReport, export_events
 from isnotai_async.export.exporter import OnProgress
@@ -15,8 +17,6 @@ from isnotai_async.export.lock import TargetLock
 from isnotai_async.export.origin import AnySessions, find_origin
 from isnotai_async.export.store import explain_failure
 from isnotai_async.export.thread import FileThread
-from isnotai_async.manager import SessionManager
-from isnotai_async.stream_options import Split
 from isnotai_async.workers.folder import JobFolder, digest_file, find_job_folder
 from isnotai_async.workers.partitions import Partition
 from isnotai_async.workers.reports import Outcome, PartReport, PartResult

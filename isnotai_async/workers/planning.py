@@ -13,8 +13,11 @@ import anyio.to_thread
 from anyio import CancelScope
 from attrs import asdict
 
-from isnotai_async.checks import check_int
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
+from isnotai_async._models.positions import Target
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.validation import check_int
 from isnotai_async.errors import CheckpointError, ConfigError, IsNotAIError, quoted
 from isnotai_async.export.checkpoint import digest_target
 from isnotai_async.export.formats import choose_format
@@ -23,9 +26,6 @@ from isnotai_async.export.lock import TargetLock
 from isnotai_async.export.origin import AnySessions, Targets, find_origin
 from isnotai_async.export.publishing import shown
 from isnotai_async.export.store import explain_failure
-from isnotai_async.manager import SessionManager
-from isnotai_async.queries import EventQuery
-from isnotai_async.stream_positions import Target
 from isnotai_async.workers.folder import JobFolder
 from isnotai_async.workers.partitions import LARGEST, MODES, Job, OnPartError, Partition
 from isnotai_async.workers.plan import Plan, PlanWriter

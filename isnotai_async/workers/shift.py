@@ -14,9 +14,9 @@ import anyio.to_thread
 from anyio import CancelScope
 from attrs import define, field
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
 from isnotai_async.errors import ConfigError, IsNotAIError, LimiterError, quoted
-from isnotai_async.manager import SessionManager
 from isnotai_async.workers.folder import JobFolder, find_job_folder
 from isnotai_async.workers.partitions import Partition
 from isnotai_async.workers.parts import export_partition

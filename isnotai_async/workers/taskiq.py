@@ -19,9 +19,9 @@ from typing import Annotated, Any, Final
 import anyio
 from anyio import CancelScope
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._ratelimit.redis.limiter import RedisLimiter
 from isnotai_async.errors import ConfigError, printable
-from isnotai_async.redis_limiter import RedisLimiter
 from isnotai_async.workers.partitions import Partition
 from isnotai_async.workers.shift import OpenSource, Shift, Source
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from isnotai_async.cli import main
+from isnotai_async._cli import main
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from isnotai_async.cli import main
+from isnotai_async._cli import main
 from isnotai_async.sandbox import Fault, Sandbox
 
 

@@ -16,7 +16,7 @@ import pytest
 from attrs import evolve
 from rich.cells import cell_len
 
-from isnotai_async.cli.progress import describe
+from isnotai_async._cli.progress import describe
 from isnotai_async.export import ExportProgress
 
 WORD = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")  # what steers a terminal

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from isnotai_async.cli import main
+from isnotai_async._cli import main
 
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "sessions": (["sessions", "--limit", "3"], ["id", "created", "status", "bot", "user", "name"]),

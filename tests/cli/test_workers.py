@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from isnotai_async.cli import main
-from isnotai_async.cli.job_display import JobDisplay
+from isnotai_async._cli import main
+from isnotai_async._cli.progress import JobDisplay
 from tests.redis_server import RedisServer, running_redis
 
 NO_TASK = json.dumps(
@@ -146,7 +146,7 @@ def test_the_page_on_scale_names_options_that_there_are(capsys: pytest.CaptureFi
 async def test_a_log_is_told_where_no_part_is_finished(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isnotai_async.cli.job_display._SILENT_SECONDS", 0.05)
+    monkeypatch.setattr("isnotai_async._cli.progress._SILENT_SECONDS", 0.05)
     display = JobDisplay(3, quiet=False)
     said = ""
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 
-from isnotai_async.messages import Request, Response
-from isnotai_async.operations import Operations
+from isnotai_async._http.messages import Request, Response
+from isnotai_async._operations import Operations
 
 T = TypeVar("T")
 

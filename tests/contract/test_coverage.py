@@ -15,11 +15,11 @@ import attrs
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async.converter import camel
+from isnotai_async._http.converter import camel
+from isnotai_async._models.mappings import ReadOnlyMapping
+from isnotai_async._models.records import Int32
+from isnotai_async._operations import Operations
 from isnotai_async.errors import DecodeError
-from isnotai_async.mappings import ReadOnlyMapping
-from isnotai_async.operations import Operations
-from isnotai_async.records import Int32
 from isnotai_async.sandbox.routes import OPERATIONS
 from tests.contract.asking import ARGUMENTS, IDS, Asker
 from tests.contract.contract import Schema, is_open, operations

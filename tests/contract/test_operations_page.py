@@ -11,9 +11,9 @@ from typing import get_args, get_origin, get_type_hints
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async.cli import main
-from isnotai_async.cli.app import app
-from isnotai_async.operations import Operations
+from isnotai_async._cli import main
+from isnotai_async._cli.app import app
+from isnotai_async._operations import Operations
 from tests.contract.contract import operations, snake
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")

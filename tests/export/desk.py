@@ -9,17 +9,17 @@ from typing import Any, cast
 
 from attrs import define, field
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._models.positions import ANY
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.records import Event
+from isnotai_async._streaming.sources import read_sessions
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export.files import Files
 from isnotai_async.export.formats import choose_format
 from isnotai_async.export.job import Job
 from isnotai_async.export.origin import AnySessions, Stream, Targets
 from isnotai_async.export.report import ExportReport
-from isnotai_async.queries import EventQuery
-from isnotai_async.records import Event
-from isnotai_async.sources import read_sessions
-from isnotai_async.stream_positions import ANY
 from tests.event_source import Source, events
 
 

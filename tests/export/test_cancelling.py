@@ -9,11 +9,11 @@ import anyio
 import pytest
 from attrs import define, field
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.records import Event
 from isnotai_async.errors import ExportError
 from isnotai_async.export import ExportProgress
-from isnotai_async.pages import Page
-from isnotai_async.queries import EventQuery
-from isnotai_async.records import Event
 from tests.event_source import Source, events, ids, running_tasks
 from tests.export.desk import Desk, all_rows, make_desk
 from tests.export.test_export import read_ids

@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
+from isnotai_async._models.positions import Target
 from isnotai_async.export.checkpoint import Checkpoint, digest_target
 from isnotai_async.export.journal import Journal
 from isnotai_async.export.publishing import beside
-from isnotai_async.stream_positions import Target
 from tests.export.desk import SIZES, make_desk
 from tests.export.disks import Crash, MemoryDisk
 

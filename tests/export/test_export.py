@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
 from isnotai_async.errors import (
     AuthenticationError,
     CheckpointError,

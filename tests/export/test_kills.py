@@ -16,7 +16,7 @@ EVENTS = 12_000
 # The real command, but for commits each 20 ms, so that a short export has many.
 PROGRAM = """
 import sys
-from isnotai_async.cli import main
+from isnotai_async._cli import main
 from isnotai_async.export import exporter
 exporter.COMMIT_SECONDS = 0.02
 sys.exit(main(sys.argv[1:]))

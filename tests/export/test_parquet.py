@@ -18,6 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 from isnotai_async.errors import CheckpointError, ConfigError, SinkError
 from isnotai_async.export import arrow, encode_rows, parquet
 from isnotai_async.export.files import Files
@@ -25,8 +27,6 @@ from isnotai_async.export.formats import choose_format
 from isnotai_async.export.parquet import ParquetSink
 from isnotai_async.export.rows import COLUMNS
 from isnotai_async.export.segments import MANIFEST
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
 from tests.event_source import events, ids
 from tests.export.desk import all_rows, make_desk
 from tests.export.disks import FailingFiles

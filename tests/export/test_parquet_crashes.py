@@ -12,15 +12,14 @@ from random import Random
 import pytest
 from attrs import evolve
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import Position, Target, Unfinished
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.records import Event
 from isnotai_async.errors import CheckpointError, SinkError
 from isnotai_async.export.checkpoint import digest_target
 from isnotai_async.export.parquet import ParquetSink
 from isnotai_async.export.store import Store
-from isnotai_async.pages import Page
-from isnotai_async.positions import Position
-from isnotai_async.queries import EventQuery
-from isnotai_async.records import Event
-from isnotai_async.stream_positions import Target, Unfinished
 from tests.event_source import events
 from tests.export.disks import Crash
 from tests.export.folder_disk import ROOT, Folder, FolderDisk

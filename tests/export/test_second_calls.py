@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
+from isnotai_async._notices import AttemptNotice
 from isnotai_async.export.encoding import CSV
 from isnotai_async.export.files import Files
 from isnotai_async.export.meter import Meter
 from isnotai_async.export.origin import find_origin
 from isnotai_async.export.parquet import ParquetSink
 from isnotai_async.export.store import Store
-from isnotai_async.notices import AttemptNotice
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
 from isnotai_async.sandbox import Fault, Sandbox
 
 ONCE = isnotai.Retry(attempts=1)

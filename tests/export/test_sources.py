@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from isnotai_async.backoff import Retry
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._http.credentials import Credential
+from isnotai_async._http.retry_policy import Retry
+from isnotai_async._manager import SessionManager
+from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async.errors import CheckpointError, NotFoundError, RateLimitedError, ServerError
 from isnotai_async.export import ExportProgress, estimate_export, export_events
-from isnotai_async.keyring import Credential
-from isnotai_async.limiter import Unlimited
-from isnotai_async.manager import SessionManager
 from isnotai_async.sandbox import Fault, Sandbox
-from isnotai_async.tiers import Tier
 
 
 def open_client(sandbox: Sandbox) -> Client:

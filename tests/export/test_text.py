@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 from isnotai_async.export import encode_rows
 from isnotai_async.export.encoding import CSV, Encoding, GzipJSONLines, JSONLines
 from isnotai_async.export.publishing import beside
-from isnotai_async.pages import Page
-from isnotai_async.records import Event
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
 

@@ -89,7 +89,7 @@ class BrokenResolver(AbstractResolver):
 async def test_row_2_a_name_that_is_not_found_is_looked_up_again(number: int, attempts: int) -> None:
     resolver = BrokenResolver(number)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=resolver)) as session:
-        error = await failure("https://api.isnotai.test", isnotai.ConnectError, session=session)
+        error = await failure("https://api.isnotai.test", isnotai.ConnectError, http_session=session)
     assert error.attempts == resolver.calls == attempts
 
 
@@ -134,7 +134,7 @@ async def test_row_4_a_certificate_that_cannot_be_trusted_is_not_tried_again(nam
         AUTHORITY.configure_trust(trusting)
     connector = aiohttp.TCPConnector(ssl=trusting)
     async with FaultServer(PAGE, tls=serving) as server, aiohttp.ClientSession(connector=connector) as session:
-        error = await failure(server, isnotai.ConnectError, session=session)
+        error = await failure(server, isnotai.ConnectError, http_session=session)
         assert (error.tls, error.attempts) == (True, 1)
         assert not server.requests
 
@@ -146,7 +146,7 @@ async def test_row_4_a_certificate_that_cannot_be_trusted_is_not_tried_again(nam
 async def test_row_5_a_connection_that_is_lost_before_any_byte_is_made_again_at_once(cut: Cut) -> None:
     told = list[isnotai.Notice]()
     server = FaultServer([cut], PAGE)
-    async with asking(server, on_event=told.append, retry=isnotai.Retry(base=10.0)) as client:
+    async with asking(server, on_notice=told.append, retry=isnotai.Retry(base=10.0)) as client:
         await client.list_events("s1")
     assert len(server.requests) == 2
     (retry,) = [notice for notice in told if isinstance(notice, isnotai.RetryNotice)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from isnotai_async.sandbox import Sandbox
-from isnotai_async.sandbox.answers import json_answer
+from isnotai_async.sandbox.responses import json_answer
 
 TIER = "x-isnotai-tier"
 

@@ -12,12 +12,9 @@ from typing import Any
 
 import pytest
 
-from isnotai_async.sandbox.blocks import BLOCK_SIZE
-from isnotai_async.sandbox.catalogue import CATEGORIES, NAMES
-from isnotai_async.sandbox.dataset import Dataset
-from isnotai_async.sandbox.dice import Dice, scramble, seed_of
-from isnotai_async.sandbox.events import EventLog
-from isnotai_async.sandbox.times import NOW_MS, iso, to_ms
+from isnotai_async.sandbox.event_generator import BLOCK_SIZE, EventLog
+from isnotai_async.sandbox.generated import Dataset
+from isnotai_async.sandbox.seed_data import CATEGORIES, NAMES, NOW_MS, Dice, iso, scramble, seed_of, to_ms
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pytest
 from isnotai_async import Client, Unlimited, export_events
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Sandbox
-from isnotai_async.sandbox.row_files import read_recordings
+from isnotai_async.sandbox.recorded import read_recordings
 from tests.sandbox.conftest import Asker
 
 Row = dict[str, Any]

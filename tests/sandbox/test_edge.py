@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from isnotai_async.sandbox import Sandbox
-from isnotai_async.sandbox.dataset import Dataset
-from isnotai_async.sandbox.dice import Dice
-from isnotai_async.sandbox.queue import FaultQueue
+from isnotai_async.sandbox.faults import FaultQueue
+from isnotai_async.sandbox.generated import Dataset
 from isnotai_async.sandbox.region import Edge, Region, make_mints
+from isnotai_async.sandbox.seed_data import Dice
 
 
 def make_region(**changes: Any) -> Region:

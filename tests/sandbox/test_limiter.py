@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isnotai_async.sandbox.limiter import ApproximateCounter, ExactLog, Window
+from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, Window
 
 GAPS = st.lists(st.floats(0, 15, allow_nan=False), max_size=60)
 

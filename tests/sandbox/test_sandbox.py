@@ -14,7 +14,7 @@ import pytest
 import isnotai_async.sandbox as package
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Fault, Sandbox
-from isnotai_async.sandbox.plans import LIST_OPERATIONS, OPERATION_NAMES
+from isnotai_async.sandbox.limits import LIST_OPERATIONS, OPERATION_NAMES
 from isnotai_async.sandbox.region import make_mints
 from isnotai_async.sandbox.routes import OPERATIONS
 
@@ -183,7 +183,7 @@ def test_importing_and_making_it_does_not_import_the_server() -> None:
     code = (
         "import sys, isnotai_async.sandbox as s; s.Sandbox(); "
         "assert 'aiohttp.web' not in sys.modules; "
-        "assert not {m for m in sys.modules if m == 'isnotai_async.sandbox.app'}"
+        "assert not {m for m in sys.modules if m == 'isnotai_async.sandbox.http_app'}"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

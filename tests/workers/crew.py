@@ -14,10 +14,10 @@ from typing import Any
 
 from attrs import define, field
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
+from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async.export.origin import AnySessions
-from isnotai_async.limiter import Unlimited
-from isnotai_async.manager import SessionManager
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.workers import Partition, Plan, describe_job, make_plan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
 from isnotai_async.workers import Plan, export_partition
 
 

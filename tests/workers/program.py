@@ -12,8 +12,8 @@ from typing import Any
 
 import anyio
 
-from isnotai_async.client import Client
-from isnotai_async.limiter import Unlimited
+from isnotai_async._client import Client
+from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async.workers.taskiq import make_broker, run_worker
 
 

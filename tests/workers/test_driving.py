@@ -9,7 +9,7 @@ import anyio
 import pytest
 from attrs import define, field
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
 from isnotai_async.errors import AuthenticationError, CheckpointError, ExportError, IsNotAIError, ServerError
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.workers import JobProgress, Partition, Plan, export_partition, run_job

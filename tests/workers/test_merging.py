@@ -12,7 +12,7 @@ import pyarrow.dataset as ds  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
 from isnotai_async.errors import CheckpointError, ConfigError, ExportError, SinkError
 from isnotai_async.export import export_events
 from isnotai_async.sandbox import Sandbox

@@ -10,8 +10,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isnotai_async._models.positions import Target
 from isnotai_async.errors import ConfigError
-from isnotai_async.stream_positions import Target
 from isnotai_async.workers import Partition
 
 PARTITION = Partition(

@@ -15,13 +15,13 @@ import anyio
 import pytest
 from anyio import CancelScope
 
-from isnotai_async.backoff import Retry
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._http.retry_policy import Retry
+from isnotai_async._manager import SessionManager
+from isnotai_async._ratelimit.redis.limiter import RedisLimiter
 from isnotai_async.errors import CheckpointError, ConfigError, LimiterError, NotFoundError, SinkError
 from isnotai_async.export.files import Files
 from isnotai_async.export.lock import TargetLock
-from isnotai_async.manager import SessionManager
-from isnotai_async.redis_limiter import RedisLimiter
 from isnotai_async.sandbox import Fault, Sandbox
 from isnotai_async.workers import Outcome, Plan, export_partition
 from isnotai_async.workers.folder import JobFolder

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
 from isnotai_async.errors import CheckpointError, ConfigError, ExportLockedError, SinkError
 from isnotai_async.export.lock import TargetLock
-from isnotai_async.manager import SessionManager
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.workers import Plan, describe_job, make_plan, plan_partitions
 from tests.canary import CANARY_KEY

@@ -14,10 +14,10 @@ import anyio
 import pytest
 from taskiq import InMemoryBroker
 
-from isnotai_async.client import Client
+from isnotai_async._client import Client
+from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async.errors import AuthenticationError, ConfigError, ExportError
 from isnotai_async.export.lock import TargetLock
-from isnotai_async.limiter import Unlimited
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.workers import Plan, run_job
 from isnotai_async.workers.shift import OpenSource, Shift, Source

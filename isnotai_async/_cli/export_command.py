@@ -1,0 +1,293 @@
+"""The command `isnotai export`: its arguments, its run, and its words before and after.
+
+What is said about an export before and after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import attrs
+from attrs import define
+from cyclopts import Parameter
+
+from isnotai_async._cli import exit_codes
+from isnotai_async._cli.distributed_export import Distribution, distribute
+from isnotai_async._cli.options import (
+    Connection,
+    EventFilters,
+    SessionFilters,
+    SessionsFile,
+    Writing,
+    choose_sessions,
+    count_ids,
+    open_client,
+    read_query,
+)
+from isnotai_async._cli.output import say, write_json
+from isnotai_async._cli.progress import ExportDisplay
+from isnotai_async._client import Client
+from isnotai_async._models.records import Session
+from isnotai_async._models.tiers import Tier
+from isnotai_async._streaming.paginator import Paginator
+from isnotai_async.errors import (
+    AuthenticationError,
+    ConfigError,
+    ExportError,
+    InvalidCursorError,
+    InvalidRequestError,
+    IsNotAIError,
+    printable,
+    quoted,
+)
+from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_events
+from isnotai_async.export.publishing import beside
+from isnotai_async.export.report import is_for_good
+
+_MOST_FAILURES: Final = 20  # that are listed; --json has them all
+
+
+def say_plan(sessions: int) -> None:
+    """Say what so many sessions take at least; nobody was asked for this."""
+    least = f"{_count(sessions, 'session')}, so {_count(sessions, 'request')} or more"
+    if sessions < min(tier.requests_per_minute for tier in Tier):
+        say(least)
+        return
+    each = ", ".join(f"{_minutes(sessions / tier.requests_per_minute)} on {tier}" for tier in reversed(Tier))
+    say(f"{least}: by the quota, at least {each}")
+
+
+def write_estimate(estimate: ExportEstimate, *, json: bool) -> None:
+    """Write an estimate to stdout."""
+    if json:
+        write_json(estimate)
+        return
+    for name, value in _estimate_rows(estimate):
+        print(f"{name:<18}{value}")
+
+
+def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
+    unknown = "not known before all are listed"
+    yield "sessions", unknown if estimate.sessions is None else f"{estimate.sessions:,}"
+    if not estimate.sampled:
+        yield "events", "not known: none of the sessions that were looked at is there"
+        return
+    yield "events", f"about {estimate.events_each:,.0f} a session, by {estimate.sampled} of them"
+    if estimate.events is not None:
+        yield "", f"about {estimate.events:,} in all"
+    yield "requests", f"about {estimate.pages_each:,.1f} a session"
+    if estimate.pages is not None:
+        yield "", f"about {estimate.pages:,} in all"
+    if estimate.minutes is not None:
+        yield "time", f"about {_minutes(estimate.minutes)} at the quota of tier {estimate.tier}"
+
+
+def write_report(report: ExportReport) -> None:
+    """Write what an export did to stdout, as JSON."""
+    write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
+
+
+def say_report(report: ExportReport) -> None:
+    """Say on stderr what an export did."""
+    if report.is_complete:
+        say(
+            f"exported {_count(report.rows, 'event')} of {_count(report.sessions, 'session')} to "
+            f"{printable(str(report.path))} "
+            f"({report.size / 1e6:.1f} MB) in {report.elapsed:.1f} s"
+        )
+    if not report.sessions:
+        say("isnotai: warning: there was no session to export")
+    for name, value in _report_rows(report):
+        say(f"  {name:<10}{value}")
+    for failure in report.failures[:_MOST_FAILURES]:
+        say(f"  {quoted(failure.session_id)} in {printable(failure.name)}: {failure.error}: {failure.message}")
+    if len(report.failures) > _MOST_FAILURES:
+        say(f"  … and {len(report.failures) - _MOST_FAILURES:,} more; --json lists all")
+
+
+def _report_rows(report: ExportReport) -> Iterator[tuple[str, str]]:
+    if report.resumed_rows:
+        yield "resumed", f"{report.resumed_rows:,} rows were there from before"
+    yield "requests", f"{report.requests:,}"
+    if report.waited >= 0.05:
+        yield "waited", f"{report.waited:.1f} s for the quota or before trying again"
+    if report.failures:
+        yield "failed", _count(len(report.failures), "session")
+
+
+def _minutes(minutes: float) -> str:
+    if minutes < 1:
+        return "a minute" if minutes > 0.5 else f"{max(1, round(minutes * 60))} s"
+    return f"{minutes:,.0f} minutes" if minutes < 120 else f"{minutes / 60:,.1f} hours"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+_GO_ON = "run the same command again to go on"
+_LEAVE_OUT = "to go on without this session, run the same again with --on-error collect"
+
+
+async def export(
+    *,
+    out: Path,
+    session: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    sessions_file: Path | None = None,
+    all: Annotated[bool, Parameter(negative=())] = False,
+    session_filters: SessionFilters = SessionFilters(),
+    filters: EventFilters = EventFilters(),
+    writing: Writing = Writing(),
+    distribution: Distribution = Distribution(),
+    estimate: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+    connection: Connection = Connection(),
+) -> int:
+    """Write the events of many sessions into one file, each exactly once.
+
+    The file appears under its name when it is complete, and not before. Interrupted in whatever way, the same command
+    goes on where it was. Exit codes: 0 done, 1 failed, 2 usage, 3 key refused, 4 unfinished for now (run it again),
+    130 Ctrl-C, 143 SIGTERM.
+
+    Parameters
+    ----------
+    out
+        File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv or NAME.parquet.
+    session
+        Id of a session; give it as often as needed.
+    sessions_file
+        File with one session id a line.
+    all
+        Every session, or every one that the filters below let through.
+    estimate
+        Look at a few sessions, say what the export would take, and stop.
+    json
+        Write the report to stdout, as JSON.
+    quiet
+        Say nothing but errors.
+    """
+    choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
+    if distribution != Distribution() and not estimate:
+        return await distribute(
+            out,
+            choose,
+            distribution,
+            writing=writing,
+            query=read_query(filters),
+            connection=connection,
+            json=json,
+            quiet=quiet,
+        )
+    async with open_client(connection) as client:
+        sessions = choose(client)
+        if estimate:
+            write_estimate(await estimate_export(client, sessions, **read_query(filters)), json=json)
+            return exit_codes.DONE
+        count = count_ids(sessions)
+        if count is not None and not quiet and not connection.sandbox:
+            say_plan(count)
+        run = _Run(out, quiet=quiet)
+        report = await run.export(client, sessions, **writing.options, **read_query(filters))
+        return report if isinstance(report, int) else run.end(report, json=json)
+
+
+@define
+class _Run:
+    """One run of the command.
+
+    Attributes:
+        out: The target.
+        quiet: Whether to show no progress.
+    """
+
+    out: Path
+    quiet: bool
+    _rows: int = 0
+
+    async def export(
+        self,
+        client: Client,
+        sessions: Paginator[Session] | SessionsFile | tuple[str, ...],
+        **options: Any,  # noqa: ANN401 - those of export_events
+    ) -> ExportReport | int:
+        """Export; return the report, or the exit code where it was ended before."""
+        display = ExportDisplay(quiet=self.quiet)
+        with stop_on_sigterm() as stopped:
+            try:
+                with display:
+                    return await export_events(client, sessions, self.out, on_progress=display, **options)
+            except asyncio.CancelledError:
+                self._rows = display.rows
+                self.go_on_later("stopped by SIGTERM" if stopped else "interrupted")
+                return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+            except (ConfigError, ExportError):
+                raise
+            except IsNotAIError as error:
+                if not self.is_begun:
+                    raise
+                self._rows = display.rows
+                return self.end_with(error)
+
+    def end(self, report: ExportReport, *, json: bool) -> int:
+        """Say what was done; return the exit code."""
+        if json:
+            write_report(report)
+        self._rows = report.rows
+        if not self.quiet:
+            say_report(report)
+        if report.is_complete:
+            return exit_codes.DONE
+        return self.go_on_later(f"{printable(str(self.out))} is unfinished")
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return beside(self.out, ".journal").exists()
+
+    def end_with(self, error: IsNotAIError) -> int:
+        """Say what the API's answer means for the export; return the exit code."""
+        why = exit_codes.explain(error)
+        if isinstance(error, InvalidRequestError) and not isinstance(error, InvalidCursorError) and not self._rows:
+            say(f"isnotai: {why}")  # the command is wrong, and there is nothing to go on with
+            return exit_codes.FAILED
+        if is_for_good(error) and error.position is not None and error.position.session_id is not None:
+            self.go_on_later(why, _LEAVE_OUT)
+            return exit_codes.FAILED
+        self.go_on_later(why)
+        return exit_codes.exit_code(error) if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
+
+    def go_on_later(self, why: str, how: str = _GO_ON) -> int:
+        """Say why it ended before it was done, and how to go on."""
+        safe = f"; {self._rows:,} rows are safe" if self._rows else ""
+        say(f"isnotai: {why}{safe}; {how}")
+        return exit_codes.UNFINISHED
+
+
+@contextmanager
+def stop_on_sigterm() -> Iterator[list[int]]:
+    """Cancel this task on SIGTERM; what is yielded has the signal then."""
+    received: list[int] = []
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        received.append(signal.SIGTERM)
+        if task is not None:
+            task.cancel()
+
+    try:
+        loop.add_signal_handler(signal.SIGTERM, stop)
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

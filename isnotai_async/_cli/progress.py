@@ -1,0 +1,222 @@
+"""Progress on stderr: two lines that move on a terminal, a line now and then in a log.
+
+What shows how far something is, on stderr: what moves where somebody is looking, else a line now and then.
+
+How far a job of workers is, for who watches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Final, Generic, Self, TypeVar
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from isnotai_async._cli.output import say
+from isnotai_async.errors import printable, quoted
+from isnotai_async.export import ExportProgress
+from isnotai_async.workers import JobProgress
+
+_PLAIN_SECONDS: Final = 5.0  # between two lines for a log
+
+
+P = TypeVar("P", bound=Progress)
+
+
+class Display(Generic[P]):
+    """A display that is there while a block runs.
+
+    Args:
+        kind: The class of what moves.
+        columns: Its columns.
+        quiet: Show nothing.
+    """
+
+    def __init__(self, kind: type[P], *columns: ProgressColumn, quiet: bool) -> None:
+        console = Console(stderr=True, quiet=quiet)  # it obeys NO_COLOR
+        self._is_seen = console.is_terminal and not quiet
+        self._is_plain = not console.is_terminal and not quiet
+        self._progress = kind(*columns, console=console, transient=True)
+        self._told = monotonic()
+
+    def __enter__(self) -> Self:
+        if self._is_seen:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_seen:
+            self._progress.stop()
+
+    def _is_due(self) -> bool:
+        """Tell whether it is time for a line in a log."""
+        if not self._is_plain or monotonic() - self._told < _PLAIN_SECONDS:
+            return False
+        self._told = monotonic()
+        return True
+
+
+_SILENT_SECONDS: Final = 60.0  # without a part until a log is told so
+
+
+class JobDisplay(Display[Progress]):
+    """Shows how far a job is: a line that moves where somebody is looking, else a line now and then.
+
+    Args:
+        parts: How many parts there are.
+        quiet: Show nothing.
+    """
+
+    def __init__(self, parts: int, *, quiet: bool) -> None:
+        text = TextColumn("{task.description}", markup=False)
+        super().__init__(Progress, SpinnerColumn(), BarColumn(bar_width=20), text, TimeElapsedColumn(), quiet=quiet)
+        self._task = self._progress.add_task("waiting for workers", total=parts)
+        self._heard = monotonic()
+        self._parts_done = 0
+
+    def __call__(self, progress: JobProgress) -> None:
+        """Show how far it is."""
+        if progress.parts_done > self._parts_done:
+            self._parts_done, self._heard = progress.parts_done, monotonic()
+        text = _describe(progress)
+        self._progress.update(self._task, completed=progress.parts_done, description=text)
+        if self._is_due():
+            say(text)
+
+    async def remind(self, queue: str, folder: Path) -> None:
+        """Say for ever, in a log, that no part was finished: after a minute, and each time after twice as long.
+
+        Args:
+            queue: Name of the queue.
+            folder: Folder of the job.
+        """
+        heard, borne = self._heard, _SILENT_SECONDS
+        while self._is_plain:
+            await asyncio.sleep(max(0.01, heard + borne - monotonic()))
+            silence = monotonic() - self._heard
+            if self._heard != heard:
+                heard, borne = self._heard, _SILENT_SECONDS
+            elif silence >= borne:
+                say(
+                    f"no part finished for {silence:.0f} s; are workers running for queue {quoted(queue)}, and do "
+                    f"they see {printable(str(folder))}?"
+                )
+                borne *= 2
+
+
+def _describe(progress: JobProgress) -> str:
+    text = f"{progress.parts_done:,} of {progress.parts:,} parts, {progress.rows:,} events"
+    if progress.sessions_failed:
+        text += f", {progress.sessions_failed:,} sessions failed"
+    return f"{text}, {progress.troubles:,} attempts failed" if progress.troubles else text
+
+
+class _TwoLines(Progress):
+    """A bar, and words below it: side by side they do not fit into 80 columns."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield Text(self.words, no_wrap=True, overflow="ellipsis")
+
+
+class ExportDisplay(Display[_TwoLines]):
+    """Shows the progress of an export.
+
+    Args:
+        quiet: Show nothing.
+
+    Attributes:
+        rows: Rows that are committed or about to be, as told last.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(
+            _TwoLines,
+            SpinnerColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            quiet=quiet,
+        )
+        self._task = self._progress.add_task("", total=None, left="")
+        self._first: ExportProgress | None = None
+        self.rows = 0
+
+    def __call__(self, progress: ExportProgress) -> None:
+        """Show how far it is."""
+        self.rows = progress.rows
+        self._first = self._first or progress
+        if self._is_seen:
+            done, total = progress.sessions_done, progress.sessions
+            self._progress.words = ", ".join(_figures(progress, self._first))
+            self._progress.update(
+                self._task,
+                completed=done,
+                total=total,
+                description=_sessions(progress),
+                left=_left(progress, self._first),
+            )
+        elif self._is_due():
+            say(describe(progress, self._first))
+
+
+def describe(progress: ExportProgress, first: ExportProgress) -> str:
+    """Put progress into words, all in one line.
+
+    Args:
+        progress: How far it is.
+        first: How far it was when this run began.
+    """
+    words = (_sessions(progress), *_figures(progress, first), _left(progress, first))
+    return ", ".join(filter(None, words))
+
+
+def _sessions(progress: ExportProgress) -> str:
+    total = "" if progress.sessions is None else f" of {progress.sessions:,}"
+    return f"{progress.sessions_done:,}{total} sessions"
+
+
+def _figures(progress: ExportProgress, first: ExportProgress) -> Iterable[str]:
+    rate = (progress.rows - first.rows) / max(progress.elapsed - first.elapsed, 0.1)
+    quota = "" if progress.quota is None else f" of {progress.quota:,}"
+    yield f"{progress.rows:,} rows ({rate:,.0f}/s)"
+    yield f"{progress.rate:,}{quota} requests/min"
+    if progress.sessions_failed:
+        yield f"{progress.sessions_failed:,} failed"
+    if progress.waiting >= 1:
+        yield f"waiting {progress.waiting:.0f} s: {printable(progress.reason, 60)}"
+
+
+def _left(progress: ExportProgress, first: ExportProgress) -> str:
+    eta = _eta(progress, first)
+    return f"{_duration(eta)} left" if eta else ""
+
+
+def _eta(progress: ExportProgress, first: ExportProgress) -> float | None:
+    """Guess the seconds that are left by the sessions that are through."""
+    done = progress.sessions_done - first.sessions_done
+    if progress.sessions is None or done <= 0:
+        return None
+    times = max(0, progress.sessions - progress.sessions_done) / done  # as much as so far is left
+    seconds = (progress.elapsed - first.elapsed) * times
+    if progress.quota is None or progress.rate > progress.quota:  # nobody waits for it
+        return seconds
+    # The first minute goes faster than the quota lets the others go.
+    return max(seconds, (progress.requests - first.requests) * times / progress.quota * 60)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:.0f}:{minutes:02.0f}:{seconds:02.0f}"

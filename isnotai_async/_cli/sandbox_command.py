@@ -1,0 +1,51 @@
+"""The command `isnotai sandbox`: serve the sandbox until it is interrupted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from cyclopts import Parameter
+
+from isnotai_async._cli.output import say, write_line
+from isnotai_async.errors import ConfigError
+from isnotai_async.sandbox import Sandbox
+
+
+async def sandbox(
+    *,
+    port: int = 0,
+    seed: str = "isnotai",
+    session_count: Annotated[int | None, Parameter(name="--sessions")] = None,
+    data: Path | None = None,
+) -> None:
+    """Serve the sandbox until Ctrl-C: the API on this machine, with made-up people and bots, or with your own data.
+
+    Parameters
+    ----------
+    port
+        Port of region us; eu gets the next one. Default: two free ones.
+    seed
+        The same seed makes the same data.
+    session_count
+        Sessions to make up; default 40. Besides them, every id from big-0 to big-1000000 is a session of that many
+        events.
+    data
+        Serve what an export wrote instead: a .jsonl, .jsonl.gz or .parquet file, or a folder of segments.
+    """
+    if data is not None and session_count is not None:
+        raise ConfigError("--data brings its own sessions; leave out --sessions")
+    server = Sandbox(port=port, seed=seed, sessions=40 if session_count is None else session_count, data=data)
+    try:
+        await server.start()
+    except OSError as error:
+        raise ConfigError(f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}") from None
+    async with server:
+        for region, base_url in server.base_urls.items():
+            say(f"# region {region}; this key opens nothing else")
+            write_line(f"export ISNOTAI_REGION={region} ISNOTAI_BASE_URL={base_url}")
+            write_line(f"export ISNOTAI_API_KEY={server.api_keys[region]}")
+        say("# serving until Ctrl-C")
+        await anyio.sleep_forever()

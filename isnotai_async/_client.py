@@ -1,0 +1,242 @@
+"""`Client`: reads its configuration, composes limiter, transport and retry, opens and closes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum, auto
+from functools import partial
+from types import TracebackType
+from typing import Final, NoReturn, Self, TypeVar
+
+import aiohttp
+from attrs import evolve
+
+from isnotai_async._http.converter import load_converter
+from isnotai_async._http.credentials import ApiKey
+from isnotai_async._http.http_session import Connections
+from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.rate_limited import PacedTransport
+from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
+from isnotai_async._http.transport import AiohttpTransport
+from isnotai_async._models.regions import Region, resolve_region
+from isnotai_async._models.tiers import Tier, check_tier
+from isnotai_async._models.validation import check_int, check_proxy, check_seconds
+from isnotai_async._notices import Narrator, OnNotice, check_on_notice
+from isnotai_async._operations import Operations
+from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
+from isnotai_async._ratelimit.local import share_limiter
+from isnotai_async.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class _Unchanged(Enum):
+    UNCHANGED = auto()
+
+
+UNCHANGED: Final = _Unchanged.UNCHANGED
+"""Of an option of `Client.with_options`: as it is. None is taken, it means no limit."""
+
+
+class Client(Operations):
+    """A client of one region, with one key.
+
+    Open it once and share it: it is made for many tasks at a time on one event loop. It can be constructed
+    anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`).
+
+    Example:
+        >>> import anyio
+        >>> import isnotai_async as isnotai
+        >>> async def main() -> None:
+        ...     async with isnotai.Sandbox() as sandbox:
+        ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+        ...             page = await client.list_sessions(page_size=1)
+        ...             print(page.region, page.limit, page.has_more)
+        >>> anyio.run(main)
+        us 1 True
+
+    Args:
+        api_key: Key of the region; default ``ISNOTAI_API_KEY``. Only `health` works without one.
+        region: ``"us"`` or ``"eu"``; default ``ISNOTAI_REGION``, else ``"us"``.
+        base_url: Where the region answers; default ``ISNOTAI_BASE_URL``, else the vendor's address. https, or a
+            loopback address.
+        tier: The key's tier, where you know it: the limit begins there instead of at the free tier's. The answers
+            tell the true one.
+        max_concurrency: Most requests in flight; the others wait.
+        timeout: Seconds for one attempt, from sending to the last byte; None for no limit. Within it, a server may
+            let no more than 30 s pass without a sign. With a `RedisLimiter`, less than its `lease`.
+        deadline: Seconds for a whole call: all attempts, and all waits for the limit and between attempts. None for
+            no limit. Each page of a walk is a call of its own. Streams and exports have none: they wait for the quota
+            as long as it takes.
+        retry: How often and when to try again; ``Retry(attempts=1)`` for never.
+        limiter: Paces the requests. None for one that all clients of this key share in this process;
+            ``Unlimited()`` for none; a `RedisLimiter` for one that processes share.
+        http_session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
+            connector are its owner's; redirects stay off, whatever it says.
+        proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
+        trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see request
+            headers, and so the key.
+        on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
+            things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
+
+    Raises:
+        ConfigError: An option that cannot work.
+    """
+
+    def __init__(  # noqa: PLR0913 - one place for all options, each with a default
+        self,
+        api_key: str | None = None,
+        *,
+        region: str | None = None,
+        base_url: str | None = None,
+        tier: Tier | str | None = None,
+        max_concurrency: int = 32,
+        timeout: float | None = 60.0,
+        deadline: float | None = 120.0,
+        retry: Retry = Retry(),  # frozen, so it can be shared by all
+        limiter: Limiter | SharedLimiter | None = None,
+        http_session: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
+        trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
+        on_notice: OnNotice | None = None,
+    ) -> None:
+        try:
+            key = _read_key(api_key)
+        finally:
+            del api_key  # tracebacks with locals must not show it
+        if http_session is not None and trace_configs:
+            raise ConfigError("trace_configs belong to the HTTP session: set them on the one passed as http_session=")
+        self._connections = Connections(
+            session=http_session,
+            max_concurrency=check_int(max_concurrency, "max_concurrency", 1, 100_000),
+            trace_configs=trace_configs,
+        )
+        self._transport = AiohttpTransport(
+            resolve_region(region or _environment("REGION"), base_url or _environment("BASE_URL")),
+            key,
+            self._connections,
+            timeout=check_seconds(timeout, "timeout"),
+            proxy=check_proxy(proxy),
+        )
+        self._narrator = Narrator(self.region.name, check_on_notice(on_notice))
+        self._paced = PacedTransport(
+            self._transport,
+            self._find_limiter(key, limiter, tier),
+            self._narrator,
+            self._connections,
+            ends_within=self._transport.timeout,
+        )
+        self._retrying = RetryingTransport(
+            self._paced,
+            check_retry(retry),
+            check_seconds(deadline, "deadline"),
+            RetryQuota(),
+            self._narrator,
+            key,
+        )
+        self._is_copy = False
+        self._bind()
+
+    @property
+    def region(self) -> Region:
+        """The region that is asked."""
+        return self._transport.region
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.region.name} ({self.region.base_url}): {self._connections.state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Client holds an API key and open connections; build one where it is used")
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Open the client on the running event loop, where ``async with`` does not fit.
+
+        Raises:
+            ConfigError: It was closed before, or is open on another event loop.
+        """
+        load_converter()  # now, rather than within the first request
+        self._connections.open()
+
+    async def aclose(self) -> None:
+        """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open."""
+        if not self._is_copy:
+            await self._connections.aclose()
+
+    def with_options(
+        self,
+        *,
+        timeout: float | _Unchanged | None = UNCHANGED,
+        deadline: float | _Unchanged | None = UNCHANGED,
+        retry: Retry | _Unchanged = UNCHANGED,
+    ) -> Self:
+        """Return a copy with other options, for one call or for many; it shares HTTP session, limiter and quota.
+
+        Args:
+            timeout: As of the constructor, as all of these; what is not given stays as it is.
+            deadline: Seconds for a whole call.
+            retry: How often and when to try again.
+
+        Raises:
+            ConfigError: An option that cannot work.
+        """
+        copy = object.__new__(type(self))
+        copy._connections, copy._narrator, copy._is_copy = self._connections, self._narrator, True
+        copy._transport, copy._retrying = self._transport, self._retrying
+        if timeout is not UNCHANGED:
+            copy._transport = evolve(copy._transport, timeout=check_seconds(timeout, "timeout"))
+        if deadline is not UNCHANGED:
+            copy._retrying = evolve(copy._retrying, deadline=check_seconds(deadline, "deadline"))
+        if retry is not UNCHANGED:
+            copy._retrying = evolve(copy._retrying, retry=check_retry(retry))
+        copy._paced = evolve(self._paced, transport=copy._transport, ends_within=copy._transport.timeout)
+        copy._retrying = evolve(copy._retrying, transport=copy._paced)
+        copy._bind()
+        return copy
+
+    def _bind(self) -> None:
+        in_time, unhurried = self._retrying, evolve(self._retrying, deadline=None)
+        send = self._send_and_read
+        Operations.__init__(self, partial(send, in_time), partial(send, unhurried), self.region.name)
+
+    def _send_and_read(
+        self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
+    ) -> Awaitable[T]:
+        self._connections.check()  # first, so that a client that is not open takes nothing of the quota
+        return retrying.fetch(request, read)
+
+    def _find_limiter(
+        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | str | None
+    ) -> Limiter:
+        start = None if tier is None else check_tier(tier)
+        if limiter is not None and tier is not None:
+            raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
+        if limiter is not None:
+            return bind_limiter(limiter, self.region, None if key is None else key.fingerprint)
+        if key is None:  # only `health` can be asked, and limits are counted by key
+            return Unlimited()
+        return share_limiter(self.region, key.fingerprint, self._narrator, tier=start)
+
+
+def _environment(name: str) -> str | None:
+    return os.environ.get(f"ISNOTAI_{name}") or None  # set and empty is how many tools write "not set"
+
+
+def _read_key(api_key: str | None) -> ApiKey | None:
+    # No name of this frame may hold the key when ApiKey refuses it: tracebacks with locals would show it.
+    if api_key is None:
+        return None if _environment("API_KEY") is None else ApiKey(str(_environment("API_KEY")))
+    try:
+        return ApiKey(api_key)
+    finally:
+        del api_key

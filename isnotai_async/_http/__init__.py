@@ -1,0 +1,1 @@
+"""HTTP: endpoints, decoding, sending, retries and rate-limited sending."""

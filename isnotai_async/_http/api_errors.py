@@ -1,0 +1,112 @@
+"""Translates an answer that is an error (status, envelope) into the error class that fits it.
+
+Sources: the vendor's guide pages "Errors" and "Rate limits" (documentation version 1.0.17.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from isnotai_async._http import codec
+from isnotai_async._http.messages import Request, Response, read_retry_after
+from isnotai_async.errors import (
+    APIError,
+    AuthenticationError,
+    DecodeError,
+    InvalidCursorError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+)
+
+_SAMPLE_BYTES: Final = 200
+
+
+def read_content(response: Response) -> bytes:
+    """Return the body of an answer that is JSON.
+
+    Raises:
+        APIError: The API refused; the class tells why.
+        ProtocolError: A status that this API does not use.
+        DecodeError: The body is empty or no JSON.
+    """
+    if 400 <= response.status < 600:
+        raise _refusal(response)
+    if response.status not in {200, 204}:
+        raise _unexpected(response)
+    if not response.body:
+        raise DecodeError(f"the answer is {response.status} with an empty body where JSON was expected")
+    if not response.body.lstrip().startswith((b"{", b"[")):  # a proxy's page or a captive portal's, not the API's
+        raise DecodeError(f"the answer is {response.status} and not JSON, {_sample(response)}")
+    return response.body
+
+
+def _unexpected(response: Response) -> ProtocolError:
+    if 300 <= response.status < 400 and response.status != 304:
+        text = (
+            f"the answer is a redirect ({response.status}), which this API does not use and the client does not "
+            "follow, so that the key stays here; check base_url and any proxy in between"
+        )
+    else:
+        text = f"the answer has status {response.status}, which this API does not use"
+    error = ProtocolError(text)
+    error.status = response.status
+    if error.status >= 600:  # to be taken for one of 5xx (RFC 9110, section 15), and so it may pass
+        error.retry_limit = None
+    return error
+
+
+_BY_STATUS: Final[Mapping[int, type[APIError]]] = {
+    400: InvalidRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    422: InvalidRequestError,
+    429: RateLimitedError,
+}
+
+
+def _refusal(response: Response) -> APIError:
+    envelope = codec.decode_error(response.body)
+    code, message, details = (envelope.get(name) for name in ("code", "message", "details"))
+    kind = _BY_STATUS.get(response.status, ServerError if response.status >= 500 else APIError)
+    if kind is InvalidRequestError and _names_cursor(response.request, envelope):
+        kind = InvalidCursorError
+    return kind(
+        message if isinstance(message, str) and message else f"no error envelope, {_sample(response)}",
+        status=response.status,
+        code=code if isinstance(code, str) and code else "unknown",
+        details=details if isinstance(details, dict) else None,
+        retry_after=read_retry_after(response.headers),
+        hint=_HINTS.get(kind, "").format(region=response.region),
+    )
+
+
+def _names_cursor(request: Request, envelope: Mapping[str, Any]) -> bool:
+    # Codes are open-ended and none is documented for this, so whatever names the cursor counts.
+    details = envelope.get("details")
+    field_name = details.get("field") if isinstance(details, dict) else ""
+    named = f"{field_name} {envelope.get('code')} {envelope.get('message')}"
+    return request.cursor is not None and "cursor" in named.lower()
+
+
+_HINTS: Final[Mapping[type[APIError], str]] = {
+    AuthenticationError: (
+        "A key works only in the region it was minted in, and a key of another region gets this same answer: check "
+        "that this key belongs to {region}, or choose its region (region= or ISNOTAI_REGION)"
+    ),
+    PermissionDeniedError: "The key is valid, but this belongs to another integration",
+    InvalidCursorError: "It may have expired or belong to other filters; walk again without it",
+}
+
+
+def _sample(response: Response) -> str:
+    """Say what an unreadable answer looked like; edges and proxies answer in HTML or not at all."""
+    if not response.body:
+        return "the body is empty"
+    kind = response.headers.get("content-type", "no content type")
+    return f"{kind} that begins with {response.body[:_SAMPLE_BYTES].decode(errors='replace')!r}"

@@ -1,0 +1,157 @@
+"""The API key, stored so that it cannot be shown by accident, and what belongs to it per region.
+
+The documented form is the prefix ``aik_v1_`` and 40 base64url characters. It is checked for what would break or
+inject a header only, because the vendor calls the key opaque.
+
+Keys of several regions, each with what belongs to it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final, NoReturn
+
+from isnotai_async._models.regions import REGIONS, resolve_region
+from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter
+from isnotai_async.errors import APIError, ConfigError, quoted
+
+_MAX_LENGTH: Final = 512
+_SCRUBBED_LENGTH: Final = 16  # real keys have 47 characters; what is shorter may well be a word of the data
+_FINGERPRINTS: Final = b"isnotai_async fingerprint 1"  # public: it keeps these hashes apart from others, no more
+
+
+class Hidden(str):
+    """A header value that works as a string and does not show itself.
+
+    aiohttp keeps request headers in its errors and in its frames' locals; their `repr` is what error trackers
+    print (kopf #306, home-assistant #173052).
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key is not pickled; build the client where it is used")
+
+
+class ApiKey:
+    """One secret for one region.
+
+    Args:
+        value: The key as the vendor showed it.
+
+    Raises:
+        ConfigError: It is empty, too long, or has a character that no header may carry. The message never
+            shows the value.
+    """
+
+    __slots__ = ("_is_scrubbed", "_text", "_value", "authorization", "fingerprint")
+
+    def __init__(self, value: str) -> None:
+        fault = _fault(value)
+        if fault:
+            del value  # tracebacks with locals must not show it
+            raise ConfigError(f"the API key {fault}; copy it again as it was shown, without quotes or line breaks")
+        self.authorization = Hidden(f"Bearer {value}")
+        self._text, self._value = value, value.encode()
+        self._is_scrubbed = len(value) >= _SCRUBBED_LENGTH
+        # Names the key where several clients meet to share its limit; 128 bits of a one-way function, so it can be
+        # stored and compared where the key must not be.
+        self.fingerprint = hmac.digest(_FINGERPRINTS, self._value, "sha256")[:16].hex()
+
+    def scrub(self, body: bytes) -> bytes:
+        """Take the key out of a body that echoes it."""
+        return body.replace(self._value, b"***") if self._is_scrubbed and self._value in body else body
+
+    def scrub_text(self, text: str) -> str:
+        """Take the key out of a header or a message that echoes it."""
+        return text.replace(self._text, "***") if self._is_scrubbed else text
+
+    def scrub_error(self, error: APIError) -> None:
+        """Take the key out of a refusal that echoes it in a form that only decoding shows."""
+        error.message, error.code = self.scrub_text(error.message), self.scrub_text(error.code)
+        error.args = (error.message,)
+        if self._is_scrubbed and self._text in str(error.details):
+            error.details = {}
+
+    def __repr__(self) -> str:
+        return "ApiKey('***')"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key is not pickled; build the client where it is used")
+
+
+def _fault(value: object) -> str:
+    if not isinstance(value, str):
+        return f"is a {type(value).__name__}, not a string"
+    if not value.strip():
+        return "is empty"
+    if len(value) > _MAX_LENGTH:
+        return f"is {len(value)} characters long, more than {_MAX_LENGTH}"
+    # Lone surrogates would be sent as an empty token, other non-ASCII as UTF-8; CR and LF would split the header.
+    wrong = next((index for index, character in enumerate(value) if not "!" <= character <= "~"), None)
+    return "" if wrong is None else f"has a character at index {wrong} that is not printable ASCII"
+
+
+class Credential:
+    """A key, and where it works. Its repr does not show the key, and it does not pickle.
+
+    Args:
+        api_key: The key.
+        region: The region it was minted in.
+        base_url: Where that region answers; default the vendor's address.
+        tier: The key's tier, where you know it.
+        limiter: Paces the requests of this key; default one that all clients of the key share in this process.
+
+    Raises:
+        ConfigError: The key cannot be one, the region is unknown, or the base URL cannot carry a key safely.
+    """
+
+    __slots__ = ("api_key", "base_url", "limiter", "region", "tier")
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        region: str = "us",
+        base_url: str | None = None,
+        tier: Tier | str | None = None,
+        limiter: Limiter | SharedLimiter | None = None,
+    ) -> None:
+        try:
+            ApiKey(api_key)
+            self.api_key = Hidden(api_key)
+        finally:
+            del api_key  # tracebacks with locals must not show it
+        where = resolve_region(region, base_url)
+        self.region, self.base_url, self.tier, self.limiter = where.name, where.base_url, tier, limiter
+
+    def __repr__(self) -> str:
+        return f"Credential('***', region={self.region!r}, base_url={self.base_url!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key is not pickled; build the credential where it is used")
+
+
+def read_credential(name: object, value: object) -> Credential:
+    """Read what stands under a name: a credential, or a key whose region is the name.
+
+    Raises:
+        ConfigError: It is neither, or the name is no region.
+    """
+    try:
+        if not isinstance(name, str):
+            raise ConfigError(f"names of credentials are strings, not {quoted(name)}")
+        if isinstance(value, Credential):
+            return value
+        if name not in REGIONS:
+            raise ConfigError(
+                f"{quoted(name)} is no region, so a key alone is not enough under this name; "
+                "pass Credential(key, region=…)"
+            )
+        return Credential(value, region=name)  # type: ignore[arg-type]  # it is checked there
+    finally:
+        del value

@@ -1,0 +1,183 @@
+"""Endpoints: builds the request of each operation (path, query) and reads its answer. It sends nothing.
+
+`build_*` makes requests from queries, `read_*` makes records, or the error that fits, from responses. This is the
+one place that says path, parameter, status or header. Sources: the vendor's reference pages
+(documentation version 1.0.17.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from isnotai_async._http import codec
+from isnotai_async._http.api_errors import read_content
+from isnotai_async._http.converter import camel
+from isnotai_async._http.messages import TIER_HEADER, Request, Response
+from isnotai_async._models.analytics import Analytics, Usage
+from isnotai_async._models.pages import Page
+from isnotai_async._models.queries import (
+    AnalyticsQuery,
+    CourseQuery,
+    EventQuery,
+    ListQuery,
+    ReportQuery,
+    SessionQuery,
+    UsageQuery,
+    UserQuery,
+    UserSessionQuery,
+)
+from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
+from isnotai_async._models.tiers import Tier, read_tier
+from isnotai_async._models.validation import check_id
+
+T = TypeVar("T")
+
+
+def build_health() -> Request:
+    """Build the request for "Health check", the one that needs no key."""
+    return Request("health", "/health", authenticated=False)
+
+
+def build_integration() -> Request:
+    """Build the request for "Get the current integration"."""
+    return Request("get_integration", "/v1/integration")
+
+
+def build_session(session_id: str) -> Request:
+    """Build the request for "Get a session"; raises `ConfigError` for an id that cannot be one segment."""
+    return Request("get_session", f"/v1/sessions/{_segment(session_id)}")
+
+
+def build_session_details(session_id: str, *, bulk: bool = False) -> Request:
+    """Build the request for "Get session details"; raises `ConfigError` as `build_session` does."""
+    return Request("get_session_details", f"/v1/sessions/{_segment(session_id)}/details", bulk=bulk)
+
+
+def build_list(query: ListQuery, cursor: str | None, *, bulk: bool = False) -> Request:
+    """Build the request for one page of a list.
+
+    Args:
+        query: What to list. Its filters go with every page, because a cursor may be bound to them.
+        cursor: Opaque cursor of the page; None for the first.
+        bulk: Whether the first page is part of a longer work, as all others are taken to be.
+    """
+    target = _list_target(query)
+    if cursor is not None:
+        target = f"{target}{'&' if '?' in target else '?'}cursor={quote(cursor, safe='')}"
+    # Who goes on to a second page is on a walk: the first page alone is how a single call looks.
+    return Request(query.operation, target, cursor, bulk=bulk or cursor is not None)
+
+
+@lru_cache(maxsize=256)  # it is the same for all pages of a walk
+def _list_target(query: ListQuery) -> str:
+    match query:
+        case EventQuery():
+            path = f"/v1/sessions/{_segment(query.session_id)}/events"
+        case SessionQuery():
+            path = "/v1/sessions"
+        case UserQuery():
+            path = "/v1/users"
+        case UserSessionQuery():
+            path = f"/v1/users/{_segment(query.user_id, 'user_id')}/sessions"
+        case CourseQuery():
+            path = "/v1/courses"
+    return _target(path, query)
+
+
+def build_report(query: ReportQuery) -> Request:
+    """Build the request for analytics or usage."""
+    match query:
+        case AnalyticsQuery():
+            path = "/v1/analytics"
+        case UsageQuery():
+            path = "/v1/usage"
+    return Request(query.operation, _target(path, query))
+
+
+def build_stats() -> Request:
+    """Build the request for the counters."""
+    return Request("get_stats", "/v1/stats")
+
+
+def _target(path: str, query: ListQuery | ReportQuery) -> str:
+    # "start_time" becomes "startTime": the filters' names are the wire's, in snake_case.
+    params = [(camel(name), _text(value)) for name, value in query.filters.items() if name not in query.in_path]
+    return f"{path}?{urlencode(params, quote_via=quote, safe='')}" if params else path
+
+
+def _segment(value: str, name: str = "session_id") -> str:
+    return quote(check_id(value, name), safe="")
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def read_events(response: Response, session_id: str | None = None) -> Page[Event]:
+    """Read a page of events, of the session with this id.
+
+    Raises:
+        APIError: The API refused; the class tells why. Likewise of all readers.
+        ProtocolError: A status that this API does not use.
+        DecodeError: The body is not what the contract promises.
+    """
+    tier, region = _read_tier_of(response), response.region
+    return codec.decode_events(read_content(response), tier=tier, region=region, session_id=session_id)
+
+
+def read_sessions(response: Response) -> Page[Session]:
+    """Read a page of sessions; errors as of `read_events`."""
+    return _read_page(response, Session)
+
+
+def read_users(response: Response) -> Page[User]:
+    """Read a page of users; errors as of `read_events`."""
+    return _read_page(response, User)
+
+
+def _read_page(response: Response, record: type[T]) -> Page[T]:
+    tier, region = _read_tier_of(response), response.region
+    return codec.decode_page(read_content(response), record, tier=tier, region=region)
+
+
+def read_mappings(response: Response) -> Page[Mapping[str, Any]]:
+    """Read a page of objects without a public schema; errors as of `read_events`."""
+    return codec.decode_mappings(read_content(response), tier=_read_tier_of(response), region=response.region)
+
+
+def read_session(response: Response) -> Session:
+    """Read one session; errors as of `read_events`."""
+    return codec.decode_item(read_content(response), Session)
+
+
+def read_session_details(response: Response) -> SessionDetails:
+    """Read the details of one session; errors as of `read_events`."""
+    return codec.decode_item(read_content(response), SessionDetails)
+
+
+def read_health(response: Response) -> Health:
+    """Read the health answer, which has no envelope; errors as of `read_events`."""
+    return codec.decode_bare(read_content(response), Health)
+
+
+def read_analytics(response: Response) -> Analytics:
+    """Read analytics; errors as of `read_events`."""
+    return codec.decode_item(read_content(response), Analytics)
+
+
+def read_usage(response: Response) -> Usage:
+    """Read the usage answer, which has no envelope; errors as of `read_events`."""
+    return codec.decode_bare(read_content(response), Usage)
+
+
+def read_mapping(response: Response) -> Mapping[str, Any]:
+    """Read an object without a public schema; errors as of `read_events`."""
+    return codec.decode_mapping(read_content(response))
+
+
+def _read_tier_of(response: Response) -> Tier | None:
+    """Read the tier that the key resolved to, where the answer names a documented one."""
+    return read_tier(response.headers.get(TIER_HEADER))

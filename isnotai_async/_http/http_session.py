@@ -1,0 +1,249 @@
+"""The aiohttp session: opened and closed here, or borrowed; connection pool, and timeouts of attempts.
+
+Bounds of time for attempts, kept by one timer for all of them.
+
+A timer that is set and cancelled for each request takes 3 to 5 µs, and aiohttp's own `sock_read` sets two more for
+each answer, though one in a million ever rings. All attempts of a transport may be silent for equally long, so the
+oldest is always the next to be late: one timer for that one will do, and where answers come in time it rings for
+nobody. `asyncio.timeout` without a time would do for the rest, but is two coroutines an attempt, and this is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import Context
+from types import TracebackType
+from weakref import WeakSet
+
+import aiohttp
+import anyio
+from attrs import define, field
+
+from isnotai_async.errors import ConfigError
+
+
+@define(eq=False, repr=False)
+class Attempt:
+    """One attempt: a block that raises `TimeoutError` where it was ended because it was late.
+
+    It ends by cancelling its task, and keeps that apart from what others cancel as `asyncio.timeout` does.
+    """
+
+    _others: dict[Attempt, float]  # all that are watched
+    _task: asyncio.Task[object]
+    _cancelling: int = field(init=False)  # how many others want the task to be cancelled
+    _is_late: bool = field(default=False, init=False)
+
+    def __enter__(self) -> None:
+        self._cancelling = self._task.cancelling()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._others.pop(self, None)
+        if self._is_late and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError
+
+    def end(self) -> None:
+        """End it: it is late."""
+        self._is_late = True
+        self._task.cancel()
+
+
+@define(eq=False, repr=False)
+class AttemptWatch:
+    """Ends attempts whose answer does not begin to come in time. It belongs to one event loop.
+
+    Attributes:
+        seconds: From the beginning of an attempt until the head of its answer is complete; None for no limit.
+    """
+
+    seconds: float | None
+    _begun: dict[Attempt, float] = field(factory=dict, init=False)  # when each began; in that order, as dicts keep it
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def begin(self, loop: asyncio.AbstractEventLoop, now: float) -> Attempt:
+        """Return the block to make an attempt in, until the head of its answer is there.
+
+        Args:
+            loop: The running loop.
+            now: Its time.
+
+        Raises:
+            RuntimeError: There is no task, so nothing could end it.
+        """
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a request has to be made from within a task")
+        attempt = Attempt(self._begun, task)
+        if self.seconds is not None:
+            self._begun[attempt] = now
+            if self._timer is None:
+                self._set(loop, now + self.seconds)
+        return attempt
+
+    def stop(self) -> None:
+        """Leave no timer behind: nothing is watched any more."""
+        self._begun.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        # In a context of its own, or the first request's context variables would be kept alive.
+        self._timer = loop.call_at(when, self._look, loop, context=Context())
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer, seconds, now = None, self.seconds or 0.0, loop.time()
+        for attempt, begun in list(self._begun.items()):
+            if begun + seconds > now:
+                self._set(loop, begun + seconds)
+                return
+            del self._begun[attempt]
+            attempt.end()
+
+
+class Connections:
+    """An aiohttp `ClientSession` with bounds: opened and closed by us, or borrowed and left alone.
+
+    It belongs to the event loop it was opened on. At most `max_concurrency` requests are in flight; the others wait
+    here, where no timeout runs, rather than in aiohttp's pool, where it would.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession | None,
+        max_concurrency: int,
+        trace_configs: Sequence[aiohttp.TraceConfig] | None,
+    ) -> None:
+        self.max_concurrency = max_concurrency
+        self._session = session
+        self.is_borrowed = session is not None
+        self._trace_configs = list(trace_configs or ())
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self.watches: WeakSet[AttemptWatch] = WeakSet()  # that are to be stopped with it
+        self.shared_slots: anyio.Semaphore | None = None  # that other clients' requests take as well
+        self.slots: Slots
+
+    @property
+    def state(self) -> str:
+        """``"not open"``, ``"open"`` or ``"closed"``."""
+        return "closed" if self._closed else "open" if self._loop else "not open"
+
+    def __repr__(self) -> str:
+        return f"<Connections: {self.state}, {'borrowed' if self.is_borrowed else 'own'} HTTP session>"
+
+    def open(self) -> None:
+        """Open for the running event loop; a second call on the same loop changes nothing.
+
+        Raises:
+            ConfigError: It was closed before, or is open on another event loop.
+        """
+        if self._loop is not None:
+            self.check()
+            return
+        if self._closed:
+            raise ConfigError("this client was closed; build a new one")
+        self._loop = asyncio.get_running_loop()
+        self.slots = Slots(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
+        if self._session is None:
+            self._session = _build_session(self.max_concurrency, self._trace_configs)
+
+    async def aclose(self) -> None:
+        """Close the HTTP session, if it is ours. Idempotent."""
+        self._closed = True
+        self._loop = None
+        for watch in list(self.watches):
+            watch.stop()
+        if not self.is_borrowed and self._session is not None:
+            session, self._session = self._session, None
+            with anyio.CancelScope(shield=True):
+                await session.close()
+
+    def check(self) -> None:
+        """Check that a request can be sent from the running loop.
+
+        Raises:
+            ConfigError: It is not open, closed, or open on another event loop.
+        """
+        _, loop = self.use()
+        if loop is not asyncio.get_running_loop():
+            raise ConfigError("this client was opened on another event loop; open one client in each loop")
+
+    def use(self) -> tuple[aiohttp.ClientSession, asyncio.AbstractEventLoop]:
+        """Return the HTTP session and its loop, which is the running one where `check` passed.
+
+        Raises:
+            ConfigError: It is not open, or closed.
+        """
+        session, loop = self._session, self._loop
+        if loop is None or session is None:
+            if self._closed:
+                raise ConfigError(
+                    "this client is closed; keep it open while it is used: async with Client() as client"
+                )
+            raise ConfigError("this client is not open; write: async with Client() as client")
+        if self.is_borrowed and session.closed:
+            raise ConfigError("the session passed as http_session= is closed; close it after the client, not before")
+        return session, loop
+
+
+class Slots:
+    """How many requests may be in flight: a slot of one's own, and then one of those that are shared, if any are.
+
+    Args:
+        own: Of this client.
+        shared: Of several clients together, or None.
+    """
+
+    def __init__(self, own: anyio.Semaphore, shared: anyio.Semaphore | None = None) -> None:
+        self._own = own
+        self._shared = shared
+
+    def acquire_nowait(self) -> bool:
+        """Take a slot, if one is free: no coroutine, no clock, since one is free nearly always."""
+        try:
+            self._own.acquire_nowait()
+        except anyio.WouldBlock:
+            return False
+        try:
+            if self._shared is not None:
+                self._shared.acquire_nowait()
+        except anyio.WouldBlock:
+            self._own.release()
+            return False
+        return True
+
+    async def acquire(self) -> None:
+        """Wait for a slot."""
+        await self._own.acquire()
+        try:
+            if self._shared is not None:
+                await self._shared.acquire()
+        except BaseException:
+            self._own.release()
+            raise
+
+    def release(self) -> None:
+        """Give a slot back."""
+        if self._shared is not None:
+            self._shared.release()
+        self._own.release()
+
+
+def _build_session(max_concurrency: int, trace_configs: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
+    # As many sockets as requests in flight, so nobody waits in the pool. Idle ones go after 10 s, before the 15 to
+    # 60 s after which servers close them: fewer requests meet a dying connection (aio-libs/aiohttp#9138).
+    connector = aiohttp.TCPConnector(
+        limit=max_concurrency, limit_per_host=max_concurrency, keepalive_timeout=10, ttl_dns_cache=60
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        raise_for_status=False,
+        trace_configs=trace_configs,
+    )

@@ -1,0 +1,81 @@
+"""Request and response as values, and the response headers that the client reads (tier, Retry-After, Date).
+
+The response headers that mean something here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final, NamedTuple
+
+from attrs import define, field
+
+TIER_HEADER: Final = "x-isnotai-tier"
+HEADERS: Final = (TIER_HEADER, "content-type", "date", "retry-after")
+"""The response headers that mean something here, the last two in a refusal; the others are left where they are."""
+
+_SECONDS: Final = re.compile(r"[0-9]{1,10}")
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how many seconds the server asks to wait.
+
+    Seconds, or a date that is taken relative to the response's own ``Date``, so that a wrong local clock does not
+    matter (RFC 9110, section 10.2.3). Anything else is ignored, as if the header were not there.
+    """
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    until, now = _http_date(value), _http_date(headers.get("date", ""))
+    return max(0.0, until - now) if until is not None and now is not None else None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return date.timestamp() if date.tzinfo is not None else None
+
+
+class Request(NamedTuple):
+    """One request, before it has an origin or a key.
+
+    A tuple, because two are made for each page, and a frozen attrs class takes three times as long to be made.
+
+    Attributes:
+        operation: What it asks, by our name.
+        target: Path and query, fully percent-encoded.
+        cursor: The cursor it carries, or None.
+        authenticated: Whether the key goes with it.
+        bulk: Whether it is part of a longer work, which lets single calls pass and is spaced evenly.
+        deadline: When nobody waits for the answer any more, in seconds of the monotonic clock; None for never.
+    """
+
+    operation: str
+    target: str
+    cursor: str | None = None
+    authenticated: bool = True
+    bulk: bool = False
+    deadline: float | None = None
+
+
+@define
+class Response:
+    """One answer, body and all. One is made for each page, and a frozen class takes three times as long for that.
+
+    Attributes:
+        request: What was asked.
+        status: HTTP status.
+        headers: Those of `HEADERS` that it has, by their lower-case names.
+        body: Decoded content, cut at 64 KiB where the status is an error.
+        region: Name of the region that answered.
+    """
+
+    request: Request
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    region: str

@@ -1,0 +1,289 @@
+"""Runs the attempts of a call: sends, waits and sends again, as `retry_policy` decides.
+
+Every attempt goes through pacing and so pays a permit. The deadline is checked before each wait, so nobody sleeps
+towards an instant at which it would be too late: the last failure that came from outside is raised at once instead,
+marked `deadline_exceeded`.
+
+Taking turns: one page is read in each round of the event loop.
+
+When many answers arrive in the same instant, the loop would read them all before it looks at anything else: 64
+pages of 100 events hold it for 20 ms. So whoever has an answer takes a turn before reading it, and timers, sockets
+and other tasks get theirs in between. Where one answer at a time is under way, none of this is done: a round of the
+loop is a system call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from attrs import define, field
+
+from isnotai_async._http.credentials import ApiKey
+from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.retry_policy import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
+from isnotai_async._http.transport import Transport
+from isnotai_async._models.pages import Page
+from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Narrator, PageNotice, RetryNotice, logger, until
+from isnotai_async.errors import (
+    APIError,
+    DecodeError,
+    LimiterError,
+    PaginationError,
+    TransportError,
+    TransportTimeoutError,
+)
+
+
+class Turns:
+    """Gives one turn in each round of the loop, first come first served.
+
+    Attributes:
+        expected: How many answers are under way.
+    """
+
+    def __init__(self) -> None:
+        self.expected = 0
+        self._is_taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def are_wanted(self) -> bool:
+        """Whether there is anybody to take turns with."""
+        return self.expected > 0 or self._is_taken
+
+    async def take(self) -> None:
+        """Wait for a turn. It needs no giving back."""
+        loop = asyncio.get_running_loop()
+        if self._is_taken:
+            turn = loop.create_future()
+            self._waiting.append(turn)
+            await turn  # a cancelled one is passed over
+            return
+        self._is_taken = True
+        loop.call_soon(self._pass_on, loop)
+
+    def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                loop.call_soon(self._pass_on, loop)
+                return
+        self._is_taken = False
+
+
+T = TypeVar("T")
+
+Failure = TransportError | APIError | DecodeError
+
+
+@define(eq=False, repr=False)
+class _Call:
+    """What one call has been through.
+
+    Attributes:
+        request: What is asked, with its deadline.
+        begun: When it began.
+        attempts: Requests on the wire so far.
+        last: The last failure that came from outside, and not from the deadline.
+        is_late: Whether the deadline ended it.
+        backoff: Made when there is trouble.
+        is_told: Whether anybody wants to hear of it.
+    """
+
+    request: Request
+    begun: float
+    is_told: bool
+    attempts: int = 0
+    last: Failure | None = None
+    is_late: bool = False
+    backoff: Backoff | None = None
+
+
+@define(eq=False, repr=False)
+class RetryingTransport:
+    """Sends until there is an answer worth having, or no hope of one.
+
+    Attributes:
+        transport: What sends once.
+        retry: How often and when.
+        deadline: Seconds for everything, waits included; None for no limit.
+        quota: What the retries of all calls may cost together.
+        narrator: What is told of attempts, retries and pages.
+        key: Is taken out of refusals that echo it, or None.
+        clock: Seconds, never going back; the clock of `Request.deadline`.
+        sleep: Waits.
+        roll: Random numbers from 0 to 1.
+        turns: Keeps answers that come together from being read all at once.
+    """
+
+    transport: Transport
+    retry: Retry
+    deadline: float | None
+    quota: RetryQuota
+    narrator: Narrator
+    key: ApiKey | None = None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    roll: Callable[[], float] = random.random
+    turns: Turns = field(factory=Turns)
+
+    async def fetch(self, request: Request, read: Callable[[Response], T]) -> T:
+        """Send and read, until that succeeds or there is no hope that it will.
+
+        Args:
+            request: What to ask.
+            read: One of the readers of `endpoints`.
+
+        Raises:
+            TransportError: Nobody answered in the end. Like the next two it tells all `attempts` and the whole
+                `elapsed`.
+            APIError: The API refused.
+            DecodeError: The answer cannot be read, though it was asked for once more.
+        """
+        call = self._begin(request)
+        failure: Failure | None = None
+        while True:
+            try:
+                response = await self._send(call)
+                if self.turns.are_wanted:
+                    await self.turns.take()
+                value = read(response)
+            except (TransportError, APIError, DecodeError) as error:
+                failure = error
+            else:
+                failure = None  # as below
+                self._settle(call, value)
+                return value
+            wait = self._judge(call, failure)
+            if wait is None:
+                break
+            await self._wait(call, wait, _describe(failure))
+        failure = self._complete(call, failure)
+        try:
+            raise failure
+        finally:
+            del failure  # or error, traceback and this frame would keep one another alive
+
+    def _begin(self, request: Request) -> _Call:
+        now = self.clock()
+        if self.deadline is not None:
+            # Written out, because evolve() would take longer than all the rest here.
+            operation, target, cursor = request.operation, request.target, request.cursor
+            deadline = now + self.deadline
+            request = Request(operation, target, cursor, request.authenticated, request.bulk, deadline)
+        return _Call(request, now, self.narrator.is_heard or logger.isEnabledFor(logging.DEBUG))
+
+    async def _send(self, call: _Call) -> Response:
+        begun, turns = self.clock(), self.turns
+        turns.expected += 1
+        try:
+            response = await self.transport.send(call.request)
+        except TransportError as error:
+            # One that the deadline ended before it got its permit says 0; so does one that got none at all.
+            says = error.deadline_exceeded or isinstance(error, LimiterError)
+            call.attempts += error.attempts if says else 1
+            if call.is_told:
+                self._tell_attempt(call, error, begun)
+            raise
+        finally:
+            turns.expected -= 1
+        call.attempts += 1
+        if call.is_told:
+            self._tell_attempt(call, response, begun)
+        return response
+
+    def _judge(self, call: _Call, failure: Failure) -> float | None:
+        """Return the seconds to wait for one more attempt; None where there is none."""
+        if self.key is not None and isinstance(failure, APIError):
+            self.key.scrub_error(failure)  # at once: it may be seen in a traceback of whoever is cancelled meanwhile
+        if failure.deadline_exceeded:
+            call.is_late = True
+            return None
+        call.last = failure
+        trouble = _find_trouble(failure)
+        if trouble is None:
+            return None
+        if call.backoff is None:
+            call.backoff = Backoff(self.retry, self.quota)
+        deadline = call.request.deadline
+        left = math.inf if deadline is None else deadline - self.clock()
+        verdict = call.backoff.judge(trouble, jitter=self.roll(), left=left)
+        if verdict.wait is None:
+            logger.debug("%s is not tried again: %s", call.request.operation, verdict.why_not)
+        call.is_late = verdict.is_late
+        return verdict.wait
+
+    async def _wait(self, call: _Call, wait: float, reason: str) -> None:
+        operation, attempt = call.request.operation, call.attempts + 1
+        if wait > TOLD_SECONDS:
+            logger.info("%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason)
+        region = self.narrator.region
+        notice = RetryNotice(region=region, operation=operation, attempt=attempt, wait=wait, reason=reason)
+        self.narrator.tell(notice)
+        await self.sleep(wait)
+
+    def _settle(self, call: _Call, value: object) -> None:
+        self.quota.settle(0 if call.backoff is None else call.backoff.cost)
+        call.last = None
+        if call.is_told and isinstance(value, Page):
+            self._tell_page(call, value)
+
+    def _complete(self, call: _Call, failure: Failure) -> Failure:
+        if failure.deadline_exceeded and call.last is not None:  # the last that came from outside tells more
+            failure = call.last
+        failure.region, failure.attempts = self.narrator.region, call.attempts
+        failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
+        call.last = None  # frames of the error's traceback have the call
+        return failure
+
+    def _tell_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
+        answered, elapsed = isinstance(outcome, Response), self.clock() - begun
+        notice = AttemptNotice(
+            region=self.narrator.region,
+            operation=call.request.operation,
+            attempt=call.attempts,
+            status=outcome.status if isinstance(outcome, Response) else None,
+            error=None if answered else type(outcome).__name__,
+            elapsed=elapsed,
+        )
+        shown = f"status {notice.status}" if answered else str(outcome)
+        logger.debug("%s, attempt %d: %s after %.3f s", notice.operation, notice.attempt, shown, elapsed)
+        self.narrator.tell(notice)
+
+    def _tell_page(self, call: _Call, page: Page[object]) -> None:
+        operation, records = call.request.operation, len(page.data)
+        notice = PageNotice(region=self.narrator.region, operation=operation, records=records, has_more=page.has_more)
+        self.narrator.tell(notice)
+
+
+def _find_trouble(failure: Failure) -> Trouble | None:
+    match failure:
+        case APIError():
+            kind = judge_status(failure.status)
+            return None if kind is None else Trouble(kind, retry_after=failure.retry_after)
+        case PaginationError():  # a broken chain of cursors is no accident of the transfer
+            return None
+        case DecodeError():
+            return Trouble(Kind.TRANSIENT, retry_limit=1)
+        case TransportTimeoutError():
+            return Trouble(Kind.TIMEOUT, retry_limit=failure.retry_limit)
+        case _:  # the base class itself says that a connection was lost which had been made before
+            at_once = type(failure) is TransportError
+            return Trouble(Kind.TRANSIENT, retry_limit=failure.retry_limit, at_once=at_once)
+
+
+def _describe(failure: Failure) -> str:
+    match failure:
+        case APIError():
+            return f"status {failure.status}"
+        case DecodeError():
+            return "the answer could not be read"
+    return str(failure)

@@ -1,0 +1,278 @@
+"""Sends one request over aiohttp and reads its body, with bounds on size, time and encoding.
+
+What is promised here:
+
+1. One `send` is one request on the wire. aiohttp sends a GET again by itself when the connection dies, and has no
+   public switch for that (aio-libs/aiohttp#10790); `_send_once` is one.
+2. The key leaves for the configured origin and path prefix only, in a per-request header. Redirects are not
+   followed, cookies not kept, the environment and netrc not read.
+3. A body is read up to a bound, decompressed bytes counted, so neither a gzip bomb nor an endless body hurts.
+4. aiohttp's errors never leave: they hold the request's headers. Ours are raised outside of the `except` clause,
+   so they are not chained to them either.
+
+The body of an answer: how much of it is read, and how long for.
+
+Decompressed bytes count, so neither a gzip bomb nor an endless body hurts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from math import inf
+from typing import Final, Protocol
+
+import aiohttp
+from attrs import define, field
+from multidict import CIMultiDict, istr
+from yarl import URL
+
+from isnotai_async._http.credentials import ApiKey
+from isnotai_async._http.http_session import AttemptWatch, Connections
+from isnotai_async._http.messages import HEADERS, Request, Response
+from isnotai_async._http.transport_errors import translate
+from isnotai_async._models.regions import Region
+from isnotai_async._version import __version__
+from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError
+
+MAX_BODY_BYTES: Final = 8 * 2**20
+"""Largest decoded body of a success. A page of 100 events is about 12 KiB."""
+
+MAX_ERROR_BODY_BYTES: Final = 64 * 2**10
+"""How much is read of the body of an error; the rest is left and the connection closed."""
+
+_ERROR_SECONDS: Final = 5.0  # for the body of an error, whose status says what there is to know
+
+
+def take_body(answer: aiohttp.ClientResponse) -> bytes | None:
+    """Take a body that came in one piece with its head, as those of pages do; None where it is to be waited for."""
+    longest = MAX_BODY_BYTES if answer.status < 400 else MAX_ERROR_BODY_BYTES
+    is_there = answer.closed and answer.content.total_bytes <= longest
+    return answer.content.read_nowait() if is_there else None
+
+
+async def read_body(answer: aiohttp.ClientResponse, *, silence: float | None, end: float | None) -> bytes:
+    """Read a body, and let go of the connection: for the next request, or closed where the body was not read whole.
+
+    Args:
+        answer: Its head has come.
+        silence: Seconds after which the next part has to be there; None for no limit.
+        end: When the body has to be there, by the loop's clock; None for no limit.
+
+    Raises:
+        TimeoutError: One of the two has passed.
+        ProtocolError: The body is too large.
+        aiohttp.ClientError: It broke off, or cannot be decompressed. None of this where the answer is an error: then
+            the status has come, and says what there is to know.
+    """
+    status, content = answer.status, answer.content
+    try:
+        async with asyncio.timeout_at(end):
+            if status >= 400:
+                return await _read_of_error(content, end)
+            return await _read_all(content, silence)
+    finally:
+        if not answer.closed:
+            answer.close()
+        del answer  # its repr has the headers as they came, and a traceback may show the locals of its frames
+
+
+async def _read_all(content: aiohttp.StreamReader, silence: float | None) -> bytes:
+    body = bytearray()
+    while chunk := await _read_chunk(content, silence):
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            size = MAX_BODY_BYTES >> 20
+            raise ProtocolError(f"the body is larger than {size} MiB decoded, which no page of this API is")
+    return bytes(body)
+
+
+async def _read_chunk(content: aiohttp.StreamReader, silence: float | None) -> bytes:
+    async with asyncio.timeout(silence):
+        return await content.readany()
+
+
+async def _read_of_error(content: aiohttp.StreamReader, end: float | None) -> bytes:
+    left = inf if end is None else end - asyncio.get_running_loop().time()
+    body = bytearray()
+    try:
+        async with asyncio.timeout(min(_ERROR_SECONDS, left / 2)):
+            while len(body) <= MAX_ERROR_BODY_BYTES and (chunk := await content.readany()):
+                body += chunk
+    except (aiohttp.ClientError, TimeoutError):
+        pass
+    return bytes(body[:MAX_ERROR_BODY_BYTES])
+
+
+_CONNECT_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 30.0  # until the head of an answer is there, and between two parts of its body
+
+_READ: Final = tuple((istr(name), name) for name in HEADERS)  # as multidict looks them up fastest
+_READ_OF_JSON: Final = _READ[:1]  # the others tell of what is no JSON, and when to ask again
+
+
+class Transport(Protocol):
+    """Something that turns a request into an answer, once."""
+
+    async def send(self, request: Request) -> Response:
+        """Send a request and read the whole answer, whatever its status.
+
+        Raises:
+            TransportError: Nobody answered, or not in full.
+        """
+        ...
+
+
+class _SentOnceError(Exception):
+    """Carries an error past aiohttp's own second send, which looks for the error's class."""
+
+    def __init__(self, cause: aiohttp.ClientError) -> None:
+        self.cause = cause
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        failure = _SentOnceError(error)
+    try:
+        raise failure
+    finally:
+        del failure  # or error, traceback and this frame would keep one another alive
+
+
+@define(eq=False)
+class AiohttpTransport:
+    """Sends requests of one region with one key.
+
+    Attributes:
+        region: Where to.
+        key: With which key.
+        connections: Over which connections; shared by copies.
+        timeout: Seconds for one attempt, from sending to the last byte of the body; None for no limit.
+        proxy: URL of an HTTP proxy, or None.
+    """
+
+    region: Region
+    key: ApiKey | None
+    connections: Connections
+    timeout: float | None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    _keyed: CIMultiDict[str] = field(init=False, repr=False)
+    _keyless: CIMultiDict[str] = field(init=False, repr=False)
+    _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
+    _silence: float | None = field(init=False, repr=False)
+    _watch: AttemptWatch = field(init=False, repr=False)
+    _origin: tuple[str, str] = field(init=False, repr=False)
+    _prefix: str = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        # No br or zstd: fewer decoders for a hostile body to reach.
+        self._keyless = CIMultiDict(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "User-Agent": f"isnotai-async/{__version__}",
+            }
+        )
+        self._keyed = self._keyless.copy()
+        if self.key is not None:
+            self._keyed["Authorization"] = self.key.authorization
+        base = URL(self.region.base_url, encoded=True)
+        self._origin, self._prefix = (base.scheme, base.raw_authority), base.raw_path.rstrip("/")
+        connect, self._silence = _least(_CONNECT_SECONDS, self.timeout), _least(_SILENCE_SECONDS, self.timeout)
+        # In a borrowed session requests may have to wait for a connection, and that is no silence of the server's.
+        is_borrowed = self.connections.is_borrowed
+        sock_read, until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
+        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read)
+        self._watch = AttemptWatch(until_head)
+        self.connections.watches.add(self._watch)
+
+    async def send(self, request: Request) -> Response:
+        """Send a request once and read the answer, whatever its status.
+
+        Raises:
+            ConfigError: The client is not open here, or has no key. Or a borrowed HTTP session failed: then
+                `attempts` is 1, since the request may have been sent.
+            ConnectError: No connection could be made.
+            TransportTimeoutError: No complete answer within `timeout`, no head of one within 30 s, or nothing more of
+                it for as long.
+            ProtocolError: The answer is not HTTP as agreed.
+            TransportError: The connection broke before the answer was complete.
+        """
+        (session, loop), url = self.connections.use(), self._url(request)
+        failure: IsNotAIError
+        answer: aiohttp.ClientResponse | None = None
+        begun = loop.time()
+        try:
+            with self._watch.begin(loop, begun):
+                answer = await self._ask(session, request, url)
+            body = take_body(answer)
+            if body is None:
+                end = None if self.timeout is None else begun + self.timeout
+                body = await read_body(answer, silence=self._silence, end=end)
+            return self._tell(request, answer, body)
+        except _SentOnceError as error:
+            failure = translate(error.cause, url.raw_authority, self._scrub)
+        except (aiohttp.ClientError, OSError) as error:
+            failure = translate(error, url.raw_authority, self._scrub)
+        except (RuntimeError, ValueError) as error:
+            if not self.connections.is_borrowed:  # then it comes from the caller's own trace_configs
+                raise
+            failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
+        except ProtocolError as error:
+            failure = error
+        finally:
+            answer = None  # its repr has the headers as they came, and a traceback may show the locals of its frames
+        failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
+        try:
+            raise failure
+        finally:
+            del failure  # as in `_send_once`
+
+    def _url(self, request: Request) -> URL:
+        if request.authenticated and self.key is None:
+            raise ConfigError("no API key; pass api_key= or set ISNOTAI_API_KEY")
+        path, _, query = request.target.partition("?")
+        if not path.startswith("/"):
+            raise ConfigError(f"the path of {request.operation} would leave {self.region.base_url}; nothing was sent")
+        # Put together from parts, of which the first two are ours: whatever the others are, the host stays the same.
+        scheme, authority = self._origin
+        return URL.build(
+            scheme=scheme, authority=authority, path=self._prefix + path, query_string=query, encoded=True
+        )
+
+    def _ask(self, session: aiohttp.ClientSession, request: Request, url: URL) -> Awaitable[aiohttp.ClientResponse]:
+        return session.get(
+            url,
+            headers=self._keyed if request.authenticated else self._keyless,
+            allow_redirects=False,
+            timeout=self._limits,
+            proxy=self.proxy,
+            middlewares=(_send_once,),
+            raise_for_status=False,
+            auto_decompress=True,  # whatever a borrowed session says
+        )
+
+    def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
+        found, scrub, headers = answer.headers, self._scrub, dict[str, str]()
+        is_json = answer.status == 200 and body.startswith((b"{", b"["))
+        for key, name in _READ_OF_JSON if is_json else _READ:
+            if (value := found.get(key)) is not None:
+                headers[name] = scrub(value)
+        if self.key is not None:  # a server that echoes the request must not put the key into a message
+            body = self.key.scrub(body)
+        return Response(request, answer.status, headers, body, self.region.name)
+
+    def _scrub(self, text: str) -> str:
+        return text if self.key is None else self.key.scrub_text(text)
+
+
+_BORROWED: Final = (
+    "the one passed as http_session= has to be open, of this event loop, and without a login of its own (auth=, or "
+    "netrc by trust_env=)"
+)
+
+
+def _least(seconds: float, timeout: float | None) -> float | None:
+    return None if timeout is None else min(seconds, timeout)

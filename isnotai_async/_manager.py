@@ -1,0 +1,235 @@
+"""`SessionManager`: clients of several regions or keys in one block, each opened when it is first used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from functools import partial
+from types import MappingProxyType
+from typing import Final, NoReturn, Self, TypeVar
+
+import aiohttp
+import anyio
+from anyio import AsyncContextManagerMixin
+
+from isnotai_async._client import Client
+from isnotai_async._http.converter import load_converter
+from isnotai_async._http.credentials import Credential, read_credential
+from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.retry_policy import Retry
+from isnotai_async._models.positions import StreamPosition
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.regions import REGIONS, Region
+from isnotai_async._models.validation import check_int
+from isnotai_async._notices import OnNotice
+from isnotai_async._streaming.history import HistoryWatch
+from isnotai_async._streaming.options import OnError, Split, StreamOptions
+from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
+from isnotai_async._streaming.splitting import Feed
+from isnotai_async._streaming.stream import PageStream
+from isnotai_async.errors import ConfigError, IsNotAIError, quoted
+
+T = TypeVar("T")
+
+_VARIABLE: Final = "ISNOTAI_API_KEY_"
+
+
+class SessionManager(AsyncContextManagerMixin):
+    """Clients of several regions, with common settings: ``async with SessionManager({"us": …, "eu": …}) as manager``.
+
+    ``manager["eu"]`` is the `Client` of that name. Its HTTP session is opened by its first request, and all are
+    closed with the manager. Nothing is shared between regions but the settings, the TLS context, which aiohttp keeps
+    for the whole process, and `max_concurrency`; so trouble in one does not stop the others.
+
+    Args:
+        credentials: By name: a key, where the name is that of a region, or a `Credential`, under any name.
+        max_concurrency: Most requests in flight over all; None for no bound beside the next one.
+        region_concurrency: Most requests in flight of each name.
+        timeout: As of `Client`, as all of these.
+        deadline: Seconds for a whole call.
+        retry: How often and when to try again.
+        proxy: URL of an HTTP proxy.
+        trace_configs: aiohttp trace configurations.
+        on_notice: Called with a notice as things happen.
+
+    Raises:
+        ConfigError: There is no credential, or one that cannot be.
+    """
+
+    def __init__(
+        self,
+        credentials: Mapping[str, str | Credential],
+        *,
+        max_concurrency: int | None = None,
+        region_concurrency: int = 32,
+        timeout: float | None = 60.0,
+        deadline: float | None = 120.0,
+        retry: Retry = Retry(),  # frozen, so it can be shared by all
+        proxy: str | None = None,
+        trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
+        on_notice: OnNotice | None = None,
+    ) -> None:
+        try:
+            given = {name: read_credential(name, credentials[name]) for name in credentials}
+        finally:
+            del credentials  # tracebacks with locals must not show the keys
+        if not given:
+            raise ConfigError("no credential: pass keys by region, like {'us': …, 'eu': …}")
+        self._most = max_concurrency if max_concurrency is None else _check_count(max_concurrency, "max_concurrency")
+        self._state = "not open"
+        self._clients = {
+            name: _ManagedClient(
+                credential.api_key,
+                region=credential.region,
+                base_url=credential.base_url,
+                tier=credential.tier,
+                limiter=credential.limiter,
+                max_concurrency=_check_count(region_concurrency, "region_concurrency"),
+                timeout=timeout,
+                deadline=deadline,
+                retry=retry,
+                proxy=proxy,
+                trace_configs=trace_configs,
+                on_notice=on_notice,
+            )
+            for name, credential in given.items()
+        }
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Make a manager of the keys in ``ISNOTAI_API_KEY_US`` and ``ISNOTAI_API_KEY_EU``, one or both.
+
+        Raises:
+            ConfigError: Neither is set.
+        """
+        names = [name for name in REGIONS if os.environ.get(f"{_VARIABLE}{name.upper()}")]
+        if not names:
+            variables = " or ".join(f"{_VARIABLE}{name.upper()}" for name in REGIONS)
+            raise ConfigError(f"no API key; set {variables}, or pass the keys to SessionManager")
+        return cls({name: os.environ[f"{_VARIABLE}{name.upper()}"] for name in names})
+
+    def __repr__(self) -> str:
+        return f"<SessionManager of {', '.join(self._clients)}: {self._state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a SessionManager holds API keys and open connections; build one where it is used")
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
+        if self._state != "not open":
+            raise ConfigError(f"this manager is {self._state}; build a new one")
+        load_converter()  # now, rather than within the first request
+        shared = None if self._most is None else anyio.Semaphore(self._most, fast_acquire=True)
+        async with AsyncExitStack() as stack:
+            for client in self._clients.values():
+                client.share(shared)
+                stack.push_async_callback(client.aclose)
+            self._state = "open"
+            try:
+                yield self
+            finally:
+                self._state = "closed"
+
+    def __getitem__(self, name: str) -> Client:
+        """Return the client of a name.
+
+        Raises:
+            ConfigError: There is none, or the manager is not open.
+        """
+        return self._find(name)
+
+    @property
+    def regions(self) -> Mapping[str, Region]:
+        """The names there are, and the region that each asks."""
+        return MappingProxyType({name: client.region for name, client in self._clients.items()})
+
+    def _find(self, name: str) -> _ManagedClient:
+        client = self._clients.get(name)
+        if client is None:
+            raise ConfigError(f"no credential is named {quoted(name)}; there are: {', '.join(self._clients)}")
+        if self._state != "open":
+            raise ConfigError(f"this manager is {self._state}; write: async with SessionManager(…) as manager")
+        return client
+
+    def stream_events(
+        self,
+        sessions: NamedSessions | Mapping[str, Sessions],
+        *,
+        concurrency: int = 16,
+        buffer: int | None = None,
+        split: Split = None,
+        ordered: bool = False,
+        on_error: OnError = "raise",
+        resume: StreamPosition | None = None,
+        page_size: int | None = None,
+        type: int | str | None = None,
+        start_time: int | datetime | None = None,
+        end_time: int | datetime | None = None,
+    ) -> ManagedEventStream:
+        """Stream the events of sessions of several regions; arguments and errors as of `Client.stream_events`.
+
+        Args:
+            sessions: By name a source of its own, like ``{"us": us_ids, "eu": manager["eu"].list_sessions()}``: each
+                has an equal share of `concurrency`, so where one region is slow or down (another tier, an outage) the
+                others go on. Or pairs of name and session, like ``[("us", "s1"), ("eu", "s9")]``, or one pair, which
+                are taken in their order, whatever their region.
+            concurrency: Most requests in flight; at least one for each source.
+            buffer: Most pages that are fetched and wait for you.
+            split: Windows of each session to read at once, or ``"auto"``.
+            ordered: Hand out the windows of a session in time order.
+            on_error: ``"raise"`` or ``"collect"``. Collecting, a refused key ends the sessions of its name only.
+            resume: Position of an earlier stream over the same sessions.
+            page_size: Events a page, as of `list_events`, as all below.
+            type: Message-type byte or short name.
+            start_time: Earliest timestamp, inclusive.
+            end_time: Latest timestamp, inclusive.
+        """
+        options = StreamOptions(
+            concurrency=concurrency, buffer=buffer, split=split, ordered=ordered, on_error=on_error
+        )
+        template = EventQuery(  # the id is replaced by each session's
+            session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time
+        )
+        sources = read_named_sources(sessions)
+        if concurrency < len(sources):
+            raise ConfigError(f"concurrency {concurrency} is too small for {len(sources)} sources; each needs 1")
+        find_feed = partial(self._find_feed, HistoryWatch(template))
+        return ManagedEventStream(sources, find_feed=find_feed, template=template, options=options, resume=resume)
+
+    def _find_feed(self, watch: HistoryWatch, name: str) -> Feed:
+        return self._find(name).feed(watch)
+
+
+class ManagedEventStream(PageStream):
+    """The pages of sessions of several regions; see `PageStream`.
+
+    A page's `name` is that of its credential, its `region` where that asks.
+    """
+
+    @property
+    def failures(self) -> Mapping[tuple[str, str], IsNotAIError]:
+        """The errors that ended sessions, by name and session id; otherwise as of `EventStream.failures`."""
+        return MappingProxyType({(target.name, target.session_id): error for target, error in self._failures.items()})
+
+
+class _ManagedClient(Client):
+    """A client that opens itself when it is first used; its manager closes it."""
+
+    def share(self, slots: anyio.Semaphore | None) -> None:
+        self._connections.shared_slots = slots
+
+    def feed(self, watch: HistoryWatch) -> Feed:
+        return self._find_feed(watch, self.region.name)
+
+    def _send_and_read(
+        self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
+    ) -> Awaitable[T]:
+        self._connections.open()
+        return super()._send_and_read(retrying, request, read)
+
+
+def _check_count(value: int, name: str) -> int:
+    return check_int(value, name, 1, 100_000)

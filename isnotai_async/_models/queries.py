@@ -1,0 +1,219 @@
+"""Queries: what a caller may ask of each endpoint, checked when they are made.
+
+A query that exists can be sent. Each fault is a `ConfigError` that says what to write instead. Sources: the
+parameters in the vendor's reference (documentation version 1.0.17.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import ClassVar, Final
+
+from attrs import field, frozen
+
+from isnotai_async._models import validation
+from isnotai_async._models.validation import FilterValue, check_id, check_order, one_of
+
+PERIODS: Final = ("24h", "7d", "30d", "90d")
+GROUPINGS: Final = ("hour", "day", "week")
+METRICS: Final = ("ApiCalls", "Events", "Sessions", "StorageBytes", "BotAnalyses")
+
+
+def _user_id(value: str) -> str:
+    return check_id(value, "user_id")
+
+
+def _period(value: str | None) -> str | None:
+    return one_of(value, "period", PERIODS)
+
+
+def _group_by(value: str | None) -> str | None:
+    return one_of(value, "group_by", GROUPINGS)
+
+
+def _metric(value: str | None) -> str | None:
+    # The one list that the API reads in any case.
+    names = {name.lower(): name for name in METRICS}
+    return one_of(names.get(value.lower(), value) if isinstance(value, str) else value, "metric", METRICS)
+
+
+class _Query:
+    __slots__: tuple[str, ...] = ()
+
+    operation: ClassVar[str]
+    in_path: ClassVar[frozenset[str]] = frozenset({"session_id"})
+    """Fields that become part of the path; the others are filters of the query string."""
+
+    def __repr__(self) -> str:
+        # attrs' own fails on a query whose construction was refused, and takes tracebacks with locals down with it.
+        known = {name: getattr(self, name) for name in _names(self.__slots__) if hasattr(self, name)}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
+
+    @property
+    def filters(self) -> Mapping[str, FilterValue]:
+        """Everything but the session that was asked for, by our names."""
+        names = _names(self.__slots__)
+        return {name: value for name in names if name != "session_id" and (value := getattr(self, name)) is not None}
+
+
+@cache
+def _names(slots: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in slots if not name.startswith("_"))  # attrs keeps the hash in a slot too
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+class EventQuery(_Query):
+    """The events of one session.
+
+    Attributes:
+        session_id: Id of the session.
+        page_size: Events a page, from 1; None for the server's default (100, clamped by the tier).
+        type: Message-type byte (0 to 255, as a number or ``"0x01"``) or short name (``"keypress"``).
+        start_time: Earliest timestamp, inclusive, in Unix milliseconds; an aware datetime is converted.
+        end_time: Latest timestamp, inclusive, likewise.
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "list_events"
+
+    session_id: str = field(converter=check_id)
+    page_size: int | None = field(default=None, converter=validation.page_size)
+    type: str | None = field(default=None, converter=validation.event_type)
+    start_time: int | None = field(default=None, converter=validation.start_time)
+    end_time: int | None = field(default=None, converter=validation.end_time)
+
+    def __attrs_post_init__(self) -> None:
+        check_order(self, "start_time", "end_time")
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+class SessionQuery(_Query):
+    """The sessions of the key's integration.
+
+    Attributes:
+        page_size: Sessions a page, from 1; None for the server's default (50, clamped by the tier).
+        status: Session status, such as ``"active"`` or ``"closed"``.
+        bot_only: True for sessions with a bot score of at least 0.7 only.
+        start_date: Created at or after: an aware datetime, a date (its first instant, UTC) or an ISO 8601 string.
+        end_date: Created at or before: likewise (a date means its last microsecond, UTC).
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "list_sessions"
+    session_id: ClassVar[None] = None
+
+    page_size: int | None = field(default=None, converter=validation.page_size)
+    status: str | None = field(default=None, converter=validation.status)
+    bot_only: bool | None = field(default=None, converter=validation.bot_only)
+    start_date: str | None = field(default=None, converter=validation.start_date)
+    end_date: str | None = field(default=None, converter=validation.end_date)
+
+    def __attrs_post_init__(self) -> None:
+        check_order(self, "start_date", "end_date")
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+class UserQuery(_Query):
+    """The users of the learning platform.
+
+    Attributes:
+        page_size: Users a page, from 1; None for the server's default (50, clamped by the tier).
+        search: Part of the user's id or name, in any case.
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "list_users"
+    session_id: ClassVar[None] = None
+
+    page_size: int | None = field(default=None, converter=validation.page_size)
+    search: str | None = field(default=None, converter=validation.search)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+class UserSessionQuery(_Query):
+    """The sessions of one user.
+
+    Attributes:
+        user_id: Id of the user. It counts among the filters, so that a position tells whose sessions it is about.
+        page_size: Sessions a page, from 1; None for the server's default (50, clamped by the tier).
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "get_user_sessions"
+    session_id: ClassVar[None] = None
+    in_path: ClassVar[frozenset[str]] = frozenset({"user_id"})
+
+    user_id: str = field(converter=_user_id)
+    page_size: int | None = field(default=None, converter=validation.page_size)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+class CourseQuery(_Query):
+    """The courses.
+
+    Attributes:
+        page_size: Courses a page, from 1; None for the server's default (50, clamped by the tier).
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "list_courses"
+    session_id: ClassVar[None] = None
+
+    page_size: int | None = field(default=None, converter=validation.page_size)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class AnalyticsQuery(_Query):
+    """The analytics of a period that ends now.
+
+    Attributes:
+        period: ``"24h"``, ``"7d"``, ``"30d"`` or ``"90d"``; None for the server's default, 7d.
+        group_by: ``"hour"``, ``"day"`` or ``"week"``; None for the server's default, day.
+
+    Raises:
+        ConfigError: Another value, which the API would refuse.
+    """
+
+    operation: ClassVar[str] = "get_analytics"
+
+    period: str | None = field(default=None, converter=_period)
+    group_by: str | None = field(default=None, converter=_group_by)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False)
+class UsageQuery(_Query):
+    """The consumption of the API.
+
+    Attributes:
+        start_date: From here on, inclusive: as of `SessionQuery`; None for 30 days before `end_date`.
+        end_date: Up to here, inclusive; None for today, UTC.
+        metric: ``"ApiCalls"``, ``"Events"``, ``"Sessions"``, ``"StorageBytes"`` or ``"BotAnalyses"``, in any case;
+            None for all.
+
+    Raises:
+        ConfigError: A value that the API could only refuse or misread.
+    """
+
+    operation: ClassVar[str] = "get_usage"
+
+    start_date: str | None = field(default=None, converter=validation.start_date)
+    end_date: str | None = field(default=None, converter=validation.end_date)
+    metric: str | None = field(default=None, converter=_metric)
+
+    def __attrs_post_init__(self) -> None:
+        check_order(self, "start_date", "end_date")
+
+
+ListQuery = EventQuery | SessionQuery | UserQuery | UserSessionQuery | CourseQuery
+ReportQuery = AnalyticsQuery | UsageQuery

@@ -1,0 +1,214 @@
+"""Records: events, sessions, details, users, as frozen values with snake_case field names.
+
+They know no JSON; `codec` reads them. Names of events, statuses and flags stay open strings, because the vendor
+does not publish closed lists. What the contract marks nullable is None when it is null or absent. Source: the
+schemas of the vendor's reference (documentation version 1.0.17.0).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+from attrs import frozen
+
+from isnotai_async._showing import show
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Int32 = Annotated[int, "int32"]
+"""A number of the contract's format ``int32``; a plain `int` is an ``int64``."""
+
+
+@frozen(weakref_slot=False)  # eight bytes less an event, and the codec relies on the layout
+class Event:
+    """Metadata of one event of a session; the API never returns a payload.
+
+    Attributes:
+        event_id: Id of the event.
+        message_id: The message-type byte.
+        event_type_name: Name of that type, such as ``"keypress"``; an open list.
+        timestamp: Unix time in **milliseconds**.
+        payload_size: Size of the payload in bytes.
+    """
+
+    event_id: str
+    message_id: Int32
+    event_type_name: str
+    timestamp: int
+    payload_size: Int32
+
+    __repr__ = show
+
+    @property
+    def time(self) -> datetime:
+        """`timestamp` as an aware UTC datetime, exact to the millisecond.
+
+        Raises:
+            OverflowError: The timestamp lies outside the years 1 to 9999.
+        """
+        return _EPOCH + timedelta(milliseconds=self.timestamp)
+
+
+@frozen(kw_only=True)
+class Session:
+    """One tracking session.
+
+    Attributes:
+        id: Id of the session.
+        created_at: When it began (UTC).
+        updated_at: When it last changed (UTC).
+        status: Such as ``"active"`` or ``"closed"``; an open list.
+        bot_score: From 0 to 1, or None while unknown; the API calls 0.7 and above a bot.
+        detection_flags: What the detection noticed; an open list.
+        page_url: Page the session was recorded on.
+        user_agent_summary: Browser and system in words.
+        user_id: Id of the user in the learning platform.
+        user_name: Name of that user.
+        user_url: Page of that user.
+    """
+
+    id: str
+    created_at: datetime
+    updated_at: datetime
+    status: str
+    bot_score: float | None = None
+    detection_flags: tuple[str, ...]
+    page_url: str | None = None
+    user_agent_summary: str | None = None
+    user_id: str | None = None
+    user_name: str | None = None
+    user_url: str | None = None
+
+    __repr__ = show
+
+
+@frozen
+class EventCounts:
+    """Events of a session by kind. Not promised to equal the number of listed events."""
+
+    total: Int32
+    mouse: Int32
+    scroll: Int32
+    keyboard: Int32
+    touch: Int32
+    form: Int32
+
+    __repr__ = show
+
+
+@frozen
+class TimelineBucket:
+    """One stretch of a session's timeline.
+
+    Attributes:
+        timestamp: Where the stretch begins (UTC).
+        event_count: Events in it.
+        dominant_event_type: The most frequent kind.
+        activity_level: How busy it was; the scale is not documented.
+    """
+
+    timestamp: datetime
+    event_count: Int32
+    dominant_event_type: str
+    activity_level: float
+
+    __repr__ = show
+
+
+@frozen(kw_only=True)
+class PageVisit:
+    """One page seen during a session.
+
+    Attributes:
+        url: Address of the page.
+        timestamp: When it was opened (UTC).
+        type: Kind of visit; an open list.
+        duration_ms: Milliseconds spent there, or None.
+    """
+
+    url: str
+    timestamp: datetime
+    type: str
+    duration_ms: Int32 | None = None
+
+    __repr__ = show
+
+
+@frozen
+class SessionDetails:
+    """Timeline, event counts and page history of one session.
+
+    Attributes:
+        session_id: Id of the session.
+        start_time: When it began (UTC).
+        end_time: When it ended (UTC).
+        duration_seconds: Its length in seconds.
+        event_counts: Events by kind.
+        timeline: Stretches of activity.
+        page_history: Pages seen.
+    """
+
+    session_id: str
+    start_time: datetime
+    end_time: datetime
+    duration_seconds: float
+    event_counts: EventCounts
+    timeline: tuple[TimelineBucket, ...]
+    page_history: tuple[PageVisit, ...]
+
+    __repr__ = show
+
+
+@frozen(kw_only=True)
+class User:
+    """A user of the learning platform, over all sessions.
+
+    Attributes:
+        user_id: Id in the learning platform; the `user_id` of the sessions.
+        user_name: Name, or None where it is not known.
+        session_count: Sessions.
+        bot_session_count: Sessions that look like a bot's.
+        medium_session_count: Sessions between the two; where the lines are is not documented.
+        average_bot_score: From 0 to 1.
+        max_bot_score: From 0 to 1.
+        device_count: Devices.
+        first_seen: Begin of the first session (UTC).
+        last_seen: When the user was last seen (UTC).
+        risk_level: Such as ``"low"``; an open list.
+        sparkline: Counts for a small chart; what one of them counts is not documented.
+        user_url: Page of the user, or None.
+    """
+
+    user_id: str
+    user_name: str | None = None
+    session_count: Int32
+    bot_session_count: Int32
+    medium_session_count: Int32
+    average_bot_score: float
+    max_bot_score: float
+    device_count: Int32
+    first_seen: datetime
+    last_seen: datetime
+    risk_level: str
+    sparkline: tuple[Int32, ...]
+    user_url: str | None = None
+
+    __repr__ = show
+
+
+@frozen
+class Health:
+    """Answer of the unauthenticated health check.
+
+    Attributes:
+        status: Such as ``"healthy"``.
+        version: Version of the API.
+        timestamp: Clock of the server (UTC).
+    """
+
+    status: str
+    version: str
+    timestamp: datetime
+
+    __repr__ = show

@@ -1,0 +1,97 @@
+"""Regions: name and base URL of each deployment; a new region is one line here.
+
+Source: "Regions" of the vendor's guide (documentation version 1.0.17.0).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from attrs import frozen
+
+from isnotai_async._showing import show
+from isnotai_async.errors import ConfigError, quoted
+
+
+@frozen
+class Region:
+    """One deployment of the API.
+
+    Attributes:
+        name: Its name, ``"us"`` or ``"eu"``.
+        base_url: Where it answers, without a trailing slash.
+    """
+
+    name: str
+    base_url: str
+
+    __repr__ = show
+
+
+REGIONS: Final = {
+    "us": Region("us", "https://api.isnotai.com"),
+    "eu": Region("eu", "https://api-eu.isnotai.com"),
+}
+DEFAULT_REGION: Final = "us"
+
+
+def resolve_region(name: str | None = None, base_url: str | None = None) -> Region:
+    """Find the region that is meant.
+
+    Args:
+        name: ``"us"`` or ``"eu"``; None means ``"us"``, as in the vendor's examples.
+        base_url: Where that region answers for this client (a proxy, a sandbox); None for the vendor's address.
+
+    Raises:
+        ConfigError: The region is unknown, or the base URL cannot carry a key safely.
+    """
+    region = REGIONS.get(DEFAULT_REGION if name is None else name)
+    if region is None:
+        known = ", ".join(REGIONS)
+        raise ConfigError(f"unknown region {quoted(name)}; the regions are: {known}")
+    return region if base_url is None else Region(region.name, _checked_base_url(base_url))
+
+
+def _checked_base_url(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+    except (TypeError, ValueError, AttributeError):
+        parts = None
+    if parts is None or not isinstance(base_url, str):
+        raise ConfigError("base_url is not a URL; write it like https://api.isnotai.com")
+    if fault := _fault(base_url, parts, host):
+        raise ConfigError(fault)
+    authority = f"[{host}]" if host and ":" in host else host
+    netloc = f"{authority}:{port}" if port else authority
+    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"
+
+
+def _fault(base_url: str, parts: SplitResult, host: str | None) -> str:
+    # Userinfo comes first, and its message shows nothing of the URL: it may be a password.
+    if "@" in parts.netloc:
+        return "base_url carries a user name or password; the API takes its key from api_key alone, so remove it"
+    shown = quoted(base_url)
+    if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
+        return "base_url has a query or a fragment; give scheme, host and, if need be, a path prefix only"
+    if not host or not base_url.isascii() or not base_url.isprintable() or " " in base_url:
+        return f"base_url {shown} has no usable host; write it like https://api.isnotai.com"
+    if parts.scheme not in {"http", "https"}:
+        return f"base_url {shown} is not http(s); write it like https://api.isnotai.com"
+    if parts.scheme == "http" and not is_loopback(host):
+        return f"base_url {shown} would send the key unencrypted; use https (http is for loopback addresses)"
+    if any(segment in {".", "..", ""} for segment in parts.path.strip("/").split("/")) and parts.path.strip("/"):
+        return f"base_url {shown} has an empty, '.' or '..' path segment; write the path prefix plainly"
+    return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine by its very name, without asking DNS."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

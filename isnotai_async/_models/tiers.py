@@ -1,0 +1,70 @@
+"""Tiers: requests a minute, largest page and history window of each contract.
+
+Source: "Rate limits" of the vendor's guide (documentation version 1.0.17.0).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from isnotai_async.errors import ConfigError
+
+
+class _Limits(NamedTuple):
+    requests_per_minute: int
+    max_page_size: int
+    history: timedelta
+
+
+class Tier(StrEnum):
+    """A plan tier, equal to its name: ``Tier.PRO == "pro"``."""
+
+    FREE = "free"
+    PRO = "pro"
+    ENTERPRISE = "enterprise"
+
+    @property
+    def requests_per_minute(self) -> int:
+        """Requests that one key may make within any minute."""
+        return _LIMITS[self].requests_per_minute
+
+    @property
+    def max_page_size(self) -> int:
+        """Largest page; a larger `page_size` is clamped by the server, not refused."""
+        return _LIMITS[self].max_page_size
+
+    @property
+    def history(self) -> timedelta:
+        """How far back the API looks; what is older comes back as an empty page.
+
+        The documented default for free and pro, the documented maximum for enterprise.
+        """
+        return _LIMITS[self].history
+
+
+_LIMITS: Final = {
+    Tier.FREE: _Limits(60, 50, timedelta(days=7)),
+    Tier.PRO: _Limits(600, 100, timedelta(days=30)),
+    Tier.ENTERPRISE: _Limits(6_000, 100, timedelta(days=7 * 365)),
+}
+
+_BY_NAME: Final = {tier.value: tier for tier in Tier}
+
+
+def read_tier(name: str | None) -> Tier | None:
+    """Read the value of an ``x-isnotai-tier`` header; None where it is absent or not a documented tier."""
+    return _BY_NAME.get(name) if name is not None else None
+
+
+def check_tier(value: Tier | str | None) -> Tier:
+    """Check the tier to start with; None is the lowest.
+
+    Raises:
+        ConfigError: There is no such tier.
+    """
+    try:
+        return Tier.FREE if value is None else Tier(value)
+    except ValueError:
+        raise ConfigError(f"tier must be {', '.join(Tier)} or None for finding out, not {value!r:.50}") from None

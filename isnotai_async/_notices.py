@@ -1,0 +1,215 @@
+"""Notices: what the client reports about its own work, to the log and to a callback.
+
+The log is ``isnotai_async``: debug for each attempt, info for waits of more than a second. Neither ever has the key.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from attrs import define, field, frozen
+
+from isnotai_async._models.tiers import Tier
+from isnotai_async._showing import show
+from isnotai_async.errors import ConfigError, printable
+
+logger: Final = logging.getLogger("isnotai_async")
+logger.addHandler(logging.NullHandler())  # a library leaves it to the program whether and where to log
+
+TOLD_SECONDS: Final = 1.0
+"""Waits longer than this are told at level info."""
+
+
+@frozen(kw_only=True)
+class AttemptNotice:
+    """One request was answered, or failed.
+
+    Attributes:
+        region: Name of the region.
+        operation: What was asked, such as ``"list_events"``.
+        attempt: Which attempt of its call, from 1.
+        status: HTTP status, or None where nobody answered.
+        error: Name of the error's class where nobody answered, else None.
+        elapsed: Seconds, the wait for a permit included.
+    """
+
+    region: str
+    operation: str
+    attempt: int
+    status: int | None
+    error: str | None
+    elapsed: float
+
+    __repr__ = show
+
+
+@frozen(kw_only=True)
+class RetryNotice:
+    """One more attempt will be made.
+
+    Attributes:
+        region: Name of the region.
+        operation: What is asked.
+        attempt: Which attempt comes next, from 2.
+        wait: Seconds until then; a wait for the limiter may follow.
+        reason: What the last attempt met.
+    """
+
+    region: str
+    operation: str
+    attempt: int
+    wait: float
+    reason: str
+
+    __repr__ = show
+
+
+@frozen(kw_only=True)
+class WaitNotice:
+    """A request waits for the limiter.
+
+    Attributes:
+        region: Name of the region.
+        operation: What is asked.
+        wait: Seconds it takes at least; infinite where that is not known.
+        reason: Why.
+    """
+
+    region: str
+    operation: str
+    wait: float
+    reason: str
+
+    __repr__ = show
+
+
+@frozen(kw_only=True)
+class TierNotice:
+    """An answer named another tier than the one before it.
+
+    Attributes:
+        region: Name of the region.
+        tier: The tier.
+        previous: The one before, or None.
+    """
+
+    region: str
+    tier: Tier
+    previous: Tier | None
+
+    __repr__ = show
+
+
+@frozen(kw_only=True)
+class PageNotice:
+    """A page was read.
+
+    Attributes:
+        region: Name of the region.
+        operation: Which list it is of.
+        records: How many records it has.
+        has_more: Whether more follows.
+    """
+
+    region: str
+    operation: str
+    records: int
+    has_more: bool
+
+    __repr__ = show
+
+
+Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice
+OnNotice = Callable[[Notice], None]
+
+
+_overheard: ContextVar[OnNotice | None] = ContextVar("isnotai_overheard", default=None)
+
+
+@contextmanager
+def overhear(on_notice: OnNotice) -> Iterator[None]:
+    """Hear what is told of the requests of this block, and of no others, whichever clients they go through.
+
+    Tasks that are started in the block belong to it, so a stream that is opened there is heard whole.
+
+    Args:
+        on_notice: Called with each notice, beside the client's own callback.
+    """
+    token = _overheard.set(on_notice)
+    try:
+        yield
+    finally:
+        _overheard.reset(token)
+
+
+def check_on_notice(value: OnNotice | None) -> OnNotice | None:
+    """Check a callback.
+
+    Raises:
+        ConfigError: It cannot be called, or would have to be awaited.
+    """
+    if value is None:
+        return None
+    if not callable(value):
+        raise ConfigError(f"on_notice must be a function of one notice, not {type(value).__name__}")
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__):
+        raise ConfigError("on_notice must be a plain function; to await in it, put the notice into a queue")
+    return value
+
+
+@define(eq=False, repr=False)
+class Narrator:
+    """Tells what one client does; shared by its copies.
+
+    Args:
+        region: Name of the region.
+        on_notice: The user's callback, or None.
+    """
+
+    region: str
+    on_notice: OnNotice | None = None
+    _tier: Tier | None = field(default=None, init=False)
+    _met_unknown_tier: bool = field(default=False, init=False)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens, so that a notice is worth making."""
+        return self.on_notice is not None or _overheard.get() is not None
+
+    def tell(self, notice: Notice) -> None:
+        """Hand a notice to those who listen. What they raise is logged and goes no further."""
+        for listener in (self.on_notice, _overheard.get()):
+            if listener is None:
+                continue
+            try:
+                listener(notice)
+            except Exception:  # a broken progress bar must not break the export that it shows
+                logger.exception("on_notice raised on a %s; the call goes on", type(notice).__name__)
+
+    def see_tier(self, tier: Tier | None, name: str) -> None:
+        """Note the tier of an answer.
+
+        Args:
+            tier: The tier, or None where its name is not a documented one.
+            name: Its name, as the header has it.
+        """
+        if tier is None:
+            if not self._met_unknown_tier:
+                self._met_unknown_tier = True
+                logger.warning("the API names an unknown tier, %s; the limit stays as it is", printable(repr(name)))
+        elif tier is not self._tier:
+            previous, self._tier = self._tier, tier
+            self.tell(TierNotice(region=self.region, tier=tier, previous=previous))
+
+
+def until(seconds: float) -> str:
+    """Say how long a wait is and when it ends, for the log."""
+    # The wall clock, because a person reads it; nothing is computed with it.
+    end = datetime.now(UTC) + timedelta(seconds=min(seconds, 1e9))
+    return f"{seconds:.1f} s, until {end:%H:%M:%SZ}"

@@ -1,0 +1,452 @@
+"""The twelve operations of the API, and the stream of events: one class, the only copy of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime
+from functools import partial
+from hashlib import blake2b
+from typing import Any, Protocol, TypeVar
+
+from isnotai_async._http import endpoints
+from isnotai_async._http.messages import Request, Response
+from isnotai_async._models.analytics import Analytics, Usage
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Watermark, mark_event
+from isnotai_async._models.queries import (
+    AnalyticsQuery,
+    CourseQuery,
+    EventQuery,
+    ListQuery,
+    SessionQuery,
+    UsageQuery,
+    UserQuery,
+    UserSessionQuery,
+)
+from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
+from isnotai_async._streaming.history import Clock, HistoryWatch, wall_clock
+from isnotai_async._streaming.options import OnError, Split, StreamOptions
+from isnotai_async._streaming.paginator import Paginator
+from isnotai_async._streaming.sources import Sessions, read_sessions
+from isnotai_async._streaming.splitting import Feed
+from isnotai_async._streaming.stream import EventStream
+from isnotai_async.errors import ConfigError, ResumePosition, quoted
+
+T = TypeVar("T")
+
+
+class Fetch(Protocol):
+    """Sends a request and reads its answer."""
+
+    def __call__(self, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
+        """Send and read; raises what sending and reading raise."""
+        ...
+
+
+class Operations:
+    """What can be asked of the API.
+
+    Every method raises the errors of `isnotai_async.errors`: `ConfigError` before anything is sent,
+    `TransportError` where nobody answered, `APIError` where the API refused, `DecodeError` where the answer is not
+    what the contract promises.
+
+    Args:
+        fetch: Sends a request and reads its answer, within the deadline of a call.
+        fetch_unhurried: Likewise without a deadline.
+        region: Name of the region that is asked.
+        clock: Tells the time of day, to know how far back a tier can see.
+    """
+
+    def __init__(self, fetch: Fetch, fetch_unhurried: Fetch, region: str, *, clock: Clock = wall_clock) -> None:
+        self._fetch = fetch
+        self._fetch_unhurried = fetch_unhurried
+        self._region_name = region
+        self._clock = clock
+
+    async def health(self) -> Health:
+        """Ask whether the API is alive; needs no key.
+
+        Reference page: "Health check".
+        """
+        return await self._fetch(endpoints.build_health(), endpoints.read_health)
+
+    async def get_integration(self) -> Mapping[str, Any]:
+        """Return the integration that the key stands for: the best test of a key.
+
+        Reference page: "Get the current integration". Its schema is not public but for ``apiKeyMasked``, so the
+        answer comes as a read-only mapping, as the server sent it. If you have answers of the real API, please open
+        an issue with one (without data of yours): then it becomes a record.
+
+        Raises:
+            AuthenticationError: The key is not known in this region.
+        """
+        return await self._fetch(endpoints.build_integration(), endpoints.read_mapping)
+
+    def list_sessions(
+        self,
+        *,
+        page_size: int | None = None,
+        status: str | None = None,
+        bot_only: bool | None = None,
+        start_date: datetime | date | str | None = None,
+        end_date: datetime | date | str | None = None,
+        max_items: int | None = None,
+        resume: ResumePosition | None = None,
+    ) -> Paginator[Session]:
+        """List the sessions of the key's integration.
+
+        Reference page: "List sessions".
+
+        Args:
+            page_size: Sessions a page, from 1; default the server's 50. The tier's cap clamps it.
+            status: Only sessions of this status, such as ``"active"`` or ``"closed"``.
+            bot_only: True for only sessions with a bot score of at least 0.7.
+            start_date: Created at or after: an aware datetime, a date (its first instant, UTC) or ISO 8601 text.
+                Before the tier's history window the API answers with an empty page, not with an error.
+            end_date: Created at or before: likewise (a date means its last microsecond, UTC).
+            max_items: Sessions after which to stop; None for all.
+            resume: Position to go on from; the filters have to be those it was made with.
+
+        Returns:
+            A `Paginator`: await it for one page, iterate it for sessions, `pages()` for pages.
+
+        Raises:
+            ConfigError: At the call, for a value that the API could only refuse or misread.
+
+        Warns:
+            IsNotAIWarning: There was no session, and `start_date` lies before the tier's history window.
+        """
+        query = SessionQuery(
+            page_size=page_size, status=status, bot_only=bot_only, start_date=start_date, end_date=end_date
+        )
+        return self._list(query, endpoints.read_sessions, _mark_session, max_items=max_items, resume=resume)
+
+    async def get_session(self, session_id: str) -> Session:
+        """Return one session.
+
+        Reference page: "Get a session".
+
+        Raises:
+            ConfigError: The id is empty, ``.``, ``..``, too long, or has control characters.
+            NotFoundError: There is no such session.
+        """
+        return await self._fetch(endpoints.build_session(session_id), endpoints.read_session)
+
+    async def get_session_details(self, session_id: str) -> SessionDetails:
+        """Return timeline, event counts and page history of one session.
+
+        Reference page: "Get session details".
+
+        Its counts are for planning; that they equal the listed events is not promised.
+
+        Raises:
+            ConfigError: As of `get_session`.
+            NotFoundError: There is no such session.
+            ServerError: The details are not available now (503).
+        """
+        return await self._fetch(endpoints.build_session_details(session_id), endpoints.read_session_details)
+
+    def list_events(
+        self,
+        session_id: str,
+        *,
+        page_size: int | None = None,
+        type: int | str | None = None,
+        start_time: int | datetime | None = None,
+        end_time: int | datetime | None = None,
+        max_items: int | None = None,
+        resume: ResumePosition | None = None,
+    ) -> Paginator[Event]:
+        """List the events of one session.
+
+        Reference page: "List event-level metadata for a session".
+
+        Args:
+            session_id: Id of the session.
+            page_size: Events a page, from 1; default the server's 100. The tier's cap clamps it.
+            type: Message-type byte (0 to 255, or ``"0x01"``) or short name (``"keypress"``).
+            start_time: Earliest timestamp, inclusive: Unix **milliseconds** or an aware datetime.
+            end_time: Latest timestamp, inclusive: likewise.
+            max_items: Events after which to stop; None for all.
+            resume: Position to go on from; session and filters have to be those it was made with.
+
+        Returns:
+            A `Paginator`: await it for one page, iterate it for events, `pages()` for pages.
+
+        Raises:
+            ConfigError: At the call, for a value that the API could only refuse or misread.
+
+        Warns:
+            IsNotAIWarning: There was no event, and `start_time` lies before the tier's history window.
+        """
+        query = EventQuery(
+            session_id=session_id, page_size=page_size, type=type, start_time=start_time, end_time=end_time
+        )
+        read = partial(endpoints.read_events, session_id=query.session_id)
+        return self._list(query, read, mark_event, max_items=max_items, resume=resume)
+
+    def stream_events(
+        self,
+        sessions: Sessions,
+        *,
+        concurrency: int = 16,
+        buffer: int | None = None,
+        split: Split = None,
+        ordered: bool = False,
+        on_error: OnError = "raise",
+        resume: StreamPosition | None = None,
+        page_size: int | None = None,
+        type: int | str | None = None,
+        start_time: int | datetime | None = None,
+        end_time: int | datetime | None = None,
+    ) -> EventStream:
+        """Stream the events of many sessions, or of one in parallel: ``async with client.stream_events(…) as pages``.
+
+        Args:
+            sessions: One session, or any source of them (a list, a generator, ``client.list_sessions()``): ids or
+                `Session` records. It is read as sessions are needed, so it may be as long as you like.
+            concurrency: Most requests in flight; the client's `max_concurrency` is a bound as well.
+            buffer: Most pages that are fetched and wait for you; who does not take pages stops the fetching. Default
+                2 for each reader, and 10 where an ordered split has to hold pages back.
+            split: Read each session in so many windows of time at once, for one request more, to plan them;
+                ``"auto"`` decides by the session's size, the round trip and the tier (free and pro are not worth
+                it). None for one walk each.
+            ordered: Hand out the windows of a session in time order. If the server's rows within one are not in
+                time order, they come as the server sent them.
+            on_error: ``"raise"``: the first error ends the stream, behind the pages that were ready. ``"collect"``:
+                it ends its session only, and `EventStream.failures` tells.
+            resume: Position of an earlier stream over the same sessions, to go on from.
+            page_size: Events a page, as of `list_events`, as all below.
+            type: Message-type byte or short name.
+            start_time: Earliest timestamp, inclusive.
+            end_time: Latest timestamp, inclusive.
+
+        Returns:
+            An `EventStream`: open it with ``async with``, iterate it for pages or `events()` for events.
+
+        Raises:
+            ConfigError: At the call, for an option that cannot work; from the stream, for an id that cannot be.
+
+        Warns:
+            IsNotAIWarning: A session had no event, and `start_time` lies before the tier's history window; once for
+                each stream.
+        """
+        options = StreamOptions(
+            concurrency=concurrency, buffer=buffer, split=split, ordered=ordered, on_error=on_error
+        )
+        # The id is replaced by each session's.
+        template = EventQuery(
+            session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time
+        )
+        sources = {ANY: read_sessions(sessions, self._region_name)}
+        find_feed = partial(self._find_feed, HistoryWatch(template, self._clock))
+        return EventStream(sources, find_feed=find_feed, template=template, options=options, resume=resume)
+
+    def list_users(
+        self,
+        *,
+        page_size: int | None = None,
+        search: str | None = None,
+        max_items: int | None = None,
+        resume: ResumePosition | None = None,
+    ) -> Paginator[User]:
+        """List the users of the learning platform.
+
+        Reference page of ``listUsers``.
+
+        Example:
+            >>> import anyio
+            >>> import isnotai_async as isnotai
+            >>> async def main() -> None:
+            ...     async with isnotai.Sandbox() as sandbox:
+            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+            ...             async for user in client.list_users(search="souza"):
+            ...                 sessions = [session async for session in client.get_user_sessions(user.user_id)]
+            ...                 print(user.user_name, user.session_count, len(sessions))
+            >>> anyio.run(main)
+            Ana Souza 3 3
+
+        Args:
+            page_size: Users a page, from 1; default the server's 50. The tier's cap clamps it.
+            search: Only users with this in their id or name, in any case.
+            max_items: Users after which to stop; None for all.
+            resume: Position to go on from; the filters have to be those it was made with.
+
+        Returns:
+            A `Paginator`: await it for one page, iterate it for users, `pages()` for pages.
+
+        Raises:
+            ConfigError: At the call, for a value that the API could only refuse or misread.
+        """
+        query = UserQuery(page_size=page_size, search=search)
+        return self._list(query, endpoints.read_users, _mark_user, max_items=max_items, resume=resume)
+
+    def get_user_sessions(
+        self,
+        user_id: str,
+        *,
+        page_size: int | None = None,
+        max_items: int | None = None,
+        resume: ResumePosition | None = None,
+    ) -> Paginator[Session]:
+        """List the sessions of one user.
+
+        Reference page of ``getUserSessions``. The vendor does not publish what its items are; they are taken to be
+        those of `list_sessions`.
+
+        Args:
+            user_id: Id of the user, as in `Session` and `User`.
+            page_size: Sessions a page, from 1; default the server's 50. The tier's cap clamps it.
+            max_items: Sessions after which to stop; None for all.
+            resume: Position to go on from; user and page size have to be those it was made with.
+
+        Returns:
+            A `Paginator`: await it for one page, iterate it for sessions, `pages()` for pages.
+
+        Raises:
+            ConfigError: At the call, for a value that the API could only refuse or misread.
+        """
+        query = UserSessionQuery(user_id=user_id, page_size=page_size)
+        return self._list(query, endpoints.read_sessions, _mark_session, max_items=max_items, resume=resume)
+
+    def list_courses(
+        self, *, page_size: int | None = None, max_items: int | None = None, resume: ResumePosition | None = None
+    ) -> Paginator[Mapping[str, Any]]:
+        """List the courses that the addresses of the sessions' pages tell of.
+
+        Reference page of ``listCourses``. The schema of a course is not public, so each comes as a read-only mapping,
+        as the server sent it. If you have answers of the real API, please open an issue with one (without data of
+        yours): then it becomes a record.
+
+        Args:
+            page_size: Courses a page, from 1; default the server's 50. The tier's cap clamps it.
+            max_items: Courses after which to stop; None for all.
+            resume: Position to go on from; the page size has to be that it was made with. As nothing is known to
+                identify a course, one that has changed since in any way counts as another.
+
+        Returns:
+            A `Paginator`: await it for one page, iterate it for courses, `pages()` for pages.
+
+        Raises:
+            ConfigError: At the call, for a value that the API could only refuse or misread.
+        """
+        query = CourseQuery(page_size=page_size)
+        return self._list(query, endpoints.read_mappings, _mark_mapping, max_items=max_items, resume=resume)
+
+    async def get_analytics(self, *, period: str | None = None, group_by: str | None = None) -> Analytics:
+        """Return summary and time series of a period that ends now.
+
+        Reference page of ``getAnalytics``.
+
+        Example:
+            >>> import anyio
+            >>> import isnotai_async as isnotai
+            >>> async def main() -> None:
+            ...     async with isnotai.Sandbox() as sandbox:
+            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+            ...             analytics = await client.get_analytics(period="7d", group_by="day")
+            ...             print(analytics.summary.total_sessions, len(analytics.time_series))
+            >>> anyio.run(main)
+            40 8
+
+        Args:
+            period: ``"24h"``, ``"7d"``, ``"30d"`` or ``"90d"``; default the server's, 7d.
+            group_by: Width of a point of the time series: ``"hour"``, ``"day"`` or ``"week"``; default the server's,
+                day.
+
+        Raises:
+            ConfigError: Another period or width, which the API would refuse.
+        """
+        query = AnalyticsQuery(period=period, group_by=group_by)
+        return await self._fetch(endpoints.build_report(query), endpoints.read_analytics)
+
+    async def get_stats(self) -> Mapping[str, Any]:
+        """Return high-level counters.
+
+        Reference page of ``getStats``. Its schema is not public, so the answer comes as a read-only mapping, as the
+        server sent it. If you have answers of the real API, please open an issue with one (without data of yours):
+        then it becomes a record.
+        """
+        return await self._fetch(endpoints.build_stats(), endpoints.read_mapping)
+
+    async def get_usage(
+        self,
+        *,
+        start_date: datetime | date | str | None = None,
+        end_date: datetime | date | str | None = None,
+        metric: str | None = None,
+    ) -> Usage:
+        """Return the consumption of the API.
+
+        Reference page of ``getUsage``. The whole answer comes at once, not in pages.
+
+        Args:
+            start_date: From here on, inclusive: an aware datetime, a date (its first instant, UTC) or ISO 8601 text;
+                default the server's, 30 days before `end_date`.
+            end_date: Up to here, inclusive: likewise (a date means its last microsecond, UTC); default the server's,
+                today in UTC.
+            metric: Only this one: ``"ApiCalls"``, ``"Events"``, ``"Sessions"``, ``"StorageBytes"`` or
+                ``"BotAnalyses"``, in any case; default all.
+
+        Raises:
+            ConfigError: A value that the API could only refuse or misread.
+        """
+        query = UsageQuery(start_date=start_date, end_date=end_date, metric=metric)
+        return await self._fetch(endpoints.build_report(query), endpoints.read_usage)
+
+    def _find_feed(self, watch: HistoryWatch, name: str) -> Feed:
+        if name != self._region_name:
+            raise ConfigError(
+                f"the position to resume from has sessions of {quoted(name)}, this client asks "
+                f"{quoted(self._region_name)}; resume with a client of that region, or with a SessionManager"
+            )
+        return Feed(name, partial(self._fetch_event_page, watch), self._fetch_details)
+
+    async def _fetch_event_page(self, watch: HistoryWatch, query: EventQuery, cursor: str | None) -> Page[Event]:
+        read = partial(endpoints.read_events, session_id=query.session_id)
+        page = await self._fetch_unhurried(endpoints.build_list(query, cursor, bulk=True), read)
+        # A window of a session that was split may well be empty: it has other filters.
+        if cursor is None and not page.data and not page.has_more and query.filters == watch.query.filters:
+            watch.see_empty(page)
+        return page
+
+    def _fetch_details(self, session_id: str) -> Awaitable[SessionDetails]:
+        request = endpoints.build_session_details(session_id, bulk=True)
+        return self._fetch_unhurried(request, endpoints.read_session_details)
+
+    def _list(
+        self,
+        query: ListQuery,
+        read: Callable[[Response], Page[T]],
+        mark: Callable[[T], Watermark],
+        *,
+        max_items: int | None,
+        resume: ResumePosition | None,
+    ) -> Paginator[T]:
+        start = Position.start(query, self._region_name)
+        if resume is None:
+            resume = start
+        elif not isinstance(resume, Position):
+            raise ConfigError(f"resume must be a Position, not {type(resume).__name__}; use Position.from_json(text)")
+        resume.check(start)
+
+        def fetch_page(cursor: str | None) -> Awaitable[Page[T]]:
+            return self._fetch(endpoints.build_list(query, cursor), read)
+
+        see_empty = HistoryWatch(query, self._clock).see_empty
+        return Paginator(fetch_page, start=resume, mark=mark, max_items=max_items, on_empty=see_empty)
+
+
+def _mark_session(session: Session) -> Watermark:
+    return int(session.created_at.timestamp() * 1000), session.id
+
+
+def _mark_user(user: User) -> Watermark:
+    return int(user.first_seen.timestamp() * 1000), user.user_id
+
+
+def _mark_mapping(value: Mapping[str, Any]) -> Watermark:
+    # No id and no time is documented: the content stands for the one, and nothing for the other.
+    content = json.dumps(value, sort_keys=True, default=dict)
+    return 0, blake2b(content.encode(), digest_size=16).hexdigest()

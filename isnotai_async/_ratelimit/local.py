@@ -1,0 +1,281 @@
+"""`LocalLimiter`: the rate limit of one key in one process, with its queue of waiters.
+
+1. Single calls go before bulk work; within each, first come, first served.
+2. Who is cancelled while waiting leaves the queue; who is cancelled with a permit in hand passes it on.
+3. It may serve several event loops in several threads at once. Everything happens under one lock that is never held
+   across an ``await``. A waiter is woken by way of its own loop, and each loop that has waiters has an alarm of its
+   own, so a loop that is stuck holds up nobody but itself.
+4. Where a permit is free, nothing is awaited and no future made.
+
+The lock can be taken again by the thread that has it: a waiting coroutine may be finalised by the garbage collector
+anywhere, and leaves the queue then.
+
+One limiter for each key, in a process: several clients of a key share the server's window, so they share ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+from weakref import WeakSet
+
+from attrs import define
+
+from isnotai_async._models.regions import Region
+from isnotai_async._models.tiers import Tier, check_tier
+from isnotai_async._notices import TOLD_SECONDS, logger, until
+from isnotai_async._ratelimit.limiter import Answer, OnWait, Permit
+from isnotai_async._ratelimit.policy import Gate
+from isnotai_async._ratelimit.sliding_window import MINUTE
+from isnotai_async.errors import ConfigError
+
+
+@define(eq=False, repr=False)
+class _Waiter:
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Permit]
+    bulk: bool
+    is_queued: bool = True
+    permit: Permit | None = None  # what it was granted and has not taken away yet
+
+
+@define(eq=False, repr=False)
+class _Alarm:
+    """When a loop looks again whether its waiters may go."""
+
+    waiters: int = 0
+    due: float = math.inf
+    handle: asyncio.TimerHandle | None = None
+
+    def stop(self) -> None:
+        if self.handle is not None:
+            self.handle.cancel()
+        self.due, self.handle = math.inf, None
+
+
+class LocalLimiter:
+    """Keeps the requests of one key within the server's sliding window, in this process.
+
+    A client without ``limiter=`` shares one with all clients of the same key and region. Make one to pass the same to
+    several clients, or to pace for a window of another length.
+
+    Args:
+        tier: Tier to start with; None for the lowest. The answers tell the true one.
+        window: Length of the server's window, in seconds; the tiers' numbers of requests hold for whatever it is.
+        name: What the log calls it.
+        clock: Seconds, never going back.
+
+    Raises:
+        ConfigError: A value that cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        tier: Tier | str | None = None,
+        window: float = MINUTE,
+        name: str = "this key",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not isinstance(window, int | float) or isinstance(window, bool) or not 0 < window < math.inf:
+            raise ConfigError(f"window must be seconds, more than 0, not {window!r:.50}; the API's is 60")
+        self._gate = Gate(check_tier(tier), float(window))
+        self._name = name
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._single: deque[_Waiter] = deque()
+        self._bulk: deque[_Waiter] = deque()
+        self._alarms: dict[asyncio.AbstractEventLoop, _Alarm] = {}
+        self._told_until = -math.inf
+
+    @property
+    def tier(self) -> Tier:
+        """The tier whose limit is kept to now."""
+        return self._gate.tier
+
+    def __repr__(self) -> str:
+        with self._lock:
+            gate, now = self._gate, self._clock()
+            used = f"{gate.occupied(now)} of {gate.tier.requests_per_minute} slots occupied"
+            waiting = len(self._single) + len(self._bulk)
+        return f"<LocalLimiter {gate.tier}: {used}, {gate.under_way} under way, {waiting} waiting>"
+
+    def expect(self, tier: Tier) -> None:
+        """Start with a tier, unless an answer has told better."""
+        with self._lock:
+            self._gate.expect(tier)
+
+    def is_idle(self) -> bool:
+        """Whether there is nothing to remember: nobody waits, and the window is drained."""
+        with self._lock:
+            return not self._alarms and self._gate.is_idle(self._clock())
+
+    async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
+        """Wait until a request may be sent; see `Limiter.acquire`."""
+        with self._lock:
+            if (permit := self.acquire_nowait(bulk=bulk)) is not None:
+                return permit
+            now = self._clock()
+            wait, reason = self._gate.wait(now, bulk=bulk)
+            waiter = self._enter(bulk, now)
+        try:
+            self._log_wait(wait, reason, now)
+            if on_wait is not None:
+                on_wait(wait, reason or "others came first")
+            return await waiter.future
+        except BaseException:
+            self._leave(waiter)
+            raise
+
+    def acquire_nowait(self, *, bulk: bool) -> Permit | None:
+        """Return a permit where one is free and nobody is before; None where `acquire` would wait."""
+        with self._lock:
+            is_next = not self._single and not (bulk and self._bulk)
+            return self._gate.admit(self._clock(), bulk=bulk) if is_next else None
+
+    async def release(self, permit: Permit, answer: Answer | None) -> None:
+        """Learn what became of a request; see `Limiter.release`."""
+        with self._lock:
+            now, pause = self._clock(), 0.0
+            if answer is None or answer.status:
+                pause = self._gate.settle(permit, answer, now)
+            else:
+                self._gate.withdraw(permit)
+            if self._single or self._bulk:
+                self._serve(now)
+            waiting = len(self._single) + len(self._bulk)
+        if pause > TOLD_SECONDS:
+            text = "429 from the API: all requests of %s pause for %s; %d are waiting"
+            logger.info(text, self._name, until(pause), waiting)
+
+    def _log_wait(self, wait: float, reason: str, now: float) -> None:
+        # Once for all that wait for the same instant; and spacing is not news: a second each on the free tier.
+        if wait <= max(TOLD_SECONDS, 2 * self._gate.spacing(now)) or now < self._told_until or wait == math.inf:
+            return
+        self._told_until = now + wait
+        limit = self._gate.tier.requests_per_minute
+        text = "requests of %s wait for %s: %s (%d requests in %g s, tier %s)"
+        logger.info(text, self._name, until(wait), reason, limit, self._gate.length, self._gate.tier)
+
+    # All that follows runs under the lock.
+
+    def _enter(self, bulk: bool, now: float) -> _Waiter:
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(loop, loop.create_future(), bulk)
+        (self._bulk if bulk else self._single).append(waiter)
+        self._alarms.setdefault(loop, _Alarm()).waiters += 1
+        self._serve(now)
+        return waiter
+
+    def _leave(self, waiter: _Waiter) -> None:
+        with self._lock:
+            if waiter.permit is not None:
+                self._gate.withdraw(waiter.permit)
+            elif waiter.is_queued:
+                (self._bulk if waiter.bulk else self._single).remove(waiter)
+                self._dismiss(waiter)
+            self._serve(self._clock())
+
+    def _dismiss(self, waiter: _Waiter) -> None:
+        waiter.is_queued, loop = False, waiter.loop
+        alarm = self._alarms[loop]
+        alarm.waiters -= 1
+        if not alarm.waiters:
+            del self._alarms[loop]
+            if loop is _running_loop():  # another loop's timer finds nothing to do when it fires
+                alarm.stop()
+
+    def _serve(self, now: float) -> None:
+        """Let go who may, and see to it that the next one is not forgotten."""
+        while queue := self._single or self._bulk:
+            bulk = queue is self._bulk
+            permit = self._gate.admit(now, bulk=bulk)
+            if permit is None:
+                self._set_alarms(now, self._gate.wait(now, bulk=bulk)[0])
+                return
+            waiter = queue.popleft()
+            self._dismiss(waiter)
+            self._grant(waiter, permit)
+
+    def _grant(self, waiter: _Waiter, permit: Permit) -> None:
+        waiter.permit = permit
+        if waiter.loop is _running_loop():
+            _resolve(waiter.future, permit)
+            return
+        try:
+            waiter.loop.call_soon_threadsafe(_resolve, waiter.future, permit)
+        except RuntimeError:  # its loop was closed under it
+            waiter.permit = None
+            self._gate.withdraw(permit)
+
+    def _set_alarms(self, now: float, wait: float) -> None:
+        running, due = _running_loop(), now + wait
+        for loop, alarm in list(self._alarms.items()):
+            if alarm.due <= due:
+                continue  # it looks early enough, and sets the next alarm then
+            alarm.due = due
+            if loop is running:
+                if alarm.handle is not None:
+                    alarm.handle.cancel()
+                alarm.handle = loop.call_later(wait, self._ring, loop)
+                continue
+            try:
+                loop.call_soon_threadsafe(self._ring, loop)
+            except RuntimeError:  # closed, with waiters that nothing will ever resume
+                self._forget(loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            if alarm := self._alarms.get(loop):
+                alarm.stop()
+                self._serve(self._clock())
+
+    def _forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        del self._alarms[loop]
+        for queue in (self._single, self._bulk):
+            for waiter in [waiter for waiter in queue if waiter.loop is loop]:
+                queue.remove(waiter)
+                waiter.is_queued = False
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # called by the garbage collector between two loops
+        return None
+
+
+def _resolve(future: asyncio.Future[Permit], permit: Permit) -> None:
+    if not future.done():  # a cancelled one passes its permit on when its task gets to run
+        future.set_result(permit)
+
+
+_shared: Final[dict[tuple[str, str], LocalLimiter]] = {}
+_users: Final[dict[tuple[str, str], WeakSet[object]]] = {}
+_registry: Final = threading.Lock()
+
+
+def share_limiter(region: Region, fingerprint: str, user: object, *, tier: Tier | None) -> LocalLimiter:
+    """Find or make the limiter that all clients of a key share in this process.
+
+    It outlives them while its window is not drained: closing a client does not empty the server's window.
+
+    Args:
+        region: The region, and where it answers.
+        fingerprint: Of the key; the key itself is not kept here.
+        user: Who uses it, as long as that lives.
+        tier: Tier to start with, or None.
+    """
+    with _registry:
+        for key in [key for key, users in _users.items() if not users and _shared[key].is_idle()]:
+            del _shared[key], _users[key]
+        limiter = _shared.setdefault((region.base_url, fingerprint), LocalLimiter(name=f"the key of {region.name}"))
+        _users.setdefault((region.base_url, fingerprint), WeakSet()).add(user)
+    if tier is not None:
+        limiter.expect(tier)
+    return limiter

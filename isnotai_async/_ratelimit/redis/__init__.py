@@ -1,0 +1,1 @@
+"""The rate limit of a key, shared by processes through Redis."""

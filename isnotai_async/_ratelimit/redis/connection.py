@@ -1,0 +1,103 @@
+"""The connection to Redis: one call of the script, bounded in time, with one kind of error."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from isnotai_async._ratelimit.redis.protocol import Ask, Reply, read_reply
+from isnotai_async._ratelimit.redis.script import SCRIPT
+from isnotai_async.errors import ConfigError, LimiterError, printable
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+TIMEOUT: Final = 1.0
+"""Longest that one call of Redis may take, connecting included, in seconds."""
+
+_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # Redis' own name of a script
+
+
+class RedisStore:
+    """Runs the script.
+
+    Args:
+        redis: The connection. Its own timeouts and retries are bounded by `TIMEOUT`.
+        owned: Whether it is closed here.
+    """
+
+    def __init__(self, redis: Redis, *, owned: bool) -> None:
+        from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa: A004 - Redis' own
+
+        self._redis, self._owned = redis, owned
+        self._no_script, self._lost, self._errors = (
+            NoScriptError,
+            ConnectionError,
+            (RedisError, OSError, TimeoutError),
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.place = _name_place(redis)
+
+    async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
+        """Call the script, once more where a connection from the pool turns out to be dead.
+
+        Raises:
+            LimiterError: Redis is down, too slow, read-only, or refuses.
+        """
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                try:
+                    return read_reply(await self._evaluate(keys, ask.to_json()))
+                except self._lost:
+                    return read_reply(await self._evaluate(keys, ask.again().to_json()))
+        except self._errors as error:
+            reason = _describe(error)
+        raise self.refusal(reason)  # not chained: the tracebacks' locals have the connection's password
+
+    def refusal(self, reason: str) -> LimiterError:
+        """Make the error that tells what is wrong with Redis, and what to do."""
+        return LimiterError(
+            f"the shared limit cannot be asked, so nothing was sent: Redis at {self.place}: {reason}; "
+            'see to it that it runs, or choose on_outage="local_share" to go on with a share of the limit',
+            reason=reason,
+        )
+
+    def attach(self) -> None:
+        """Take the running event loop for the connection's.
+
+        Raises:
+            ConfigError: It is in use on another one.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigError("this RedisLimiter is in use on another event loop; make one for each event loop")
+
+    async def aclose(self) -> None:
+        """Close the connection, if it was opened here."""
+        if self._owned:
+            await self._redis.aclose()
+
+    async def _evaluate(self, keys: tuple[str, str], written: bytes) -> Any:  # noqa: ANN401
+        # The annotations of redis-py know both its faces at once.
+        redis: Any = self._redis
+        try:
+            return await redis.evalsha(_SHA, len(keys), *keys, written)
+        except self._no_script:
+            return await redis.eval(SCRIPT, len(keys), *keys, written)
+
+
+def _name_place(redis: Redis) -> str:
+    pool = getattr(redis, "connection_pool", None)  # a cluster has none
+    kwargs: dict[str, Any] = getattr(pool, "connection_kwargs", {})
+    if path := kwargs.get("path"):
+        return printable(str(path))
+    return printable(f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}") if pool else "the cluster"
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
+        return f"no answer within {TIMEOUT:g} s"
+    return printable(f"{type(error).__name__}: {error}".rstrip(": "), limit=200)

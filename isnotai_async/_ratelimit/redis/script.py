@@ -1,0 +1,224 @@
+"""The Lua script: the rules of `policy`, run inside Redis on Redis time.
+
+The script is `policy` and `sliding_window` over again, to the last digit (a state machine in the tests compares
+them), with what only processes need:
+
+1. Time is Redis' own (``TIME``), never a client's. Where it goes back by more than a second, the state is lost (4).
+2. A slot that is held ends by itself a lease and a window after it was taken: a killed process cannot tell.
+3. A single call that has to wait keeps bulk work of all processes back until it has asked again.
+4. The state has an epoch. Who knows another one, or remembers more permits than the state does (Redis came back
+   empty, or with old data), is told that it is lost, and joins again with the slots that it remembers. In a state
+   that begins nothing is admitted for 1.25 s, so that all who wait or end a request meanwhile can do so: who begins
+   it, though new itself, cannot know that nobody sent anything. Slots of those who come later count from then on.
+5. All may be told twice: slots have names, and are overwritten by them.
+
+The limit is no part of the slots, so a change of tier keeps the history. One call of the script tells what ended,
+gives back what was not used, and asks for as many permits as there are waiters. It takes one argument and returns one
+string, because redis-py takes a microsecond for each part of a command and of an answer.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED
+
+BEHIND: Final = "single calls come first"
+JOINING: Final = "the shared state is new in Redis, and the processes have a moment to tell what they sent"
+REASONS: Final = ("", FULL, SPACED, PAUSED, PROBING, BEHIND, JOINING)
+"""Why one waits, in the order of the numbers that the script returns."""
+
+READ_TIME: Final = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+"""
+
+RULES: Final = """
+local STATE, SLOTS = KEYS[1], KEYS[2]
+local ask = cjson.decode(ARGV[1])
+local LENGTH, LEASE, EXPECTED, MAX_PAUSE = ask.length, ask.lease, ask.expected, ask.max_pause
+local KNOWN_EPOCH, KNOWN_NUMBER = ask.epoch, ask.number
+local PREFIX, FIRST, SINGLES, BULK = ask.prefix, ask.first, ask.singles, ask.bulk
+local POLL, GRACE, CALM, KEPT = 1.05, 1.25, 10, 86400000
+local ANSWERED, ABANDONED = LENGTH * (1 + 0.25 / 60), LENGTH * (1 + 0.25 / 60 + 5 / 60)
+local FULL, SPACED, PAUSED, PROBING, BEHIND, LOST = 1, 2, 3, 4, 5, 6
+local INF, min, max = math.huge, math.min, math.max
+
+local function exact(number) return string.format('%.17g', number) end
+
+local function reply(...) return table.concat({...}, ' ') end
+
+local function begin(old)
+  return {epoch = exact(now), number = 1, limit = old and old.limit or 60, told = old and old.told or false,
+    rising = 0, held_up = false, bursting = true, idle_from = -INF, closed = false, closed_until = -INF,
+    closed_after = 0, refusals = 0, probe = '', probe_until = -INF, due = -INF, share = 1, slowed_at = -INF,
+    single_until = -INF, opens = now + GRACE, last = now}
+end
+
+local packed = redis.call('GET', STATE)
+local s = packed and cmsgpack.unpack(packed) or begin()
+if now < s.last - 1 or (KNOWN_EPOCH == s.epoch and KNOWN_NUMBER > s.number) then
+  redis.call('DEL', SLOTS)
+  s = begin(s)
+end
+now = max(now, s.last)
+s.last = now
+
+local function save() redis.call('SET', STATE, cmsgpack.pack(s), 'PX', KEPT) end
+
+if KNOWN_EPOCH ~= '' and KNOWN_EPOCH ~= s.epoch then
+  save()
+  return reply(1, s.epoch, 0, s.limit, 0, 0, 0, LOST, 0)
+end
+
+local function occupy(name, ends) redis.call('ZADD', SLOTS, exact(ends), name) end
+
+local function leaving()
+  local first = redis.call('ZRANGE', SLOTS, 0, 0, 'WITHSCORES')
+  return first[2] and tonumber(first[2]) or INF
+end
+
+-- Shape.
+
+local function share()
+  if s.share == 1 then return 1 end
+  return min(1, s.share + 0.05 * (now - s.slowed_at) / LENGTH)
+end
+
+local function spacing() return LENGTH / (0.98 * s.limit * share()) end
+
+local function is_shaped() return now < s.slowed_at + 10 * LENGTH end
+
+local function spend()
+  local between, catch_up = spacing(), max(0.25, 0.01 * s.limit - 0.35)
+  s.due = max(s.due, now - catch_up * between) + between
+end
+
+-- What ended.
+
+local function follow(limit)
+  if limit == 0 then return end
+  s.told = true
+  local seen = s.rising
+  s.rising = limit > s.limit and limit or 0
+  if limit < s.limit or (limit > s.limit and limit == seen) then
+    s.limit, s.rising = limit, 0
+    s.due = min(s.due, now + spacing())
+  end
+end
+
+local function pause(after)
+  local shortest = LENGTH * (1 / 60)
+  if after then return min(max(after, shortest), MAX_PAUSE) end
+  local most = LENGTH * (61 / 60)
+  local least = min(shortest * 2 ^ min(s.refusals - 1, 10), most)
+  local left = leaving() - now
+  return left < INF and min(max(least, left), most) or least
+end
+
+local function refuse(number, after)
+  if number > s.closed_after then
+    s.refusals = s.refusals + 1
+    s.closed, s.closed_after, s.held_up = true, s.number, true
+    s.share, s.slowed_at = max(0.1, share() * 0.8), now
+  elseif not s.closed or not after then
+    return 0
+  end
+  local ends = now + pause(after)
+  if ends <= s.closed_until then return 0 end
+  s.closed_until = ends
+  return ends - now
+end
+
+local function settle(name, number, status, after, limit)
+  local was_probe = name == s.probe
+  if was_probe then s.probe = '' end
+  if status == 0 then
+    occupy(name, now + ABANDONED)
+    return 0
+  end
+  occupy(name, now + ANSWERED)
+  follow(limit)
+  if status == 429 then return refuse(number == 0 and s.number or number, after) end
+  if was_probe then s.closed, s.refusals = false, 0 end
+  return 0
+end
+
+redis.call('ZREMRANGEBYSCORE', SLOTS, '-inf', exact(now))
+if EXPECTED > 0 and not s.told then s.limit = EXPECTED end
+
+if #ask.joining > 0 and now > s.opens + CALM then s.opens = now + GRACE end  -- others will come back too
+for _, slot in ipairs(ask.joining) do  -- of one who comes back: name, seconds left, whether it ended
+  occupy(slot[1], now + slot[2])
+  if slot[3] and slot[1] == s.probe then s.probe = '' end
+end
+local closed_for = 0
+for _, ended in ipairs(ask.ended) do
+  closed_for = max(closed_for, settle(unpack(ended)))
+end
+for _, name in ipairs(ask.unused) do
+  redis.call('ZREM', SLOTS, name)
+  if name == s.probe then s.probe = '' end
+end
+
+-- Who may go.
+
+local occupied = redis.call('ZCARD', SLOTS)
+
+local function may_burst()
+  if s.bursting then
+    s.bursting = 2 * occupied < s.limit
+  else
+    s.bursting = 4 * occupied < s.limit and now >= s.idle_from
+  end
+  return s.bursting
+end
+
+local function wait(bulk)
+  if s.closed and s.probe ~= '' and now < s.probe_until then return s.probe_until - now, PROBING end
+  if s.closed and now < s.closed_until then return s.closed_until - now, PAUSED end
+  if occupied >= s.limit then return leaving() - now, FULL end
+  if (bulk and not may_burst()) or is_shaped() then return max(0, s.due - now), SPACED end
+  return 0, 0
+end
+
+local function admit(name, bulk)
+  if now < s.opens then return s.opens - now, LOST end
+  if bulk and now < s.single_until then return s.single_until - now, BEHIND end
+  local seconds, reason = wait(bulk)
+  if seconds > 0 then
+    s.held_up = reason ~= SPACED
+    return seconds, reason
+  end
+  local is_spaced = not may_burst() or is_shaped()
+  if s.held_up or not is_spaced then
+    s.held_up = false
+    s.due = max(s.due, now)
+  end
+  if is_spaced then spend() end
+  if 4 * occupied >= s.limit then s.idle_from = now + 2 * LENGTH end
+  occupy(name, now + LEASE + ANSWERED)
+  occupied = occupied + 1
+  s.number = s.number + 1
+  if s.closed then s.probe, s.probe_until = name, now + LEASE end
+  return 0, 0
+end
+
+local seconds, reason, singles, bulk = 0, 0, 0, 0
+while singles < SINGLES and seconds == 0 do
+  seconds, reason = admit(PREFIX .. (FIRST + singles), false)
+  if seconds == 0 then singles = singles + 1 end
+end
+if reason == FULL or reason == SPACED then s.single_until = now + min(seconds, POLL) + 0.05 end
+while bulk < BULK and seconds == 0 do
+  seconds, reason = admit(PREFIX .. (FIRST + SINGLES + bulk), true)
+  if seconds == 0 then bulk = bulk + 1 end
+end
+
+save()
+local last = redis.call('ZRANGE', SLOTS, -1, -1, 'WITHSCORES')  -- perhaps another's, who has a longer lease
+if last[2] then redis.call('PEXPIRE', SLOTS, math.ceil((tonumber(last[2]) - now) * 1000) + 1000) end
+return reply(0, s.epoch, s.number, s.limit, singles, bulk, exact(seconds), reason, exact(closed_for))
+"""
+
+SCRIPT: Final = READ_TIME + RULES

@@ -1,0 +1,1 @@
+"""Walks over pages, and streams of many sessions."""

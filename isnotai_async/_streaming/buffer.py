@@ -1,0 +1,156 @@
+"""A bounded queue of pages between the readers of a stream and its consumer (backpressure).
+
+The rules:
+
+1. At most `capacity` items wait here. Who comes with one more waits, and so stops fetching: a slow reader stops
+   everything behind it.
+2. Who takes an item has it: it leaves the queue in the step in which `get` returns. (A memory stream of anyio 4.16
+   hands an item to the waiting task, and if that task is cancelled before it runs, the item is gone.)
+3. Items without a lane come out in the order they were put.
+4. The lanes of a line come out one after the other, in the order they were opened. Items of the foremost lane go out
+   at once; the other lanes hold theirs back, and may use all of the room but one place. That one place is why the
+   foremost lane always gets on, and with it everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from attrs import define, field
+
+T = TypeVar("T")
+
+
+@define(eq=False, repr=False)
+class Lane(Generic[T]):
+    """A queue that has its turn in a line of them.
+
+    Attributes:
+        line: The lanes that are not through yet; the foremost first.
+        held: Items that wait for this lane's turn.
+        is_filled: Whether nothing more will come into it.
+    """
+
+    line: deque[Lane[T]]
+    held: deque[T] = field(factory=deque, init=False)
+    is_filled: bool = field(default=False, init=False)
+
+    @classmethod
+    def open(cls, line: deque[Lane[T]]) -> Lane[T]:
+        """Open a lane at the end of a line."""
+        lane = cls(line)
+        line.append(lane)
+        return lane
+
+    @property
+    def is_foremost(self) -> bool:
+        """Whether it is this lane's turn."""
+        return self.line[0] is self
+
+
+@define(eq=False, repr=False)
+class _Waiting(Generic[T]):
+    lane: Lane[T] | None
+    granted: asyncio.Event = field(factory=asyncio.Event)
+
+
+class PageBuffer(Generic[T]):
+    """The queue; its rules are above.
+
+    Args:
+        capacity: How many items may wait, at least 1.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._ready: deque[T] = deque()
+        self._taken = 0  # places: of items here, and of those that were let in and are about to be
+        self._waiting: deque[_Waiting[T]] = deque()
+        self._arrived = asyncio.Event()
+        self._closed = False
+
+    async def put(self, item: T, lane: Lane[T] | None = None) -> None:
+        """Wait for room and leave an item here.
+
+        Args:
+            item: What to leave.
+            lane: The lane it belongs to, or None for the common one.
+        """
+        if self._has_room(lane):
+            self._taken += 1
+        else:
+            await self._wait_for_room(lane)
+        if lane is None or lane.is_foremost:
+            self._ready.append(item)
+            self._arrived.set()
+        else:
+            lane.held.append(item)
+
+    async def get(self) -> T | None:
+        """Wait for an item and take it; None when the queue is closed and empty."""
+        if self._ready:
+            await asyncio.sleep(0)  # a hundred ready pages in a row must not hold the event loop
+        while not self._ready:
+            if self._closed:
+                return None
+            self._arrived.clear()
+            await self._arrived.wait()
+        item = self._ready.popleft()
+        self._taken -= 1
+        self._let_in()
+        return item
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether an item can be taken without waiting for one."""
+        return bool(self._ready)
+
+    def fill(self, lane: Lane[T]) -> None:
+        """Say that nothing more comes into a lane; if it was the foremost, the next ones have their turn."""
+        lane.is_filled = True
+        line = lane.line
+        while line and line[0].is_filled:
+            self._release(line.popleft())
+        if line:
+            self._release(line[0])
+        self._let_in()
+
+    def close(self) -> None:
+        """Say that nothing more comes at all. What is ready can still be taken; what is held back is dropped."""
+        self._closed = True
+        self._arrived.set()
+
+    def _release(self, lane: Lane[T]) -> None:
+        if lane.held:
+            self._ready.extend(lane.held)
+            lane.held.clear()
+            self._arrived.set()
+
+    def _has_room(self, lane: Lane[T] | None) -> bool:
+        reserved = 0 if lane is None or lane.is_foremost else 1
+        return self._taken < self._capacity - reserved
+
+    async def _wait_for_room(self, lane: Lane[T] | None) -> None:
+        waiting = _Waiting(lane)
+        self._waiting.append(waiting)
+        try:
+            await waiting.granted.wait()
+        except asyncio.CancelledError:
+            if waiting.granted.is_set():
+                self._taken -= 1
+                self._let_in()
+            else:
+                self._waiting.remove(waiting)
+            raise
+
+    def _let_in(self) -> None:
+        """Give free places to those who wait, first come first served among those for whom there is room."""
+        while self._taken < self._capacity:
+            waiting = next((waiting for waiting in self._waiting if self._has_room(waiting.lane)), None)
+            if waiting is None:
+                return
+            self._waiting.remove(waiting)
+            self._taken += 1
+            waiting.granted.set()

@@ -1,0 +1,97 @@
+"""Warns if a query starts before the history window of the tier, where the API answers with an empty page.
+
+The client knows the tier from the answer and the start from the query; that a list is empty because its start lies
+too far back is likely then, not certain, so it is a warning. Source: "Rate limits" of the vendor's guide
+(documentation version 1.0.17.0).
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from attrs import define, field
+
+from isnotai_async._models.pages import Page
+from isnotai_async._models.queries import EventQuery, ListQuery, SessionQuery
+from isnotai_async._models.tiers import Tier
+from isnotai_async.errors import IsNotAIWarning
+
+Clock = Callable[[], datetime]
+"""Tells the time, as an aware datetime."""
+
+_WINDOWS: Final = {
+    Tier.FREE: "7 days by default",
+    Tier.PRO: "30 days by default",
+    Tier.ENTERPRISE: "up to 7 years",
+}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def wall_clock() -> datetime:
+    """Tell the time of this machine, in UTC."""
+    return datetime.now(UTC)
+
+
+@define(eq=False, repr=False)
+class HistoryWatch:
+    """Warns, once, of an empty list that starts before the history window of the key's tier.
+
+    One watches over one walk, or over one stream with all its sessions: there the first session that comes back
+    empty counts.
+
+    Attributes:
+        query: What is asked; of a stream, whatever the session.
+        clock: Tells the time.
+    """
+
+    query: ListQuery
+    clock: Clock = wall_clock
+    _has_warned: bool = field(default=False, init=False)
+
+    def see_empty(self, page: Page[Any]) -> None:
+        """Look at the last page of a list that has no records.
+
+        Raises:
+            IsNotAIWarning: Where the program turns warnings into errors.
+        """
+        name, start = _start_of(self.query)
+        if start is None or page.tier is None or self._has_warned:
+            return
+        oldest = self.clock() - page.tier.history
+        if not _lies_before(start, oldest):
+            return
+        self._has_warned = True
+        text = (
+            f"nothing was found, and {name} {start} lies before the history window of the {page.tier} tier: "
+            f"{_WINDOWS[page.tier]}, now from {oldest:%Y-%m-%d} on. The API answers an earlier start with an empty "
+            "page and no error; ask for a later one"
+        )
+        warnings.warn(text, IsNotAIWarning, stacklevel=_stacklevel())
+
+
+def _start_of(query: ListQuery) -> tuple[str, int | str | None]:
+    match query:
+        case EventQuery():
+            return "start_time", query.start_time
+        case SessionQuery():
+            return "start_date", query.start_date
+    return "", None
+
+
+def _lies_before(start: int | str, moment: datetime) -> bool:
+    if isinstance(start, str):
+        return datetime.fromisoformat(start) < moment
+    return start < (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _stacklevel() -> int:
+    """Count the frames from here to the caller's own, so that the warning names a line of the program's."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - `inspect` reads source files for the same
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    return level

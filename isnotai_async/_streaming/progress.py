@@ -1,0 +1,307 @@
+"""Progress of a stream: which sessions were taken from the source, and what was given of each.
+
+The rules:
+
+1. Taken means read from the source. Handed out means that the consumer has it: what was fetched and still waits in
+   the buffer counts as nothing.
+2. A session is cut into windows. Those that are being read are kept one by one, each with the position of what was
+   handed out of it; those that are not begun are kept as one span with the cuts in it. So the ledger is as large as
+   what is under way, and not as what was or will be.
+3. A session that was handed out to its end is forgotten. One that failed is kept, so that resuming tries it again.
+
+How far a source of sessions was read, and the proof that it is the same source when a stream goes on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from hashlib import blake2b
+from typing import NoReturn
+
+from attrs import define, evolve, field
+
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._models.queries import EventQuery
+from isnotai_async.errors import ConfigError, quoted
+
+
+class Tally:
+    """Counts the sessions of one source.
+
+    Args:
+        resume: What an earlier stream took of it, which has to come first and be the same; or None.
+        what: What to call the source in messages.
+    """
+
+    def __init__(self, resume: Taken | None = None, *, what: str = "its source") -> None:
+        self._resume = resume
+        self._what = what
+        self._count = 0
+        self._digest = blake2b(digest_size=16)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether sessions are to be counted that an earlier stream has taken."""
+        return self._resume is not None and self._count < self._resume.count
+
+    @property
+    def taken(self) -> Taken:
+        """What was taken; while it is behind, what the earlier stream took."""
+        if self._resume is not None and self.is_behind:
+            return self._resume
+        return Taken(self._count, self._digest.hexdigest())
+
+    def count(self, target: Target | None) -> None:
+        """Count a session that was read from the source.
+
+        Args:
+            target: The session; None where the source has ended.
+
+        Raises:
+            ConfigError: The source is not the one of the stream that is resumed.
+        """
+        if target is not None:
+            self._count += 1
+            # With the lengths before them, no two lists of sessions give the same bytes.
+            for text in target:
+                data = text.encode(errors="surrogatepass")
+                self._digest.update(b"%d:%b" % (len(data), data))
+        resume = self._resume
+        if resume is None or self._count > resume.count:
+            return
+        if target is None:
+            self._refuse(resume, f"it has only {self._count:,} sessions")
+        if self._count == resume.count and self._digest.hexdigest() != resume.digest:
+            self._refuse(resume, "they are other sessions, or come in another order")
+
+    def _refuse(self, resume: Taken, reason: str) -> NoReturn:
+        raise ConfigError(
+            f"the position to resume from has {resume.count:,} sessions taken from {self._what}, and with this "
+            f"source {reason}; pass the same sessions in the same order, or start without resume="
+        )
+
+
+@define(eq=False, repr=False)
+class Window:
+    """A walk over a part of a session, or over all of it.
+
+    Attributes:
+        query: What it asks.
+        position: What of it was handed out.
+    """
+
+    query: EventQuery
+    position: Position
+
+
+@define(eq=False, repr=False)
+class Span:
+    """A part of a session that is not begun.
+
+    Attributes:
+        query: What it asks.
+        cuts: Unix milliseconds at which its windows begin, but for the first.
+    """
+
+    query: EventQuery
+    cuts: deque[int] = field(factory=deque)
+
+    def take(self) -> EventQuery:
+        """Take the first window off; only while there are cuts."""
+        at = self.cuts.popleft()
+        first = evolve(self.query, end_time=at - 1)
+        self.query = evolve(self.query, start_time=at)
+        return first
+
+
+@define(eq=False, repr=False)
+class SessionWork:
+    """A session that is under way.
+
+    Attributes:
+        target: Which, and where.
+        region: Name of its region.
+        waiting: Its parts that nobody reads yet, in time order.
+        windows: Those that are read, in time order.
+        is_stopped: Whether no more of it will be read.
+    """
+
+    target: Target
+    region: str
+    waiting: deque[Window | Span]
+    windows: dict[Window, None] = field(factory=dict)
+    is_stopped: bool = False
+
+    def take(self) -> Window | None:
+        """Take the next window to read; None when there is none left."""
+        if self.is_stopped or not self.waiting:
+            return None
+        part = self.waiting[0]
+        if isinstance(part, Span) and part.cuts:
+            window = self._begin(part.take())
+        else:
+            self.waiting.popleft()
+            window = part if isinstance(part, Window) else self._begin(part.query)
+        self.windows[window] = None
+        return window
+
+    def _begin(self, query: EventQuery) -> Window:
+        return Window(query, Position.start(query, self.region))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all of it was handed out."""
+        return not self.windows and not self.waiting
+
+    def positions(self) -> Iterator[Position]:
+        """Tell where each unfinished part stands; neighbours that nothing was handed out of count as one."""
+        parts = [*self.windows, *self.waiting]
+        last: EventQuery | None = None
+        for part in parts:
+            begun = isinstance(part, Window) and part.position != Position.start(part.query, self.region)
+            if last is not None and (begun or not _are_neighbours(last, part.query)):
+                yield Position.start(last, self.region)
+                last = None
+            if begun and isinstance(part, Window):
+                yield part.position
+            else:
+                last = part.query if last is None else evolve(last, end_time=part.query.end_time)
+        if last is not None:
+            yield Position.start(last, self.region)
+
+
+def _are_neighbours(first: EventQuery, second: EventQuery) -> bool:
+    return first.end_time is not None and first.end_time + 1 == second.start_time
+
+
+def _is_within(query: EventQuery, asked: EventQuery) -> bool:
+    starts_late = asked.start_time is None or (query.start_time is not None and query.start_time >= asked.start_time)
+    ends_early = asked.end_time is None or (query.end_time is not None and query.end_time <= asked.end_time)
+    return starts_late and ends_early
+
+
+class Ledger:
+    """The books of a stream.
+
+    Args:
+        template: The query of every session, but for its id.
+        sources: Names of the sources; `ANY` where one has the sessions of all names.
+        resume: Where an earlier stream stood, whose sessions are to be counted first and to be the same; or None.
+
+    Attributes:
+        tallies: How far each source was read, by name.
+
+    Raises:
+        ConfigError: That stream had other filters, or other sources.
+    """
+
+    def __init__(
+        self, template: EventQuery, sources: Collection[str] = (ANY,), resume: StreamPosition | None = None
+    ) -> None:
+        if resume is not None:
+            resume.check(template.filters)
+        self._template = template
+        self.tallies = _open_tallies(sources, resume)
+        self._under_way: dict[SessionWork, None] = {}
+        self._moved: dict[SessionWork, None] | None = None  # since somebody asked for them
+
+    def __str__(self) -> str:
+        return f"{self._count:,} sessions taken, {len(self._under_way)} of them unfinished"
+
+    @property
+    def _count(self) -> int:
+        return sum(tally.taken.count for tally in self.tallies.values())
+
+    def open(self, target: Target, region: str) -> SessionWork:
+        """Begin a session.
+
+        Raises:
+            ConfigError: The id cannot be one.
+        """
+        work = SessionWork(target, region, deque([Span(evolve(self._template, session_id=target.session_id))]))
+        self._under_way[work] = None
+        self.move(work)
+        return work
+
+    def reopen(self, unfinished: Unfinished, region: str) -> SessionWork:
+        """Begin a session where it was left.
+
+        Raises:
+            ConfigError: It was left in another region, or its walks are none of this stream's.
+        """
+        parts = deque(self._reopen_part(position, region) for position in unfinished.walks)
+        target = Target(unfinished.name, parts[0].query.session_id)
+        work = SessionWork(target, region, parts)
+        self._under_way[work] = None
+        self.move(work)
+        return work
+
+    def _reopen_part(self, position: Position, region: str) -> Window | Span:
+        asked, filters = self._template, position.filters
+        try:
+            query = EventQuery(session_id=position.session_id or "", **filters)  # type: ignore[arg-type]
+        except TypeError:
+            raise ConfigError("the stream position has a walk with filters that events do not have") from None
+        start = Position.start(evolve(query, start_time=asked.start_time, end_time=asked.end_time), region)
+        whole = evolve(position, filters=start.filters)
+        whole.check(Position.start(evolve(asked, session_id=query.session_id), region))
+        if not _is_within(query, asked):
+            raise ConfigError("the stream position has a walk outside of start_time and end_time; it was altered")
+        return Span(query) if position == Position.start(query, region) else Window(query, position)
+
+    def finish(self, work: SessionWork, window: Window) -> None:
+        """Note that a window was handed out to its end."""
+        work.windows.pop(window, None)
+        if work.is_finished:
+            self._under_way.pop(work, None)
+
+    def move(self, work: SessionWork) -> None:
+        """Note that a session was begun, or something of it handed out."""
+        if self._moved is not None:
+            self._moved[work] = None
+
+    def take_moves(self) -> dict[Target, Unfinished | None]:
+        """Return where the sessions stand that have moved since the last call; None where one is through.
+
+        The first call returns all that are under way. Whoever keeps books of a long stream adds these up, because
+        `position` goes through all of them, and all that have failed.
+        """
+        moved, self._moved = self._under_way if self._moved is None else self._moved, {}
+        return {work.target: _describe(work) if work in self._under_way else None for work in moved}
+
+    @property
+    def position(self) -> StreamPosition:
+        """Where the stream stands."""
+        named = {name: tally.taken for name, tally in self.tallies.items() if name != ANY}
+        digest = (Tally() if named else self.tallies[ANY]).taken.digest
+        return StreamPosition(
+            taken=self._count,
+            digest=digest,
+            filters=self._template.filters,
+            unfinished=tuple(map(_describe, self._under_way)),
+            sources=named,
+        )
+
+
+def _describe(work: SessionWork) -> Unfinished:
+    return Unfinished(work.target.name, tuple(work.positions()))
+
+
+def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> dict[str, Tally]:
+    if resume is None:
+        return {name: Tally() for name in sources}
+    taken = resume.sources or {ANY: Taken(resume.taken, resume.digest)}
+    if set(taken) != set(sources):
+        raise ConfigError(
+            f"the position to resume from was made with {_show_sources(taken)}, this stream has "
+            f"{_show_sources(sources)}; pass the sessions as you did then, or start without resume="
+        )
+    if resume.sources and not all(session.name in taken for session in resume.unfinished):
+        raise ConfigError("the stream position has a session of a name that has no source; it was altered")
+    return {name: Tally(taken[name], what=_show_sources([name])) for name in sources}
+
+
+def _show_sources(names: Iterable[str]) -> str:
+    named = ", ".join(quoted(name) for name in names if name != ANY)
+    return f"a source for {named}" if named else "one source"

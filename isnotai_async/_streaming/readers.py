@@ -1,0 +1,250 @@
+"""Readers of a stream: a feeder that takes sessions from the source, and a pool of walks.
+
+Where each name of a `SessionManager` has a source, it has a feeder and a crew of its own, with an equal share of the
+concurrency, so that none waits for another. A name that is through leaves its share to the others.
+
+None of them raises. The first error stops them all and is kept in `failure`, for the consumer to meet behind the last
+page that was ready; or, where errors are collected, an error ends its session and is put into the buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from time import monotonic
+
+from anyio import CancelScope, create_task_group
+from attrs import define, evolve, field, frozen
+
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import ANY, Position, Target, mark_event
+from isnotai_async._models.records import Event
+from isnotai_async._streaming.buffer import Lane, PageBuffer
+from isnotai_async._streaming.options import StreamOptions
+from isnotai_async._streaming.paginator import FetchPage, Paginator
+from isnotai_async._streaming.progress import Ledger, SessionWork, Window
+from isnotai_async._streaming.splitting import Feed, Splitter
+from isnotai_async._streaming.tasks import Crew, share
+from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
+
+FindFeed = Callable[[str], Feed]
+"""Finds how a region is asked, by its name; raises `ConfigError` for a name that is not known."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class Arrival:
+    """What the consumer finds in the buffer: a page, the end of a window, or an error.
+
+    Attributes:
+        target: Which session.
+        work: Its books; None where it never came to that.
+        window: Which part of it.
+        page: The page.
+        at: Where it stands.
+        after: The place behind it.
+        is_last: Whether the window ends with it.
+        error: Why the session has failed.
+    """
+
+    target: Target
+    work: SessionWork | None = None
+    window: Window | None = None
+    page: Page[Event] | None = None
+    at: Position | None = None
+    after: Position | None = None
+    is_last: bool = False
+    error: IsNotAIError | None = None
+
+
+@frozen(eq=False, repr=False)
+class Failure:
+    """What ended a stream.
+
+    Attributes:
+        error: The error.
+        work: The session that raised it, or None where the source did.
+        window: The part of the session.
+    """
+
+    error: Exception
+    work: SessionWork | None = None
+    window: Window | None = None
+
+
+@frozen(eq=False, repr=False)
+class _Session:
+    work: SessionWork
+    feed: Feed
+    crew: Crew
+    line: deque[Lane[Arrival]] | None  # its windows in time order, where that is kept
+    first_page: list[Page[Event]] = field(factory=list)  # if planning fetched it, until it is handed out
+
+    def open_lane(self) -> Lane[Arrival] | None:
+        return None if self.line is None else Lane.open(self.line)
+
+
+@define(eq=False, repr=False)
+class Reading:
+    """All that goes on behind a stream.
+
+    Attributes:
+        sources: The sources by name, or one as `ANY`; they are closed in the end.
+        find_feed: Finds how a region is asked.
+        ledger: What is taken.
+        options: How to work.
+        resumed: Sessions to go on with, before others are taken.
+        buffer: Where the pages go.
+        failure: What ended it, if that was an error.
+    """
+
+    sources: Mapping[str, AsyncGenerator[Target, None]]
+    find_feed: FindFeed
+    ledger: Ledger
+    options: StreamOptions
+    resumed: tuple[SessionWork, ...] = ()
+    buffer: PageBuffer[Arrival] = field(init=False)
+    failure: Failure | None = field(default=None, init=False)
+    _splitter: Splitter = field(init=False)
+    _refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
+    _crews: dict[str, Crew] = field(factory=dict, init=False)
+    _scope: CancelScope = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        options = self.options
+        self.buffer = PageBuffer(options.room)
+        self._splitter = Splitter(split=options.split, ordered=options.ordered, buffer=options.room, clock=monotonic)
+
+    async def run(self) -> None:
+        """Read until the source has no more, an error stops it, or it is cancelled."""
+        try:
+            async with create_task_group() as group:
+                self._scope = group.cancel_scope
+                shares = share(self.options.concurrency, len(self.sources))
+                self._crews = {name: Crew(size, group) for name, size in zip(self.sources, shares, strict=True)}
+                for name in self.sources:
+                    group.start_soon(self._read_source, name)
+        finally:
+            self.buffer.close()
+
+    async def _read_source(self, name: str) -> None:
+        try:
+            await self._feed(name)
+        except Exception as error:  # noqa: BLE001 - it is the source's, and raised where the pages are taken
+            self._stop(Failure(error))
+            return
+        crew = self._crews[name]
+        await crew.done()
+        del self._crews[name]
+        if self._crews:
+            for other, count in zip(self._crews.values(), share(crew.size, len(self._crews)), strict=True):
+                other.grow(count)
+
+    def _stop(self, failure: Failure) -> None:
+        if self.failure is None:
+            self.failure = failure
+        self._scope.cancel()
+
+    async def _feed(self, name: str) -> None:
+        crew, tally = self._crews[name], self.ledger.tallies[name]
+        async with aclosing(self.sources[name]) as targets:
+            while tally.is_behind:
+                tally.count(await anext(targets, None))
+            for work in self.resumed:
+                if name in {ANY, work.target.name}:
+                    await crew.idle()
+                    self._start(work, crew)
+            while True:
+                await crew.idle()
+                target = await anext(targets, None)
+                if target is None:
+                    return
+                tally.count(target)
+                await self._take(target, crew)
+
+    async def _take(self, target: Target, crew: Crew) -> None:
+        try:
+            work = self.ledger.open(target, self.find_feed(target.name).region)
+        except ConfigError as error:
+            if self.options.on_error == "raise":
+                raise
+            await self.buffer.put(Arrival(target=target, error=error))
+        else:
+            self._start(work, crew)
+
+    def _start(self, work: SessionWork, crew: Crew) -> None:
+        line = deque[Lane[Arrival]]() if self.options.ordered else None
+        crew.start(partial(self._read_session, _Session(work, self.find_feed(work.target.name), crew, line)))
+
+    async def _read_session(self, session: _Session) -> None:
+        try:
+            if refusal := self._refusals.get(session.work.target.name):
+                await self._fail(Failure(refusal, session.work))
+                return
+            readers = await self._plan_readers(session)
+        except Exception as error:  # noqa: BLE001 - raised where the pages are taken, as all below
+            await self._fail(Failure(error, session.work))
+            return
+        for _ in range(readers - 1):
+            session.crew.start(partial(self._read_windows, session))
+            await asyncio.sleep(0)  # as `Crew.idle` does, and for the same reason
+        await self._read_windows(session)
+
+    async def _plan_readers(self, session: _Session) -> int:
+        size, free = session.crew.size, session.crew.free + 1
+        plan = await self._splitter.plan(session.work, session.feed, size=size, free=free)
+        if plan.first_page is not None:
+            session.first_page.append(plan.first_page)
+        return plan.readers
+
+    async def _read_windows(self, session: _Session) -> None:
+        while window := session.work.take():
+            lane = session.open_lane()
+            try:
+                await self._walk(session, window, lane)
+            except Exception as error:  # noqa: BLE001
+                await self._fail(Failure(error, session.work, window), lane)
+            if lane is not None:
+                self.buffer.fill(lane)
+
+    async def _walk(self, session: _Session, window: Window, lane: Lane[Arrival] | None) -> None:
+        fetch_page = _begin_with(session.first_page, partial(session.feed.fetch_page, window.query))
+        walk = Paginator(fetch_page, start=window.position, mark=mark_event)
+        arrive = partial(Arrival, target=session.work.target, work=session.work, window=window)
+        at, is_last = window.position, False
+        async with aclosing(walk.pages()) as pages:
+            async for page in pages:
+                page = _name(page, session.work.target.name)
+                after, is_last = walk.position, not page.has_more
+                await self.buffer.put(arrive(page=page, at=at, after=after, is_last=is_last), lane)
+                at = after
+                del page  # as in `Paginator.pages`: with 64 readers, that is thousands of records
+        if not is_last:
+            await self.buffer.put(arrive(is_last=True), lane)
+
+    async def _fail(self, failure: Failure, lane: Lane[Arrival] | None = None) -> None:
+        error, work = failure.error, failure.work
+        if work is not None:
+            work.is_stopped = True
+        if self.options.on_error == "raise" or not isinstance(error, IsNotAIError) or work is None:
+            self._stop(failure)
+            return
+        if isinstance(error, AuthenticationError):  # the key will not become valid: ask that region no more
+            self._refusals.setdefault(work.target.name, error)
+        await self.buffer.put(Arrival(target=work.target, work=work, window=failure.window, error=error), lane)
+
+
+def _name(page: Page[Event], name: str) -> Page[Event]:
+    return page if page.name == name else evolve(page, name=name)
+
+
+def _begin_with(first_page: list[Page[Event]], fetch_page: FetchPage[Event]) -> FetchPage[Event]:
+    if not first_page:
+        return fetch_page
+
+    async def fetch(cursor: str | None) -> Page[Event]:
+        return first_page.pop() if cursor is None and first_page else await fetch_page(cursor)
+
+    return fetch

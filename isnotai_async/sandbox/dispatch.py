@@ -1,0 +1,104 @@
+"""From a request to its response: key, rate limit, method, fault, operation, in this order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from isnotai_async.sandbox.faults import Fault, Target
+from isnotai_async.sandbox.pagination import Visit
+from isnotai_async.sandbox.params import RefusedError
+from isnotai_async.sandbox.region import Region
+from isnotai_async.sandbox.responses import Answer, envelope
+from isnotai_async.sandbox.routes import OPERATIONS, Operation
+
+
+@frozen
+class Call:
+    """A request as the HTTP library read it.
+
+    Attributes:
+        method: Its method.
+        path: Its path, percent-encoded as it came.
+        query: Its query, decoded; of a repeated name the first value.
+        headers: Its headers, case-insensitive.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+def respond(region: Region, call: Call, now: float) -> tuple[Answer, Fault | None]:
+    """Answer a request.
+
+    Args:
+        region: Where it arrived.
+        call: The request.
+        now: Seconds on the server's monotonic clock.
+
+    Returns:
+        The answer, and the fault that it meets on its way out, if any.
+    """
+    operation, names = _find(call.path)
+    if operation is not None and operation.public:
+        if call.method != "GET":
+            # /health never returns the envelope.
+            return Answer(405, headers={"Allow": "GET"}), None
+        return _operate(region, operation, call, Visit(region, names, call.query, now))
+    if not call.path.startswith("/v1/"):
+        return _not_found(), None
+    bucket = region.authenticate(call.headers)
+    if bucket is None:
+        text = "The API key is missing, malformed or unknown in this region."
+        return envelope(401, "INVALID_API_KEY", text), None
+    wait = region.admit(bucket, now)
+    if wait is not None:
+        return _too_many(region, wait), None
+    if operation is None:
+        return _with_tier(_not_found(), region), None
+    if call.method != "GET":
+        refusal = envelope(405, "METHOD_NOT_ALLOWED", "Every route of this API is a GET.")
+        return _with_tier(refusal, region).with_headers(Allow="GET"), None
+    return _operate(region, operation, call, Visit(region, names, call.query, now))
+
+
+def _find(path: str) -> tuple[Operation | None, Mapping[str, str]]:
+    for operation in OPERATIONS:
+        if (names := operation.match(path)) is not None:
+            return operation, names
+    return None, {}
+
+
+def _operate(region: Region, operation: Operation, call: Call, visit: Visit) -> tuple[Answer, Fault | None]:
+    target = Target(region.name, operation.name, has_cursor="cursor" in call.query)
+    fault = region.faults.take(target)
+    if fault is not None and fault.answer is not None:
+        tiered = fault.from_api and not operation.public
+        return _with_tier(fault.answer, region) if tiered else fault.answer, fault
+    if fault is not None and fault.page is not None:
+        visit = Visit(region, visit.names, visit.query, visit.now, fault.page)
+    try:
+        answer = operation.handle(visit)
+    except RefusedError as refused:
+        answer = refused.answer
+    return answer if operation.public else _with_tier(answer, region), fault
+
+
+def _with_tier(answer: Answer, region: Region) -> Answer:
+    return answer.with_headers(x_isnotai_tier=region.tier)
+
+
+def _not_found() -> Answer:
+    return envelope(404, "NOT_FOUND", "There is no such route.")
+
+
+def _too_many(region: Region, wait: float) -> Answer:
+    answer = envelope(429, "RATE_LIMITED", "The rate limit of this key is reached.")
+    if not region.edge.retry_after:
+        return answer
+    # Whole seconds, rounded up and never 0: who waits exactly that long is admitted.
+    return answer.with_headers(Retry_After=str(max(1, math.ceil(wait + 0.001))))

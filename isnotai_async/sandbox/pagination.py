@@ -1,0 +1,105 @@
+"""Pagination of all lists: cursors in, pages out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Literal
+
+from attrs import frozen
+
+from isnotai_async.sandbox.cursors import CursorRefusedError, Place
+from isnotai_async.sandbox.faults import PageFault
+from isnotai_async.sandbox.params import Query, RefusedError
+from isnotai_async.sandbox.region import Region
+from isnotai_async.sandbox.responses import Answer, envelope, json_answer
+
+# The API says the last page's cursor may be null, empty or absent: endpoints differ, so that clients meet several.
+LastCursor = Literal["null", "absent"]
+
+
+@frozen
+class Visit:
+    """One admitted request on its way to its operation.
+
+    Attributes:
+        region: Where it arrived.
+        names: Values of the path's placeholders, decoded.
+        query: Its query.
+        now: Seconds on the server's monotonic clock.
+        page_fault: How its page shall lie, or None.
+    """
+
+    region: Region
+    names: Mapping[str, str]
+    query: Query
+    now: float
+    page_fault: PageFault | None = None
+
+
+@frozen(kw_only=True)
+class Listing:
+    """One list, filtered.
+
+    Attributes:
+        visit: The request.
+        operation: Name of the operation.
+        filters: What its cursors are bound to beside region and operation; JSON values.
+        size: Rows of a page.
+        last_cursor: How the last page writes that there is no cursor.
+    """
+
+    visit: Visit
+    operation: str
+    filters: tuple[object, ...]
+    size: int
+    last_cursor: LastCursor
+
+    @property
+    def _scope(self) -> tuple[object, ...]:
+        return (self.visit.region.name, self.operation, *self.filters)
+
+    def place(self) -> Place:
+        """Where the asked page starts.
+
+        Raises:
+            RefusedError: The cursor is not one of this list.
+        """
+        if (token := self.visit.query.get("cursor")) is None:
+            return Place()
+        try:
+            return self.visit.region.mints[self.operation].place(self._scope, token, now=self.visit.now)
+        except CursorRefusedError as error:
+            text = f"cursor: {error}; ask again without it."
+            raise RefusedError(envelope(400, "INVALID_CURSOR", text, field_name="cursor")) from error
+
+    def answer(self, place: Place, indexes: Iterator[int], show: Callable[[int], object]) -> Answer:
+        """Answer with one page.
+
+        Args:
+            place: Where it starts, from `place`.
+            indexes: Indexes of the rows from there on that pass the filters; only as many as needed are drawn.
+            show: Makes the row of an index.
+        """
+        # One more than fits tells exactly whether there is more.
+        found = list(islice(indexes, self.size + 1))
+        rows, more = found[: self.size], found[self.size :]
+        cursor = self._token(Place(more[0])) if more else None
+        match self.visit.page_fault:
+            case PageFault.EMPTY:
+                return self._write([], self._token(Place(place.index, (place.turn + 1) % 2**16)), more=True)
+            case PageFault.REPEATED_CURSOR:
+                cursor = self.visit.query.get("cursor")
+                return self._write([show(index) for index in rows], cursor, more=True)
+            case PageFault.NO_CURSOR:
+                return self._write([show(index) for index in rows], None, more=True)
+        return self._write([show(index) for index in rows], cursor, more=bool(more))
+
+    def _token(self, place: Place) -> str:
+        return self.visit.region.mints[self.operation].token(self._scope, place, now=self.visit.now)
+
+    def _write(self, rows: list[object], cursor: str | None, *, more: bool) -> Answer:
+        pagination: dict[str, object] = {"nextCursor": cursor, "hasMore": more, "limit": self.size}
+        if not more and self.last_cursor == "absent":
+            del pagination["nextCursor"]
+        return json_answer({"data": rows, "pagination": pagination})

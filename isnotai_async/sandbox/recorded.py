@@ -1,0 +1,396 @@
+"""Recorded sessions: reads the files of an export, and serves them as the data of a region.
+
+The rules:
+
+1. Sessions are listed in the order of their first rows, and events in the order of theirs, whatever their times.
+2. What a file of events does not say is null: users, pages, scores. A session counts as `closed`, was created at its
+   earliest event and updated at its latest. A session without events is in no such file, so it is not served.
+3. Counters and categories go by the names of event types, because the real API's bytes are not documented.
+
+In memory an event takes the length of its id and 24 bytes: about 45 MB for a million events whose ids have 20
+characters, and 60 MB where they have 36.
+
+Reading back what an export wrote: JSON Lines, the same in gzip, Parquet, or a folder of Parquet files.
+
+Written without a look at the code that writes them, from the documented columns alone, so that the two cannot agree
+on the same mistake. What a file is, its first bytes tell, and not its name.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+from isnotai_async.errors import ConfigError, printable, quoted
+from isnotai_async.sandbox.details import describe
+from isnotai_async.sandbox.limits import REGION_NAMES
+from isnotai_async.sandbox.seed_data import BYTES, iso
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+EventType = tuple[int, str]
+
+
+class Types:
+    """The event types of a file: each pair of byte and name once."""
+
+    def __init__(self) -> None:
+        self.pairs: list[EventType] = []
+        self.by_name: dict[str, int] = dict(BYTES)
+        self._codes: dict[EventType, int] = {}
+
+    def code(self, kind: int, name: str) -> int:
+        """Number of a type; a new one where it has none yet."""
+        code = self._codes.setdefault((kind, name), len(self.pairs))
+        if code == len(self.pairs):
+            self.pairs.append((kind, name))
+            # The file's own names go before the catalogue's, which the real API need not share.
+            self.by_name[name] = kind
+        return code
+
+
+class RecordedSession:
+    """One session, with its events in columns. It is its own `Log`, and a `TimedLog` where it is in time order.
+
+    Args:
+        id: Its id.
+        name: The region's or credential's name in the file.
+        types: The file's event types.
+    """
+
+    status: Final = "closed"
+    bot_score: Final = None
+
+    def __init__(self, id: str, name: str, types: Types) -> None:
+        self.id = id
+        self.name = name
+        self._types = types
+        self._ids = bytearray()  # one behind the other, UTF-8
+        self._ends = array("Q")  # where each of them ends
+        self._codes = array("I")
+        self._times = array("q")
+        self._sizes = array("i")
+
+    def append(self, event_id: str, code: int, timestamp: int, payload_size: int) -> None:
+        """Add an event.
+
+        Raises:
+            UnicodeEncodeError: The id is no text.
+        """
+        encoded = event_id.encode()
+        self._times.append(timestamp)
+        self._sizes.append(payload_size)
+        self._codes.append(code)
+        self._ids += encoded
+        self._ends.append(len(self._ids))
+
+    @property
+    def size(self) -> int:
+        """How many events it has."""
+        return len(self._times)
+
+    @cached_property
+    def is_in_time_order(self) -> bool:
+        """Whether no event is earlier than the one before."""
+        return all(before <= after for before, after in pairwise(self._times))
+
+    @cached_property
+    def start_ms(self) -> int:
+        """Unix milliseconds of the earliest event."""
+        return min(self._times)
+
+    @cached_property
+    def end_ms(self) -> int:
+        """Unix milliseconds of the latest event."""
+        return max(self._times)
+
+    def event(self, index: int) -> dict[str, object]:
+        """One event as the API shows it."""
+        kind, name = self._types.pairs[self._codes[index]]
+        begin = self._ends[index - 1] if index else 0
+        return {
+            "eventId": self._ids[begin : self._ends[index]].decode(),
+            "messageId": kind,
+            "eventTypeName": name,
+            "timestamp": self._times[index],
+            "payloadSize": self._sizes[index],
+        }
+
+    def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
+        """Indexes of the events that pass the filters, rising."""
+        stop = self.size
+        if self.is_in_time_order:  # then the times are a stretch, and need not be looked at
+            first = first if start is None else max(first, self.first_at(start))
+            stop = stop if end is None else self.first_at(end + 1)
+            start = end = None
+        pairs, codes, times = self._types.pairs, self._codes, self._times
+        for index in range(first, stop):
+            if (
+                (kind is None or pairs[codes[index]][0] == kind)
+                and (start is None or times[index] >= start)
+                and (end is None or times[index] <= end)
+            ):
+                yield index
+
+    def first_at(self, at_ms: int) -> int:
+        """Index of the first event at or after this instant; `size` when there is none."""
+        return bisect_left(self._times, at_ms)
+
+    def counts(self, start: int, stop: int) -> Counter[int]:
+        """How often each message type occurs from start up to, not including, stop."""
+        total: Counter[int] = Counter()
+        for code, times in Counter(self._codes[start:stop]).items():
+            total[self._types.pairs[code][0]] += times
+        return total
+
+    def name_of(self, kind: int) -> str:
+        """Name of a message type: the first that the file gives it."""
+        return next(name for known, name in self._types.pairs if known == kind)
+
+    def in_time_order(self) -> RecordedSession:
+        """The session itself, or a copy without event ids whose events are in time order."""
+        if self.is_in_time_order:
+            return self
+        copy = RecordedSession(self.id, self.name, self._types)
+        order = sorted(range(self.size), key=self._times.__getitem__)
+        copy._times = array("q", map(self._times.__getitem__, order))
+        copy._codes = array("I", map(self._codes.__getitem__, order))
+        return copy
+
+
+class Recording:
+    """The sessions of one region, as `Data`."""
+
+    def __init__(self, types: Types) -> None:
+        self._types = types
+        self._sessions: dict[str, RecordedSession] = {}
+        self._describe = lru_cache(maxsize=64)(lambda session: describe(session.id, session.in_time_order()))
+
+    def add(self, row: tuple[str, str, str, int, str, int, int]) -> None:
+        """Add a row of the file.
+
+        Raises:
+            ValueError: It contradicts the rows before; or, as a `UnicodeEncodeError`, an id is no text.
+        """
+        name, session_id, event_id, kind, type_name, timestamp, size = row
+        session = self._sessions.get(session_id)
+        if session is None:
+            session_id.encode()
+            session = self._sessions[session_id] = RecordedSession(session_id, name, self._types)
+        if session.name != name:
+            raise ValueError(
+                f"session {quoted(session_id)} occurs under two names, {quoted(session.name)} and {quoted(name)}, "
+                "which one region would have to serve; export each name into a file of its own"
+            )
+        session.append(event_id, self._types.code(kind, type_name), timestamp, size)
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all sessions, in the order of their first rows. Asked for when the file is read."""
+        return tuple(self._sessions)
+
+    @property
+    def types(self) -> Mapping[str, int]:
+        """Message type of each known name."""
+        return self._types.by_name
+
+    def find(self, session_id: str) -> RecordedSession | None:
+        """The session of this id, or None."""
+        return self._sessions.get(session_id)
+
+    def log(self, session: RecordedSession) -> RecordedSession:
+        """Its events."""
+        return session
+
+    def details(self, session: RecordedSession) -> dict[str, object]:
+        """Its details as the API shows them."""
+        return self._describe(session)
+
+    def show(self, session: RecordedSession) -> dict[str, Any]:
+        """The session as the API shows it."""
+        unknown = ("botScore", "pageUrl", "userAgentSummary", "userId", "userName", "userUrl")
+        return {
+            "id": session.id,
+            "createdAt": iso(session.start_ms),
+            "updatedAt": iso(session.end_ms),
+            "status": session.status,
+            "detectionFlags": [],
+            **dict.fromkeys(unknown),
+        }
+
+
+Row = tuple[str, str, str, int, str, int, int]
+Numbered = tuple[int, Row]
+
+COLUMNS: Final[dict[str, type]] = {
+    "region": str,
+    "session_id": str,
+    "event_id": str,
+    "message_id": int,
+    "event_type_name": str,
+    "timestamp": int,
+    "payload_size": int,
+}
+_TYPES: Final = tuple(COLUMNS.values())
+_INT32: Final = range(-(2**31), 2**31)
+_INT64: Final = range(-(2**63), 2**63)
+_LONGEST: Final = 1 << 24  # bytes of a line; an answer of the API has less
+_BATCH: Final = 10_000  # rows
+
+
+def read_recordings(path: Path) -> dict[str, Recording]:
+    """Read a file or folder into memory, by region; rows of other names than `us` and `eu` go to `us`.
+
+    The cost of it is in the docstring of the module.
+
+    Raises:
+        ConfigError: It cannot be read, or is not what an export writes; the message says where and what to do.
+    """
+    types = Types()
+    recordings = {name: Recording(types) for name in REGION_NAMES}
+    for part in _parts(path):
+        _add_rows(part, recordings)
+    return recordings
+
+
+def _add_rows(part: Path, recordings: Mapping[str, Recording]) -> None:
+    where = printable(str(part))
+    number, kind = 0, "line"
+    try:
+        kind, rows = _open(part)
+        with closing(rows):
+            for numbered in rows:
+                number, row = numbered
+                recordings.get(row[0], recordings["us"]).add(row)
+    except ConfigError as error:
+        raise ConfigError(f"cannot serve {where}: {error}") from None
+    except UnicodeEncodeError:
+        problem = f"{kind} {number:,} has a lone surrogate, which is no text"
+        raise ConfigError(f"cannot serve {where}: {problem}; export it again") from None
+    except ValueError as error:  # of `Recording.add`
+        raise ConfigError(f"cannot serve {where}: {kind} {number:,}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {where}: {error.strerror or error}; {_after(number, kind)}") from None
+    except (EOFError, zlib.error):
+        problem = f"its gzip data are cut short or damaged, {_after(number, kind)}"
+        raise ConfigError(f"cannot serve {where}: {problem}; export it again") from None
+
+
+def _after(number: int, kind: str) -> str:
+    return f"after {kind} {number:,}" if number else "at its beginning"
+
+
+def _parts(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    # Their names have running numbers of a fixed width.
+    parts = sorted(path.glob("*.parquet"))
+    if not parts:
+        raise ConfigError(
+            f"cannot serve {printable(str(path))}: there is no *.parquet in the folder; name a folder that an "
+            "export with segments made, or a file"
+        )
+    return parts
+
+
+def _open(path: Path) -> tuple[str, Generator[Numbered, None, None]]:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic == b"PAR1":
+        return "row", _parquet_rows(path)
+    if magic[:2] == b"\x1f\x8b":
+        return "line", _json_rows(gzip.open(path))
+    if magic[:1] not in {b"{", b""}:
+        raise ConfigError("it is no JSON Lines and no Parquet; export it as .jsonl, .jsonl.gz or .parquet")
+    return "line", _json_rows(path.open("rb"))
+
+
+def _json_rows(file: IO[bytes] | gzip.GzipFile) -> Generator[Numbered, None, None]:
+    with file:
+        number = 0
+        while line := file.readline(_LONGEST):
+            number += 1
+            if not line.endswith(b"\n"):
+                raise ConfigError(
+                    f"line {number:,} is cut short or longer than {_LONGEST:,} bytes; if the export is unfinished, "
+                    "run it again to its end, else remove that line"
+                )
+            yield number, _json_row(line, number)
+
+
+def _json_row(line: bytes, number: int) -> Row:
+    try:
+        row = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        raise ConfigError(f"line {number:,} is no JSON; export it again, or remove that line") from None
+    if not isinstance(row, dict):
+        raise ConfigError(f"line {number:,} is no JSON object; export it again, or remove that line")
+    values = tuple(map(row.get, COLUMNS))
+    if tuple(map(type, values)) != _TYPES:
+        raise _wrong_type(row, number)
+    if row["timestamp"] not in _INT64 or row["message_id"] not in _INT32 or row["payload_size"] not in _INT32:
+        raise ConfigError(
+            f"line {number:,}: a number is out of range: timestamp has 64 bits, message_id and payload_size have 32"
+        )
+    return cast("Row", values)
+
+
+def _wrong_type(row: dict[str, object], number: int) -> ConfigError:
+    name, kind = next((name, kind) for name, kind in COLUMNS.items() if type(row.get(name)) is not kind)
+    found = quoted(row[name]) if name in row else "missing"
+    return ConfigError(f"line {number:,}: {name} has to be {_WORDS[kind]}, and is {found}; export it again")
+
+
+_WORDS: Final = {str: "a string", int: "a whole number"}
+
+
+def _parquet_rows(path: Path) -> Generator[Numbered, None, None]:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError("Parquet needs pyarrow: pip install 'isnotai-async[arrow]'") from None
+    number = 0
+    try:
+        with parquet.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
+            schema = _schema(file.schema_arrow.names)
+            for batch in file.iter_batches(_BATCH, columns=list(COLUMNS)):
+                table = pa.Table.from_batches([batch]).select(list(COLUMNS)).cast(schema)
+                for row in zip(*(column.to_pylist() for column in _plain(table)), strict=True):
+                    number += 1
+                    yield number, row
+    except (pa.ArrowException, OSError) as error:  # a wrong checksum is an OSError
+        raise ConfigError(
+            f"{_after(number, 'row')}, it is damaged or has other columns ({printable(str(error), 200)}); "
+            "export it again"
+        ) from None
+
+
+def _schema(names: list[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    if missing := COLUMNS.keys() - set(names):
+        raise ConfigError(f"there is no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}")
+    types = {"timestamp": pa.timestamp("ms", tz="UTC"), "message_id": pa.int32(), "payload_size": pa.int32()}
+    return pa.schema([pa.field(name, types.get(name, pa.string()), nullable=False) for name in COLUMNS])
+
+
+def _plain(table: pa.Table) -> Iterator[pa.ChunkedArray]:
+    """The columns as strings and whole numbers: a timestamp of the year 20000 is a number, and no datetime."""
+    import pyarrow as pa
+
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count:
+            raise ConfigError(f"column {name} has a null; the export writes none")
+        yield column.cast(pa.int64()) if name == "timestamp" else column

@@ -1,0 +1,85 @@
+"""Responses as values, before they become HTTP."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from attrs import evolve, field, frozen
+
+JSON: Final = "application/json; charset=utf-8"
+HTML: Final = "text/html; charset=utf-8"
+
+# Shorter bodies do not gain from compression, and common servers leave them alone too.
+_COMPRESS_FROM: Final = 256
+# zlib's own words for its two wrappings: https://docs.python.org/3/library/zlib.html#zlib.compressobj
+_WBITS: Final = {"gzip": 31, "deflate": 15}
+
+Coding = Literal["gzip", "deflate"]
+
+
+@frozen
+class Answer:
+    """A status, headers and a body.
+
+    Attributes:
+        status: HTTP status.
+        body: The bytes of the body.
+        headers: Headers beside the ones that the server adds itself (`Date`, `Server`, `Content-Length`).
+    """
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(factory=dict)
+
+    def with_headers(self, **headers: str) -> Answer:
+        """A copy with these headers added; underscores in the names stand for hyphens."""
+        added = {name.replace("_", "-"): value for name, value in headers.items()}
+        return evolve(self, headers={**self.headers, **added})
+
+    def compressed(self, coding: Coding) -> Answer:
+        """A copy with a compressed body."""
+        # The cheapest level: loopback has bandwidth to spare, and the tests' time is in the CPU.
+        packer = zlib.compressobj(1, zlib.DEFLATED, _WBITS[coding])
+        body = packer.compress(self.body) + packer.flush()
+        return evolve(self, body=body).with_headers(Content_Encoding=coding, Vary="Accept-Encoding")
+
+
+def json_answer(value: object, status: int = 200) -> Answer:
+    """Answer with a JSON body."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return Answer(status, body, {"Content-Type": JSON})
+
+
+def envelope(status: int, code: str, message: str, *, field_name: str | None = None) -> Answer:
+    """Answer with the error envelope.
+
+    Args:
+        status: HTTP status.
+        code: Stable code. Only `INVALID_API_KEY` is documented; the others are the sandbox's own.
+        message: Words for people. It never repeats what the caller sent.
+        field_name: Parameter at fault, for `details`.
+    """
+    error: dict[str, object] = {"code": code, "message": message}
+    if field_name is not None:
+        error["details"] = {"field": field_name}
+    return json_answer({"error": error}, status)
+
+
+def accepted_coding(accept_encoding: str) -> Coding | None:
+    """Choose a coding from an ``Accept-Encoding`` header, or None for none."""
+    accepted = set()
+    for part in accept_encoding.lower().split(","):
+        coding, _, quality = part.partition(";")
+        if quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}:
+            accepted.add(coding.strip())
+    if "gzip" in accepted or "*" in accepted:
+        return "gzip"
+    return "deflate" if "deflate" in accepted else None
+
+
+def worth_compressing(answer: Answer) -> bool:
+    """Whether an answer is long enough and not compressed yet."""
+    return len(answer.body) >= _COMPRESS_FROM and "Content-Encoding" not in answer.headers

@@ -1,0 +1,244 @@
+"""Requests from queries, and records or errors from answers; nothing is sent."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isnotai_async._http import endpoints
+from isnotai_async._http.messages import Request, Response, read_retry_after
+from isnotai_async._models.queries import EventQuery, SessionQuery
+from isnotai_async._models.tiers import Tier
+from isnotai_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigError,
+    DecodeError,
+    InvalidCursorError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+)
+from tests import sample
+
+REQUEST = Request("list_events", "/v1/sessions/s/events")
+
+
+def answer(
+    status: int = 200,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    *,
+    request: Request = REQUEST,
+) -> Response:
+    return Response(request, status, headers or {}, body, "eu")
+
+
+def test_every_request_goes_to_the_documented_path() -> None:
+    assert endpoints.build_health() == Request("health", "/health", authenticated=False)
+    assert endpoints.build_integration().target == "/v1/integration"
+    assert endpoints.build_session("s 1").target == "/v1/sessions/s%201"
+    assert endpoints.build_session_details("s/1").target == "/v1/sessions/s%2F1/details"
+    assert endpoints.build_list(SessionQuery(), None).target == "/v1/sessions"
+    assert endpoints.build_list(EventQuery(session_id="s1"), None).target == "/v1/sessions/s1/events"
+
+
+def test_filters_go_with_every_page_under_the_apis_names() -> None:
+    query = EventQuery(session_id="s1", page_size=50, type="0x01", start_time=-1, end_time=2)
+
+    for cursor in (None, "next"):
+        request = endpoints.build_list(query, cursor)
+        params = dict(parse_qsl(urlsplit(request.target).query, strict_parsing=True))
+        assert params.pop("cursor", None) == cursor == request.cursor
+        assert params == {"pageSize": "50", "type": "0x01", "startTime": "-1", "endTime": "2"}
+
+
+def test_session_filters_go_under_the_apis_names() -> None:
+    query = SessionQuery(status="active", bot_only=True, start_date="2026-06-10", end_date="2026-06-11")
+    params = dict(parse_qsl(urlsplit(endpoints.build_list(query, None).target).query))
+
+    assert params == {
+        "status": "active",
+        "botOnly": "true",
+        "startDate": "2026-06-10T00:00:00.000000Z",
+        "endDate": "2026-06-11T23:59:59.999999Z",
+    }
+
+
+@given(
+    cursor=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), name=st.text("a&=#?+% /\u2028é", min_size=1)
+)
+def test_row_41_a_cursor_is_one_value_whatever_it_holds(cursor: str, name: str) -> None:
+    target = endpoints.build_list(EventQuery(session_id="s1", type=name), cursor).target
+
+    assert target.isascii()
+    assert target.isprintable()
+    assert dict(parse_qsl(urlsplit(target).query, keep_blank_values=True)) == {"type": name, "cursor": cursor}
+
+
+@given(session_id=st.text(min_size=1))
+def test_an_id_is_one_segment_or_refused(session_id: str) -> None:
+    try:
+        target = endpoints.build_session(session_id).target
+    except ConfigError:
+        return
+    prefix, _, segment = target.rpartition("/")
+    assert prefix == "/v1/sessions"
+    assert unquote(segment) == session_id
+    assert segment not in {"", ".", ".."}
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (400, InvalidRequestError),
+        (422, InvalidRequestError),
+        (401, AuthenticationError),
+        (403, PermissionDeniedError),
+        (404, NotFoundError),
+        (429, RateLimitedError),
+        *[(status, ServerError) for status in (500, 502, 503, 504, 520, 524, 529, 599)],
+        *[(status, APIError) for status in (402, 405, 408, 410, 425, 451)],
+    ],
+)
+@pytest.mark.parametrize("enveloped", [True, False])
+def test_a_refusal_is_typed_by_its_status_envelope_or_not(status: int, cls: type[APIError], enveloped: bool) -> None:
+    body = sample.body("error") if enveloped else b"<html>Bad Gateway</html>"
+
+    with pytest.raises(cls) as caught:
+        endpoints.read_events(answer(status, body, {"content-type": "text/html"}))
+
+    error = caught.value
+    assert type(error) is cls
+    assert error.status == status
+    if enveloped:
+        assert (error.code, error.details) == ("VALIDATION_FAILED", {"field": "pageSize"})
+        assert error.message == "pageSize must be at least 1."
+    else:
+        assert (error.code, error.details) == ("unknown", {})
+        assert error.message == "no error envelope, text/html that begins with '<html>Bad Gateway</html>'"
+
+
+def test_a_refused_key_is_explained_by_the_region() -> None:
+    with pytest.raises(AuthenticationError, match="check that this key belongs to eu"):
+        endpoints.read_events(answer(401))
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        b'{"error": {"code": "X", "message": "m", "details": {"field": "cursor"}}}',
+        b'{"error": {"code": "INVALID_CURSOR", "message": "m"}}',
+        b'{"error": {"code": "X", "message": "The cursor has expired."}}',
+    ],
+)
+def test_a_refusal_that_names_the_cursor_is_about_the_cursor(envelope: bytes) -> None:
+    with_cursor = answer(400, envelope, request=Request("list_events", "/x?cursor=c", cursor="c"))
+
+    with pytest.raises(InvalidCursorError, match="walk again without it"):
+        endpoints.read_events(with_cursor)
+    with pytest.raises(InvalidRequestError) as caught:
+        endpoints.read_events(answer(400, envelope))
+    assert type(caught.value) is InvalidRequestError
+
+
+@pytest.mark.parametrize("body", [b'{"error": {"code": 7, "message": [], "details": 1}}', b'{"error": []}', b"\xff"])
+def test_row_20_an_envelope_of_wrong_types_is_still_typed_by_its_status(body: bytes) -> None:
+    with pytest.raises(ServerError) as caught:
+        endpoints.read_events(answer(500, body))
+    assert (caught.value.code, caught.value.details) == ("unknown", {})
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_a_protocol_error(status: int) -> None:
+    with pytest.raises(ProtocolError, match="does not follow") as caught:
+        endpoints.read_events(answer(status))
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("status", [100, 201, 206, 226, 299, 304, 600, 999])
+def test_a_status_this_api_does_not_know_is_a_protocol_error(status: int) -> None:
+    with pytest.raises(ProtocolError, match=f"status {status}"):
+        endpoints.read_events(answer(status, sample.body("events")))
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_an_empty_success_is_a_decode_error(status: int) -> None:
+    with pytest.raises(DecodeError, match=f"{status} with an empty body"):
+        endpoints.read_events(answer(status))
+
+
+def test_a_captive_portal_is_named_by_its_content_type_and_its_first_bytes() -> None:
+    portal = answer(200, b"<html>Please log in" + b"." * 1000, {"content-type": "text/html"})
+
+    with pytest.raises(DecodeError, match=r"not JSON, text/html that begins with '<html>Please log in") as caught:
+        endpoints.read_events(portal)
+    assert len(str(caught.value)) < 400
+
+
+def test_the_tier_is_read_and_an_unknown_one_ignored() -> None:
+    body = sample.body("events")
+
+    assert endpoints.read_events(answer(200, body, {"x-isnotai-tier": "pro"})).tier is Tier.PRO
+    assert endpoints.read_events(answer(200, body, {"x-isnotai-tier": "gold"})).tier is None
+    assert endpoints.read_events(answer(200, body)).tier is None
+
+
+DATE = "Wed, 10 Jun 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "17"}, 17.0),
+        ({"retry-after": " 17 "}, 17.0),
+        ({"retry-after": "9999999999"}, 9_999_999_999.0),
+        ({"retry-after": "99999999999"}, None),
+        ({"retry-after": "9" * 99}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "1.5"}, None),
+        ({"retry-after": "abc"}, None),
+        ({"retry-after": "1, 2"}, None),
+        ({"retry-after": "\u0661"}, None),
+        ({"retry-after": "Wed, 10 Jun 2026 12:00:30 GMT", "date": DATE}, 30.0),
+        ({"retry-after": "Wed, 10 Jun 2026 11:00:00 GMT", "date": DATE}, 0.0),
+        ({"retry-after": "Wed, 10 Jun 2026 12:00:30 GMT"}, None),
+        ({"retry-after": "Wed, 10 Jun 2026 12:00:30 GMT", "date": "now"}, None),
+        ({"retry-after": "Wed, 99 Jun 2026 12:00:30 GMT", "date": DATE}, None),
+        ({"retry-after": "Wed, 10 Jun 2026 12:00:30 -0000", "date": DATE}, None),
+    ],
+    ids=repr,
+)
+def test_row_45_retry_after_is_seconds_or_a_date_by_the_servers_own_clock(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert read_retry_after(headers) == seconds
+
+
+@given(value=st.text(), date=st.text())
+def test_no_retry_after_can_break_the_reader(value: str, date: str) -> None:
+    seconds = read_retry_after({"retry-after": value, "date": date})
+    assert seconds is None or 0 <= seconds < 10**10
+
+
+def test_an_answer_shows_no_body_and_no_headers() -> None:
+    shown = repr(answer(200, b"secret body", {"x": "secret header"}))
+
+    assert "secret" not in shown
+    assert "<11 bytes>" in shown
+
+
+def test_each_reader_reads_its_sample() -> None:
+    assert endpoints.read_sessions(answer(body=sample.body("sessions"))).data[0].id == "s1"
+    assert endpoints.read_session_details(answer(body=sample.body("details"))).session_id == "s1"
+    assert endpoints.read_health(answer(body=sample.body("health"))).status == "healthy"
+    session = sample.dump({"data": sample.load("sessions")["data"][0]})
+    assert endpoints.read_session(answer(body=session)).id == "s1"
+    assert endpoints.read_mapping(answer(body=b'{"apiKeyMasked": "x"}')) == {"apiKeyMasked": "x"}

@@ -1,0 +1,75 @@
+"""One turn in each round of the loop, first come first served, and none is lost."""
+
+import asyncio
+
+from isnotai_async._http.retry import Turns
+from tests.event_source import settle
+
+
+class Rounds:
+    """Counts the rounds of the event loop."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self.number += 1
+        asyncio.get_running_loop().call_soon(self._next)
+
+
+async def test_who_is_alone_does_not_wait() -> None:
+    turns, rounds = Turns(), Rounds()
+
+    for _ in range(3):
+        before = rounds.number
+        await turns.take()
+        assert rounds.number == before
+        await settle(2)
+
+
+async def test_turns_are_wanted_where_another_answer_is_expected_or_has_its_turn() -> None:
+    turns = Turns()
+    assert not turns.are_wanted
+
+    turns.expected = 1
+    assert turns.are_wanted
+
+    turns.expected = 0
+    await turns.take()
+    assert turns.are_wanted
+    await settle(2)
+    assert not turns.are_wanted
+
+
+async def test_of_many_each_has_a_round_of_its_own_in_the_order_they_came() -> None:
+    turns, rounds, had = Turns(), Rounds(), list[tuple[int, int]]()
+
+    async def take(number: int) -> None:
+        await turns.take()
+        had.append((rounds.number, number))
+
+    await asyncio.gather(*(take(number) for number in range(20)))
+
+    assert [number for _, number in had] == list(range(20))
+    assert len({round_ for round_, _ in had}) == 20
+
+
+async def test_a_turn_of_someone_who_is_cancelled_goes_to_the_next() -> None:
+    for rounds in range(12):
+        turns, had = Turns(), list[int]()
+
+        async def take(number: int, turns: Turns = turns, had: list[int] = had) -> None:
+            await turns.take()
+            had.append(number)
+
+        tasks = [asyncio.create_task(take(number)) for number in range(6)]
+        await settle(rounds)
+        for number in (1, 2, 4):
+            tasks[number].cancel()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await settle(5)
+            await turns.take()
+
+        assert {0, 3, 5} <= set(had)

@@ -1,0 +1,52 @@
+"""Even spacing, and the rate after unexpected 429s."""
+
+from __future__ import annotations
+
+import pytest
+
+from isnotai_async._ratelimit.policy import Shape
+
+
+def test_spaced_requests_come_at_98_percent_of_the_rate() -> None:
+    shape, now, count = Shape(60.0), 0.0, 0
+    while now < 600:
+        now += shape.wait(now)
+        shape.spend(60, now)
+        count += 1
+    assert count == pytest.approx(0.98 * 600, abs=2)
+
+
+def test_late_wake_ups_do_not_add_up() -> None:
+    shape, now, count = Shape(60.0), 0.0, 0
+    while now < 60:
+        now += shape.wait(now) + 0.02  # twice the spacing late, each time
+        shape.spend(6000, now)
+        count += 1
+        while shape.wait(now) == 0:
+            shape.spend(6000, now)
+            count += 1
+    assert count >= 0.97 * 6000
+
+
+def test_each_unexpected_429_takes_a_fifth_down_to_a_tenth() -> None:
+    shape = Shape(60.0)
+    shares = []
+    for _ in range(13):
+        shape.slow_down(0.0)
+        shares.append(shape.share(0.0))
+    assert shares[:3] == pytest.approx([0.8, 0.64, 0.512])
+    assert shares[-2:] == [0.1, 0.1]
+
+
+def test_the_rate_comes_back_by_a_twentieth_each_window() -> None:
+    shape = Shape(60.0)
+    shape.slow_down(0.0)
+    shape.slow_down(0.0)
+    assert [shape.share(60.0 * windows) for windows in (1, 2, 8)] == pytest.approx([0.69, 0.74, 1.0])
+
+
+def test_everything_is_spaced_for_ten_windows() -> None:
+    shape = Shape(60.0)
+    assert not shape.is_on(0.0)
+    shape.slow_down(0.0)
+    assert [shape.is_on(now) for now in (0.0, 599.0, 600.0)] == [True, True, False]

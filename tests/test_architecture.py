@@ -1,0 +1,63 @@
+"""docs/architecture.md: its links lead to files, its table names files, and the life of a page is the real one."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import isnotai_async as isnotai
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "isnotai_async"
+TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def section(heading: str) -> str:
+    return TEXT.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+@contextmanager
+def modules_entered(names: set[str]) -> Iterator[None]:
+    """Collect the modules of the client whose functions are called in this thread."""
+
+    def see(frame: FrameType, event: str, _value: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(PACKAGE) and not path.is_relative_to(PACKAGE / "sandbox"):
+            names.add(path.relative_to(PACKAGE).as_posix())
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+async def test_the_life_of_a_page_names_the_modules_that_a_warm_call_enters() -> None:
+    entered: set[str] = set()
+    async with isnotai.Sandbox() as sandbox, isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+        await client.list_events("big-1000")
+        with modules_entered(entered):
+            await client.list_events("big-1000")
+
+    steps = section("The life of one page").partition("A stream does the same")[0]
+    assert set(re.findall(r"\]\(\.\./isnotai_async/([\w/]+\.py)\)", steps)) == entered
+
+
+def test_every_link_leads_to_a_file() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", TEXT)
+
+    assert links
+    assert not [link for link in links if not (ROOT / "docs" / link).exists()]
+
+
+def test_every_file_of_the_table_is_there() -> None:
+    table = section("To change X, open Y")
+    paths = [word for word in re.findall(r"`([\w/.]+)`", table) if "/" in word or word.endswith((".py", ".md"))]
+
+    assert len(paths) > 40
+    assert not [path for path in paths if not ((PACKAGE / path).exists() or (ROOT / path).exists())]
