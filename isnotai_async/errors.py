@@ -271,7 +271,13 @@ class PaginationError(DecodeError):
 
 
 class ExportError(IsNotAIError):
-    """The disk or the checkpoint said no."""
+    """The disk or the checkpoint said no.
+
+    Attributes:
+        is_temporary: Whether the same call can succeed later, without a change: another program was in the way.
+    """
+
+    is_temporary: bool = False
 
 
 class SinkError(ExportError):

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event, Session
 from isnotai_async.errors import CheckpointError, quoted
 from isnotai_async.export.store_file import StoreFile
 from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
 from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
-from isnotai_async._models.pages import Page
-from isnotai_async._models.records import Event, Session
 
 _STATE: Final = "_isnotai_born, _isnotai_recorded, _isnotai_newest, _isnotai_state, _isnotai_pages"
 _OPEN: Final = "sessions WHERE region = ? AND _isnotai_state = 'open'"
@@ -93,16 +93,22 @@ class EventStore:
         Raises:
             CheckpointError: The store knows another API by that name.
         """
-        query = "SELECT listed_from, listed_until, distrusted, place FROM _isnotai_regions WHERE region = ?"
+        query = "SELECT listed_from, listed_until, history, distrusted, place FROM _isnotai_regions WHERE region = ?"
         row = self.file.row(query, region)
         if row is None:
             return None
-        if row[3] != place:
+        *known, other = row
+        if other != place:
             raise CheckpointError(
-                f"{self.file.name} has sessions of {quoted(row[3])} under the name {quoted(region)}, which now is "
+                f"{self.file.name} has sessions of {quoted(other)} under the name {quoted(region)}, which now is "
                 f"{quoted(place)}; choose another file"
             )
-        return Coverage(since=row[0], until=row[1], distrusted=row[2])
+        return Coverage(**dict(zip(("since", "until", "history", "distrusted"), known, strict=True)))
+
+    def has_sessions(self, region: str, since: int) -> bool:
+        """Return whether the store has sessions of a region that were created since a time."""
+        query = "SELECT 1 FROM sessions WHERE region = ? AND _isnotai_born > ? LIMIT 1"
+        return self.file.value(query, region, since) is not None
 
     def find_oldest_open(self, region: str, born_after: int) -> int | None:
         """Return when the oldest open session was created, of those created after a time."""
@@ -115,8 +121,9 @@ class EventStore:
 
     def note_listed(self, region: str, records: Sequence[Session], now: int) -> None:
         """Note sessions of a listing that is not complete yet. It is lost with the connection."""
+        rows = [describe_session(region, record, now) for record in records]
         self.file.db.execute("BEGIN")
-        self.file.db.executemany(NOTE_LISTED, [describe_session(region, record, now) for record in records])
+        self.file.db.executemany(NOTE_LISTED, rows)
         self.file.db.execute("COMMIT")
 
     def find_stranger(self, region: str) -> str | None:
@@ -141,9 +148,9 @@ class EventStore:
         with self.file.transaction():
             self.file.db.execute(MERGE_LISTED, (region,))
             self.file.db.execute(
-                "INSERT INTO _isnotai_regions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "listed_from = excluded.listed_from, listed_until = excluded.listed_until",
-                (region, place, coverage.since, coverage.until, coverage.distrusted),
+                "INSERT INTO _isnotai_regions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET listed_from = "
+                "excluded.listed_from, listed_until = excluded.listed_until, history = excluded.history",
+                (region, place, coverage.since, coverage.until, coverage.history, coverage.distrusted),
             )
         self.forget_listed(region)
         return listed, self.count_sessions() - before

@@ -27,14 +27,14 @@ class StoreReport:
         expired: Sessions of which the API gave fewer events than the store has; the events stay in the store.
         differing: Events that the API gave with another content than the store has; the store keeps the first one.
         audited: Final sessions that this run read again.
-        unseen: Events that those had and the store had not, although their records are unchanged: then updatedAt cannot
-            be trusted, and each session is read once more when it leaves `watch`.
+        unseen: Events that those had and the store had not, although their records are unchanged: then updatedAt
+            cannot be trusted, and each session is read once more when it leaves `watch`.
         gaps: Regions whose last run is longer ago than the tier's history, so that sessions may be missing.
         failures: Sessions that could not be read.
         requests: Requests that this run sent.
         waited: Seconds of this run in which requests waited, for the quota or before another attempt.
         elapsed: Seconds of this run.
-        is_complete: Whether everything that this run wanted to read was read. If not, the same call tries the rest again.
+        is_complete: Whether everything that was planned was read. If not, the same call tries the rest again.
     """
 
     path: Path

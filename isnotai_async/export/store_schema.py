@@ -73,6 +73,7 @@ CREATE TABLE _isnotai_regions (
     place TEXT NOT NULL,
     listed_from INTEGER,
     listed_until INTEGER NOT NULL,
+    history INTEGER,
     distrusted INTEGER
 );
 CREATE TABLE _isnotai_store (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);

@@ -4,8 +4,8 @@ The rules are in `sync_rules`, their effect on the database in `event_store`.
 
 1. All regions are listed at once. One that cannot be listed ends alone; its error is raised when the others are done.
 2. The sessions that the plan names are read and committed (`sync_reading`).
-3. If audits found rows, the records of their sessions are asked for: one whose updatedAt has changed since the listing
-   is no reason to distrust it.
+3. If audits found rows, the records of their sessions are asked for: one whose updatedAt has changed since the
+   listing is no reason to distrust it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ import anyio
 from attrs import asdict, define, field
 
 from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
+from isnotai_async._models.positions import Target
+from isnotai_async._models.queries import EventQuery, SessionQuery
+from isnotai_async._notices import overhear
+from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.event_store import EventStore, Reading
 from isnotai_async.export.meter import Meter
@@ -34,10 +39,6 @@ from isnotai_async.export.sync_listing import Listing, RegionLister
 from isnotai_async.export.sync_reading import SessionReader
 from isnotai_async.export.sync_rules import Choice, State, SyncRules
 from isnotai_async.export.thread import FileThread
-from isnotai_async._manager import SessionManager
-from isnotai_async._notices import overhear
-from isnotai_async._models.queries import EventQuery, SessionQuery
-from isnotai_async._streaming.options import StreamOptions
 
 OnProgress = Callable[[ExportProgress], None]
 
@@ -52,7 +53,7 @@ _MAX_OPEN: Final = timedelta(days=30)
 _logger: Final = logging.getLogger("isnotai_async")
 
 
-async def update_store(  # noqa: PLR0913 - one place for all options, each with a default
+async def update_store(
     source: Client | SessionManager,
     path: str | os.PathLike[str],
     *,
@@ -69,17 +70,17 @@ async def update_store(  # noqa: PLR0913 - one place for all options, each with 
 ) -> StoreReport:
     """Bring an SQLite database of sessions and events up to date, each event once.
 
-    The first call makes the database; the same call, each night say, adds what is new. A session is read whole once it
-    has been quiet for `settle`, and again if it was not; rows are only added. After an error, a cancellation, ``kill
-    -9`` or a power cut, the same call continues. Other programs can read the database meanwhile.
+    The first call makes the database; the same call, each night say, adds what is new. A session is read whole once
+    it has been quiet for `settle`, and again if it was not; rows are only added. After an error, a cancellation,
+    ``kill -9`` or a power cut, the same call continues. Other programs can read the database at any time.
 
     Args:
         source: A `Client`, or a `SessionManager` for all its regions.
         path: The database. Tables: ``events`` and ``sessions``.
-        start_date: Sessions created at or after it, for the first call; None for all. Later calls may extend the store
-            to an earlier date.
-        watch: How long after its creation a session's record is looked at again. A `timedelta`, or seconds, as the next
-            two.
+        start_date: Sessions created at or after it, for the first call; None for all. A later call may extend the
+            store to an earlier date.
+        watch: How long after its creation a session's record is looked at again. A `timedelta`, or seconds, as the
+            next two.
         settle: How long a session has to be quiet before it is read; at most `watch`.
         max_open: After how long an active session is read for the last time; at least `watch`.
         include_open: Read active sessions too, and again in each call until they are quiet.
@@ -107,7 +108,7 @@ async def update_store(  # noqa: PLR0913 - one place for all options, each with 
         include_open=include_open,
     )
     if not rules.settle <= rules.watch <= rules.max_open:
-        raise ConfigError(f"settle {settle}, watch {watch} and max_open {max_open} must not get smaller in this order")
+        raise ConfigError(f"settle={settle} must not be above watch={watch}, nor that above max_open={max_open}")
     sessions = SessionQuery(status=status, bot_only=bot_only or None, start_date=start_date)
     StreamOptions(concurrency=concurrency)  # rejects what cannot work before anything is touched
     start = None if sessions.start_date is None else to_milliseconds(datetime.fromisoformat(sessions.start_date))
@@ -214,7 +215,7 @@ class Sync:
     on_progress: OnProgress | None = None
     _counts: _Counts = field(factory=_Counts, init=False)
     _listings: dict[str, Listing] = field(factory=dict, init=False)
-    _errors: list[IsNotAIError] = field(factory=list, init=False)  # each ended a region
+    _errors: list[Exception] = field(factory=list, init=False)  # each ended a region
     _rows: int = field(default=0, init=False)  # in the store, before this run
     _grown: list[Reading] = field(factory=list, init=False)  # audits that found rows
 
@@ -224,7 +225,9 @@ class Sync:
         async with anyio.create_task_group() as group:
             for name in self.origin.regions:
                 group.start_soon(self._list, name)
-        self._raise_errors(ExportError)
+        for error in self._errors:
+            if isinstance(error, ExportError) or not isinstance(error, IsNotAIError):
+                raise error
         reader = SessionReader(
             origin=self.origin,
             is_single=self.is_single,
@@ -235,15 +238,10 @@ class Sync:
             on_commit=self._note,
         )
         await reader.run()
-        self._errors = [*reader.refusals.values(), *self._errors]
         await self._judge_growth()
-        self._raise_errors(IsNotAIError)
+        for error in [*reader.refusals.values(), *self._errors]:
+            raise error
         return await self._report(reader.failures)
-
-    def _raise_errors(self, kind: type[IsNotAIError]) -> None:
-        for error in self._errors:
-            if isinstance(error, kind):
-                raise error
 
     async def _list(self, name: str) -> None:
         lister = RegionLister(
@@ -256,7 +254,7 @@ class Sync:
         )
         try:
             listing = self._listings[name] = await lister.run()
-        except IsNotAIError as error:
+        except Exception as error:  # noqa: BLE001 - raised when all regions are through
             self._errors.append(error)
             return
         self._counts.listed += listing.listed
@@ -296,7 +294,7 @@ class Sync:
             return False
         return record.updated_at is not None and encode_time(record.updated_at) != known
 
-    async def _report(self, failures: Mapping[tuple[str, str], IsNotAIError]) -> StoreReport:
+    async def _report(self, failures: Mapping[Target, IsNotAIError]) -> StoreReport:
         store, path = self.access.store, self.access.store.file.path
         return StoreReport(
             path=path,

@@ -1,4 +1,4 @@
-"""List the sessions of one region for a sync, commit them together, and plan what to read (rule 1 of `sync_rules`)."""
+"""List the sessions of one region for a sync, commit them together, plan what to read (rule 1 of `sync_rules`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from isnotai_async._client import Client
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Session
 from isnotai_async.errors import (
     CheckpointError,
     InvalidCursorError,
@@ -21,8 +23,6 @@ from isnotai_async.export.server_time import read_now
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Coverage
-from isnotai_async._models.pages import Page
-from isnotai_async._models.records import Session
 
 _PAGE_SIZE: Final = 100  # the largest of any tier; a smaller cap is applied by the server
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -93,31 +93,45 @@ class RegionLister:
             async for page in pages:
                 await access(store.note_listed, self.name, page.data, now)
         await self._check_account()
-        distrusted = None if coverage is None else coverage.distrusted
-        known = Coverage(since=rules.covered_from(coverage, self.start), until=now, distrusted=distrusted)
+        known = Coverage(
+            since=rules.covered_from(coverage, self.start),
+            until=now,
+            history=_read_history(first),
+            distrusted=None if coverage is None else coverage.distrusted,
+        )
         listed, new = await access(store.commit_listing, self.name, self.place, known)
         planned, waiting = await access(store.plan, self.name, known, now)
-        history = None if first.tier is None else first.tier.history // _MILLISECOND
         return Listing(
             now=now,
             listed=listed,
             new=new,
             planned=planned,
             waiting=waiting,
-            is_gap=history is not None and rules.is_gap(coverage, history, now),
-            is_trusted=distrusted is None,
+            is_gap=rules.is_gap(coverage, known.history, now),
+            is_trusted=known.distrusted is None,
         )
 
     async def _find_first(
         self, coverage: Coverage | None
     ) -> tuple[Page[Session], int, AsyncGenerator[Page[Session], None]]:
-        """Return the first page of the listing, the time, and the pages behind it."""
+        """Return the first page of the listing, the server's time, and the pages behind it."""
         since = await self._find_since(coverage, 0 if coverage is None else coverage.until)
         first, now, rest = await self._ask(since)
         needed = await self._find_since(coverage, now)
-        if since is None or (needed is not None and needed >= since):
+        if since is None:
             return first, now, rest
-        return await self._ask(needed)  # the server's clock is behind the last run's: list from earlier on
+        if needed is not None and needed < since:  # the server's clock is behind that of the last run
+            return await self._ask(needed)
+        return await self._ask(None) if await self._is_doubtful(first, since, now) else (first, now, rest)
+
+    async def _is_doubtful(self, first: Page[Session], since: int, now: int) -> bool:
+        """Return whether a listing is empty, and its start may be the reason."""
+        if first.data or first.has_more:
+            return False
+        history = _read_history(first)
+        if history is None or self.access.store.rules.is_before_history(since, history, now):
+            return True
+        return await self.access(self.access.store.has_sessions, self.name, since)
 
     async def _find_since(self, coverage: Coverage | None, now: int) -> int | None:
         rules, store = self.access.store.rules, self.access.store
@@ -127,8 +141,7 @@ class RegionLister:
     async def _ask(self, since: int | None) -> tuple[Page[Session], int, AsyncGenerator[Page[Session], None]]:
         options = {"page_size": _PAGE_SIZE, "start_date": to_datetime(since), **self.filters}
         walk = self.client.list_sessions(**options)
-        first = await walk
-        # Awaited, because a walk passes over empty pages, and the first page tells the time.
+        first = await walk  # a walk passes over empty pages, and the first page tells the time
         behind = evolve(walk.position, cursor=first.next_cursor)
         rest = self.client.list_sessions(**options, resume=behind).pages() if first.has_more else _no_pages()
         return first, await read_now(self.client, first), rest
@@ -146,6 +159,10 @@ class RegionLister:
                 raise CheckpointError(
                     f"{name} was filled with a key of another account; use that key, or choose another file"
                 ) from None
+
+
+def _read_history(page: Page[Session]) -> int | None:
+    return None if page.tier is None else page.tier.history // _MILLISECOND
 
 
 async def _no_pages() -> AsyncGenerator[Page[Session], None]:

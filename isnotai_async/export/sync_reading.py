@@ -17,6 +17,10 @@ from typing import Any, Final
 import anyio
 from attrs import define, field
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._models.records import Event
+from isnotai_async._streaming.progress import Tally
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
@@ -31,11 +35,6 @@ from isnotai_async.export.report import is_for_good
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Choice
-from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Position
-from isnotai_async._models.records import Event
-from isnotai_async._models.positions import ANY, StreamPosition, Taken, Target, Unfinished
-from isnotai_async._streaming.progress import Tally
 
 COMMIT_SECONDS: Final = 1.0
 COMMIT_ROWS: Final = 32_000  # some 4 MiB
@@ -115,7 +114,8 @@ class SessionReader:
         number, now = 0, self.times[name]
         next_readings = self.access.store.next_readings
         while readings := await self.access(next_readings, name, now, after=number, most=_MOST_PLANNED):
-            for number, reading in readings:
+            number = readings[-1][0]
+            for _, reading in readings:
                 target = Target(name, reading.session_id)
                 if name in self.refusals:
                     return
@@ -185,7 +185,8 @@ class SessionReader:
         if isinstance(error, AuthenticationError):
             self.refusals.setdefault(target.name, error)
         elif target not in self._again and self._has_lost_cursor(target, error):
-            fresh = Reading(region=target.name, session_id=target.session_id, choice=reading.choice, began=reading.began)
+            began = self.times[target.name]
+            fresh = Reading(region=target.name, session_id=target.session_id, choice=reading.choice, began=began)
             self._readings[target] = self._again[target] = fresh
         elif is_for_good(error) and reading.choice is Choice.AUDIT:
             reading.is_expired = True

@@ -7,6 +7,8 @@ reading of that run.
    that changed while it was watched is seen, however long ago the last run is); the creation of the oldest session
    that is not final and is younger than ``max_open``. Never list from before ``listed_from``. The first run lists
    from `start_date` (None: no lower bound). A later `start_date` before ``listed_from`` is listed from there once.
+   The API answers a start before the tier's history with an empty page, so if the earliest of these is before it,
+   list without a lower bound; likewise if a listing is empty although the store has sessions created since.
    Session ids are a set. Sessions, ``listed_from`` and ``listed_until`` are committed together, after the last page.
 2. **Wait or read.** The activity of a session is the latest of its createdAt, its updatedAt and its newest event in
    the store. Skip a session that is final and whose record is unchanged. A session with ``now - activity <= settle``
@@ -43,6 +45,8 @@ AUDITED: Final = 20
 
 MOST_PAGES: Final = 20
 """Pages up to which an active session is read whole, if active sessions are read at all."""
+
+_HISTORY_MARGIN: Final = 3_600_000  # one hour: the window moves on while a run lasts
 
 
 class State(StrEnum):
@@ -95,11 +99,13 @@ class Coverage:
     Attributes:
         since: The earliest creation that was listed from; None for no lower bound.
         until: `now` of the last complete listing.
+        history: How far back the API looked at the last listing, or None if that is not known.
         distrusted: When an audit found that updatedAt cannot be trusted, or None.
     """
 
     since: int | None
     until: int
+    history: int | None = None
     distrusted: int | None = None
 
 
@@ -132,12 +138,18 @@ class SyncRules:
             start: The caller's `start_date`, or None.
             now: The time.
         """
-        if coverage is None or (start is not None and coverage.since is not None and start < coverage.since):
+        if coverage is None:
             return start
         since = min(now, coverage.until) - self.watch
         if oldest_open is not None:
             since = min(since, oldest_open)
-        return since if coverage.since is None else max(since, coverage.since)
+        if coverage.since is not None:
+            since = start if start is not None and start < coverage.since else max(since, coverage.since)
+        return None if self.is_before_history(since, coverage.history, now) else since
+
+    def is_before_history(self, since: int, history: int | None, now: int) -> bool:
+        """Return whether the API answers a start with an empty page, or may do so in a moment (rule 1)."""
+        return history is not None and since < now - history + _HISTORY_MARGIN
 
     def covered_from(self, coverage: Coverage | None, start: int | None) -> int | None:
         """Return the earliest creation that is known after a listing; None for no lower bound (rule 1)."""
@@ -188,9 +200,9 @@ class SyncRules:
         """Return whether a whole reading gave fewer rows than the store has (rule 5)."""
         return given < rows
 
-    def is_gap(self, coverage: Coverage | None, history: int, now: int) -> bool:
+    def is_gap(self, coverage: Coverage | None, history: int | None, now: int) -> bool:
         """Return whether the last run is longer ago than the API looks back (rule 5)."""
-        return coverage is not None and now - coverage.until > history
+        return coverage is not None and history is not None and now - coverage.until > history
 
     def leaving(self, coverage: Coverage | None, now: int) -> tuple[int, int] | None:
         """Return the creations (first, last) of the sessions that have left `watch` since updatedAt is distrusted.
