@@ -196,14 +196,15 @@ class EventStore:
         return [(row[0], _make_reading(region, now, row[1:])) for row in rows]
 
     def find_saved(self, region: str, now: int) -> list[Reading]:
-        """Return the readings of the plan that an earlier run left in the middle."""
+        """Return the readings of the plan that an earlier run left in the middle, and that may be continued."""
         query = (
-            "SELECT w.id, w.choice, s._isnotai_newest, s._isnotai_reading FROM temp.work AS w "
+            f"SELECT {_STATE}, w.id, w.choice, s._isnotai_newest, s._isnotai_reading FROM temp.work AS w "
             "JOIN sessions AS s ON s.id = w.id AND s.region = w.region "
             "WHERE w.region = ? AND w.choice = ? AND s._isnotai_reading IS NOT NULL"
         )
         rows = self.file.db.execute(query, (region, Choice.READ.value))
-        return [_make_reading(region, now, row) for row in rows]
+        saved = [(_read_state(row), _make_reading(region, now, row[-4:])) for row in rows]
+        return [reading for state, reading in saved if self.rules.can_resume(state, reading.began)]
 
     def commit(self, pages: Iterable[tuple[Reading, Page[Event]]], standing: Iterable[Reading]) -> int:
         """Commit what was read, rows and how far their sessions are; return how many rows were added.

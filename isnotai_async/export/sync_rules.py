@@ -16,9 +16,10 @@ reading of that run.
    in each run. A session that is not final when it is older than ``max_open`` is read whole once more, active or not.
 3. **Read whole**, without ``startTime``, and add the rows whose key is not in the store.
 4. **Finish.** A session is final if its activity, with what was just read, was older than ``settle`` when the reading
-   started; else it is read again in a later run. With `include_open`, an active session of more than 20 pages is read
-   from its newest event minus ``settle`` on, and whole once it is quiet. A session that is not final after its last
-   reading (rule 2) is *abandoned* and counted.
+   started; else it is read again in a later run. A later run continues a reading that was interrupted, with the time
+   of its start, if the session can be final after it; else it starts from the beginning. With `include_open`, an
+   active session of more than 20 pages is read from its newest event minus ``settle`` on, and whole once it is quiet.
+   A session that is not final after its last reading (rule 2) is *abandoned* and counted.
 5. **Never delete.** An answer with fewer rows than the store has (the tier's history window has moved on) is counted
    as *expired*; the rows stay. If the last run is longer ago than the tier's history, there is a *gap*.
 6. **Audit.** Each run reads 20 final sessions of the watched days again, those first that were read longest ago. Rows
@@ -175,6 +176,11 @@ class SyncRules:
     def read_from(self, choice: Choice, newest: int | None) -> int | None:
         """Return the timestamp from which a session is read; None for whole (rules 3 and 4)."""
         return newest - self.settle if choice is Choice.READ_NEW and newest is not None else None
+
+    def can_resume(self, session: SessionState, began: int) -> bool:
+        """Return whether a reading that an earlier run left may be continued (rule 4)."""
+        activity = session.activity
+        return self.is_too_old(session, began) or (activity is not None and self.is_quiet(activity, began))
 
     def finish(self, session: SessionState, began: int) -> State:
         """Return what a session is after it was read whole (rule 4).
