@@ -32,7 +32,7 @@ from isnotai_async.export.meter import Meter
 from isnotai_async.export.origin import Origin, find_origin
 from isnotai_async.export.report import ExportProgress, SessionFailure, is_for_good
 from isnotai_async.export.store_access import StoreAccess
-from isnotai_async.export.store_file import StoreFile
+from isnotai_async.export.store_file import READER_SECONDS, StoreFile
 from isnotai_async.export.store_report import StoreReport
 from isnotai_async.export.store_schema import encode_time, to_milliseconds
 from isnotai_async.export.sync_listing import Listing, RegionLister
@@ -149,9 +149,10 @@ async def run_sync(
     start: int | None = None,
     concurrency: int = 16,
     on_progress: OnProgress | None = None,
+    patience: float = READER_SECONDS,
 ) -> StoreReport:
     """Bring a store up to date by any rules; `update_store` has checked the arguments."""
-    meter, file = Meter(), StoreFile(path)
+    meter, file = Meter(), StoreFile(path, patience)
     with FileThread() as thread, overhear(meter.hear):
         access = StoreAccess(EventStore(file, rules), thread)
         run = Sync(

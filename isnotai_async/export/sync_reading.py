@@ -165,10 +165,10 @@ class SessionReader:
         moves, failures = stream.take_news()
         standing = [self._describe(target, session) for target, session in moves.items()]
         added = await self.access(self.access.store.commit, pages, standing) if standing else 0
-        for target, error in failures.items():
-            await self._note_failure(target, error)
         self._committed = monotonic()
         self.on_commit(standing, added)
+        for target, error in failures.items():
+            await self._note_failure(target, error)
 
     def _describe(self, target: Target, session: Unfinished | None) -> Reading:
         """Bring a reading up to where the stream stands."""

@@ -49,12 +49,13 @@ class Played:
     path: Path
     rules: type[SyncRules] = SyncRules
 
-    async def sync(self, *, start: int | None = None, **rules: Any) -> StoreReport:
+    async def sync(self, *, start: int | None = None, patience: float = 60.0, **rules: Any) -> StoreReport:
         """Run a sync, and look at nothing but what it asked for."""
         self.world.read.clear()
         self.world.requests.clear()
         chosen = self.rules(**{"watch": 7 * DAY, "settle": DAY, "max_open": 30 * DAY, **rules})
-        return await run_sync(self.client, self.path, chosen, events={}, sessions={}, start=start)
+        options: dict[str, Any] = {"events": {}, "sessions": {}, "start": start, "patience": patience}
+        return await run_sync(self.client, self.path, chosen, **options)
 
     def rows(self) -> list[Row]:
         """Return the rows of the store."""

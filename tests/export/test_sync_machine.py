@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
 from aiohttp import web
@@ -24,7 +25,7 @@ from isnotai_async.export.store_file import StoreFile
 from isnotai_async.export.store_report import StoreReport
 from isnotai_async.export.sync import run_sync
 from isnotai_async.export.sync_rules import SyncRules
-from tests.export.sync_world import DAY, HOUR, KEY, Served, World, read_rows
+from tests.export.sync_world import DAY, HOUR, KEY, Row, Served, World, read_rows
 
 WATCH, SETTLE, MAX_OPEN = 7 * DAY, DAY, 30 * DAY
 
@@ -101,7 +102,8 @@ class Play:
             self.during = {}
 
     def check(self, *, whole: bool) -> None:
-        stored, exists = read_rows(self.path), {}
+        stored: list[Row] = read_rows(self.path)
+        exists: dict[tuple[str, str, str], Row] = {}
         for world in self.worlds.values():
             exists |= world.exists
         assert len(stored) == len({row[:3] for row in stored})
@@ -126,7 +128,7 @@ def killed_at(number: int | None) -> Iterator[None]:
         yield
 
 
-async def play_all(play: Play, steps: list[tuple[str, object]]) -> None:
+async def play_all(play: Play, steps: list[tuple[str, Any]]) -> None:
     async with AsyncExitStack() as stack:
         credentials = {}
         for which in range(4):
@@ -139,10 +141,9 @@ async def play_all(play: Play, steps: list[tuple[str, object]]) -> None:
         manager = await stack.enter_async_context(SessionManager(credentials, retry=Retry(attempts=1)))
         for kind, step in steps:
             if kind == "move":
-                play.move(*step)  # type: ignore[misc]
+                play.move(*step)
             else:
-                during, kill = step  # type: ignore[misc]
-                await play.run(manager, during=during, kill=kill)
+                await play.run(manager, during=step[0], kill=step[1])
                 if play.path.exists():
                     play.check(whole=False)
         await play_to_the_end(play, manager)
@@ -184,7 +185,7 @@ steps = st.lists(nights, min_size=1, max_size=8).map(lambda nights: [step for ni
     include_open=st.booleans(),
 )
 def test_in_the_end_the_store_has_what_exists(
-    steps: list[tuple[str, object]], tells: bool, order: str, include_open: bool
+    steps: list[tuple[str, Any]], tells: bool, order: str, include_open: bool
 ) -> None:
     worlds = {name: World(region=name, order=order, tells_updates=tells) for name in ("us", "eu")}
     with TemporaryDirectory() as folder:
