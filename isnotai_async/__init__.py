@@ -1,7 +1,6 @@
 """Asyncio client for the Not AI API: walk, stream and export event data.
 
-Public are this package, `isnotai_async.errors`, `isnotai_async.export`, `isnotai_async.sandbox` and
-`isnotai_async.workers`.
+Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isnotai_async.sandbox`.
 """
 
 import importlib
@@ -46,7 +45,7 @@ from isnotai_async._version import __version__
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
-    CheckpointError,
+    StoreError,
     ConfigError,
     ConnectError,
     DecodeError,
@@ -122,7 +121,7 @@ __all__ = [
     "AttemptNotice",
     "AuthenticationError",
     "BotDetection",
-    "CheckpointError",
+    "StoreError",
     "Client",
     "ConfigError",
     "ConnectError",

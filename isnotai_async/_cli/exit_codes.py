@@ -10,6 +10,7 @@ DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 UNFINISHED: Final = 4
+INCOMPLETE: Final = 5  # finished, but sessions failed or records were set aside
 INTERRUPTED: Final = 130  # 128 + SIGINT
 TERMINATED: Final = 143  # 128 + SIGTERM
 

@@ -189,22 +189,28 @@ _WRITING = Group("Writing")
 class Writing:
     """How an export is written."""
 
-    format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet"] | None, Parameter(group=_WRITING)] = None
-    """How to write, where the ending of --out does not tell"""
+    format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite"] | None, Parameter(group=_WRITING)] = (
+        None
+    )
+    """How to write, if the ending of --out is not that of a format"""
     concurrency: Annotated[int, Parameter(group=_WRITING)] = 16
     """Most requests in flight"""
     split: Annotated[int | Literal["auto"] | None, Parameter(group=_WRITING)] = None
     """Windows of time to read each session in at once, or auto"""
-    on_error: Annotated[Literal["raise", "collect", "skip"], Parameter(group=_WRITING)] = "raise"
-    """When a session fails: end, go on and try it again next time, or leave it out"""
+    shard: Annotated[str | None, Parameter(group=_WRITING)] = None
+    """k/n: only the k-th of n shards of the sessions, from 1; each session is in exactly one"""
+    on_error: Annotated[Literal["collect", "raise"], Parameter(group=_WRITING)] = "collect"
+    """If a session fails: continue with the others, or end at once"""
     raw_csv: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """In CSV, leave strings as they are that a spreadsheet would run as formulas"""
+    bom: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
+    """In CSV, start with a byte order mark, for spreadsheets"""
     segments: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """Make a folder of Parquet files"""
     no_resume: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """Start over, and remove what an interrupted run left"""
-    force: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
-    """Replace the file if it exists"""
+    if_exists: Annotated[Literal["fail", "skip", "replace"], Parameter(group=_WRITING)] = "fail"
+    """If --out exists and this same command did not make it: fail, do nothing, or replace it"""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -213,12 +219,28 @@ class Writing:
             "format": self.format,
             "concurrency": self.concurrency,
             "split": self.split,
+            "shard": read_shard(self.shard),
             "on_error": self.on_error,
             "formula_guard": not self.raw_csv,
+            "bom": self.bom,
             "segments": self.segments,
             "resume": not self.no_resume,
-            "force": self.force,
+            "if_exists": self.if_exists,
         }
+
+
+def read_shard(text: str | None) -> tuple[int, int] | None:
+    """Read the option --shard.
+
+    Raises:
+        ConfigError: It is not of the form k/n.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    if found is None:
+        raise ConfigError(f"--shard {quoted(text)} is no shard; write 2/8 for the second of eight")
+    return int(found[1]), int(found[2])
 
 
 def choose_sessions(

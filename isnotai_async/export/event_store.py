@@ -17,7 +17,7 @@ from attrs import define, field
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event, Session
-from isnotai_async.errors import CheckpointError, quoted
+from isnotai_async.errors import StoreError, quoted
 from isnotai_async.export.store_file import StoreFile
 from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
 from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
@@ -91,7 +91,7 @@ class EventStore:
             place: Which API it is, in words.
 
         Raises:
-            CheckpointError: The store knows another API by that name.
+            StoreError: The store knows another API by that name.
         """
         query = "SELECT listed_from, listed_until, history, distrusted, place FROM _isnotai_regions WHERE region = ?"
         row = self.file.row(query, region)
@@ -99,7 +99,7 @@ class EventStore:
             return None
         *known, other = row
         if other != place:
-            raise CheckpointError(
+            raise StoreError(
                 f"{self.file.name} has sessions of {quoted(other)} under the name {quoted(region)}, which now is "
                 f"{quoted(place)}; choose another file"
             )

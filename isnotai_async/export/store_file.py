@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from isnotai_async.errors import CheckpointError, ExportError, SinkError, printable, quoted
+from isnotai_async.errors import StoreError, ExportError, SinkError, printable, quoted
 from isnotai_async.export.store_lock import StoreLock
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS, TEMPORARY
 
@@ -54,7 +54,7 @@ class StoreFile:
 
         Raises:
             ExportLockedError: Another sync has it.
-            CheckpointError: It is no event store, is of a newer version, or holds other events.
+            StoreError: It is no event store, is of a newer version, or holds other events.
             sqlite3.Error: It cannot be written, as from all methods; `explain_error` says what to do.
         """
         self._lock = StoreLock(self.path)
@@ -80,10 +80,10 @@ class StoreFile:
 
     def _check_kind(self) -> None:
         if self.value("PRAGMA application_id") != APPLICATION_ID and self.value("SELECT 1 FROM sqlite_master"):
-            raise CheckpointError(f"{self.name} is a database, but no event store of isnotai; choose another file")
+            raise StoreError(f"{self.name} is a database, but no event store of isnotai; choose another file")
         version = self.value("PRAGMA user_version")
         if version > len(MIGRATIONS):
-            raise CheckpointError(
+            raise StoreError(
                 f"{self.name} is an event store of version {version}, and this release knows versions up to "
                 f"{len(MIGRATIONS)}; update isnotai-async"
             )
@@ -93,7 +93,7 @@ class StoreFile:
         self.db.execute("PRAGMA synchronous = FULL")
         self.db.execute("PRAGMA fullfsync = 1")  # macOS: fsync alone leaves data in the drive's cache
         if (mode, self.value("PRAGMA synchronous")) != ("truncate", 2):
-            raise CheckpointError(
+            raise StoreError(
                 f"{self.name} is in journal mode {mode} and cannot leave it, probably because another program has it "
                 "open; close that program and run the same again"
             )
@@ -113,7 +113,7 @@ class StoreFile:
             with self.transaction():
                 self.db.execute("INSERT INTO _isnotai_store VALUES ('filters', ?)", (ours,))
         elif theirs != ours:
-            raise CheckpointError(
+            raise StoreError(
                 f"{self.name} was made with the filters {quoted(json.loads(theirs))}, now they are "
                 f"{quoted(dict(filters))}; sync with the same ones, or choose another file"
             )
@@ -180,7 +180,7 @@ def explain_error(error: sqlite3.Error | OSError, path: Path, patience: float = 
         busy.is_temporary = True
         return busy
     if code in _DAMAGED:
-        return CheckpointError(f"{name} is no database, or is damaged: {error}; restore it, or choose another file")
+        return StoreError(f"{name} is no database, or is damaged: {error}; restore it, or choose another file")
     if code == sqlite3.SQLITE_FULL:
         return SinkError(f"the disk of {name} is full; what was committed is safe. Make room, and run the same again")
     return SinkError(f"cannot write {name}: {error}; what was committed is safe")

@@ -28,8 +28,8 @@ from isnotai_async._notices import overhear
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.event_store import EventStore, Reading
-from isnotai_async.export.meter import Meter
-from isnotai_async.export.origin import Origin, find_origin
+from isnotai_async.export.metrics import ExportMetrics
+from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.report import ExportProgress, SessionFailure, is_for_good
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_file import READER_SECONDS, StoreFile
@@ -97,7 +97,7 @@ async def update_store(
     Raises:
         ConfigError: At once, for an option that cannot work.
         ExportLockedError: Another sync is updating this store.
-        CheckpointError: The file is no event store, or has other filters, another API or another account.
+        StoreError: The file is no event store, or has other filters, another API or another account.
         SinkError: The store cannot be written. What was committed is safe.
         IsNotAIError: A region could not be listed or refused the key. The others were brought up to date.
     """
@@ -152,14 +152,14 @@ async def run_sync(
     patience: float = READER_SECONDS,
 ) -> StoreReport:
     """Bring a store up to date by any rules; `update_store` has checked the arguments."""
-    meter, file = Meter(), StoreFile(path, patience)
-    with FileThread() as thread, overhear(meter.hear):
+    metrics, file = ExportMetrics(), StoreFile(path, patience)
+    with FileThread() as thread, overhear(metrics.on_notice):
         access = StoreAccess(EventStore(file, rules), thread)
         run = Sync(
-            origin=find_origin(source),
+            source=find_source(source),
             is_single=isinstance(source, Client),
             access=access,
-            meter=meter,
+            metrics=metrics,
             events=events,
             sessions=sessions,
             start=start,
@@ -194,10 +194,10 @@ class Sync:
     """One run.
 
     Attributes:
-        origin: Where the events come from.
+        source: Where the events come from.
         is_single: Whether that is one client, and not a `SessionManager`.
         access: The way to the store.
-        meter: What the requests cost.
+        metrics: What the requests cost.
         events: The filters of the events.
         sessions: The filters of the sessions.
         start: The creation from which the first run lists, in Unix milliseconds; None for no lower bound.
@@ -205,10 +205,10 @@ class Sync:
         on_progress: Called with an `ExportProgress`, or None.
     """
 
-    origin: Origin
+    source: ExportSource
     is_single: bool
     access: StoreAccess
-    meter: Meter
+    metrics: ExportMetrics
     events: Mapping[str, Any]
     sessions: Mapping[str, Any]
     start: int | None
@@ -224,13 +224,13 @@ class Sync:
         """Run, and return what was done; errors as of `update_store`."""
         self._rows = await self.access(self.access.store.count_rows)
         async with anyio.create_task_group() as group:
-            for name in self.origin.regions:
+            for name in self.source.regions:
                 group.start_soon(self._list, name)
         for error in self._errors:
             if isinstance(error, ExportError) or not isinstance(error, IsNotAIError):
                 raise error
         reader = SessionReader(
-            origin=self.origin,
+            source=self.source,
             is_single=self.is_single,
             access=self.access,
             filters=self.events,
@@ -247,8 +247,8 @@ class Sync:
     async def _list(self, name: str) -> None:
         lister = RegionLister(
             name=name,
-            place=self.origin.regions[name],
-            client=self.origin.client(name),
+            place=self.source.regions[name],
+            client=self.source.client(name),
             access=self.access,
             filters=self.sessions,
             start=self.start,
@@ -290,7 +290,7 @@ class Sync:
         """Return whether the updatedAt of a session has changed since it was listed."""
         known = await self.access(self.access.store.find_updated_at, reading.region, reading.session_id)
         try:
-            record = await self.origin.client(reading.region).get_session(reading.session_id)
+            record = await self.source.client(reading.region).get_session(reading.session_id)
         except IsNotAIError:
             return False
         return record.updated_at is not None and encode_time(record.updated_at) != known
@@ -305,16 +305,16 @@ class Sync:
             **asdict(self._counts),
             gaps=tuple(name for name, listing in self._listings.items() if listing.is_gap),
             failures=tuple(SessionFailure.describe(*target, error) for target, error in failures.items()),
-            requests=self.meter.requests,
-            waited=self.meter.waited,
-            elapsed=self.meter.elapsed,
+            requests=self.metrics.requests,
+            waited=self.metrics.waited,
+            elapsed=self.metrics.elapsed,
             is_complete=all(map(is_for_good, failures.values())),
         )
 
     def _show_progress(self) -> None:
         if self.on_progress is None:
             return
-        counts, meter = self._counts, self.meter
+        counts, metrics = self._counts, self.metrics
         planned = sum(listing.planned for listing in self._listings.values())
         progress = ExportProgress(
             rows=self._rows + counts.added,
@@ -323,13 +323,13 @@ class Sync:
             sessions_done=counts.read,
             sessions_failed=0,
             sessions=planned,
-            requests=meter.requests,
-            rate=meter.rate,
-            quota=meter.quota,
-            waited=meter.waited,
-            waiting=meter.waiting,
-            reason=meter.reason,
-            elapsed=meter.elapsed,
+            requests=metrics.requests,
+            rate=metrics.rate,
+            quota=metrics.quota,
+            waited=metrics.waited,
+            waiting=metrics.waiting,
+            reason=metrics.reason,
+            elapsed=metrics.elapsed,
         )
         try:
             self.on_progress(progress)

@@ -13,7 +13,7 @@ from isnotai_async._client import Client
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Session
 from isnotai_async.errors import (
-    CheckpointError,
+    StoreError,
     InvalidCursorError,
     NotFoundError,
     PaginationError,
@@ -75,7 +75,7 @@ class RegionLister:
         """List the region, commit and plan.
 
         Raises:
-            CheckpointError: The store has sessions of another API or account.
+            StoreError: The store has sessions of another API or account.
             IsNotAIError: As of `Client.list_sessions`; nothing was committed then.
         """
         try:
@@ -156,7 +156,7 @@ class RegionLister:
                 await self.client.get_session(stranger)
             except PermissionDeniedError:
                 name = self.access.store.file.name
-                raise CheckpointError(
+                raise StoreError(
                     f"{name} was filled with a key of another account; use that key, or choose another file"
                 ) from None
 

@@ -30,7 +30,7 @@ from isnotai_async.errors import (
     PaginationError,
 )
 from isnotai_async.export.event_store import Reading
-from isnotai_async.export.origin import Origin, Stream
+from isnotai_async.export.source import ExportSource, Stream
 from isnotai_async.export.report import is_for_good
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_schema import to_datetime
@@ -49,7 +49,7 @@ class SessionReader:
     """Reads planned sessions into the store.
 
     Attributes:
-        origin: Where the events come from.
+        source: Where the events come from.
         is_single: Whether that is one client, and not a `SessionManager`.
         access: The way to the store.
         filters: The filters of the events.
@@ -60,7 +60,7 @@ class SessionReader:
         refusals: By region, that its key was refused.
     """
 
-    origin: Origin
+    source: ExportSource
     is_single: bool
     access: StoreAccess
     filters: Mapping[str, Any]
@@ -135,7 +135,7 @@ class SessionReader:
         """Read sessions by name, and commit what comes."""
         if not targets:
             return
-        stream = self.origin.open_stream(
+        stream = self.source.open_stream(
             {ANY: next(iter(targets.values()))} if self.is_single else targets,
             on_error="collect",
             concurrency=self.concurrency,

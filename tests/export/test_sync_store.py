@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from isnotai_async import (
-    CheckpointError,
+    StoreError,
     Client,
     ConfigError,
     ExportLockedError,
@@ -129,7 +129,7 @@ async def test_a_store_that_is_removed_during_a_sync_ends_it(play: Played) -> No
 
 async def test_a_file_that_is_no_database_is_left_alone(play: Played) -> None:
     play.path.write_bytes(b"my notes, a page of them\n" * 100)
-    with pytest.raises(CheckpointError, match="no database"):
+    with pytest.raises(StoreError, match="no database"):
         await update_store(play.client, play.path)
     assert play.path.read_bytes().startswith(b"my notes")
 
@@ -138,7 +138,7 @@ async def test_another_database_is_left_alone(play: Played) -> None:
     with closing(sqlite3.connect(play.path)) as db:
         db.execute("CREATE TABLE mine (x)")
     before = play.path.read_bytes()
-    with pytest.raises(CheckpointError, match="no event store"):
+    with pytest.raises(StoreError, match="no event store"):
         await update_store(play.client, play.path)
     assert play.path.read_bytes() == before
 
@@ -153,7 +153,7 @@ async def test_a_store_of_a_newer_release_is_left_alone(play: Played) -> None:
     await update_store(play.client, play.path)
     with closing(sqlite3.connect(play.path)) as db:
         db.execute("PRAGMA user_version = 99")
-    with pytest.raises(CheckpointError, match="version 99"):
+    with pytest.raises(StoreError, match="version 99"):
         await update_store(play.client, play.path)
 
 
@@ -171,13 +171,13 @@ async def test_wal_that_is_in_use_is_an_error_with_the_way_out(play: Played) -> 
     with closing(sqlite3.connect(play.path)) as db:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("SELECT * FROM events").fetchone()
-        with pytest.raises((CheckpointError, SinkError), match="run the same again"):
+        with pytest.raises((StoreError, SinkError), match="run the same again"):
             await play.sync(patience=0.05)
 
 
 async def test_other_filters_belong_to_another_store(play: Played) -> None:
     await update_store(play.client, play.path)
-    with pytest.raises(CheckpointError, match="filters"):
+    with pytest.raises(StoreError, match="filters"):
         await update_store(play.client, play.path, type=1)
 
 
@@ -195,7 +195,7 @@ async def test_the_key_of_another_account_is_refused_before_anything_is_written(
     other.grow("x", other.now - 3 * DAY)
     other.refuse = lambda kind, request: 403 if kind == "session" else None
     async with other.serve() as client:
-        with pytest.raises(CheckpointError, match="another account"):
+        with pytest.raises(StoreError, match="another account"):
             await update_store(client, play.path)
     assert read_rows(play.path) == before
     with closing(sqlite3.connect(play.path)) as db:
