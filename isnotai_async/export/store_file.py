@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from isnotai_async.errors import StoreError, ExportError, SinkError, printable, quoted
+from isnotai_async.errors import ExportError, SinkError, StoreError, quoted
+from isnotai_async.export.places import shown
 from isnotai_async.export.store_lock import StoreLock
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS, TEMPORARY
 
@@ -157,7 +158,7 @@ class StoreFile:
     @property
     def name(self) -> str:
         """Its path, as messages show it."""
-        return printable(str(self.path))
+        return shown(self.path)
 
 
 def explain_error(error: sqlite3.Error | OSError, path: Path, patience: float = READER_SECONDS) -> ExportError:
@@ -168,7 +169,7 @@ def explain_error(error: sqlite3.Error | OSError, path: Path, patience: float = 
         path: The store.
         patience: Seconds that were waited for its readers.
     """
-    name = printable(str(path))
+    name = shown(path)
     if isinstance(error, OSError):
         return SinkError(f"cannot write {name}: {error.strerror or error}")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -6,7 +6,8 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from isnotai_async.errors import ExportLockedError, SinkError, printable
+from isnotai_async.errors import ExportLockedError, SinkError
+from isnotai_async.export.places import lock_of, shown
 
 
 class StoreLock:
@@ -22,7 +23,7 @@ class StoreLock:
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        self._path = store.with_name(f".{store.name}.isnotai-lock")
+        self._path = lock_of(store)
         self._db: sqlite3.Connection | None = None
 
     def acquire(self) -> None:
@@ -32,7 +33,7 @@ class StoreLock:
             ExportLockedError: Another sync, of this process or another, has it.
             SinkError: The file cannot be made.
         """
-        name = printable(str(self._store))
+        name = shown(self._store)
         try:
             self._db = sqlite3.connect(self._path, timeout=0, isolation_level=None)
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -45,7 +46,7 @@ class StoreLock:
                     f"another sync is updating {name}; wait for it, or choose another file"
                 ) from None
             raise SinkError(
-                f"cannot lock {name} with {printable(str(self._path))}: {error}; its folder must exist and be "
+                f"cannot lock {name} with {shown(self._path)}: {error}; its folder must exist and be "
                 "writable"
             ) from None
 

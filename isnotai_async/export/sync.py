@@ -29,8 +29,8 @@ from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.event_store import EventStore, Reading
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.report import ExportProgress, SessionFailure, is_for_good
+from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_file import READER_SECONDS, StoreFile
 from isnotai_async.export.store_report import StoreReport

@@ -13,11 +13,11 @@ from isnotai_async._client import Client
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Session
 from isnotai_async.errors import (
-    StoreError,
     InvalidCursorError,
     NotFoundError,
     PaginationError,
     PermissionDeniedError,
+    StoreError,
 )
 from isnotai_async.export.server_time import read_now
 from isnotai_async.export.store_access import StoreAccess

@@ -30,8 +30,8 @@ from isnotai_async.errors import (
     PaginationError,
 )
 from isnotai_async.export.event_store import Reading
-from isnotai_async.export.source import ExportSource, Stream
 from isnotai_async.export.report import is_for_good
+from isnotai_async.export.source import ExportSource, Stream
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Choice

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from isnotai_async import (
-    StoreError,
     Client,
     ConfigError,
     ExportLockedError,
@@ -22,6 +21,7 @@ from isnotai_async import (
     Retry,
     ServerError,
     SinkError,
+    StoreError,
     Unlimited,
 )
 from isnotai_async.export import store_file
