@@ -74,8 +74,11 @@ if TYPE_CHECKING:
         ExportProgress,
         ExportReport,
         SessionFailure,
+        StoreReport,
         estimate_export,
         export_events,
+        export_store,
+        update_store,
     )
     from isnotai_async.sandbox import Sandbox
 
@@ -87,8 +90,11 @@ _LAZY = {
         "ExportProgress",
         "ExportReport",
         "SessionFailure",
+        "StoreReport",
         "estimate_export",
         "export_events",
+        "export_store",
+        "update_store",
     ),
     "isnotai_async.sandbox": ("Sandbox",),
 }
@@ -171,6 +177,7 @@ __all__ = [
     "SessionQuery",
     "SharedLimiter",
     "SinkError",
+    "StoreReport",
     "StreamPosition",
     "Taken",
     "Tier",
@@ -189,4 +196,6 @@ __all__ = [
     "__version__",
     "estimate_export",
     "export_events",
+    "export_store",
+    "update_store",
 ]

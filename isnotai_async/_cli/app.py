@@ -12,6 +12,7 @@ from isnotai_async._cli import (
     export_command,
     read_commands,
     sandbox_command,
+    sync_command,
 )
 from isnotai_async._cli.output import leave_stdout, say, told_warnings
 from isnotai_async._version import __version__
@@ -36,6 +37,7 @@ app.command(read_commands.analytics)
 app.command(read_commands.stats)
 app.command(read_commands.usage)
 app.command(export_command.export)
+app.command(sync_command.sync)
 app.command(sandbox_command.sandbox)
 
 
