@@ -192,9 +192,9 @@ def _say_report(report: StoreReport) -> None:
         )
     if report.unseen:
         say(
-            f"isnotai: warning: an audit found {report.unseen:,} events in sessions whose records are unchanged. They "
-            "were added; other sessions may have such events too. From now on each session is read once more when "
-            "it leaves the watched days; a longer --settle finds such events earlier"
+            f"isnotai: warning: an audit found {report.unseen:,} events in sessions whose records are unchanged. "
+            "They were added; other sessions may have such events too. From now on each session is read once more "
+            "when it leaves the watched days; a longer --settle finds such events earlier"
         )
 
 
