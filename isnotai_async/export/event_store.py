@@ -10,10 +10,11 @@ Everything here blocks; it is called in one thread, never on the event loop. Wha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event, Session
@@ -25,14 +26,11 @@ from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, Stat
 _STATE: Final = "_isnotai_born, _isnotai_recorded, _isnotai_newest, _isnotai_state, _isnotai_pages"
 _OPEN: Final = "sessions WHERE region = ? AND _isnotai_state = 'open'"
 _KEY: Final = "WHERE id = ? AND region = ?"
-_ADD_ROW: Final = (
-    "INSERT INTO events (region, session_id, event_id, message_id, event_type_name, timestamp, payload_size) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
 _ROWS_BY_ID: Final = (
     "SELECT event_id, message_id, event_type_name, timestamp, payload_size FROM events "
     "WHERE session_id = ? AND region = ? AND event_id IN (SELECT value FROM json_each(?))"
 )
+_MOST_ROWS: Final = 1_000  # of one statement: SQLite takes 32,766 values
 _SAVED: Final = ("began", "given", "pages", "walks")
 
 
@@ -69,6 +67,38 @@ class Reading:
     is_through: bool = False
     state: State | None = None
     is_expired: bool = False
+
+
+@frozen(eq=False)
+class Rows:
+    """The rows of a page, as SQLite takes them. They are made on the event loop: the thread then needs the GIL less.
+
+    Attributes:
+        values: The columns of the first row, those of the second, and so on.
+        newest: The latest timestamp.
+    """
+
+    values: tuple[Any, ...]
+    newest: int
+
+    @classmethod
+    def of(cls, page: Page[Event]) -> Rows:
+        """Return the rows of a page that has some."""
+        values = tuple(
+            value
+            for e in page.data
+            for value in (e.event_id, e.message_id, e.event_type_name, e.timestamp, e.payload_size)
+        )
+        return cls(values, max(e.timestamp for e in page.data))
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.values) // 5
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Return the rows one by one."""
+        return (self.values[at : at + 5] for at in range(0, len(self.values), 5))
 
 
 @define(eq=False)
@@ -206,17 +236,17 @@ class EventStore:
         saved = [(_read_state(row), _make_reading(region, now, row[-4:])) for row in rows]
         return [reading for state, reading in saved if self.rules.can_resume(state, reading.began)]
 
-    def commit(self, pages: Iterable[tuple[Reading, Page[Event]]], standing: Iterable[Reading]) -> int:
+    def commit(self, pages: Iterable[tuple[Reading, Rows]], standing: Iterable[Reading]) -> int:
         """Commit what was read, rows and how far their sessions are; return how many rows were added.
 
         Args:
-            pages: Pages, each with its reading, whose counts are brought up to date.
+            pages: The rows of pages, each with its reading, whose counts are brought up to date.
             standing: Readings that have moved. One that is through gets the state of its session.
         """
         added = 0
         with self.file.transaction():
-            for reading, page in pages:
-                added += self._add_page(reading, page)
+            for reading, rows in pages:
+                added += self._add_rows(reading, rows)
             for reading in standing:
                 if reading.is_through:
                     self._finish(reading)
@@ -224,28 +254,30 @@ class EventStore:
                     self._save_reading(reading)
         return added
 
-    def _add_page(self, reading: Reading, page: Page[Event]) -> int:
-        region, session_id = reading.region, reading.session_id
-        rows = [(e.event_id, e.message_id, e.event_type_name, e.timestamp, e.payload_size) for e in page.data]
-        before = self.file.db.total_changes
-        self.file.db.executemany(_ADD_ROW, [(region, session_id, *row) for row in rows])
-        added = self.file.db.total_changes - before
-        if added < len(rows):
-            ids = json.dumps([row[0] for row in rows])
-            stored = {row[0]: row for row in self.file.db.execute(_ROWS_BY_ID, (session_id, region, ids))}
-            reading.differing += sum(stored[row[0]] != row for row in rows)
-        reading.given += len(rows)
+    def _add_rows(self, reading: Reading, rows: Rows) -> int:
+        key = (reading.region, reading.session_id)
+        added = 0
+        for at in range(0, len(rows.values), 5 * _MOST_ROWS):
+            values = rows.values[at : at + 5 * _MOST_ROWS]
+            added += self.file.db.execute(_insert(len(values) // 5), (*key, *values)).rowcount
+        if added < rows.count:
+            reading.differing += self._count_differing(reading, rows)
+        reading.given += rows.count
         reading.pages += 1
         reading.added += added
         if added and reading.choice is Choice.AUDIT:
-            self._set_distrust("ifnull(distrusted, ?)", region, reading.began)
-        newest = max(row[3] for row in rows)
+            self._set_distrust("ifnull(distrusted, ?)", reading.region, reading.began)
         self.file.db.execute(
             "UPDATE sessions SET _isnotai_rows = _isnotai_rows + ?, "
             f"_isnotai_newest = max(ifnull(_isnotai_newest, ?2), ?2) {_KEY}",
-            (added, newest, session_id, region),
+            (added, rows.newest, reading.session_id, reading.region),
         )
         return added
+
+    def _count_differing(self, reading: Reading, rows: Rows) -> int:
+        given = {row[0]: row for row in rows}
+        query = (reading.session_id, reading.region, json.dumps(list(given)))
+        return sum(given[row[0]] != row for row in self.file.db.execute(_ROWS_BY_ID, query))
 
     def _save_reading(self, reading: Reading) -> None:
         if reading.choice is not Choice.READ:
@@ -299,6 +331,14 @@ class EventStore:
     def count_rows(self) -> int:
         """Count the events in the store, by their sessions: to count the rows themselves takes long."""
         return int(self.file.value("SELECT ifnull(sum(_isnotai_rows), 0) FROM sessions"))
+
+
+@cache
+def _insert(count: int) -> str:
+    """Return the statement that adds so many rows of a session; one for all, because it runs without the GIL."""
+    rows = ", ".join(["(?1, ?2, ?, ?, ?, ?, ?)"] * count)
+    columns = "region, session_id, event_id, message_id, event_type_name, timestamp, payload_size"
+    return f"INSERT INTO events ({columns}) VALUES {rows} ON CONFLICT DO NOTHING"
 
 
 def _read_state(row: Sequence[Any]) -> SessionState:

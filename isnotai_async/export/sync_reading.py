@@ -29,7 +29,7 @@ from isnotai_async.errors import (
     IsNotAIError,
     PaginationError,
 )
-from isnotai_async.export.event_store import Reading
+from isnotai_async.export.event_store import Reading, Rows
 from isnotai_async.export.report import is_for_good
 from isnotai_async.export.source import ExportSource, Stream
 from isnotai_async.export.store_access import StoreAccess
@@ -73,7 +73,8 @@ class SessionReader:
     _resumed: set[Target] = field(factory=set, init=False)  # those that an earlier run started
     _again: dict[Target, Reading] = field(factory=dict, init=False)  # whose cursor was refused
     _long: list[Reading] = field(factory=list, init=False)  # active, and too long to be read whole each time
-    _pages: list[tuple[Reading, Page[Event]]] = field(factory=list, init=False)  # taken, and not committed yet
+    _pages: list[tuple[Reading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
+    _pending: int = field(default=0, init=False)  # rows of them
     _committed: float = field(factory=monotonic, init=False)
 
     async def run(self) -> None:
@@ -145,8 +146,10 @@ class SessionReader:
             async with stream:
                 stream.take_news()  # from now on, it returns what has changed
                 while (page := await self._next_page(stream)) is not None:
-                    self._pages.append((self._readings[Target(page.name, page.session_id or "")], page))
-                    if sum(len(page.data) for _, page in self._pages) >= COMMIT_ROWS:
+                    reading = self._readings[Target(page.name, page.session_id or "")]
+                    self._pages.append((reading, Rows.of(page)))
+                    self._pending += len(page.data)
+                    if self._pending >= COMMIT_ROWS:
                         await self._commit(stream)
         finally:
             if not self.access.is_broken:
@@ -161,7 +164,7 @@ class SessionReader:
                 await self._commit(stream)
 
     async def _commit(self, stream: Stream) -> None:
-        pages, self._pages = self._pages, []
+        pages, self._pages, self._pending = self._pages, [], 0
         moves, failures = stream.take_news()
         standing = [self._describe(target, session) for target, session in moves.items()]
         added = await self.access(self.access.store.commit, pages, standing) if standing else 0

@@ -100,6 +100,7 @@ class World:
         region: Its name.
         now: Its clock, in Unix milliseconds.
         page_size: Largest page of events.
+        clamps: Whether a page is no larger than it was asked for.
         list_size: Largest page of sessions.
         order: How rows are listed: by "arrival", by "time" or "falling".
         tells_updates: Whether a record's updatedAt moves when a row arrives.
@@ -112,6 +113,7 @@ class World:
     region: str = "us"
     now: int = START
     page_size: int = 3
+    clamps: bool = True
     list_size: int = 2
     order: str = "arrival"
     tier: str = "enterprise"
@@ -234,7 +236,7 @@ class World:
         if "cursor" in request.query:
             behind = decode(request.query["cursor"])[1]
             keyed = [pair for pair in keyed if pair[0] > behind]
-        size = min(most, int(request.query.get("pageSize", most)))
+        size = min(most, int(request.query.get("pageSize", most))) if self.clamps else most
         given, more = keyed[:size], len(keyed) > size
         cursor = encode([self.epoch, given[-1][0]]) if more else None
         page = {"hasMore": more, "limit": size, "nextCursor": cursor}

@@ -175,6 +175,18 @@ async def test_wal_that_is_in_use_is_an_error_with_the_way_out(play: Played) -> 
             await play.sync(patience=0.05)
 
 
+async def test_a_page_may_have_more_rows_than_a_statement_takes(play: Played) -> None:
+    play.world.page_size = 9_000
+    play.world.add_session("big", play.world.now - 3 * DAY)
+    play.world.grow("big", *(play.world.now - 3 * DAY + n for n in range(9_000)), moves=False)
+    client = play.client
+    play.world.clamps = False
+    await update_store(client, play.path)
+    assert play.is_whole()
+    report = await update_store(client, play.path)
+    assert (report.audited, report.added, report.differing) == (5, 0, 0)
+
+
 async def test_other_filters_belong_to_another_store(play: Played) -> None:
     await update_store(play.client, play.path)
     with pytest.raises(StoreError, match="filters"):
