@@ -139,7 +139,7 @@ _LEAVE_OUT = "to resume without this session, run the same again with --on-error
 
 async def export(
     *,
-    out: Path,
+    out: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     session: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     sessions_file: Path | None = None,
     all: Annotated[bool, Parameter(negative=())] = False,

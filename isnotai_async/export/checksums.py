@@ -24,7 +24,8 @@ def measure_target(target: Path) -> tuple[int, str]:
     size, digest = 0, hashlib.sha256()
     for path in sorted(target.rglob("*")) if target.is_dir() else [target]:
         if path != target:
-            digest.update(b"%d:%b" % (len(str(path)), str(path.relative_to(target)).encode(errors="surrogateescape")))
+            name = str(path.relative_to(target)).encode(errors="surrogateescape")
+            digest.update(b"%d:%b" % (len(name), name))
         if path.is_file():
             with path.open("rb") as file:
                 while chunk := file.read(_CHUNK):

@@ -116,7 +116,7 @@ class Opener:
                 return Opening(report=report)
         if (opening := self._check_target()) is not None:
             return opening
-        if receipt is not None:
+        if not totals.sessions:  # it has shrunk, or there was nothing to keep
             return self._start(store)
         return Opening(totals=totals, replace=self.if_exists == "replace")
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,7 +69,9 @@ class Publisher:
         unnamed, written = unnamed_of(self.target), _Written()
         try:
             self.system.remove(unnamed)
-            self.format.write(written.count(self._read_batches()), unnamed, self.system)
+            # Closed, because a statement that is still open keeps the lock although the store is closed.
+            with closing(written.count(self._read_batches())) as batches:
+                self.format.write(batches, unnamed, self.system)
             totals = self.store.read_totals()
             if written.rows > totals.rows or (self.format.timestamps is None and written.rows != totals.rows):
                 raise StoreError(f"{shown(self.target)} would have {written.rows:,} rows, not {totals.rows:,}")
@@ -87,9 +89,9 @@ class Publisher:
             receipt = {"size": size, "digest": digest, "report": report_to_json(report)}
             self.store.write_fact("publishing", receipt)
             self._name(unnamed, replace=replace)
+            self.settle(receipt, keep_pages=keep_pages)
         except DISK_ERRORS as error:
             raise self._explain(error, unnamed, written.rows) from None
-        self.settle(receipt, keep_pages=keep_pages)
         return report
 
     def _read_batches(self) -> Iterator[Batch]:
@@ -118,6 +120,7 @@ class Publisher:
 
     def settle(self, receipt: Mapping[str, Any], *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
+        self.system.remove(unnamed_of(self.target))  # if it was to be linked, and the process died before the unlink
         self.store.write_fact("receipt", receipt)
         if not keep_pages:
             # The receipt is committed: if this fails, the store is only larger than it need be.
@@ -147,7 +150,7 @@ class _Written:
     def __init__(self) -> None:
         self.rows = 0
 
-    def count(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def count(self, batches: Iterable[Batch]) -> Generator[Batch, None, None]:
         for batch in batches:
             self.rows += batch.rows
             yield batch

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,12 +52,12 @@ def write_rejected(
     path = rejected_of(target)
     new = path.with_name(f".{path.name}-new")
     system.remove(new)
-    lines = (f"{json.dumps(record)}\n".encode() for record in _records(store, sources, timestamps))
-    system.write_file(new, lines, mode=_MODE)
+    with closing(_records(store, sources, timestamps)) as records:
+        system.write_file(new, (f"{json.dumps(record)}\n".encode() for record in records), mode=_MODE)
     system.replace(new, path)
 
 
-def _records(store: WorkStore, sources: Iterable[str], timestamps: range | None) -> Iterator[dict[str, Any]]:
+def _records(store: WorkStore, sources: Iterable[str], timestamps: range | None) -> Generator[dict[str, Any], None, None]:
     for session, index, reason, raw in store.read_rejected():
         text = _KEY.sub("aik_v1_…", raw.decode(errors="backslashreplace"))
         yield {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -180,8 +181,8 @@ class Runner:
             self._is_broken = True
             rows = self._committed_rows
             raise explain_disk(error, self.target, system=self.system, rows=rows, needed=needed) from None
-        except Exception:
-            self._is_broken = True
+        except BaseException as error:
+            self._is_broken = not isinstance(error, asyncio.CancelledError)  # which is raised after a call that went well
             raise
 
     def _report_progress(self) -> None:

@@ -180,17 +180,18 @@ class WorkStore:
 
     def _open(self) -> None:
         connection = self._connection = self._system.connect(self._path)
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        kind = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not is_new and (kind, version) != (_APPLICATION, _VERSION):
+            raise StoreError(f"{shown(self._path)} is no work store of this version; {self._start_over}")
         for name, (value, _) in _PRAGMAS.items():
             connection.execute(f"PRAGMA {name}={value}")
         for name, (_, expected) in _PRAGMAS.items():
             found = connection.execute(f"PRAGMA {name}").fetchone()[0]
             if found != expected:
                 raise StoreError(f"{shown(self._path)} has {name}={found}, not {expected}; {self._start_over}")
-        kind = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if not is_new and (kind, version) != (_APPLICATION, _VERSION):
-            raise StoreError(f"{shown(self._path)} is no work store of this version; {self._start_over}")
         connection.execute("BEGIN IMMEDIATE")  # with a write, so that the lock is there before anything is believed
         if is_new:
             for statement in _TABLES.split(";"):
@@ -215,7 +216,7 @@ class WorkStore:
         if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
             return SinkError(f"cannot write into {shown(self._path.parent)}: {error}; make it writable")
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-            return SinkError(f"cannot write {shown(self._path)}: {error}")
+            return error  # of the disk; the caller knows what it means
         return StoreError(f"{shown(self._path)} is damaged: {error}; {self._start_over}")
 
     def check_place(self) -> None:
