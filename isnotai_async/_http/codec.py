@@ -1,4 +1,4 @@
-"""Decodes JSON bodies into records and pages. It knows no HTTP.
+"""Decodes JSON bodies (camelCase names) into records and pages (snake_case). It knows no HTTP.
 
 Theory of operation:
 
