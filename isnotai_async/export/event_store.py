@@ -10,6 +10,7 @@ Everything here blocks; it is called in one thread, never on the event loop. Wha
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
@@ -191,20 +192,23 @@ class EventStore:
         Returns:
             How many sessions are read, and how many wait.
         """
-        waiting = 0
-        chosen: list[tuple[str, str, str]] = []
-        for row in self.file.db.execute(f"SELECT id, {_STATE} FROM {_OPEN} ORDER BY _isnotai_born", (region,)):
-            choice = self.rules.choose(_read_state(row[1:]), now)
-            waiting += choice is Choice.WAIT
+        insert = "INSERT INTO temp.work (region, id, choice) VALUES (?, ?, ?)"
+        audits = [(region, session_id, Choice.AUDIT) for session_id in self._choose_audits(region, coverage, now)]
+        count, db = Counter[Choice](), self.file.db
+        db.execute("BEGIN")
+        db.executemany(insert, self._choose(region, now, count))
+        db.executemany(insert, audits)
+        db.execute("COMMIT")
+        return count[Choice.READ] + count[Choice.READ_NEW] + len(audits), count[Choice.WAIT]
+
+    def _choose(self, region: str, now: int, count: Counter[Choice]) -> Iterator[tuple[str, str, Choice]]:
+        """Return what is read; they are too many for a list in a first run."""
+        query = f"SELECT id, {_STATE} FROM {_OPEN} ORDER BY _isnotai_born"
+        for session_id, *state in self.file.db.execute(query, (region,)):
+            choice = self.rules.choose(_read_state(state), now)
+            count[choice] += 1
             if choice in {Choice.READ, Choice.READ_NEW}:
-                chosen.append((region, row[0], choice.value))
-        chosen += [
-            (region, session_id, Choice.AUDIT.value) for session_id in self._choose_audits(region, coverage, now)
-        ]
-        self.file.db.execute("BEGIN")
-        self.file.db.executemany("INSERT INTO temp.work (region, id, choice) VALUES (?, ?, ?)", chosen)
-        self.file.db.execute("COMMIT")
-        return len(chosen), waiting
+                yield region, session_id, choice
 
     def _choose_audits(self, region: str, coverage: Coverage, now: int) -> list[str]:
         final = "SELECT id FROM sessions WHERE region = ? AND _isnotai_state = 'final'"

@@ -39,11 +39,13 @@ class StoreFile:
         path: The database.
         patience: Seconds that a commit waits for readers.
         db: The connection, for queries and for the statements of a transaction.
+        size: Bytes of the file after the last transaction.
     """
 
     path: Path
     patience: float = READER_SECONDS
     db: sqlite3.Connection = field(init=False)
+    size: int = field(default=0, init=False)
     _lock: StoreLock = field(init=False)
     _file: tuple[int, int] | None = field(init=False)
 
@@ -133,6 +135,7 @@ class StoreFile:
         try:
             yield
             self.db.execute("COMMIT")
+            self.size = self.path.stat().st_size
         except BaseException:
             with suppress(sqlite3.Error):
                 self.db.execute("ROLLBACK")

@@ -46,8 +46,7 @@ class StoreLock:
                     f"another sync is updating {name}; wait for it, or choose another file"
                 ) from None
             raise SinkError(
-                f"cannot lock {name} with {shown(self._path)}: {error}; its folder must exist and be "
-                "writable"
+                f"cannot lock {name} with {shown(self._path)}: {error}; its folder must exist and be writable"
             ) from None
 
     def release(self) -> None:

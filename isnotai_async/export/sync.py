@@ -301,7 +301,7 @@ class Sync:
             path=path,
             rows=self._rows + self._counts.added,
             sessions=await self.access(store.count_sessions),
-            size=path.stat().st_size,
+            size=store.file.size,
             **asdict(self._counts),
             gaps=tuple(name for name, listing in self._listings.items() if listing.is_gap),
             failures=tuple(SessionFailure.describe(*target, error) for target, error in failures.items()),
@@ -318,7 +318,7 @@ class Sync:
         planned = sum(listing.planned for listing in self._listings.values())
         progress = ExportProgress(
             rows=self._rows + counts.added,
-            size=0,
+            size=self.access.store.file.size,
             sessions_taken=counts.read,
             sessions_done=counts.read,
             sessions_failed=0,

@@ -13,7 +13,8 @@ reading of that run.
 2. **Wait or read.** The activity of a session is the latest of its createdAt, its updatedAt and its newest event in
    the store. Skip a session that is final and whose record is unchanged. A session with ``now - activity <= settle``
    waits, unless `include_open` is set. A session without any activity (no createdAt, no updatedAt, no event) is read
-   in each run. A session that is not final when it is older than ``max_open`` is read whole once more, active or not.
+   in each run. Status words say nothing: they are an open list. A session that is not final when it is older than
+   ``max_open`` is read whole once more, active or not.
 3. **Read whole**, without ``startTime``, and add the rows whose key is not in the store.
 4. **Finish.** A session is final if its activity, with what was just read, was older than ``settle`` when the reading
    started; else it is read again in a later run. A later run continues a reading that was interrupted, with the time
@@ -36,7 +37,7 @@ Why whole, and not from the newest event on: rows arrive late. In a simulation o
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import Final
 
 from attrs import frozen
@@ -58,7 +59,7 @@ class State(StrEnum):
     ABANDONED = "abandoned"
 
 
-class Choice(Enum):
+class Choice(StrEnum):
     """What a run does with a session."""
 
     SKIP = "skip"

@@ -10,7 +10,7 @@ The rules:
 In memory an event takes the length of its id and 24 bytes: about 45 MB for a million events whose ids have 20
 characters, and 60 MB where they have 36.
 
-Reading back what an export wrote: JSON Lines, the same in gzip, Parquet, or a folder of Parquet files.
+Reading back what an export wrote: JSON Lines, the same in gzip, Parquet, a folder of Parquet files, or SQLite.
 
 Written without a look at the code that writes them, from the documented columns alone, so that the two cannot agree
 on the same mistake. What a file is, its first bytes tell, and not its name.
@@ -34,6 +34,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.sandbox.details import describe
 from isnotai_async.sandbox.limits import REGION_NAMES
+from isnotai_async.sandbox.recorded_database import MAGIC, read_database
 from isnotai_async.sandbox.seed_data import BYTES, iso
 
 if TYPE_CHECKING:
@@ -306,13 +307,17 @@ def _parts(path: Path) -> list[Path]:
 
 def _open(path: Path) -> tuple[str, Generator[Numbered, None, None]]:
     with path.open("rb") as file:
-        magic = file.read(4)
-    if magic == b"PAR1":
+        magic = file.read(16)
+    if magic == MAGIC:
+        return "row", read_database(path)
+    if magic[:4] == b"PAR1":
         return "row", _parquet_rows(path)
     if magic[:2] == b"\x1f\x8b":
         return "line", _json_rows(gzip.open(path))
     if magic[:1] not in {b"{", b""}:
-        raise ConfigError("it is no JSON Lines and no Parquet; export it as .jsonl, .jsonl.gz or .parquet")
+        raise ConfigError(
+            "it is no JSON Lines, no Parquet and no SQLite; export it as .jsonl, .jsonl.gz, .parquet or .sqlite"
+        )
     return "line", _json_rows(path.open("rb"))
 
 

@@ -17,7 +17,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from isnotai_async import ConfigError, ExportLockedError, SinkError, StoreError
+from isnotai_async import (
+    Client,
+    ConfigError,
+    ExportLockedError,
+    Sandbox,
+    SinkError,
+    StoreError,
+    Unlimited,
+    update_store,
+)
 from isnotai_async.export import export_store
 from isnotai_async.export.batches import COLUMNS
 from isnotai_async.export.store_lock import StoreLock
@@ -178,3 +187,29 @@ async def test_the_command_writes_a_store(play: Played, tmp_path: Path) -> None:
     assert code == 0
     assert json.loads(out)["rows"] == 40
     assert len(read(tmp_path / "x.csv")) == 40
+
+
+async def test_the_sandbox_serves_a_store_and_a_sync_of_that_is_the_same_again(play: Played, tmp_path: Path) -> None:
+    async with (
+        Sandbox(data=play.path, rate_limit=None) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.base_url, limiter=Unlimited()) as client,
+    ):
+        await update_store(client, tmp_path / "again.db")
+    assert read_rows(tmp_path / "again.db") == sorted(play.world.exists.values())
+
+
+async def test_the_sandbox_serves_an_export_to_sqlite_and_names_what_it_cannot(play: Played, tmp_path: Path) -> None:
+    await export_store(play.path, tmp_path / "x.sqlite")
+    async with (
+        Sandbox(data=tmp_path / "x.sqlite", rate_limit=None) as sandbox,
+        Client(sandbox.api_key, base_url=sandbox.base_url, limiter=Unlimited()) as client,
+    ):
+        assert [event.event_id async for event in client.list_events("s1")]
+    with closing(sqlite3.connect(tmp_path / "x.sqlite")) as db, db:
+        db.execute("UPDATE events SET payload_size = 'much' WHERE session_id = 's1'")
+    with pytest.raises(ConfigError, match="payload_size has to be a whole number"):
+        Sandbox(data=tmp_path / "x.sqlite")
+    with closing(sqlite3.connect(tmp_path / "none.sqlite")) as db, db:
+        db.execute("CREATE TABLE mine (x)")
+    with pytest.raises(ConfigError, match="no table events"):
+        Sandbox(data=tmp_path / "none.sqlite")

@@ -6,20 +6,23 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from isnotai_async import (
+    AuthenticationError,
     Client,
     ConfigError,
+    Credential,
     ExportLockedError,
     NotFoundError,
     PermissionDeniedError,
     Retry,
     ServerError,
+    SessionManager,
     SinkError,
     StoreError,
     Unlimited,
@@ -312,6 +315,51 @@ async def test_durations_are_timedeltas_or_seconds(play: Played) -> None:
     report = await update_store(play.client, play.path, settle=timedelta(hours=23), watch=DAY / 1000)
     assert report.waiting == 0
     assert play.is_whole()
+
+
+async def test_a_full_disk_keeps_what_was_committed_and_says_so(
+    play: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_file = StoreFile.open
+
+    def open_small(file: StoreFile, filters: dict[str, object]) -> None:
+        open_file(file, filters)
+        file.db.execute("PRAGMA max_page_count = 12")
+
+    monkeypatch.setattr(StoreFile, "open", open_small)
+    play.world.page_size = 1_000
+    play.world.grow("s1", *(play.world.now - 3 * DAY + n for n in range(1_000)), moves=False)
+    with pytest.raises(SinkError, match=r"disk of .* is full"):
+        await update_store(play.client, play.path)
+    monkeypatch.undo()
+    assert (await update_store(play.client, play.path)).is_complete
+    assert play.is_whole()
+
+
+async def test_a_region_that_is_down_does_not_hold_up_the_other(tmp_path: Path) -> None:
+    worlds = {name: World(region=name) for name in ("us", "eu")}
+    worlds["us"].refuse = lambda kind, request: 500
+    credentials = {}
+    async with AsyncExitStack() as stack:
+        for name, world in worlds.items():
+            world.add_session("s1", world.now - 3 * DAY)
+            world.grow("s1", world.now - 3 * DAY, moves=False)
+            runner = await world.start()
+            stack.push_async_callback(runner.cleanup)
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            credentials[name] = Credential(KEY, region=name, base_url=url, limiter=Unlimited())
+        manager = await stack.enter_async_context(SessionManager(credentials, retry=Retry(attempts=1)))
+        with pytest.raises(ServerError):
+            await update_store(manager, tmp_path / "events.db")
+        assert read_rows(tmp_path / "events.db") == sorted(worlds["eu"].exists.values())
+        worlds["us"].refuse = lambda kind, request: 401 if kind == "events" else None
+        worlds["eu"].grow("s1", worlds["eu"].now - 2 * DAY)
+        worlds["eu"].pass_time(2 * DAY)
+        with pytest.raises(AuthenticationError):
+            await update_store(manager, tmp_path / "events.db")
+        assert read_rows(tmp_path / "events.db") == sorted(worlds["eu"].exists.values())
+        worlds["us"].refuse = lambda kind, request: None
+        assert (await update_store(manager, tmp_path / "events.db")).rows == 3
 
 
 async def test_a_missing_folder_is_said(tmp_path: Path, play: Played) -> None:

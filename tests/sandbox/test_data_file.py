@@ -190,7 +190,7 @@ SURROGATE = json.dumps(make_row("a", 1, event_id="\ud800")).encode() + b"\n"
         (RIGHT.replace(b"200", b"2147483648"), "line 1: a number is out of range"),
         (RIGHT + SURROGATE, "line 2 has a lone surrogate, which is no text"),
         (RIGHT + RIGHT.replace(b'"us"', b'"acme"'), "line 2: session 'b' occurs under two names, 'us' and 'acme'"),
-        (b"region,session_id\n", "it is no JSON Lines and no Parquet"),
+        (b"region,session_id\n", "it is no JSON Lines, no Parquet and no SQLite"),
         (gzip.compress(RIGHT * 9_999)[:-20], "gzip data are cut short or damaged, after line "),
         (gzip.compress(RIGHT)[:-6] + b"xxxxxx", "CRC check failed"),
         (b"PAR1 and no more", "at its beginning, it is damaged or has other columns"),
