@@ -148,6 +148,11 @@ class Gate:
         self._limit = self._share(self.tier)
 
     @property
+    def known_tier(self) -> Tier | None:
+        """The tier that an answer named or another process knew; None if it is only assumed."""
+        return self.tier if self._is_told else None
+
+    @property
     def under_way(self) -> int:
         """Requests that have a permit and no answer yet."""
         return self._log.held
@@ -257,6 +262,12 @@ class Gate:
         """Start with a tier, unless an answer has told better."""
         if not self._is_told:
             self.tier, self._limit = tier, self._share(tier)
+
+    def adopt(self, tier: Tier) -> None:
+        """Take over the tier of the state that this process shares with others, which knows the answers of all."""
+        self._is_told = True
+        if tier is not self.tier:
+            self.tier, self._limit, self._rising = tier, self._share(tier), None
 
     def _share(self, tier: Tier) -> int:
         return max(1, tier.requests_per_minute // self.workers)

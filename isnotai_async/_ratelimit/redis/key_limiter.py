@@ -176,7 +176,9 @@ class KeyLimiter:
             pass
 
     async def _ask(self) -> float:
-        ask = self._memory.write(self._clock(), singles=len(self._line.single), bulk=len(self._line.bulk))
+        tier = self._gate.known_tier or self._terms.tier
+        singles, bulk = len(self._line.single), len(self._line.bulk)
+        ask = self._memory.write(self._clock(), tier, singles=singles, bulk=bulk)
         try:
             reply = await self._store.run(self._keys, ask)
         except LimiterError as error:
@@ -199,7 +201,7 @@ class KeyLimiter:
         if reply.is_lost:
             logger.warning("Redis at %s lost the shared limit of %s; it is told again", self._store.place, self._name)
         elif tier := _TIERS.get(reply.limit):
-            self._gate.expect(tier)
+            self._gate.adopt(tier)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
             logger.info("429 from the API: all requests of %s pause for %s", self._name, until(reply.paused))

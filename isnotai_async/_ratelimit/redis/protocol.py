@@ -49,7 +49,8 @@ class Ask:
     Attributes:
         length: Of the server's window, in seconds.
         lease: As of `LEASE`.
-        expected: Limit that the caller starts with, or 0.
+        expected: Limit that the caller knows or starts with, or 0; a state in which no answer named one takes the
+            highest that it is told.
         epoch: Of the state that the caller knows; None for one that joins.
         number: The highest number of a permit that it knows of that epoch.
         prefix: Names of new slots begin so.

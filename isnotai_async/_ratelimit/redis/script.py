@@ -48,18 +48,17 @@ local function exact(number) return string.format('%.17g', number) end
 
 local function reply(...) return table.concat({...}, ' ') end
 
-local function begin(old)
-  return {epoch = exact(now), number = 1, limit = old and old.limit or 60, told = old and old.told or false,
-    rising = 0, held_up = false, bursting = true, idle_from = -INF, closed = false, closed_until = -INF,
-    closed_after = 0, refusals = 0, probe = '', probe_until = -INF, due = -INF, share = 1, slowed_at = -INF,
-    single_until = -INF, opens = now + GRACE, last = now}
+local function begin()
+  return {epoch = exact(now), number = 1, limit = 60, told = false, rising = 0, held_up = false, bursting = true,
+    idle_from = -INF, closed = false, closed_until = -INF, closed_after = 0, refusals = 0, probe = '',
+    probe_until = -INF, due = -INF, share = 1, slowed_at = -INF, single_until = -INF, opens = now + GRACE, last = now}
 end
 
 local packed = redis.call('GET', STATE)
 local s = packed and cmsgpack.unpack(packed) or begin()
 if now < s.last - 1 or (KNOWN_EPOCH == s.epoch and KNOWN_NUMBER > s.number) then
   redis.call('DEL', SLOTS)
-  s = begin(s)
+  s = begin()
 end
 now = max(now, s.last)
 s.last = now
@@ -145,7 +144,7 @@ local function settle(name, number, status, after, limit)
 end
 
 redis.call('ZREMRANGEBYSCORE', SLOTS, '-inf', exact(now))
-if EXPECTED > 0 and not s.told then s.limit = EXPECTED end
+if not s.told then s.limit = max(s.limit, EXPECTED) end
 
 if #ask.joining > 0 and now > s.opens + CALM then s.opens = now + GRACE end  -- others will come back too
 for _, slot in ipairs(ask.joining) do  -- of one who comes back: name, seconds left, whether it ended
