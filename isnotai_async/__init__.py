@@ -35,6 +35,7 @@ from isnotai_async._models.records import (
     User,
 )
 from isnotai_async._models.regions import REGIONS, Region
+from isnotai_async._models.responses import RawResponse
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
 from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
@@ -51,6 +52,7 @@ from isnotai_async.errors import (
     DecodeError,
     ExportError,
     ExportLockedError,
+    GatewayError,
     InvalidCursorError,
     InvalidRequestError,
     IsNotAIError,
@@ -143,6 +145,7 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "GatewayError",
     "Health",
     "InvalidCursorError",
     "InvalidRequestError",
@@ -164,6 +167,7 @@ __all__ = [
     "Position",
     "ProtocolError",
     "RateLimitedError",
+    "RawResponse",
     "RedisLimiter",
     "Region",
     "Retry",

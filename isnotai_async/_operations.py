@@ -25,6 +25,7 @@ from isnotai_async._models.queries import (
     UserSessionQuery,
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
+from isnotai_async._models.responses import RawResponse
 from isnotai_async._streaming.history import Clock, HistoryWatch, wall_clock
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.paginator import Paginator
@@ -394,6 +395,34 @@ class Operations:
         """
         query = UsageQuery(start_date=start_date, end_date=end_date, metric=metric)
         return await self._fetch(endpoints.build_report(query), endpoints.read_usage)
+
+    async def request(self, path: str, *, params: Mapping[str, str | float | None] | None = None) -> RawResponse:
+        """Get any path of the API, for what has no method here: paced, retried and checked like every call.
+
+        The key is sent, except to ``/health``, ``/openapi/v3.json`` and ``/swagger``, which are documented as open.
+
+        Example:
+            >>> import anyio
+            >>> import isnotai_async as isnotai
+            >>> async def main() -> None:
+            ...     async with isnotai.Sandbox() as sandbox:
+            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+            ...             answer = await client.request("/v1/sessions", params={"pageSize": 1})
+            ...             print(answer.status, len(answer.json()["data"]))
+            >>> anyio.run(main)
+            200 1
+
+        Args:
+            path: Absolute path without a query, such as ``"/v1/sessions"``.
+            params: Parameters of the query, by the API's own names; None values are left out.
+
+        Returns:
+            The answer as it came, if its status is 2xx; every other status is an error.
+
+        Raises:
+            ConfigError: The path or a parameter cannot be sent.
+        """
+        return await self._fetch(endpoints.build_request(path, params), endpoints.read_raw)
 
     def _find_feed(self, watch: HistoryWatch, name: str) -> Feed:
         if name != self._region_name:

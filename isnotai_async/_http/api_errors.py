@@ -45,6 +45,19 @@ def read_content(response: Response) -> bytes:
     return response.body
 
 
+def check_status(response: Response) -> None:
+    """Check that an answer is a success (2xx).
+
+    Raises:
+        APIError: The API refused; the class tells why.
+        ProtocolError: A status that this API does not use.
+    """
+    if 400 <= response.status < 600:
+        raise _refusal(response)
+    if not 200 <= response.status < 300:
+        raise _unexpected(response)
+
+
 def _unexpected(response: Response) -> ProtocolError:
     if 300 <= response.status < 400 and response.status != 304:
         text = (
@@ -82,6 +95,7 @@ def _refusal(response: Response) -> APIError:
         code=code if isinstance(code, str) and code else "unknown",
         details=details if isinstance(details, dict) else None,
         retry_after=read_retry_after(response.headers),
+        headers=response.headers,
         hint=_HINTS.get(kind, "").format(region=response.region),
     )
 

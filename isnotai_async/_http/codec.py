@@ -23,6 +23,7 @@ import msgspec
 from attrs import define
 
 from isnotai_async._http.converter import structure
+from isnotai_async._models.headers import Headers
 from isnotai_async._models.mappings import ReadOnlyMapping
 from isnotai_async._models.pages import MAX_CURSOR_BYTES, Page
 from isnotai_async._models.records import Event
@@ -30,6 +31,8 @@ from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, PaginationError
 
 T = TypeVar("T")
+
+NO_HEADERS: Final = Headers()
 
 _TOO_DEEP: Final = "the body is nested too deep to be an answer of this API"
 
@@ -71,7 +74,14 @@ _read_list: Final = msgspec.json.Decoder(_AnyList).decode
 _read_item: Final = msgspec.json.Decoder(_AnyItem).decode
 
 
-def decode_events(body: bytes, *, tier: Tier | None, region: str, session_id: str | None = None) -> Page[Event]:
+def decode_events(
+    body: bytes,
+    *,
+    tier: Tier | None,
+    region: str,
+    session_id: str | None = None,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> Page[Event]:
     """Decode a page of events.
 
     Raises:
@@ -79,21 +89,26 @@ def decode_events(body: bytes, *, tier: Tier | None, region: str, session_id: st
         PaginationError: More pages follow and there is no usable cursor to them.
     """
     listing = _read(_read_events, body)
-    return _page(_build_events(listing.data), listing.pagination, tier=tier, region=region, session_id=session_id)
+    rows = _build_events(listing.data)
+    return Page(rows, *_ways(listing.pagination), tier, region, session_id, headers=headers)
 
 
-def decode_page(body: bytes, record: type[T], *, tier: Tier | None, region: str) -> Page[T]:
+def decode_page(
+    body: bytes, record: type[T], *, tier: Tier | None, region: str, headers: Mapping[str, str] = NO_HEADERS
+) -> Page[T]:
     """Decode a page of any other list; errors as of `decode_events`."""
     listing = _read(_read_list, body)
     rows = tuple(structure(row, record, f"$.data[{index}]") for index, row in enumerate(listing.data))
-    return _page(rows, listing.pagination, tier=tier, region=region)
+    return Page(rows, *_ways(listing.pagination), tier, region, headers=headers)
 
 
-def decode_mappings(body: bytes, *, tier: Tier | None, region: str) -> Page[Mapping[str, Any]]:
+def decode_mappings(
+    body: bytes, *, tier: Tier | None, region: str, headers: Mapping[str, str] = NO_HEADERS
+) -> Page[Mapping[str, Any]]:
     """Decode a page of objects without a public schema; errors as of `decode_events`."""
     listing = _read(_read_list, body)
     rows = tuple(_open_object(row, f"$.data[{index}]") for index, row in enumerate(listing.data))
-    return _page(rows, listing.pagination, tier=tier, region=region)
+    return Page(rows, *_ways(listing.pagination), tier, region, headers=headers)
 
 
 def decode_item(body: bytes, record: type[T]) -> T:
@@ -194,18 +209,11 @@ def _build_events(rows: list[_EventRow]) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def _page(
-    data: tuple[T, ...],
-    pagination: _Pagination,
-    *,
-    tier: Tier | None,
-    region: str,
-    session_id: str | None = None,
-) -> Page[T]:
+def _ways(pagination: _Pagination) -> tuple[str | None, bool, int]:
     cursor = pagination.nextCursor if pagination.hasMore else None
     if pagination.hasMore:
         _check_cursor(cursor)
-    return Page(data, cursor, pagination.hasMore, pagination.limit, tier, region, session_id)
+    return cursor, pagination.hasMore, pagination.limit
 
 
 def _check_cursor(cursor: str | None) -> None:

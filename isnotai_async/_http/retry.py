@@ -155,6 +155,7 @@ class RetryingTransport:
                 response = await self._send(call)
                 if self.turns.are_wanted:
                     await self.turns.take()
+                response.attempts, response.elapsed = call.attempts, self.clock() - call.begun
                 value = read(response)
             except (TransportError, APIError, DecodeError) as error:
                 failure = error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
 
 from attrs import Factory, field, frozen
 
+from isnotai_async._models.headers import Headers
 from isnotai_async._models.tiers import Tier
 from isnotai_async._showing import show
 
@@ -28,6 +30,8 @@ class Page(Generic[T_co]):
         region: Name of the region that answered.
         session_id: Session that the records are events of; None for other lists.
         name: Name it was asked under: the region's, or in a `SessionManager` that of the credential.
+        headers: Headers of the answer, read by name in any case; the API key is taken out. They do not count in
+            comparisons.
     """
 
     data: tuple[T_co, ...]
@@ -38,5 +42,6 @@ class Page(Generic[T_co]):
     region: str
     session_id: str | None = None
     name: str = field(default=Factory(lambda page: page.region, takes_self=True))
+    headers: Mapping[str, str] = field(factory=Headers, eq=False, repr=False, kw_only=True)
 
     __repr__ = show

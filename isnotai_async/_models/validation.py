@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from isnotai_async.errors import ConfigError, quoted
 
@@ -37,6 +37,24 @@ def check_id(value: str, name: str = "session_id") -> str:
         raise ConfigError(f"{name} {value!r} would point at another path; pass the id as the API gave it")
     if len(value.encode()) > MAX_ID_BYTES:
         raise ConfigError(f"{name} is longer than {MAX_ID_BYTES} bytes; pass one id as the API gave it")
+    return value
+
+
+def check_path(value: str) -> str:
+    """Check the path of a request, without its query.
+
+    Raises:
+        ConfigError: It does not start with one slash, has a query, a fragment or a dot segment, or a character that
+            a URL parser could take for another.
+    """
+    check_text(value, "path")
+    if not value.startswith("/") or value.startswith("//"):
+        raise ConfigError(f"path {quoted(value)} must start with one slash, like /v1/sessions")
+    if "?" in value or "#" in value:
+        raise ConfigError(f"path {quoted(value)} has a query or a fragment; pass the query as params=")
+    plain = unquote(value)
+    if "\\" in plain or not {".", ".."}.isdisjoint(plain.split("/")):
+        raise ConfigError(f"path {quoted(value)} could lead to another path; write it without '.', '..' and '\\'")
     return value
 
 
