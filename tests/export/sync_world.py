@@ -103,6 +103,7 @@ class World:
         clamps: Whether a page is no larger than it was asked for.
         list_size: Largest page of sessions.
         order: How rows are listed: by "arrival", by "time" or "falling".
+        tells_time: Whether the header Date of an answer is a date.
         tells_updates: Whether a record's updatedAt moves when a row arrives.
         history: How far back events are given, in milliseconds; None for all.
         window: How far back sessions are listed, likewise; None for as long as the tier's documented history.
@@ -118,6 +119,7 @@ class World:
     order: str = "arrival"
     tier: str = "enterprise"
     tells_updates: bool = True
+    tells_time: bool = True
     history: int | None = None
     window: int | None = None
     during: Callable[[str], None] = lambda kind: None
@@ -248,6 +250,8 @@ class World:
         return self._json(body, status)
 
     def _json(self, body: object, status: int = 200) -> web.Response:
+        if not self.tells_time:
+            return web.json_response(body, status=status, headers={"Date": "soon", "x-isnotai-tier": self.tier})
         date = format_datetime(EPOCH + timedelta(seconds=self.now // 1000), usegmt=True)
         return web.json_response(body, status=status, headers={"Date": date, "x-isnotai-tier": self.tier})
 

@@ -226,6 +226,14 @@ async def test_a_listing_that_breaks_off_commits_nothing(play: Played) -> None:
         assert db.execute("SELECT count(*) FROM _isnotai_regions").fetchone() == (0,)
 
 
+async def test_without_a_date_the_health_of_the_api_tells_the_time(play: Played) -> None:
+    play.world.tells_time = False
+    play.world.add_session("active", play.world.now)
+    report = await update_store(play.client, play.path)
+    assert (report.waiting, report.read) == (1, 4)
+    assert play.is_whole()
+
+
 async def test_an_expired_cursor_of_the_listing_costs_a_second_listing(play: Played) -> None:
     def expire(kind: str) -> None:
         if play.world.requests["list"] == 2:
