@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import attrs
 from cyclopts import Group, Parameter
@@ -17,6 +17,7 @@ from isnotai_async._cli.export_command import stop_on_sigterm
 from isnotai_async._cli.options import Connection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
+from isnotai_async._client import Client
 from isnotai_async.errors import (
     AuthenticationError,
     ConfigError,
@@ -91,35 +92,36 @@ async def sync(
         Say nothing but errors.
     """
     start = _read_since(rules.since)
-    durations = {
-        name: read_duration(getattr(rules, name), f"--{name.replace('_', '-')}")
-        for name in ("watch", "settle", "max_open")
-    }
     if start is not None and not quiet:
         say(f"sessions created since {start:%Y-%m-%d %H:%M:%SZ}")
+    options = {
+        "start_date": start,
+        "watch": read_duration(rules.watch, "--watch"),
+        "settle": read_duration(rules.settle, "--settle"),
+        "max_open": read_duration(rules.max_open, "--max-open"),
+        "include_open": rules.include_open,
+        "type": type,
+        "status": status,
+        "bot_only": bot_only,
+        "concurrency": concurrency,
+    }
     async with open_client(connection) as client:
-        display = ExportDisplay(quiet=quiet)
-        with stop_on_sigterm() as stopped:
-            try:
-                with display:
-                    report = await update_store(
-                        client,
-                        out,
-                        start_date=start,
-                        include_open=rules.include_open,
-                        type=type,
-                        status=status,
-                        bot_only=bot_only,
-                        concurrency=concurrency,
-                        on_progress=display,
-                        **durations,
-                    )
-            except asyncio.CancelledError:
-                say(f"isnotai: {'stopped by SIGTERM' if stopped else 'interrupted'}; {_RESUME}")
-                return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
-            except IsNotAIError as error:
-                return _end_with(error)
-    return _end(report, json=json, quiet=quiet)
+        report = await _run(client, out, options, quiet=quiet)
+    return report if isinstance(report, int) else _end(report, json=json, quiet=quiet)
+
+
+async def _run(client: Client, out: Path, options: Mapping[str, Any], *, quiet: bool) -> StoreReport | int:
+    """Run the sync; return the report, or the exit code if it was ended before."""
+    display = ExportDisplay(quiet=quiet)
+    with stop_on_sigterm() as stopped:
+        try:
+            with display:
+                return await update_store(client, out, on_progress=display, **options)
+        except asyncio.CancelledError:
+            say(f"isnotai: {'stopped by SIGTERM' if stopped else 'interrupted'}; {_RESUME}")
+            return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+        except IsNotAIError as error:
+            return _end_with(error)
 
 
 def read_duration(text: str, name: str) -> timedelta:

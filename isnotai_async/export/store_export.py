@@ -163,7 +163,7 @@ class StoreExport:
         raise StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
 
     def _write_rejected(self, db: sqlite3.Connection, timestamps: range) -> None:
-        """Write the rows that the format cannot hold beside the target."""
+        """Write the rows that the format cannot hold into a file next to the target."""
         path = rejected_of(self.target)
         self.system.remove(path)
         self.system.write_file(path, _describe_rejected(_read_batches(db), timestamps), mode=0o600)

@@ -4,7 +4,7 @@ The rules:
 
 1. ``journal_mode=TRUNCATE``, ``synchronous=FULL``, normal locking, read back after setting: a reader sees whole
    commits, and a crash leaves none in half. A commit waits for readers for up to 60 s.
-2. One sync at a time: an exclusive SQLite file beside the store (`StoreLock`).
+2. One sync at a time: an exclusive SQLite file next to the store (`StoreLock`).
 3. Before each transaction the file must be the one that was opened, else no row of the transaction would be safe.
 """
 

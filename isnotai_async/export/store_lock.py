@@ -11,7 +11,7 @@ from isnotai_async.export.places import lock_of, shown
 
 
 class StoreLock:
-    """The lock of a store: an SQLite file beside it that one connection holds exclusively.
+    """The lock of a store: an SQLite file next to it that one connection holds exclusively.
 
     SQLite locks files on every system and notices a second connection of the same process too, which the file locks
     of POSIX do not. The file stays after the release: to remove it would let two in, one of them with a file that has

@@ -114,13 +114,13 @@ class RegionLister:
     async def _find_first(
         self, coverage: Coverage | None
     ) -> tuple[Page[Session], int, AsyncGenerator[Page[Session], None]]:
-        """Return the first page of the listing, the server's time, and the pages behind it."""
+        """Return the first page of the listing, the server's time, and the pages after it."""
         since = await self._find_since(coverage, 0 if coverage is None else coverage.until)
         first, now, rest = await self._ask(since)
         needed = await self._find_since(coverage, now)
         if since is None:
             return first, now, rest
-        if needed is not None and needed < since:  # the server's clock is behind that of the last run
+        if needed is not None and needed < since:  # the server's clock went back since the last run
             return await self._ask(needed)
         return await self._ask(None) if await self._is_doubtful(first, since, now) else (first, now, rest)
 
@@ -141,9 +141,9 @@ class RegionLister:
     async def _ask(self, since: int | None) -> tuple[Page[Session], int, AsyncGenerator[Page[Session], None]]:
         options = {"page_size": _PAGE_SIZE, "start_date": to_datetime(since), **self.filters}
         walk = self.client.list_sessions(**options)
-        first = await walk  # a walk passes over empty pages, and the first page tells the time
-        behind = evolve(walk.position, cursor=first.next_cursor)
-        rest = self.client.list_sessions(**options, resume=behind).pages() if first.has_more else _no_pages()
+        first = await walk  # a walk passes over empty pages, and the first page has the time
+        after = evolve(walk.position, cursor=first.next_cursor)
+        rest = self.client.list_sessions(**options, resume=after).pages() if first.has_more else _no_pages()
         return first, await read_now(self.client, first), rest
 
     async def _check_account(self) -> None:

@@ -144,16 +144,19 @@ class SessionReader:
         )
         try:
             async with stream:
-                stream.take_news()  # from now on, it returns what has changed
-                while (page := await self._next_page(stream)) is not None:
-                    reading = self._readings[Target(page.name, page.session_id or "")]
-                    self._pages.append((reading, Rows.of(page)))
-                    self._pending += len(page.data)
-                    if self._pending >= COMMIT_ROWS:
-                        await self._commit(stream)
+                await self._take_pages(stream)
         finally:
             if not self.access.is_broken:
                 await self._commit(stream)  # to its end, also if this task is cancelled
+
+    async def _take_pages(self, stream: Stream) -> None:
+        stream.take_news()  # from now on, it returns what has changed
+        while (page := await self._next_page(stream)) is not None:
+            reading = self._readings[Target(page.name, page.session_id or "")]
+            self._pages.append((reading, Rows.of(page)))
+            self._pending += len(page.data)
+            if self._pending >= COMMIT_ROWS:
+                await self._commit(stream)
 
     async def _next_page(self, stream: Stream) -> Page[Event] | None:
         """Take a page; commit what is there while none comes."""

@@ -8,7 +8,7 @@ reading of that run.
    that is not final and is younger than ``max_open``. Never list from before ``listed_from``. The first run lists
    from `start_date` (None: no lower bound). A later `start_date` before ``listed_from`` is listed from there once.
    The API answers a start before the tier's history with an empty page, so if the earliest of these is before it,
-   list without a lower bound; likewise if a listing is empty although the store has sessions created since.
+   list without a lower bound; do the same if a listing is empty although the store has sessions created since.
    Session ids are a set. Sessions, ``listed_from`` and ``listed_until`` are committed together, after the last page.
 2. **Wait or read.** The activity of a session is the latest of its createdAt, its updatedAt and its newest event in
    the store. Skip a session that is final and whose record is unchanged. A session with ``now - activity <= settle``
@@ -31,7 +31,7 @@ What a sync cannot see: rows later than ``settle`` in a session whose record did
 sessions that change after ``watch``; another content of a known event id (it is counted, the first content stays).
 
 Why whole, and not from the newest event on: rows arrive late. In a simulation of 1,500 sessions over 50 nights with
-2 % of the rows up to 12 hours late, resuming behind the newest timestamp lost 1,762 rows, these rules lost none, at
+2 % of the rows up to 12 hours late, resuming after the newest timestamp lost 1,762 rows, these rules lost none, at
 1.04 times the requests of one full read.
 """
 
