@@ -33,8 +33,7 @@ async def sandbox(
         Sessions to make up; default 40. Besides them, every id from big-0 to big-1000000 is a session of that many
         events.
     data
-        Serve what an export wrote instead: a .jsonl, .jsonl.gz, .parquet or .sqlite file, a folder of segments, or
-        the database of isnotai sync.
+        Serve what an export wrote instead: a file of any of its formats, or a folder of segments.
     """
     if data is not None and session_count is not None:
         raise ConfigError("--data brings its own sessions; leave out --sessions")

@@ -57,7 +57,9 @@ def write_rejected(
     system.replace(new, path)
 
 
-def _records(store: WorkStore, sources: Iterable[str], timestamps: range | None) -> Generator[dict[str, Any], None, None]:
+def _records(
+    store: WorkStore, sources: Iterable[str], timestamps: range | None
+) -> Generator[dict[str, Any], None, None]:
     for session, index, reason, raw in store.read_rejected():
         text = _KEY.sub("aik_v1_…", raw.decode(errors="backslashreplace"))
         yield {

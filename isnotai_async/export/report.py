@@ -20,8 +20,17 @@ _FOR_GOOD: Final = (InvalidRequestError, NotFoundError, PermissionDeniedError)
 
 
 def is_for_good(error: IsNotAIError) -> bool:
-    """Return whether the API itself refused the session: it is not there, not allowed, or asked for wrongly."""
-    return isinstance(error, _FOR_GOOD) and not isinstance(error, InvalidCursorError)
+    """Return whether the API itself refused the session: it is not there, not allowed, or asked for wrongly.
+
+    What it says of a cursor says nothing about the session: the code of a refused cursor is not documented.
+    """
+    return isinstance(error, _FOR_GOOD) and not _is_of_a_cursor(error)
+
+
+def _is_of_a_cursor(error: IsNotAIError) -> bool:
+    had_one = error.position is not None and error.position.cursor is not None
+    may_mean_it = isinstance(error, InvalidRequestError | NotFoundError)
+    return isinstance(error, InvalidCursorError) or (had_one and may_mean_it)
 
 
 @frozen

@@ -182,7 +182,9 @@ class Runner:
             rows = self._committed_rows
             raise explain_disk(error, self.target, system=self.system, rows=rows, needed=needed) from None
         except BaseException as error:
-            self._is_broken = not isinstance(error, asyncio.CancelledError)  # which is raised after a call that went well
+            self._is_broken = not isinstance(
+                error, asyncio.CancelledError
+            )  # which is raised after a call that went well
             raise
 
     def _report_progress(self) -> None:

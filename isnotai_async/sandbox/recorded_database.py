@@ -17,7 +17,7 @@ from isnotai_async.errors import ConfigError, printable, quoted
 MAGIC: Final = b"SQLite format 3\0"
 """The first bytes of every SQLite database."""
 
-Row = tuple[str, str, str, int, str, int, int]
+Row = tuple[str, str, str, int, str | None, int, int]
 
 _COLUMNS: Final = ("region", "session_id", "event_id", "message_id", "event_type_name", "timestamp", "payload_size")
 _TYPES: Final = (str, str, str, int, str, int, int)

@@ -145,7 +145,7 @@ class _Failing(FaultySystem):
 @pytest.mark.parametrize("has_rename", [True, False], ids=["exclusive rename", "look and rename"])
 async def test_file_systems_without_hard_links_take_an_export(tmp_path: Path, number: int, has_rename: bool) -> None:
     class Poor(System):
-        def link(self, source: Path, target: Path) -> None:
+        def link(self, source: Path, target: Path) -> None:  # noqa: ARG002 - as of the real one
             raise OSError(number, "no links")
 
         def rename_exclusive(self, source: Path, target: Path) -> None:

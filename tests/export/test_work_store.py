@@ -121,7 +121,7 @@ def test_another_process_and_another_export_of_this_one_are_kept_out_until_it_is
 
 
 async def test_nothing_else_opens_the_store_while_an_export_runs(tmp_path: Path) -> None:
-    """Closing any other descriptor of the file would drop SQLite's lock: a second process wrote, and its row was gone."""
+    """Closing any other descriptor of the file drops SQLite's lock: a second process wrote, and its row was gone."""
     target, locked = tmp_path / "out.jsonl", list[bool]()
 
     def look(_: ExportProgress) -> None:
