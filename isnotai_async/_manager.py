@@ -211,7 +211,11 @@ class ManagedEventStream(PageStream):
 
     @property
     def failures(self) -> Mapping[tuple[str, str], IsNotAIError]:
-        """The errors that ended sessions, by name and session id; otherwise as of `EventStream.failures`."""
+        """The errors that ended sessions, by name and session id; otherwise as of `EventStream.failures`.
+
+        The session id is empty if it was the listing of a region's sessions that failed. `position` counts those
+        that were taken from it, so resuming reads the rest.
+        """
         return MappingProxyType({(target.name, target.session_id): error for target, error in self._failures.items()})
 
 

@@ -14,7 +14,8 @@ from isnotai_async._cli import (
     sandbox_command,
     sync_command,
 )
-from isnotai_async._cli.output import leave_stdout, say, told_warnings
+from isnotai_async._cli.output import say, told_warnings
+from isnotai_async._cli.streams import StdoutError
 from isnotai_async._version import __version__
 from isnotai_async.errors import IsNotAIError
 
@@ -52,12 +53,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     except IsNotAIError as error:
         say(f"isnotai: {exit_codes.explain(error)}")
         return exit_codes.exit_code(error)
-    except BrokenPipeError:
-        leave_stdout()
-        return exit_codes.DONE
-    except OSError as error:
-        leave_stdout()
-        say(f"isnotai: cannot write to stdout: {error.strerror or type(error).__name__}")
+    except StdoutError as error:
+        if error.is_reader_gone:
+            return exit_codes.DONE
+        say(f"isnotai: {error}")
         return exit_codes.FAILED
     except KeyboardInterrupt:
         say("isnotai: interrupted")

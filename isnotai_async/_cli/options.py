@@ -18,6 +18,7 @@ from cyclopts import Group, Parameter, validators
 from isnotai_async._client import Client
 from isnotai_async._models.records import Event, Session
 from isnotai_async._models.regions import REGIONS
+from isnotai_async._models.validation import check_milliseconds
 from isnotai_async._ratelimit.limiter import Limiter, Unlimited
 from isnotai_async._ratelimit.redis.limiter import RedisLimiter
 from isnotai_async._streaming.paginator import Paginator
@@ -169,7 +170,7 @@ def _read_time(text: str | None, name: str, of_day: time) -> int | datetime | No
             f"{text[:4]}-{text[4:6]}-{text[6:]}"
         )
     if re.fullmatch(r"[+-]?[0-9]{1,19}", text):
-        return int(text)
+        return check_milliseconds(int(text), name)
     try:
         if _DAY.fullmatch(text):
             return datetime.combine(date.fromisoformat(text), of_day, tzinfo=UTC)

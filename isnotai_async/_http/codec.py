@@ -150,7 +150,9 @@ def decode_error(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return {}
     error = envelope.get("error") if isinstance(envelope, dict) else None
-    return error if isinstance(error, dict) and _is_shallow(error) else {}
+    if not isinstance(error, dict):
+        return {}
+    return {name: value for name, value in error.items() if _is_shallow(value)}
 
 
 def _read(read: Any, body: bytes) -> Any:  # noqa: ANN401 - typed by the decoder that is passed

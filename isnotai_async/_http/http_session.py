@@ -20,7 +20,8 @@ import aiohttp
 import anyio
 from attrs import define, field
 
-from isnotai_async.errors import ConfigError
+from isnotai_async._http.connection_guard import ConnectionGuard
+from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError
 
 
 @define(eq=False, repr=False)
@@ -124,6 +125,7 @@ class Connections:
         self._trace_configs = list(trace_configs or ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self.guard = ConnectionGuard()
         self.watches: WeakSet[AttemptWatch] = WeakSet()  # that are to be stopped with it
         self.shared_slots: anyio.Semaphore | None = None  # that other clients' requests take as well
         self.slots: Slots
@@ -189,6 +191,14 @@ class Connections:
         if self.is_borrowed and session.closed:
             raise ConfigError("the session passed as http_session= is closed; close it after the client, not before")
         return session, loop
+
+    def distrust(self, failure: IsNotAIError) -> None:
+        """Forget what a failure without an answer makes doubtful: idle connections, and the addresses of names."""
+        if isinstance(failure, TransportTimeoutError):
+            self.guard.drop_idle()
+        connector = None if self.is_borrowed or self._session is None else self._session.connector
+        if isinstance(failure, ConnectError) and isinstance(connector, aiohttp.TCPConnector):
+            connector.clear_dns_cache()
 
 
 class Slots:

@@ -26,7 +26,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._http.retry_policy import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.pages import Page
@@ -34,6 +34,7 @@ from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Narrator, PageNo
 from isnotai_async.errors import (
     APIError,
     DecodeError,
+    GatewayError,
     LimiterError,
     PaginationError,
     TransportError,
@@ -274,6 +275,8 @@ def _find_trouble(failure: Failure) -> Trouble | None:
             return None
         case DecodeError():
             return Trouble(Kind.TRANSIENT, retry_limit=1)
+        case GatewayError():
+            return Trouble(Kind.TRANSIENT, retry_after=read_retry_after(failure.headers))
         case TransportTimeoutError():
             return Trouble(Kind.TIMEOUT, retry_limit=failure.retry_limit)
         case _:  # the base class itself says that a connection was lost which had been made before

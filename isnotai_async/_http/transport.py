@@ -2,8 +2,7 @@
 
 What is promised here:
 
-1. One `send` is one request on the wire. aiohttp sends a GET again by itself when the connection dies, and has no
-   public switch for that (aio-libs/aiohttp#10790); `_send_once` is one.
+1. One `send` is one request on the wire, on a connection that received nothing while it was idle: `connection_guard`.
 2. The key leaves for the configured origin and path prefix only, in a per-request header. Redirects are not
    followed, cookies not kept, the environment and netrc not read.
 3. A body is read up to a bound, decompressed bytes counted, so neither a gzip bomb nor an endless body hurts.
@@ -27,6 +26,7 @@ from attrs import define, field
 from multidict import CIMultiDict
 from yarl import URL
 
+from isnotai_async._http.connection_guard import SentOnceError
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import AttemptWatch, Connections
 from isnotai_async._http.messages import Request, Response
@@ -121,24 +121,6 @@ class Transport(Protocol):
         ...
 
 
-class _SentOnceError(Exception):
-    """Carries an error past aiohttp's own second send, which looks for the error's class."""
-
-    def __init__(self, cause: aiohttp.ClientError) -> None:
-        self.cause = cause
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        failure = _SentOnceError(error)
-    try:
-        raise failure
-    finally:
-        del failure  # or error, traceback and this frame would keep one another alive
-
-
 @define(eq=False)
 class AiohttpTransport:
     """Sends requests of one region with one key.
@@ -210,7 +192,7 @@ class AiohttpTransport:
                 end = None if self.timeout is None else begun + self.timeout
                 body = await read_body(answer, silence=self._silence, end=end)
             return self._tell(request, answer, body)
-        except _SentOnceError as error:
+        except SentOnceError as error:
             failure = translate(error.cause, url.raw_authority, self._scrub)
         except (aiohttp.ClientError, OSError) as error:
             failure = translate(error, url.raw_authority, self._scrub)
@@ -221,12 +203,15 @@ class AiohttpTransport:
         except ProtocolError as error:
             failure = error
         finally:
+            is_unanswered = answer is None
             answer = None  # its repr has the headers as they came, and a traceback may show the locals of its frames
+        if is_unanswered:
+            self.connections.distrust(failure)
         failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         try:
             raise failure
         finally:
-            del failure  # as in `_send_once`
+            del failure  # as in `ConnectionGuard.send_once`
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
@@ -247,7 +232,7 @@ class AiohttpTransport:
             allow_redirects=False,
             timeout=self._limits,
             proxy=self.proxy,
-            middlewares=(_send_once,),
+            middlewares=(self.connections.guard.send_once,),
             raise_for_status=False,
             auto_decompress=True,  # whatever a borrowed session says
         )

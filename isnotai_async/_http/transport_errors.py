@@ -13,6 +13,7 @@ from typing import Final
 
 import aiohttp
 
+from isnotai_async._http.connection_guard import EarlyAnswerError
 from isnotai_async.errors import (
     ConnectError,
     ProtocolError,
@@ -30,6 +31,7 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]]
     (aiohttp.ClientProxyConnectionError, ConnectError, "cannot connect to the proxy: {cause}"),
     (aiohttp.ClientHttpProxyError, ConnectError, "the proxy refused to connect to {where}: {cause}"),
     (aiohttp.ClientConnectorError, ConnectError, "cannot connect to {where}: {cause}"),
+    (EarlyAnswerError, ProtocolError, "{where} answered before it was asked"),
     # Parse failures come with status 400, which no server ever sent.
     (aiohttp.ClientResponseError, ProtocolError, "{where} did not answer in HTTP: {cause}"),
     (aiohttp.ClientPayloadError, ProtocolError, "the body from {where} broke off or cannot be decompressed"),

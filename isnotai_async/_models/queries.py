@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 from attrs import field, frozen
 
 from isnotai_async._models import validation
-from isnotai_async._models.validation import FilterValue, check_id, check_order, one_of
+from isnotai_async._models.validation import FilterValue, Milliseconds, check_id, check_order, one_of
 
 PERIODS: Final = ("24h", "7d", "30d", "90d")
 GROUPINGS: Final = ("hour", "day", "week")
@@ -53,8 +53,13 @@ class _Query:
     @property
     def filters(self) -> Mapping[str, FilterValue]:
         """Everything but the session that was asked for, by our names."""
-        names = _names(self.__slots__)
-        return {name: value for name in names if name != "session_id" and (value := getattr(self, name)) is not None}
+        values = {name: getattr(self, name) for name in _names(self.__slots__) if name != "session_id"}
+        # Plain numbers, because msgspec encodes no others.
+        return {
+            name: int(value) if isinstance(value, Milliseconds) else value
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 @cache

@@ -133,6 +133,7 @@ _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_SECONDS: Final = range(10**9, 10**10)
 _NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
 _BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
 
@@ -218,15 +219,39 @@ def check_order(query: object, start: str, end: str) -> None:
         raise ConfigError(f"{start} {first} lies after {end} {last}; exchange them{unit}")
 
 
-def _milliseconds(value: int | datetime | None, name: str, *, up: bool) -> int | None:
+class Milliseconds(int):
+    """A time in Unix milliseconds that needs no check: it comes from a datetime, or from the server."""
+
+    __slots__ = ()
+
+
+def check_milliseconds(value: int, name: str) -> Milliseconds:
+    """Check a time in Unix milliseconds that a caller passed.
+
+    Args:
+        value: The time.
+        name: What to call it in the message.
+
+    Raises:
+        ConfigError: It is no int, is negative, or can only be meant as seconds: as seconds these are the years 2001
+            to 2286, as milliseconds the spring of 1970.
+    """
+    if isinstance(value, Milliseconds):
+        return value
+    check_int(value, name, 0, _INT64_MAX, kind="an int (Unix milliseconds) or an aware datetime")
+    if value in _SECONDS:
+        raise ConfigError(f"{name} {value} looks like seconds; multiply by 1000, or pass a datetime")
+    return Milliseconds(value)
+
+
+def _milliseconds(value: int | datetime | None, name: str, *, up: bool) -> Milliseconds | None:
     if value is None:
         return None
     if isinstance(value, datetime):
         since = _aware(value, name) - _EPOCH
         # Bounds are inclusive and whole milliseconds: within one, a start moves up and an end moves down.
-        return -(-since // _MILLISECOND) if up else since // _MILLISECOND
-    kind = "an int (Unix milliseconds) or an aware datetime"
-    return check_int(value, name, -_INT64_MAX - 1, _INT64_MAX, kind=kind)
+        return Milliseconds(-(-since // _MILLISECOND) if up else since // _MILLISECOND)
+    return check_milliseconds(value, name)
 
 
 def _aware(value: datetime, name: str) -> datetime:
