@@ -23,12 +23,12 @@ class StoreAccess:
     Attributes:
         store: The store.
         thread: Its thread. A call that was started is done to its end, also if its task is cancelled.
-        is_broken: Whether a call has failed. Then nothing more must be written.
+        trouble: The error of a call, if one has failed. Then nothing more must be written.
     """
 
     store: EventStore
     thread: FileThread
-    is_broken: bool = field(default=False, init=False)
+    trouble: Exception | None = field(default=None, init=False)
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a method of the store.
@@ -39,9 +39,9 @@ class StoreAccess:
         try:
             return await self.thread.run(call, *args, **kwargs)
         except (sqlite3.Error, OSError) as error:
-            self.is_broken = True
             file = self.store.file
-            raise explain_error(error, file.path, file.patience) from None
-        except Exception:
-            self.is_broken = True
+            self.trouble = explain_error(error, file.path, file.patience)
+        except Exception as error:
+            self.trouble = error
             raise
+        raise self.trouble

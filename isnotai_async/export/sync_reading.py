@@ -146,8 +146,10 @@ class SessionReader:
             async with stream:
                 await self._take_pages(stream)
         finally:
-            if not self.access.is_broken:
+            if self.access.trouble is None:
                 await self._commit(stream)  # to its end, also if this task is cancelled
+        if self.access.trouble is not None:  # of a region's plan; the stream takes it for that region's only
+            raise self.access.trouble
 
     async def _take_pages(self, stream: Stream) -> None:
         stream.take_news()  # from now on, it returns what has changed

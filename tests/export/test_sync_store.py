@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from isnotai_async import (
     Unlimited,
 )
 from isnotai_async.export import store_file
+from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.store_file import StoreFile
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS
 from isnotai_async.export.sync import update_store
@@ -344,9 +345,8 @@ async def test_a_full_disk_keeps_what_was_committed_and_says_so(
     assert play.is_whole()
 
 
-async def test_a_region_that_is_down_does_not_hold_up_the_other(tmp_path: Path) -> None:
-    worlds = {name: World(region=name) for name in ("us", "eu")}
-    worlds["us"].refuse = lambda kind, request: 500
+@asynccontextmanager
+async def manage(worlds: dict[str, World]) -> AsyncIterator[SessionManager]:
     credentials = {}
     async with AsyncExitStack() as stack:
         for name, world in worlds.items():
@@ -356,18 +356,36 @@ async def test_a_region_that_is_down_does_not_hold_up_the_other(tmp_path: Path) 
             stack.push_async_callback(runner.cleanup)
             url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             credentials[name] = Credential(KEY, region=name, base_url=url, limiter=Unlimited())
-        manager = await stack.enter_async_context(SessionManager(credentials, retry=Retry(attempts=1)))
+        yield await stack.enter_async_context(SessionManager(credentials, retry=Retry(attempts=1)))
+
+
+async def test_a_region_that_is_down_does_not_hold_up_the_other(tmp_path: Path) -> None:
+    worlds, path = {name: World(region=name) for name in ("us", "eu")}, tmp_path / "events.db"
+    worlds["us"].refuse = lambda kind, request: 500
+    async with manage(worlds) as manager:
         with pytest.raises(ServerError):
-            await update_store(manager, tmp_path / "events.db")
-        assert read_rows(tmp_path / "events.db") == sorted(worlds["eu"].exists.values())
+            await update_store(manager, path)
+        assert read_rows(path) == sorted(worlds["eu"].exists.values())
         worlds["us"].refuse = lambda kind, request: 401 if kind == "events" else None
         worlds["eu"].grow("s1", worlds["eu"].now - 2 * DAY)
         worlds["eu"].pass_time(2 * DAY)
         with pytest.raises(AuthenticationError):
-            await update_store(manager, tmp_path / "events.db")
-        assert read_rows(tmp_path / "events.db") == sorted(worlds["eu"].exists.values())
+            await update_store(manager, path)
+        assert read_rows(path) == sorted(worlds["eu"].exists.values())
         worlds["us"].refuse = lambda kind, request: None
-        assert (await update_store(manager, tmp_path / "events.db")).rows == 3
+        assert (await update_store(manager, path)).rows == 3
+
+
+async def test_a_store_that_cannot_be_read_ends_the_run_of_all_regions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(EventStore, "next_readings", fail)
+    async with manage({name: World(region=name) for name in ("us", "eu")}) as manager:
+        with pytest.raises(SinkError, match="disk I/O error"):
+            await update_store(manager, tmp_path / "events.db")
 
 
 async def test_a_missing_folder_is_said(tmp_path: Path, play: Played) -> None:
