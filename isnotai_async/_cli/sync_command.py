@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -45,7 +45,7 @@ class Rules:
     """Which sessions are looked at, and when one is read."""
 
     since: Annotated[str | None, Parameter(group=_RULES)] = None
-    """Sessions created at or after, for the first run: 30d, 2026-06-10 or 2026-06-10T12:00:00Z; default all"""
+    """Of the first run: sessions created at or after 30d, yesterday, 2026-06-10 or 2026-06-10T12:00:00Z; default all"""
     watch: Annotated[str, Parameter(group=_RULES)] = "7d"
     """How long after its creation a session's record is looked at again"""
     settle: Annotated[str, Parameter(group=_RULES)] = "24h"
@@ -141,11 +141,13 @@ def _read_since(text: str | None) -> datetime | None:
         return None
     if _DURATION.fullmatch(text):
         return datetime.now(UTC) - read_duration(text, "--since")
+    if text == "yesterday":
+        return datetime.combine(datetime.now(UTC) - timedelta(days=1), time.min, tzinfo=UTC)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(
-            f"--since {quoted(text)} is no time; write 30d, 2026-06-10 or 2026-06-10T12:00:00Z"
+            f"--since {quoted(text)} is no time; write 30d, yesterday, 2026-06-10 or 2026-06-10T12:00:00Z"
         ) from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
