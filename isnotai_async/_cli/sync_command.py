@@ -45,7 +45,7 @@ class Rules:
     """Which sessions are looked at, and when one is read."""
 
     since: Annotated[str | None, Parameter(group=_RULES)] = None
-    """Of the first run: sessions created at or after 30d, yesterday, 2026-06-10 or 2026-06-10T12:00:00Z; default all"""
+    """Of the first run: sessions created at or after 30d, yesterday, 2026-06-10, 2026-06-10T12:00:00Z; default all"""
     watch: Annotated[str, Parameter(group=_RULES)] = "7d"
     """How long after its creation a session's record is looked at again"""
     settle: Annotated[str, Parameter(group=_RULES)] = "24h"
