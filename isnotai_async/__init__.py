@@ -46,7 +46,6 @@ from isnotai_async._version import __version__
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
-    StoreError,
     ConfigError,
     ConnectError,
     DecodeError,
@@ -65,6 +64,7 @@ from isnotai_async.errors import (
     RateLimitedError,
     ServerError,
     SinkError,
+    StoreError,
     TransportError,
     TransportTimeoutError,
 )
@@ -129,7 +129,6 @@ __all__ = [
     "AttemptNotice",
     "AuthenticationError",
     "BotDetection",
-    "StoreError",
     "Client",
     "ConfigError",
     "ConnectError",
@@ -181,6 +180,7 @@ __all__ = [
     "SessionQuery",
     "SharedLimiter",
     "SinkError",
+    "StoreError",
     "StoreReport",
     "StreamPosition",
     "Taken",

@@ -19,7 +19,7 @@ from isnotai_async._notices import overhear
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.formats import Format, choose_format
-from isnotai_async.export.identity import Identity, count_sessions, identify
+from isnotai_async.export.identity import count_sessions, identify
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.opening import IfExists, Opener, Opening
 from isnotai_async.export.places import store_of
@@ -60,9 +60,9 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
 ) -> ExportReport:
     """Export the events of many sessions into one file, each row exactly once.
 
-    The file takes its name when it is complete and durable, and not before. Until then the rows are in one work store,
-    ``.NAME.isnotai`` beside it. After an error, a cancellation, ``kill -9`` or a power cut the same call resumes from
-    the last commit (each second, or 4 MiB). The file has the sessions in the order in which they were given, and
+    The file takes its name when it is complete and durable, and not before. Until then the rows are in a work store
+    beside it, ``.NAME.isnotai``. After an error, a cancellation, ``kill -9`` or a power cut the same call resumes
+    from the last commit (each second, or 4 MiB). The file has the sessions in the order in which they were given, and
     their rows as the API gave them: the same bytes at any concurrency, however often it was interrupted.
 
     When the file is there, the store shrinks to a receipt: the same call again finds it and returns its report.

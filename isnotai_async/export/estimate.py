@@ -16,8 +16,8 @@ from isnotai_async._manager import SessionManager
 from isnotai_async._models.positions import Target
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.tiers import Tier
-from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._models.validation import check_int
+from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.splitting import spread_events
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export.shard import Shard, check_shard
@@ -65,8 +65,8 @@ async def estimate_export(
     """Estimate what an export takes, from the details of a few sessions.
 
     It costs a request for each of these, and one more for the tier. A list such as ``list_sessions()`` is read to its
-    end first, a request for each of its pages. An iterator cannot be read twice: its first sessions are looked at, they
-    are used up, and there are no sums.
+    end first, a request for each of its pages. An iterator cannot be read twice: its first sessions are looked at and
+    used up, and there are no sums.
 
     Args:
         source: As of `export_events`, as all below. Of several regions, the first session's tier counts.
@@ -85,7 +85,7 @@ async def estimate_export(
     check_int(sample, "sample", 1, 1_000)
     query = EventQuery(session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time)
     reader, targets = find_source(source), list[Target]()
-    count = await _pick(reader, sessions, check_shard(shard), sample, targets)
+    count = await _pick(reader, sessions, shard=check_shard(shard), sample=sample, picked=targets)
     events: list[float] = []
     limit, tier = page_size or 100, None
     for target in targets:
@@ -102,10 +102,10 @@ async def estimate_export(
 
 
 async def _pick(
-    source: ExportSource, sessions: AnySessions, shard: Shard | None, sample: int, picked: list[Target]
+    source: ExportSource, sessions: AnySessions, *, shard: Shard | None, sample: int, picked: list[Target]
 ) -> int | None:
-    """Pick sessions at random (the same ones each time), or the first ones of an iterator; return how many there are."""
-    number, random = 0, Random(0)
+    """Pick some sessions, of an iterator the first ones; return how many sessions there are."""
+    number, random = 0, Random(0)  # noqa: S311 - the same ones each time
     is_iterator = isinstance(sessions, Iterator | AsyncIterable) and not isinstance(sessions, Paginator)
     for source_targets in take_shard(source.read(sessions), shard).values():
         async with aclosing(source_targets) as targets:

@@ -6,7 +6,7 @@ In this order:
   failed, just those are tried again. (With ``if_exists="replace"`` a complete one is exported anew.)
 - the same, but killed between the name and the receipt: likewise;
 - anything else of the target's name: `if_exists` decides;
-- the store of an unfinished export: the same export resumes, another one is rejected unless there are no rows to lose.
+- the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.checksums import measure_target
@@ -41,7 +41,7 @@ class Opening:
     """
 
     report: ExportReport | None = None
-    totals: Totals = Totals()
+    totals: Totals = field(factory=Totals)
     only_failed: bool = False
     replace: bool = False
 

@@ -113,8 +113,8 @@ class Publisher:
                 self.system.replace(unnamed, self.target)
         except FileExistsError:
             raise SinkError(
-                f"{shown(self.target)} has come to exist during the export; it was left alone. All rows are safe: move "
-                'that file away, or pass if_exists="replace" (--if-exists replace), and run the same again'
+                f"{shown(self.target)} has come to exist during the export; it was left alone. All rows are safe: "
+                'move that file away, or pass if_exists="replace" (--if-exists replace), and run the same again'
             ) from None
         self.system.sync_folder(folder)
 

@@ -110,9 +110,9 @@ class Runner:
                 await self.tracker.source.client(name).get_session(session_id)
             except PermissionDeniedError:
                 raise StoreError(
-                    f"{shown(self.target)} was started with a key of another account, which may not read the sessions "
-                    "it has; use that account's key, start over with resume=False (--no-resume), or choose another "
-                    "target"
+                    f"{shown(self.target)} was started with a key of another account, which may not read the "
+                    "sessions it has; use that account's key, start over with resume=False (--no-resume), or choose "
+                    "another target"
                 ) from None
             except harmless:
                 continue
@@ -127,8 +127,8 @@ class Runner:
             raise ConfigError(invalid[0].message)
         addresses = {tracker.source.client(failure.name).region.base_url for failure in refused}
         raise ExportError(
-            f"{', '.join(sorted(addresses))} refused each of the {len(refused):,} sessions, so nothing was published; "
-            f"check ids, key and region. The first: {refused[0].message}"
+            f"{', '.join(sorted(addresses))} refused each of the {len(refused):,} sessions, so nothing was "
+            f"published; check ids, key and region. The first: {refused[0].message}"
         )
 
     async def _read_streams(self) -> None:

@@ -1,4 +1,4 @@
-"""`FileThread`: the one thread in which an export uses files and SQLite, so that the event loop never waits for a disk."""
+"""`FileThread`: the one thread in which an export uses files and SQLite; the event loop never waits for a disk."""
 
 from __future__ import annotations
 

@@ -121,8 +121,8 @@ class TrackedSession:
         first, count = self.pages, len(self.held)
         if first + count > MOST_PAGES:
             raise ExportError(
-                f"session {quoted(self.target.session_id)} has more than {MOST_PAGES:,} pages, the most that an export "
-                "can keep; export it in parts, with start_time and end_time"
+                f"session {quoted(self.target.session_id)} has more than {MOST_PAGES:,} pages, the most that an "
+                "export can keep; export it in parts, with start_time and end_time"
             )
         row = PageRow(self.number << PAGE_BITS | first, count, self.held_rows, join_pages(self.held))
         self.pages += count

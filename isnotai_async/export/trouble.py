@@ -43,8 +43,8 @@ def explain_disk(
     with suppress(OSError):
         missing = max(needed - system.free_bytes(target.parent), 1)
     return SinkError(
-        f"cannot write {shown(target)}: the disk is full, about {missing:,} bytes are missing. {safe}: free that much, "
-        "and run the same again to resume"
+        f"cannot write {shown(target)}: the disk is full, about {missing:,} bytes are missing. {safe}: free that "
+        "much, and run the same again to resume"
     )
 
 

@@ -377,8 +377,8 @@ class WorkStore:
 
     def _damaged(self, table: str) -> StoreError:
         return StoreError(
-            f"{shown(self._path)} is damaged: the table {table} is not what was committed. It was altered, or the disk "
-            f"is failing; {self._start_over}"
+            f"{shown(self._path)} is damaged: the table {table} is not what was committed. It was altered, or the "
+            f"disk is failing; {self._start_over}"
         )
 
     def shrink(self, receipt: Mapping[str, Any]) -> None:

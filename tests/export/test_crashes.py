@@ -6,6 +6,7 @@ import errno
 import sqlite3
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ SIZES = {"s1": 5, "s2": 4}
 KINDS = ["jsonl", "jsonl.gz", "csv", "parquet", "sqlite", "folder"]
 
 
-def options_of(kind: str) -> dict[str, object]:
+def options_of(kind: str) -> dict[str, Any]:
     return {"format": "parquet", "segments": True} if kind == "folder" else {}
 
 

@@ -74,11 +74,12 @@ async def test_the_bytes_are_the_same_at_any_concurrency_and_after_any_interrupt
     tmp_path: Path, ending: str
 ) -> None:
     expected = read_all((await make_desk().export(tmp_path / f"whole.{ending}", concurrency=1)).path)
-    for name, options in {
+    ways: dict[str, dict[str, Any]] = {
         "once": {"commit_bytes": 1 << 30},
         "many": {"concurrency": 16},
         "four": {"concurrency": 4},
-    }.items():
+    }
+    for name, options in ways.items():
         assert read_all((await make_desk().export(tmp_path / f"{name}.{ending}", **options)).path) == expected
     split = await make_desk().export(tmp_path / f"split.{ending}", split=3, concurrency=4)
     assert read_all(split.path) == expected

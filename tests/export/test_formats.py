@@ -168,8 +168,8 @@ def test_parquet_has_the_documented_columns_a_version_and_row_groups_cut_by_rows
 def test_a_folder_has_parts_and_nothing_else_so_that_every_reader_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert parquet.ROW_GROUP >= 100_000
-    monkeypatch.setattr(parquet, "ROW_GROUP", 30)
+    assert parquet.ROW_GROUP * parquet.GROUPS_OF_A_PART >= 100_000
+    monkeypatch.setattr(parquet, "ROW_GROUP", 15)
     batch = make_batch(events("s1", range(70)))
     folder = write(tmp_path / "out", [batch], format="parquet", segments=True)
     assert names_in(folder) == ["part-000000.parquet", "part-000001.parquet", "part-000002.parquet"]

@@ -1,12 +1,11 @@
 r"""CSV after RFC 4180, but lines end in ``\n``: a header, then the rows, UTF-8.
 
-A null is nothing between the commas, the empty string is ``""``. Strings that a spreadsheet would run as a formula get
-a ``'`` before them (OWASP ASVS 1.2.10), and so do those that start with one, so that it can be removed again.
+A null is nothing between the commas, the empty string is ``""``. Strings that a spreadsheet would run as a formula
+get a ``'`` before them (OWASP ASVS 1.2.10), and so do those that start with one, so that it can be removed again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
@@ -16,9 +15,8 @@ from isnotai_async.export.batches import COLUMNS, Batch
 _HEADER: Final = f"{','.join(COLUMNS)}\n".encode()
 _BOM: Final = "\ufeff".encode()  # with it, spreadsheets read UTF-8
 _TRIGGERS: Final = frozenset("=+-@\t\r\0'")
-_QUOTED: Final = re.compile('[,"\r\n]')
-# A column's strings are joined by NUL and searched once. What is found, or an empty string, is rare.
-_RARE: Final = re.compile("[,\"\r\n]|(?:^|\0)(?:[=+@\t'-]|\0|$)")
+_SPECIAL: Final = (",", '"', "\r", "\n")
+_RARE_FIRST: Final = frozenset([*_TRIGGERS, ""])
 
 
 def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: bool = False) -> Iterator[bytes]:
@@ -46,8 +44,11 @@ def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: boo
 
 
 def _cells(texts: Sequence[str | None], *, guard: bool) -> Sequence[str | None]:
-    if None not in texts and not _RARE.search("\0".join(texts)):  # type: ignore[arg-type] # no None is in it
-        return texts
+    # Searched as one text, because what has to be quoted or guarded is rare.
+    if None not in texts and _RARE_FIRST.isdisjoint({text[:1] for text in texts if text is not None}):
+        joined = "".join(texts)  # type: ignore[arg-type] # no None is in it
+        if not any(special in joined for special in _SPECIAL):
+            return texts
     return [_cell(text, guard=guard) for text in texts]
 
 
@@ -56,6 +57,6 @@ def _cell(text: str | None, *, guard: bool) -> str:
         return ""
     if guard and text[:1] in _TRIGGERS:
         text = f"'{text}"
-    if not text or _QUOTED.search(text):
+    if not text or any(special in text for special in _SPECIAL):
         return '"' + text.replace('"', '""') + '"'
     return text

@@ -1,13 +1,15 @@
-"""Parquet: columns in row groups, compressed with zstd, with a checksum for each page; it needs pyarrow (extra `arrow`).
+"""Parquet: columns in row groups, zstd, a checksum for each page; it needs pyarrow (extra `arrow`).
 
 Row groups are cut by rows alone, so the same rows are the same bytes (with the same release of pyarrow), however they
 come in batches. Nothing is written from within pyarrow: an error of the disk would be raised through C++, and the
-writer would still write the end. Its import takes a tenth of a second, so the functions do it, in the export's thread.
+writer would still write the end. pyarrow takes a tenth of a second to import, so the functions do it, in a thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from isnotai_async.export.batches import COLUMNS, SCHEMA_VERSION, Batch
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
     from _typeshed import ReadableBuffer
 
-ROW_GROUP: Final = 100_000  # rows
+ROW_GROUP: Final = 50_000  # rows
+GROUPS_OF_A_PART: Final = 2
 TIMESTAMPS: Final = range(-62_135_596_800_000, 253_402_300_800_000)
 """Milliseconds of the years 1 to 9999: what readers of Parquet can show."""
 
@@ -40,12 +43,12 @@ def encode_parquet(batches: Iterable[Batch]) -> Iterator[bytes]:
 
 
 def encode_parquet_parts(batches: Iterable[Batch]) -> Iterator[Iterator[bytes]]:
-    """Encode batches as several files, a row group each; at least one file."""
+    """Encode batches as several files, at least one; the chunks of one are to be taken before the next is."""
     groups = _row_groups(batches)
     first = next(groups, None)
-    yield _encode_groups([] if first is None else [first])
+    yield _encode_groups([] if first is None else chain([first], islice(groups, GROUPS_OF_A_PART - 1)))
     for group in groups:
-        yield _encode_groups([group])
+        yield _encode_groups(chain([group], islice(groups, GROUPS_OF_A_PART - 1)))
 
 
 def _row_groups(batches: Iterable[Batch]) -> Iterator[pa.Table]:
@@ -56,25 +59,33 @@ def _row_groups(batches: Iterable[Batch]) -> Iterator[pa.Table]:
         held.append(_to_table(batch))
         rows += batch.rows
         while rows >= ROW_GROUP:
-            table = pa.concat_tables(held).combine_chunks()
+            table = _join(held)
             yield table.slice(0, ROW_GROUP)
             held, rows = [table.slice(ROW_GROUP)], rows - ROW_GROUP
     if rows:
-        yield pa.concat_tables(held).combine_chunks()
+        yield _join(held)
+
+
+def _join(tables: list[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    pool = pa.system_memory_pool()
+    return pa.concat_tables(tables, memory_pool=pool).combine_chunks(memory_pool=pool)
 
 
 def _to_table(batch: Batch) -> pa.Table:
     import pyarrow as pa
 
-    columns, rows = batch.columns, schema()
+    columns, rows, pool = batch.columns, schema(), pa.system_memory_pool()  # which gives memory back at once
+    array = partial(pa.array, memory_pool=pool)
     arrays = [
-        pa.repeat(batch.region, batch.rows),
-        pa.repeat(batch.session_id, batch.rows),
-        pa.array(columns.event_id, pa.string()),
-        pa.array(columns.message_id, pa.int32()),
-        pa.array(columns.event_type_name, pa.string()),
-        pa.array(columns.timestamp, pa.int64()).view(rows.field("timestamp").type),
-        pa.array(columns.payload_size, pa.int32()),
+        pa.repeat(batch.region, batch.rows, memory_pool=pool),
+        pa.repeat(batch.session_id, batch.rows, memory_pool=pool),
+        array(columns.event_id, pa.string()),
+        array(columns.message_id, pa.int32()),
+        array(columns.event_type_name, pa.string()),
+        array(columns.timestamp, pa.int64()).view(rows.field("timestamp").type),
+        array(columns.payload_size, pa.int32()),
     ]
     return pa.Table.from_arrays(arrays, schema=rows)
 
