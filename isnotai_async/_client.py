@@ -44,7 +44,8 @@ class Client(Operations):
     """A client of one region, with one key.
 
     Open it once and share it: it is made for many tasks at a time on one event loop. It can be constructed
-    anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`).
+    anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`). It can be opened again
+    after it was closed, on the same event loop or another.
 
     Example:
         >>> import anyio
@@ -160,12 +161,14 @@ class Client(Operations):
         await self.aclose()
 
     async def open(self) -> None:
-        """Open the client on the running event loop, where ``async with`` does not fit.
+        """Open the client on the running event loop, if ``async with`` does not fit. A closed one is opened again.
 
         Raises:
-            ConfigError: It was closed before, or is open on another event loop.
+            ConfigError: It is open on another event loop, or no event loop of asyncio is running.
         """
         load_converter()  # now, rather than within the first request
+        if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
+            await self._connections.aclose()
         self._connections.open()
 
     async def aclose(self) -> None:

@@ -17,6 +17,7 @@ from anyio import AsyncContextManagerMixin
 from isnotai_async._client import Client
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import Credential, read_credential
+from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry
@@ -119,8 +120,7 @@ class SessionManager(AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
-        if self._state != "not open":
-            raise ConfigError(f"this manager is {self._state}; build a new one")
+        running_loop()  # there has to be one of asyncio
         load_converter()  # now, rather than within the first request
         shared = None if self._most is None else anyio.Semaphore(self._most, fast_acquire=True)
         async with AsyncExitStack() as stack:
@@ -223,7 +223,7 @@ class _ManagedClient(Client):
     """A client that opens itself when it is first used; its manager closes it."""
 
     def share(self, slots: anyio.Semaphore | None) -> None:
-        self._connections.shared_slots = slots
+        self._connections.shared_slots, self._connections.opens_itself = slots, True
 
     def feed(self, watch: HistoryWatch) -> Feed:
         return self._find_feed(watch, self.region.name)
@@ -231,7 +231,8 @@ class _ManagedClient(Client):
     def _send_and_read(
         self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
     ) -> Awaitable[T]:
-        self._connections.open()
+        if self._connections.opens_itself:
+            self._connections.open()
         return super()._send_and_read(retrying, request, read)
 
 

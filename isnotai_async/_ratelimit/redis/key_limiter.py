@@ -198,9 +198,12 @@ class KeyLimiter:
             permit = self._gate.record(now)
             self._memory.hold(permit, name, number)
             queue.popleft().grant(permit)
-        if reply.is_lost:
+        if reply.is_foreign:
+            text = "Redis at %s held something else under %s or %s; it was deleted, and the shared limit of %s begins"
+            logger.warning(text, self._store.place, *self._keys, self._name)
+        elif reply.is_lost:
             logger.warning("Redis at %s lost the shared limit of %s; it is told again", self._store.place, self._name)
-        elif tier := _TIERS.get(reply.limit):
+        if not reply.is_lost and (tier := _TIERS.get(reply.limit)):
             self._gate.adopt(tier)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
