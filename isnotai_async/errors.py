@@ -293,7 +293,7 @@ class ExportError(IsNotAIError):
     """An export could not be written or published.
 
     Attributes:
-        is_temporary: Whether the same call can succeed later without a change, because another program was in the way.
+        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
     """
 
     is_temporary: bool = False
