@@ -27,6 +27,7 @@ from isnotai_async._models.queries import EventQuery, SessionQuery
 from isnotai_async._notices import overhear
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
+from isnotai_async.export.api import check_target_name
 from isnotai_async.export.event_store import EventStore, Reading
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import ExportProgress, SessionFailure, is_for_good
@@ -88,8 +89,8 @@ async def update_store(
         status: Only sessions that were listed with this status.
         bot_only: Only sessions with a bot score of at least 0.7.
         concurrency: Most requests in flight.
-        on_progress: Called with an `ExportProgress` as pages are committed, on the event loop, so it has to be quick.
-            What it raises is logged and ignored.
+        on_progress: Called with an `ExportProgress` as sessions are listed and as pages are committed, on the event
+            loop, so it has to be quick. What it raises is logged and ignored.
 
     Returns:
         What was done. If it `is_complete` is False, sessions have failed that the same call tries again.
@@ -116,7 +117,7 @@ async def update_store(
     events = EventQuery(session_id="any", type=type).filters
     return await run_sync(
         source,
-        Path(path),
+        check_target_name(path),
         rules,
         events=events,
         sessions=filters,
@@ -216,6 +217,7 @@ class Sync:
     on_progress: OnProgress | None = None
     _counts: _Counts = field(factory=_Counts, init=False)
     _listings: dict[str, Listing] = field(factory=dict, init=False)
+    _listed: int = field(default=0, init=False)  # sessions, so far
     _errors: list[Exception] = field(factory=list, init=False)  # each ended a region
     _rows: int = field(default=0, init=False)  # in the store, before this run
     _grown: list[Reading] = field(factory=list, init=False)  # audits that found rows
@@ -248,10 +250,12 @@ class Sync:
         lister = RegionLister(
             name=name,
             place=self.source.regions[name],
-            client=self.source.client(name),
+            # Without a deadline: like a stream, a listing waits for the quota as long as it takes.
+            client=self.source.client(name).with_options(deadline=None),
             access=self.access,
             filters=self.sessions,
             start=self.start,
+            on_page=self._note_listed,
         )
         try:
             listing = self._listings[name] = await lister.run()
@@ -261,6 +265,10 @@ class Sync:
         self._counts.listed += listing.listed
         self._counts.new_sessions += listing.new
         self._counts.waiting += listing.waiting
+
+    def _note_listed(self, sessions: int) -> None:
+        self._listed += sessions
+        self._show_progress()
 
     def _note(self, readings: Sequence[Reading], added: int) -> None:
         """Count what a commit has brought."""
@@ -315,14 +323,15 @@ class Sync:
         if self.on_progress is None:
             return
         counts, metrics = self._counts, self.metrics
+        is_listed = len(self._listings) + len(self._errors) == len(self.source.regions)
         planned = sum(listing.planned for listing in self._listings.values())
         progress = ExportProgress(
             rows=self._rows + counts.added,
             size=self.access.store.file.size,
-            sessions_taken=counts.read,
+            sessions_taken=self._listed,
             sessions_done=counts.read,
             sessions_failed=0,
-            sessions=planned,
+            sessions=planned if is_listed else None,
             requests=metrics.requests,
             rate=metrics.rate,
             quota=metrics.quota,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -62,6 +62,7 @@ class RegionLister:
         access: The way to the store.
         filters: Which sessions to list.
         start: The caller's `start_date` in Unix milliseconds, or None.
+        on_page: Called after each page with the number of its sessions.
     """
 
     name: str
@@ -70,6 +71,7 @@ class RegionLister:
     access: StoreAccess
     filters: Mapping[str, Any]
     start: int | None
+    on_page: Callable[[int], None]
 
     async def run(self) -> Listing:
         """List the region, commit and plan.
@@ -88,10 +90,10 @@ class RegionLister:
         coverage = await access(store.find_coverage, self.name, self.place)
         first, now, rest = await self._find_first(coverage)
         await access(store.forget_listed, self.name)
-        await access(store.note_listed, self.name, first.data, now)
+        await self._note(first, now)
         async with aclosing(rest) as pages:
             async for page in pages:
-                await access(store.note_listed, self.name, page.data, now)
+                await self._note(page, now)
         await self._check_account()
         known = Coverage(
             since=rules.covered_from(coverage, self.start),
@@ -110,6 +112,10 @@ class RegionLister:
             is_gap=rules.is_gap(coverage, known.history, now),
             is_trusted=known.distrusted is None,
         )
+
+    async def _note(self, page: Page[Session], now: int) -> None:
+        await self.access(self.access.store.note_listed, self.name, page.data, now)
+        self.on_page(len(page.data))
 
     async def _find_first(
         self, coverage: Coverage | None

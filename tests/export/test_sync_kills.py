@@ -144,7 +144,7 @@ async def test_a_saved_cursor_that_is_refused_costs_a_reading_from_the_start(tmp
 
 
 async def test_the_exit_codes(tmp_path: Path) -> None:
-    world, path = make_world(), tmp_path / "events.db"
+    world, path = make_world(sessions=3), tmp_path / "events.db"
     world.refuse = lambda kind, request: 401
     assert (await run(world, path))[0] == 3
     world.refuse = lambda kind, request: 403 if kind == "list" else None

@@ -18,6 +18,7 @@ from isnotai_async import (
     ConfigError,
     Credential,
     ExportLockedError,
+    ExportProgress,
     NotFoundError,
     PermissionDeniedError,
     Retry,
@@ -393,6 +394,12 @@ async def test_a_missing_folder_is_said(tmp_path: Path, play: Played) -> None:
         await update_store(play.client, tmp_path / "none" / "events.db")
 
 
+@pytest.mark.parametrize("path", ["s3://bucket/events.db", "-", ""])
+async def test_what_is_no_local_file_is_refused(path: str, play: Played) -> None:
+    with pytest.raises(ConfigError):
+        await update_store(play.client, path)
+
+
 async def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, play: Played) -> None:
     with pytest.raises(SinkError):
         await update_store(play.client, Path(os.devnull) / "events.db")
@@ -406,14 +413,15 @@ async def test_times_of_the_first_run_are_bounded_by_start_date(play: Played) ->
 
 
 async def test_progress_is_told_and_a_broken_display_breaks_nothing(play: Played) -> None:
-    seen: list[int] = []
+    seen: list[tuple[int, int | None, int, int]] = []
 
-    def show(progress: object) -> None:
-        seen.append(progress.rows)  # type: ignore[attr-defined]
+    def show(progress: ExportProgress) -> None:
+        seen.append((progress.sessions_taken, progress.sessions, progress.sessions_done, progress.rows))
         raise RuntimeError
 
-    report = await update_store(play.client, play.path, on_progress=show)
-    assert seen[-1] == report.rows == 20
+    await update_store(play.client, play.path, on_progress=show)
+    assert seen[:2] == [(2, None, 0, 0), (4, None, 0, 0)], "while they are listed"
+    assert seen[-1] == (4, 4, 4, 20)
 
 
 def test_a_migration_brings_an_older_store_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
