@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from isnotai_async._cli import main
 from tests.export.sync_world import DAY, HOUR, KEY, World, read_rows
 
 
@@ -143,7 +144,17 @@ async def test_a_saved_cursor_that_is_refused_costs_a_reading_from_the_start(tmp
     assert read_rows(path) == sorted(world.exists.values())
 
 
-async def test_the_exit_codes(tmp_path: Path) -> None:
+async def test_the_exit_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def run(world: World, path: Path, *argv: str) -> tuple[int, str, str]:
+        runner = await world.start()
+        monkeypatch.setenv("ISNOTAI_BASE_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
+        code = await asyncio.to_thread(main, ["sync", "--out", str(path), *argv])
+        await runner.cleanup()
+        return code, *capfd.readouterr()
+
+    monkeypatch.setenv("ISNOTAI_API_KEY", KEY)
     world, path = make_world(sessions=3), tmp_path / "events.db"
     world.refuse = lambda kind, request: 401
     assert (await run(world, path))[0] == 3
