@@ -49,6 +49,8 @@ class SessionManager(AsyncContextManagerMixin):
         credentials: By name: a key, where the name is that of a region, or a `Credential`, under any name.
         max_concurrency: Most requests in flight over all; None for no bound beside the next one.
         region_concurrency: Most requests in flight of each name.
+        quota: Share of each key's rate that this process may use, as of `Client`; a `Credential` with a limiter of
+            its own is not given one.
         timeout: As of `Client`, as all of these.
         deadline: Seconds for a whole call.
         retry: How often and when to try again.
@@ -66,6 +68,7 @@ class SessionManager(AsyncContextManagerMixin):
         *,
         max_concurrency: int | None = None,
         region_concurrency: int = 32,
+        quota: float = 1.0,
         timeout: float | None = 60.0,
         deadline: float | None = 120.0,
         retry: Retry = Retry(),  # frozen, so it can be shared by all
@@ -88,6 +91,7 @@ class SessionManager(AsyncContextManagerMixin):
                 base_url=credential.base_url,
                 tier=credential.tier,
                 limiter=credential.limiter,
+                quota=quota if credential.limiter is None else 1.0,
                 max_concurrency=_check_count(region_concurrency, "region_concurrency"),
                 timeout=timeout,
                 deadline=deadline,

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from attrs import frozen
 from cyclopts import Group, Parameter, validators
 
+from isnotai_async._cli.quota import open_shared_limiter, read_quota
 from isnotai_async._client import Client
 from isnotai_async._models.records import Event, Session
 from isnotai_async._models.regions import REGIONS
@@ -44,6 +45,10 @@ class Connection:
     """File that holds the API key; default is the environment's ISNOTAI_API_KEY"""
     sandbox: Annotated[bool, Parameter(group=_CONNECTION, negative=())] = False
     """Ask a sandbox inside this process instead: no key, no network"""
+    quota: Annotated[str | None, Parameter(group=_CONNECTION)] = None
+    """Share of the key's rate that this command may use, e.g. 1/8 or 0.125; default all of it"""
+    redis: Annotated[str | None, Parameter(group=_CONNECTION)] = None
+    """Share the key's rate with other processes at this Redis: its URL, or env for the one in ISNOTAI_REDIS_URL"""
 
 
 Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=0), help="Most of them; default all")]
@@ -135,15 +140,24 @@ async def open_client(
     Raises:
         ConfigError: The options contradict one another, or the key file cannot be read.
     """
+    if connection.quota is not None and (connection.redis is not None or limiter is not None):
+        raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
+    quota = read_quota(connection.quota)
     if not connection.sandbox:
         key = None if connection.api_key_file is None else _read_key_file(connection.api_key_file)
-        async with Client(key, region=connection.region, base_url=connection.base_url, limiter=limiter) as client:
+        region, base_url = connection.region, connection.base_url
+        async with (
+            open_shared_limiter(connection.redis) as shared,
+            Client(key, region=region, base_url=base_url, quota=quota, limiter=limiter or shared) as client,
+        ):
             yield client
         return
     if connection.api_key_file is not None:
         raise ConfigError("--sandbox brings its own key; leave out --api-key-file")
     if connection.base_url is not None:
         raise ConfigError("--sandbox brings its own address; leave out --base-url")
+    if connection.quota is not None or connection.redis is not None:
+        raise ConfigError("--sandbox has no quota to share; leave out --quota and --redis")
     region = connection.region or "us"
     if region not in REGIONS:
         raise ConfigError(f"unknown region {quoted(region)}; the regions are: {', '.join(REGIONS)}")

@@ -94,6 +94,20 @@ def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an 
     return value
 
 
+def check_quota(value: object, name: str = "quota") -> float:
+    """Check a share of the key's rate.
+
+    Raises:
+        ConfigError: It is no number, or not above 0 and at most 1.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    shown = f"{value!r:.50}" if isinstance(value, int | float) else type(value).__name__
+    raise ConfigError(
+        f"{name} must be a number above 0 and at most 1, not {shown}; with four processes on one key it is 0.25"
+    )
+
+
 def check_seconds(value: float | None, name: str) -> float | None:
     """Check a duration; None is no limit.
 

@@ -65,7 +65,7 @@ class KeyLimiter:
     _is_closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, self._terms.workers or 1)
+        self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, 1 / (self._terms.workers or 1))
         self._memory = Memory(self._terms)
         self.lease = self._terms.lease
 
