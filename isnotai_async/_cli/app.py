@@ -13,6 +13,8 @@ from isnotai_async._cli import (
     export_command,
     read_commands,
     sandbox_command,
+    show_command,
+    sync_command,
 )
 from isnotai_async._cli.output import say, told_warnings
 from isnotai_async._cli.streams import StdoutError
@@ -38,7 +40,9 @@ app.command(read_commands.courses)
 app.command(read_commands.analytics)
 app.command(read_commands.stats)
 app.command(read_commands.usage)
+app.command(show_command.show)
 app.command(export_command.export)
+app.command(sync_command.sync)
 app.command(sandbox_command.sandbox)
 
 

@@ -20,10 +20,6 @@ from isnotai_async._cli import main
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "sessions": (["sessions", "--limit", "3"], ["id", "created", "status", "bot", "user", "name"]),
     "session": (["session", "big-9"], ["id", "created_at", "bot_score", "user_name", "user_url"]),
-    "details": (
-        ["session", "big-700", "--details"],
-        ["event_counts.total", "activity", "opened (UTC)"],
-    ),
     "users": (["users", "--limit", "3"], ["id", "sessions", "bots", "mean", "risk", "last seen (UTC)", "name"]),
     "user-sessions": (["user-sessions", "u-1012"], ["id", "created", "status", "user", "u-1012"]),
     "courses": (["courses"], ["courseId", "sessionCount", "física-2"]),
