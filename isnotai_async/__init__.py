@@ -1,7 +1,6 @@
 """Asyncio client for the Not AI API: walk, stream and export event data.
 
-Public are this package, `isnotai_async.errors`, `isnotai_async.export`, `isnotai_async.sandbox` and
-`isnotai_async.workers`.
+Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isnotai_async.sandbox`.
 """
 
 import importlib
@@ -36,6 +35,7 @@ from isnotai_async._models.records import (
     User,
 )
 from isnotai_async._models.regions import REGIONS, Region
+from isnotai_async._models.responses import RawResponse
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
 from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
@@ -46,12 +46,12 @@ from isnotai_async._version import __version__
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
-    CheckpointError,
     ConfigError,
     ConnectError,
     DecodeError,
     ExportError,
     ExportLockedError,
+    GatewayError,
     InvalidCursorError,
     InvalidRequestError,
     IsNotAIError,
@@ -64,32 +64,43 @@ from isnotai_async.errors import (
     RateLimitedError,
     ServerError,
     SinkError,
+    StoreError,
     TransportError,
     TransportTimeoutError,
 )
 
 if TYPE_CHECKING:
+    from isnotai_async._diagnosis.doctor import diagnose
+    from isnotai_async._diagnosis.findings import Diagnosis, Finding
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async.export import (
         ExportEstimate,
         ExportProgress,
         ExportReport,
         SessionFailure,
+        StoreReport,
         estimate_export,
         export_events,
+        export_store,
+        update_store,
     )
     from isnotai_async.sandbox import Sandbox
 
 # Modules that many programs do without are imported when they are first asked for: a third of the import time.
 _LAZY = {
+    "isnotai_async._diagnosis.doctor": ("diagnose",),
+    "isnotai_async._diagnosis.findings": ("Diagnosis", "Finding"),
     "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
     "isnotai_async.export": (
         "ExportEstimate",
         "ExportProgress",
         "ExportReport",
         "SessionFailure",
+        "StoreReport",
         "estimate_export",
         "export_events",
+        "export_store",
+        "update_store",
     ),
     "isnotai_async.sandbox": ("Sandbox",),
 }
@@ -122,13 +133,13 @@ __all__ = [
     "AttemptNotice",
     "AuthenticationError",
     "BotDetection",
-    "CheckpointError",
     "Client",
     "ConfigError",
     "ConnectError",
     "Credential",
     "DecodeError",
     "DeviceBreakdown",
+    "Diagnosis",
     "Event",
     "EventCounts",
     "EventQuery",
@@ -138,6 +149,8 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "Finding",
+    "GatewayError",
     "Health",
     "InvalidCursorError",
     "InvalidRequestError",
@@ -159,6 +172,7 @@ __all__ = [
     "Position",
     "ProtocolError",
     "RateLimitedError",
+    "RawResponse",
     "RedisLimiter",
     "Region",
     "Retry",
@@ -172,6 +186,8 @@ __all__ = [
     "SessionQuery",
     "SharedLimiter",
     "SinkError",
+    "StoreError",
+    "StoreReport",
     "StreamPosition",
     "Taken",
     "Tier",
@@ -188,6 +204,9 @@ __all__ = [
     "UserMatching",
     "WaitNotice",
     "__version__",
+    "diagnose",
     "estimate_export",
     "export_events",
+    "export_store",
+    "update_store",
 ]

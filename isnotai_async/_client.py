@@ -24,7 +24,7 @@ from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.tiers import Tier, check_tier
-from isnotai_async._models.validation import check_int, check_seconds
+from isnotai_async._models.validation import check_int, check_quota, check_seconds
 from isnotai_async._notices import Narrator, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
@@ -67,6 +67,9 @@ class Client(Operations):
             loopback address.
         tier: The key's tier, where you know it: the limit begins there instead of at the free tier's. The answers
             tell the true one.
+        quota: Share of the key's rate that this process may use, above 0, at most 1. Without it, each process uses
+            all of it: with four processes on one key (gunicorn with four workers) it is 0.25, or they share a
+            `RedisLimiter`. Clients of one key in one process share it, so they have the same one.
         max_concurrency: Most requests in flight; the others wait.
         timeout: Seconds for one attempt, from sending to the last byte; None for no limit. Within it, a server may
             let no more than 30 s pass without a sign. With a `RedisLimiter`, less than its `lease`.
@@ -101,6 +104,7 @@ class Client(Operations):
         region: str | None = None,
         base_url: str | None = None,
         tier: Tier | str | None = None,
+        quota: float = 1.0,
         max_concurrency: int = 32,
         timeout: float | None = 60.0,
         deadline: float | None = 120.0,
@@ -138,7 +142,7 @@ class Client(Operations):
         self._narrator = Narrator(self.region.name, check_on_notice(on_notice))
         self._paced = PacedTransport(
             self._transport,
-            self._find_limiter(key, limiter, tier),
+            self._find_limiter(key, limiter, tier, check_quota(quota)),
             self._narrator,
             self._connections,
             ends_within=self._transport.timeout,
@@ -233,16 +237,18 @@ class Client(Operations):
         return retrying.fetch(request, read)
 
     def _find_limiter(
-        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | str | None
+        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | str | None, quota: float
     ) -> Limiter:
         start = None if tier is None else check_tier(tier)
         if limiter is not None and tier is not None:
             raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
+        if limiter is not None and quota != 1:
+            raise ConfigError("quota= is the share for the client's own limiter; with limiter= leave it out")
         if limiter is not None:
             return bind_limiter(limiter, self.region, None if key is None else key.fingerprint)
         if key is None:  # only `health` can be asked, and limits are counted by key
             return Unlimited()
-        return share_limiter(self.region, key.fingerprint, self._narrator, tier=start)
+        return share_limiter(self.region, key.fingerprint, self._narrator, tier=start, quota=quota)
 
 
 def _environment(name: str) -> str | None:

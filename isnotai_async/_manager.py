@@ -50,6 +50,8 @@ class SessionManager(AsyncContextManagerMixin):
         credentials: By name: a key, where the name is that of a region, or a `Credential`, under any name.
         max_concurrency: Most requests in flight over all; None for no bound beside the next one.
         region_concurrency: Most requests in flight of each name.
+        quota: Share of each key's rate that this process may use, as of `Client`; a `Credential` with a limiter of
+            its own is not given one.
         timeout: As of `Client`, as all of these.
         deadline: Seconds for a whole call.
         retry: How often and when to try again.
@@ -64,12 +66,13 @@ class SessionManager(AsyncContextManagerMixin):
         ConfigError: There is no credential, or one that cannot be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         credentials: Mapping[str, str | Credential],
         *,
         max_concurrency: int | None = None,
         region_concurrency: int = 32,
+        quota: float = 1.0,
         timeout: float | None = 60.0,
         deadline: float | None = 120.0,
         retry: Retry = Retry(),  # frozen, so it can be shared by all
@@ -95,6 +98,7 @@ class SessionManager(AsyncContextManagerMixin):
                 base_url=credential.base_url,
                 tier=credential.tier,
                 limiter=credential.limiter,
+                quota=quota if credential.limiter is None else 1.0,
                 max_concurrency=_check_count(region_concurrency, "region_concurrency"),
                 timeout=timeout,
                 deadline=deadline,
@@ -221,7 +225,11 @@ class ManagedEventStream(PageStream):
 
     @property
     def failures(self) -> Mapping[tuple[str, str], IsNotAIError]:
-        """The errors that ended sessions, by name and session id; otherwise as of `EventStream.failures`."""
+        """The errors that ended sessions, by name and session id; otherwise as of `EventStream.failures`.
+
+        The session id is empty if it was the listing of a region's sessions that failed. `position` counts those
+        that were taken from it, so resuming reads the rest.
+        """
         return MappingProxyType({(target.name, target.session_id): error for target, error in self._failures.items()})
 
 

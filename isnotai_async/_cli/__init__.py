@@ -6,6 +6,8 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
+from isnotai_async._cli.streams import whole_streams
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -17,6 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 failed, 2 usage, 3 authentication, 4 rate limited or unfinished,
         130 Ctrl-C, 143 SIGTERM.
     """
+    with whole_streams():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     missing = [name for name in ("cyclopts", "rich") if importlib.util.find_spec(name) is None]
     if missing:
         print(

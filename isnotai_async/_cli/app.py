@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from isnotai_async._cli import (
+    doctor_command,
     exit_codes,
     export_command,
     read_commands,
     sandbox_command,
-    worker_command,
+    show_command,
+    sync_command,
 )
-from isnotai_async._cli.output import leave_stdout, say, told_warnings
+from isnotai_async._cli.output import say, told_warnings
+from isnotai_async._cli.streams import StdoutError
 from isnotai_async._version import __version__
 from isnotai_async.errors import IsNotAIError
 
@@ -27,6 +30,7 @@ app = App(
 )
 app.command(read_commands.health)
 app.command(read_commands.whoami)
+app.command(doctor_command.doctor)
 app.command(read_commands.sessions)
 app.command(read_commands.session)
 app.command(read_commands.events)
@@ -36,8 +40,9 @@ app.command(read_commands.courses)
 app.command(read_commands.analytics)
 app.command(read_commands.stats)
 app.command(read_commands.usage)
+app.command(show_command.show)
 app.command(export_command.export)
-app.command(worker_command.worker)
+app.command(sync_command.sync)
 app.command(sandbox_command.sandbox)
 
 
@@ -52,12 +57,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     except IsNotAIError as error:
         say(f"isnotai: {exit_codes.explain(error)}")
         return exit_codes.exit_code(error)
-    except BrokenPipeError:
-        leave_stdout()
-        return exit_codes.DONE
-    except OSError as error:
-        leave_stdout()
-        say(f"isnotai: cannot write to stdout: {error.strerror or type(error).__name__}")
+    except StdoutError as error:
+        if error.is_reader_gone:
+            return exit_codes.DONE
+        say(f"isnotai: {error}")
         return exit_codes.FAILED
     except KeyboardInterrupt:
         say("isnotai: interrupted")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
@@ -22,7 +21,7 @@ T = TypeVar("T")
 
 def say(text: str) -> None:
     """Say something to the person: on stderr, a line of its own."""
-    print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr)
 
 
 @contextmanager
@@ -40,12 +39,12 @@ def told_warnings() -> Iterator[None]:
 
 def write_line(text: str) -> None:
     """Write a line of data to stdout at once."""
-    print(text, flush=True)
+    print(text)
 
 
 def write_json(value: object) -> None:
     """Write a value as one line of JSON. It is ASCII, so no server string can steer the terminal."""
-    print(json.dumps(value, default=_plain), flush=sys.stdout.isatty())
+    write_line(json.dumps(value, default=_plain))
 
 
 def write_lines(lines: bytes) -> None:
@@ -129,7 +128,14 @@ def _cell(value: object) -> str:
         return json.dumps(value, default=_plain)
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
-    return f"{value:.2f}" if isinstance(value, float) else printable(str(value))
+    return f"{value:.2f}" if isinstance(value, float) else _encodable(printable(str(value)))
+
+
+def _encodable(text: str) -> str:
+    """Escape the letters that stdout's encoding lacks here, before columns are measured."""
+    return (
+        text if text.isascii() else text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding)
+    )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever json cannot write itself
@@ -140,8 +146,3 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever json cannot write itse
     if attrs.has(type(value)):
         return {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
     raise TypeError(f"{type(value).__name__} is not written as JSON")
-
-
-def leave_stdout() -> None:
-    """Give up on a stdout whose reader has gone, so that the interpreter's last flush stays quiet."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,7 +1,4 @@
-"""Request and response as values, and the response headers that the client reads (tier, Retry-After, Date).
-
-The response headers that mean something here.
-"""
+"""Request and response as values, and the response headers that the client reads (tier, Retry-After, Date)."""
 
 from __future__ import annotations
 
@@ -15,8 +12,6 @@ from typing import Final, NamedTuple
 from attrs import define, field
 
 TIER_HEADER: Final = "x-isnotai-tier"
-HEADERS: Final = (TIER_HEADER, "content-type", "date", "retry-after")
-"""The response headers that mean something here, the last two in a refusal; the others are left where they are."""
 
 _SECONDS: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+")
 _ADVICE: Final = re.compile(
@@ -81,9 +76,11 @@ class Response:
     Attributes:
         request: What was asked.
         status: HTTP status.
-        headers: Those of `HEADERS` that it has, by their lower-case names.
+        headers: Its headers, by their lower-case names; the API key is taken out.
         body: Decoded content, cut at 64 KiB where the status is an error.
         region: Name of the region that answered.
+        attempts: Requests that were sent for it so far; the retry sets it, as the next.
+        elapsed: Seconds since the start of the call.
     """
 
     request: Request
@@ -91,3 +88,5 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
     region: str
+    attempts: int = 1
+    elapsed: float = 0.0

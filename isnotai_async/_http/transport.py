@@ -25,15 +25,16 @@ from typing import Final, Protocol
 
 import aiohttp
 from attrs import define, field
-from multidict import CIMultiDict, istr
+from multidict import CIMultiDict
 from yarl import URL
 
 from isnotai_async._http.connection_guard import SentOnceError
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import AttemptWatch, Connections
-from isnotai_async._http.messages import HEADERS, Request, Response
+from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
+from isnotai_async._models.headers import Headers
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
@@ -110,9 +111,6 @@ async def _read_of_error(content: aiohttp.StreamReader, end: float | None) -> by
 
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0  # until the head of an answer is there, and between two parts of its body
-
-_READ: Final = tuple((istr(name), name) for name in HEADERS)  # as multidict looks them up fastest
-_READ_OF_JSON: Final = _READ[:1]  # the others tell of what is no JSON, and when to ask again
 
 
 class Transport(Protocol):
@@ -254,11 +252,8 @@ class AiohttpTransport:
         )
 
     def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
-        found, scrub, headers = answer.headers, self._scrub, dict[str, str]()
-        is_json = answer.status == 200 and body.startswith((b"{", b"["))
-        for key, name in _READ_OF_JSON if is_json else _READ:
-            if (value := found.get(key)) is not None:
-                headers[name] = scrub(value if name != "retry-after" else ", ".join(found.getall(key)))
+        scrub = self._scrub
+        headers = Headers((scrub(name), scrub(value)) for name, value in answer.headers.items())
         if self.key is not None:  # a server that echoes the request must not put the key into a message
             body = self.key.scrub(body)
         return Response(request, answer.status, headers, body, self.region.name)

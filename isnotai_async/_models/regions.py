@@ -1,4 +1,4 @@
-"""Regions: name and base URL of each deployment; a new region is one line here.
+"""Regions: name and base URL of each deployment; a new region is one line here and one in `sandbox.limits`.
 
 Source: "Regions" of the vendor's guide (documentation version 1.0.17.0).
 """

@@ -118,6 +118,9 @@ def test_events_can_be_cut_by_time(capsys: pytest.CaptureFixture[str]) -> None:
         (["big-5", "--sandbox", "--start", "9", "--end", "8"], "exchange them"),
         (["big-5", "--sandbox", "--region", "mars"], "unknown region 'mars'"),
         (["big-5", "--sandbox", "--start", "20260610"], "'20260610' looks like a day, and as Unix milliseconds"),
+        (["big-5", "--sandbox", "--start", "1781068140"], "--start 1781068140 looks like seconds; multiply by 1000"),
+        (["big-5", "--sandbox", "--end", "1781068140"], "--end 1781068140 looks like seconds; multiply by 1000"),
+        (["big-5", "--sandbox", "--end=-1"], "--end is -1; it must be from 0"),
         (["big-5", "--sandbox", "--end", "2026-02-30"], "--end '2026-02-30' is no time; write 2026-06-10"),
         (["big-5", "--sandbox", "--start", "2026-06-11", "--end", "2026-06-10"], "exchange them"),
         (["big-5", "--sandbox", "--api-key-file", "f"], "--sandbox brings its own key"),
@@ -142,6 +145,15 @@ def test_bad_input_is_a_usage_error_in_words(argv: list[str], says: str, capsys:
 @pytest.mark.parametrize("argv", [["events"], ["nonsense"], ["events", "s", "--nonsense"], ["export"]], ids=str)
 def test_a_command_line_that_makes_no_sense_is_a_usage_error(argv: list[str]) -> None:
     assert main(argv) == 2
+
+
+@pytest.mark.parametrize("option", ["--start", "--end"])
+def test_an_export_does_not_take_seconds_for_milliseconds(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["export", "--sandbox", "--session", "big-5", "--out", str(tmp_path / "o.jsonl"), option, "1781068140"]
+    assert main(argv) == 2
+    assert f"{option} 1781068140 looks like seconds" in capsys.readouterr().err
 
 
 def test_an_unknown_session_fails_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:

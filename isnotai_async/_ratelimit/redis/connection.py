@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,19 +29,19 @@ class RedisStore:
     """
 
     def __init__(self, redis: Redis, *, owned: bool) -> None:
-        from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa: A004 - Redis' own
+        from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError  # noqa: A004 - Redis' own
 
         self._redis, self._owned = redis, owned
-        self._no_script, self._lost, self._errors = (
-            NoScriptError,
-            ConnectionError,
-            (RedisError, OSError, TimeoutError),
-        )
+        self._no_script = NoScriptError
+        # A server that refuses (READONLY, MASTERDOWN, LOADING, NOREPLICAS) may not be the primary any more, while its
+        # connections stay open; a new one leads to the primary. Before Redis 7 a script reports all of these as ERR.
+        self._stale = (ConnectionError, ResponseError)
+        self._errors = (RedisError, OSError, TimeoutError)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.place = _name_place(redis)
 
     async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
-        """Call the script, once more where a connection from the pool turns out to be dead.
+        """Call the script, and once more on a new connection if the first one is dead or leads to the wrong server.
 
         Raises:
             LimiterError: Redis is down, too slow, read-only, or refuses.
@@ -49,10 +50,12 @@ class RedisStore:
             async with asyncio.timeout(TIMEOUT):
                 try:
                     return read_reply(await self._evaluate(keys, ask.to_json()))
-                except self._lost:
+                except self._stale:
+                    await self._drop_idle_connections()
                     return read_reply(await self._evaluate(keys, ask.again().to_json()))
         except self._errors as error:
             reason = _describe(error)
+        await self._drop_idle_connections()
         raise self.refusal(reason)  # not chained: the tracebacks' locals have the connection's password
 
     def refusal(self, reason: str) -> LimiterError:
@@ -79,6 +82,15 @@ class RedisStore:
         """Close the connection, if it was opened here."""
         if self._owned:
             await self._redis.aclose()
+
+    async def _drop_idle_connections(self) -> None:
+        """Make the next call connect, and so look the server's address up again."""
+        pool = getattr(self._redis, "connection_pool", None)  # a cluster has none, and follows its servers itself
+        if pool is None:
+            return
+        with contextlib.suppress(*self._errors):
+            async with asyncio.timeout(TIMEOUT):
+                await pool.disconnect(inuse_connections=False)
 
     async def _evaluate(self, keys: tuple[str, str], written: bytes) -> Any:  # noqa: ANN401
         # The annotations of redis-py know both its faces at once.

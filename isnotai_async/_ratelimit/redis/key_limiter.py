@@ -65,7 +65,7 @@ class KeyLimiter:
     _is_closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, self._terms.workers or 1)
+        self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, 1 / (self._terms.workers or 1))
         self._memory = Memory(self._terms)
         self.lease = self._terms.lease
 
@@ -176,7 +176,9 @@ class KeyLimiter:
             pass
 
     async def _ask(self) -> float:
-        ask = self._memory.write(self._clock(), singles=len(self._line.single), bulk=len(self._line.bulk))
+        tier = self._gate.known_tier or self._terms.tier
+        singles, bulk = len(self._line.single), len(self._line.bulk)
+        ask = self._memory.write(self._clock(), tier, singles=singles, bulk=bulk)
         try:
             reply = await self._store.run(self._keys, ask)
         except LimiterError as error:
@@ -196,10 +198,13 @@ class KeyLimiter:
             permit = self._gate.record(now)
             self._memory.hold(permit, name, number)
             queue.popleft().grant(permit)
-        if reply.is_lost:
+        if reply.is_foreign:
+            text = "Redis at %s held something else under %s or %s; it was deleted, and the shared limit of %s begins"
+            logger.warning(text, self._store.place, *self._keys, self._name)
+        elif reply.is_lost:
             logger.warning("Redis at %s lost the shared limit of %s; it is told again", self._store.place, self._name)
-        elif tier := _TIERS.get(reply.limit):
-            self._gate.expect(tier)
+        if not reply.is_lost and (tier := _TIERS.get(reply.limit)):
+            self._gate.adopt(tier)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
             logger.info("429 from the API: all requests of %s pause for %s", self._name, until(reply.paused))

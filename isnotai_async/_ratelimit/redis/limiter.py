@@ -44,6 +44,9 @@ class RedisLimiter:
     they next tell something, and is forgotten if they never do. As nobody can know whether there was something to
     lose, a key that was not used for a day begins with that pause too (1.25 s).
 
+    Give its Redis the policy ``noeviction``; an eviction is noticed and costs the same pause. The least rights of its
+    user are in docs/shared-limit.md.
+
     Open it with ``async with``, or close it with `aclose`; a client does not close what it was given. It serves any
     number of clients and keys on one event loop.
 
@@ -167,18 +170,23 @@ def _connect(url: str) -> Redis:
         from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
     except ImportError:
         raise ConfigError(_MISSING) from None
     try:
         # No retries of its own: the script's caller knows better what may be tried again, and when. And no timeouts
         # but for connecting: the caller bounds the whole call, and redis-py's own are 16 µs more.
-        return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=TIMEOUT)
-    except (ValueError, TypeError, AttributeError):
+        redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=TIMEOUT)
+        # Not opened; but redis-py reads the URL's parameters only when it makes a connection.
+        redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return redis
+    except (ValueError, TypeError, AttributeError, RedisError):
         pass
     finally:
         del url
     raise ConfigError(
-        "the Redis URL cannot be read; write it like redis://host:6379/0 or rediss://user:password@host"
+        "the Redis URL cannot be read, or has a parameter that redis-py rejects; "
+        "write it like redis://host:6379/0 or rediss://user:password@host"
     )
 
 

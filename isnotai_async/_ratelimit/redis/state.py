@@ -80,11 +80,12 @@ class Memory:
         """Note that a permit was not used."""
         self._unused.append(self._held.pop(permit.number)[0])
 
-    def write(self, now: float, *, singles: int = 0, bulk: int = 0) -> Ask:
+    def write(self, now: float, tier: Tier | None, *, singles: int = 0, bulk: int = 0) -> Ask:
         """Write the next call, with all news.
 
         Args:
             now: The time.
+            tier: The tier that this process knows, or starts with; None if neither.
             singles: Permits wanted for single calls.
             bulk: Permits wanted for bulk work.
         """
@@ -96,7 +97,7 @@ class Memory:
         return Ask(
             length=self._terms.window,
             lease=self._terms.lease,
-            expected=0 if self._terms.tier is None else self._terms.tier.requests_per_minute,
+            expected=0 if tier is None else tier.requests_per_minute,
             epoch=self._epoch,
             number=self._number,
             prefix=self.prefix,
