@@ -70,8 +70,8 @@ def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> 
 def _forget_frames(error: BaseException) -> None:
     """Drop the tracebacks of an error and of those that it came from.
 
-    aiohttp keeps errors in objects that the frames of their tracebacks have, so they keep one another alive; and since
-    Python 3.12 a frame keeps those that called it, down to the page that a later attempt returned.
+    Objects of aiohttp keep their errors and are in the frames of the tracebacks, so they keep one another alive; and
+    since Python 3.12 a frame keeps those that called it, down to the page that a later attempt returned.
     """
     link: BaseException | None = error
     while link is not None:
