@@ -97,7 +97,8 @@ def test_every_link_within_the_repository_leads_somewhere() -> None:
         for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
     }
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", README):
-        assert target[1:] in headings if target.startswith("#") else (ROOT / target.partition("#")[0]).exists(), target
+        file = target.partition("#")[0]
+        assert (ROOT / file).exists() if file else target[1:] in headings, target
 
 
 def test_the_figures_are_those_of_the_saved_run() -> None:
