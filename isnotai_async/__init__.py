@@ -78,8 +78,11 @@ if TYPE_CHECKING:
         ExportProgress,
         ExportReport,
         SessionFailure,
+        StoreReport,
         estimate_export,
         export_events,
+        export_store,
+        update_store,
     )
     from isnotai_async.sandbox import Sandbox
 
@@ -93,8 +96,11 @@ _LAZY = {
         "ExportProgress",
         "ExportReport",
         "SessionFailure",
+        "StoreReport",
         "estimate_export",
         "export_events",
+        "export_store",
+        "update_store",
     ),
     "isnotai_async.sandbox": ("Sandbox",),
 }
@@ -181,6 +187,7 @@ __all__ = [
     "SharedLimiter",
     "SinkError",
     "StoreError",
+    "StoreReport",
     "StreamPosition",
     "Taken",
     "Tier",
@@ -200,4 +207,6 @@ __all__ = [
     "diagnose",
     "estimate_export",
     "export_events",
+    "export_store",
+    "update_store",
 ]

@@ -14,6 +14,7 @@ from isnotai_async._cli import (
     read_commands,
     sandbox_command,
     show_command,
+    sync_command,
 )
 from isnotai_async._cli.output import say, told_warnings
 from isnotai_async._cli.streams import StdoutError
@@ -41,6 +42,7 @@ app.command(read_commands.stats)
 app.command(read_commands.usage)
 app.command(show_command.show)
 app.command(export_command.export)
+app.command(sync_command.sync)
 app.command(sandbox_command.sandbox)
 
 

@@ -233,6 +233,19 @@ class Writing:
     """If --out exists and this same command did not make it: fail, do nothing, or replace it"""
 
     @property
+    def store_options(self) -> dict[str, Any]:
+        """The same as arguments of `export_store`.
+
+        Raises:
+            ConfigError: There is an option that is for an export from the API.
+        """
+        mine = ("format", "if_exists", "bom", "segments")
+        default = Writing(raw_csv=self.raw_csv, **{name: getattr(self, name) for name in mine})
+        if self != default:
+            raise ConfigError("--concurrency, --split, --shard, --on-error and --no-resume are not for --from")
+        return {name: getattr(self, name) for name in mine} | {"formula_guard": not self.raw_csv}
+
+    @property
     def options(self) -> dict[str, Any]:
         """The same as arguments of `export_events`."""
         return {
