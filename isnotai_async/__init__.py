@@ -70,27 +70,37 @@ from isnotai_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from isnotai_async._diagnosis.doctor import diagnose
+    from isnotai_async._diagnosis.findings import Diagnosis, Finding
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async.export import (
         ExportEstimate,
         ExportProgress,
         ExportReport,
         SessionFailure,
+        StoreReport,
         estimate_export,
         export_events,
+        export_store,
+        update_store,
     )
     from isnotai_async.sandbox import Sandbox
 
 # Modules that many programs do without are imported when they are first asked for: a third of the import time.
 _LAZY = {
+    "isnotai_async._diagnosis.doctor": ("diagnose",),
+    "isnotai_async._diagnosis.findings": ("Diagnosis", "Finding"),
     "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
     "isnotai_async.export": (
         "ExportEstimate",
         "ExportProgress",
         "ExportReport",
         "SessionFailure",
+        "StoreReport",
         "estimate_export",
         "export_events",
+        "export_store",
+        "update_store",
     ),
     "isnotai_async.sandbox": ("Sandbox",),
 }
@@ -129,6 +139,7 @@ __all__ = [
     "Credential",
     "DecodeError",
     "DeviceBreakdown",
+    "Diagnosis",
     "Event",
     "EventCounts",
     "EventQuery",
@@ -138,6 +149,7 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "Finding",
     "GatewayError",
     "Health",
     "InvalidCursorError",
@@ -175,6 +187,7 @@ __all__ = [
     "SharedLimiter",
     "SinkError",
     "StoreError",
+    "StoreReport",
     "StreamPosition",
     "Taken",
     "Tier",
@@ -191,6 +204,9 @@ __all__ = [
     "UserMatching",
     "WaitNotice",
     "__version__",
+    "diagnose",
     "estimate_export",
     "export_events",
+    "export_store",
+    "update_store",
 ]

@@ -21,6 +21,7 @@ from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry
+from isnotai_async._http.tls import Trust
 from isnotai_async._models.positions import StreamPosition
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.regions import REGIONS, Region
@@ -55,6 +56,9 @@ class SessionManager(AsyncContextManagerMixin):
         deadline: Seconds for a whole call.
         retry: How often and when to try again.
         proxy: URL of an HTTP proxy.
+        trust_env: Whether to read the proxy from the environment.
+        ssl: Whom to trust.
+        user_agent: Names your program.
         trace_configs: aiohttp trace configurations.
         on_notice: Called with a notice as things happen.
 
@@ -62,7 +66,7 @@ class SessionManager(AsyncContextManagerMixin):
         ConfigError: There is no credential, or one that cannot be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         credentials: Mapping[str, str | Credential],
         *,
@@ -73,6 +77,9 @@ class SessionManager(AsyncContextManagerMixin):
         deadline: float | None = 120.0,
         retry: Retry = Retry(),  # frozen, so it can be shared by all
         proxy: str | None = None,
+        trust_env: bool = False,
+        ssl: Trust | None = None,
+        user_agent: str | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
     ) -> None:
@@ -86,7 +93,7 @@ class SessionManager(AsyncContextManagerMixin):
         self._state = "not open"
         self._clients = {
             name: _ManagedClient(
-                credential.api_key,
+                credential.api_key,  # type: ignore[arg-type]  # checked already, and never a string again
                 region=credential.region,
                 base_url=credential.base_url,
                 tier=credential.tier,
@@ -97,6 +104,9 @@ class SessionManager(AsyncContextManagerMixin):
                 deadline=deadline,
                 retry=retry,
                 proxy=proxy,
+                trust_env=trust_env,
+                ssl=ssl,
+                user_agent=user_agent,
                 trace_configs=trace_configs,
                 on_notice=on_notice,
             )

@@ -356,12 +356,13 @@ class Operations:
             40 8
 
         Args:
-            period: ``"24h"``, ``"7d"``, ``"30d"`` or ``"90d"``; default the server's, 7d.
-            group_by: Width of a point of the time series: ``"hour"``, ``"day"`` or ``"week"``; default the server's,
-                day.
+            period: An open list; documented are ``"24h"``, ``"7d"``, ``"30d"`` and ``"90d"``. Default the server's,
+                7d.
+            group_by: Width of a point of the time series, an open list; documented are ``"hour"``, ``"day"`` and
+                ``"week"``. Default the server's, day.
 
         Raises:
-            ConfigError: Another period or width, which the API would refuse.
+            ConfigError: A period or width that is no text, or empty.
         """
         query = AnalyticsQuery(period=period, group_by=group_by)
         return await self._fetch(endpoints.build_report(query), endpoints.read_analytics)

@@ -290,7 +290,13 @@ class PaginationError(DecodeError):
 
 
 class ExportError(IsNotAIError):
-    """An export could not be written or published."""
+    """An export could not be written or published.
+
+    Attributes:
+        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
+    """
+
+    is_temporary: bool = False
 
 
 class SinkError(ExportError):

@@ -140,7 +140,8 @@ async def test_data_frames_take_a_table_as_it_is(client: isnotai.Client) -> None
     assert str(frame["timestamp"].dtype) == "datetime64[ms, UTC]"
     assert frame["timestamp"].iloc[0].to_pydatetime() == first
     assert pl.DataFrame(events)["timestamp"][0] == first
-    counted = duckdb.connect().execute("select event_type_name, count(*) from events group by all").fetchall()
+    query = "select event_type_name, count(*) from events group by all"
+    counted = duckdb.connect().execute(query).fetchall()
     assert sum(count for _, count in counted) == 250
     assert sum(count for _, count in counted) == len(frame)
 

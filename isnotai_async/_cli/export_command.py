@@ -42,7 +42,7 @@ from isnotai_async.errors import (
     printable,
     quoted,
 )
-from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_events
+from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_events, export_store
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.places import rejected_of, store_of
 from isnotai_async.export.report import is_for_good
@@ -143,6 +143,7 @@ async def export(
     session: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     sessions_file: Path | None = None,
     all: Annotated[bool, Parameter(negative=())] = False,
+    from_: Annotated[Path | None, Parameter(name="--from")] = None,
     session_filters: SessionFilters = SessionFilters(),
     filters: EventFilters = EventFilters(),
     writing: Writing = Writing(),
@@ -167,6 +168,8 @@ async def export(
         File with one session id a line.
     all
         Every session, or every one that the filters below let through.
+    from_
+        Event store that isnotai sync made; all its events are written, and no API is asked.
     estimate
         Look at a few sessions, say what the export would take, and stop.
     json
@@ -174,6 +177,11 @@ async def export(
     quiet
         Say nothing but errors.
     """
+    if from_ is not None:
+        asked = session or sessions_file or all or estimate or filters != EventFilters()
+        if asked or session_filters != SessionFilters():
+            raise ConfigError("--from writes a store whole; leave out --estimate and what chooses sessions or events")
+        return _Run(out, quiet=quiet).end(await export_store(from_, out, **writing.store_options), json=json)
     choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
     async with open_client(connection) as client:
         sessions = choose(client)

@@ -145,12 +145,17 @@ async def open_client(
     quota = read_quota(connection.quota)
     if not connection.sandbox:
         key = None if connection.api_key_file is None else _read_key_file(connection.api_key_file)
-        region, base_url = connection.region, connection.base_url
-        async with (
-            open_shared_limiter(connection.redis) as shared,
-            Client(key, region=region, base_url=base_url, quota=quota, limiter=limiter or shared) as client,
-        ):
-            yield client
+        async with open_shared_limiter(connection.redis) as shared:
+            client = Client(
+                key,
+                region=connection.region,
+                base_url=connection.base_url,
+                quota=quota,
+                limiter=limiter or shared,
+                trust_env=True,
+            )
+            async with client:
+                yield client
         return
     if connection.api_key_file is not None:
         raise ConfigError("--sandbox brings its own key; leave out --api-key-file")
@@ -226,6 +231,19 @@ class Writing:
     """Start over, and remove what an interrupted run left"""
     if_exists: Annotated[Literal["fail", "skip", "replace"], Parameter(group=_WRITING)] = "fail"
     """If --out exists and this same command did not make it: fail, do nothing, or replace it"""
+
+    @property
+    def store_options(self) -> dict[str, Any]:
+        """The same as arguments of `export_store`.
+
+        Raises:
+            ConfigError: There is an option that is for an export from the API.
+        """
+        mine = ("format", "if_exists", "bom", "segments")
+        default = Writing(raw_csv=self.raw_csv, **{name: getattr(self, name) for name in mine})
+        if self != default:
+            raise ConfigError("--concurrency, --split, --shard, --on-error and --no-resume are not for --from")
+        return {name: getattr(self, name) for name in mine} | {"formula_guard": not self.raw_csv}
 
     @property
     def options(self) -> dict[str, Any]:

@@ -189,8 +189,8 @@ class ExportJob:
         on_progress: OnProgress | None = None,
     ) -> ExportReport:
         """Run it; arguments and errors as of `export_events`."""
-        metrics = ExportMetrics()
-        with FileThread() as thread, overhear(metrics.on_notice):
+        tracker = self._track()
+        with FileThread() as thread, overhear(tracker.metrics.on_notice):
             identity = await identify(
                 self.source,
                 self.sessions,
@@ -198,11 +198,8 @@ class ExportJob:
                 shard=self.shard,
                 strict=self.on_error == "raise",
             )
-            store = WorkStore(system, store_of(self.target), self.target)
-            sources = tuple(self.source.read(self.sessions))
-            publisher = Publisher(system, store, self.target, self.format, sources)
+            publisher = self._publisher(system)
             opener = Opener(publisher=publisher, identity=identity, resume=resume, if_exists=if_exists)
-            tracker = self._track(metrics)
             try:
                 opening = await thread.run(self._open, opener, tracker)
                 if opening.report is not None:
@@ -210,10 +207,9 @@ class ExportJob:
                 runner = Runner(
                     target=self.target,
                     tracker=tracker,
-                    store=store,
+                    store=publisher.store,
                     system=system,
                     thread=thread,
-                    metrics=metrics,
                     streaming=self.streaming,
                     on_progress=on_progress,
                     count=count_sessions(identity["sessions"]),
@@ -222,16 +218,20 @@ class ExportJob:
                 await runner.read()
                 return await self._finish(thread, publisher, tracker, opening)
             finally:
-                await thread.run(store.close)
+                await thread.run(publisher.store.close)
 
-    def _track(self, metrics: ExportMetrics) -> SessionTracker:
+    def _publisher(self, system: System) -> Publisher:
+        store = WorkStore(system, store_of(self.target), self.target)
+        return Publisher(system, store, self.target, self.format, tuple(self.source.read(self.sessions)))
+
+    def _track(self) -> SessionTracker:
         return SessionTracker(
             source=self.source,
             sessions=self.sessions,
             filters=self.query.filters,
             shard=self.shard,
             on_error=self.on_error,
-            metrics=metrics,
+            metrics=ExportMetrics(),
         )
 
     def _open(self, opener: Opener, tracker: SessionTracker) -> Opening:

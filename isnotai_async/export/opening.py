@@ -24,7 +24,8 @@ from isnotai_async.export.places import replaced_of, shown
 from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
 from isnotai_async.export.report import ExportReport, report_from_json
 from isnotai_async.export.system import System
-from isnotai_async.export.work_store import Totals, WorkStore
+from isnotai_async.export.work_rows import Totals
+from isnotai_async.export.work_store import WorkStore
 
 IfExists = Literal["fail", "skip", "replace"]
 

@@ -17,6 +17,11 @@ def store_of(target: Path) -> Path:
     return _beside(target, ".isnotai")
 
 
+def lock_of(store: Path) -> Path:
+    """Return the path of the lock of an event store."""
+    return _beside(store, ".isnotai-lock")
+
+
 def unnamed_of(target: Path) -> Path:
     """Return the path of a finished target before it gets its name."""
     return _beside(target, ".isnotai-new")

@@ -26,7 +26,6 @@ from isnotai_async.errors import (
     StoreError,
     TransportError,
 )
-from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.places import shown
 from isnotai_async.export.report import ExportProgress
 from isnotai_async.export.source import Stream
@@ -60,7 +59,6 @@ class Runner:
         store: The work store; it is open.
         system: The operating system.
         thread: Where the store is used.
-        metrics: What the requests cost.
         streaming: Options of the stream.
         on_progress: Is called with the progress, or None.
         count: How many sessions there are, if that is known.
@@ -72,7 +70,6 @@ class Runner:
     store: WorkStore
     system: System
     thread: FileThread
-    metrics: ExportMetrics
     streaming: Mapping[str, Any]
     on_progress: OnProgress | None = None
     count: int | None = None
@@ -191,7 +188,7 @@ class Runner:
         self._unreported = 0
         if self.on_progress is None:
             return
-        tracker, metrics = self.tracker, self.metrics
+        tracker, metrics = self.tracker, self.tracker.metrics
         progress = ExportProgress(
             rows=tracker.rows,
             size=self.store.size,

@@ -24,8 +24,9 @@ from isnotai_async.export import ExportProgress
 from isnotai_async.export.batches import join_pages, pack_page, unpack_pages
 from isnotai_async.export.places import store_of
 from isnotai_async.export.system import System
-from isnotai_async.export.tracker import TrackedSession
-from isnotai_async.export.work_store import MOST_PAGES, Change, PageRow, SessionRow, Totals, WorkStore
+from isnotai_async.export.tracked_session import TrackedSession
+from isnotai_async.export.work_rows import MOST_PAGES, Change, PageRow, SessionRow, Totals
+from isnotai_async.export.work_store import WorkStore
 from tests.event_source import events, ids
 from tests.export.desk import all_rows, make_desk
 from tests.export.faulty_system import FaultySystem, names_in, sqlite_error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -76,6 +77,15 @@ async def test_export_serve_export_gives_the_same_rows(tmp_path: Path, name: str
 
     assert again.read_bytes() == expected.read_bytes()
     assert expected.stat().st_size > 100_000
+
+
+def test_the_keys_that_guard_data_of_ones_own_are_new_each_time(tmp_path: Path) -> None:
+    file = write(tmp_path / "rows", ROWS)
+    keys = {key for _ in range(2) for key in Sandbox(data=file).api_keys.values()}
+
+    assert len(keys) == 4
+    assert all(re.fullmatch(r"aik_v1_[A-Za-z0-9_-]{40}", key) for key in keys)
+    assert Sandbox(data=file, api_keys={"us": "mine"}).api_key == "mine"
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv", "rows.sqlite", "rows.parquet"])
