@@ -28,7 +28,7 @@ from isnotai_async.sandbox import Sandbox
 from tests.contract.contract import PATH
 
 _ROUNDS: Final = 10
-_KEPT: Final = {"data", "pagination", "hasMore", "eventId", "timestamp", "id", "userId", "error"}
+_KEPT: Final = {"data", "pagination", "hasMore", "nextCursor", "eventId", "timestamp", "id", "userId", "error"}
 """What has to be there: what identifies a record, and what a page is made of."""
 
 Ask = Callable[[isnotai.Client], Awaitable[object]]
