@@ -29,6 +29,7 @@ from tests.faults.server import Cut, FaultServer, Received, Reply, Step
 from tests.garbage import no_collector
 
 HEALTH = json_reply({"status": "healthy", "version": "1", "timestamp": "2026-06-10T12:00:00Z"})
+CHUNKED = ("Transfer-Encoding", "chunked")
 cuts = pytest.mark.parametrize("cut", Cut)
 
 
@@ -357,12 +358,19 @@ async def test_a_failed_call_leaves_nothing_for_the_garbage_collector(steps: Rep
         [b"no HTTP\r\n\r\n", Cut.CLOSE],
         http_reply(b"no JSON"),
         error_reply(503, "X", "m"),
+        [Cut.RESET],
+        [http_head(200, [CHUNKED]) + b"fff\r\n{", Cut.CLOSE],
+        [http_head(200, [CHUNKED]) + b"zz\r\n{", Cut.CLOSE],
+        http_reply(b"no gzip", headers=[("Content-Encoding", "gzip")]),
+        [asyncio.Event()],
+        [http_head(200, [("Content-Length", "99")]), b"{", asyncio.Event()],
     ],
-    ids=["lost", "cut", "no HTTP", "no JSON", "refused"],
+    ids=["lost", "cut", "no HTTP", "no JSON", "refused", "reset", "chunk", "no chunk", "no gzip", "silent", "stuck"],
 )
 async def test_a_call_that_succeeds_at_last_leaves_nothing_for_the_garbage_collector(steps: Reply) -> None:
     """Exports make millions of calls: a page that stays behind with the failure before it would be their memory."""
-    async with connected(FaultServer(steps, event_page(1)), retry=isnotai.Retry(base=0.0)) as client:
+    server = FaultServer(steps, event_page(1))
+    async with connected(server, retry=isnotai.Retry(base=0.0), timeout=0.5) as client:
         with no_collector():
             before = count_left()
             page = ref(await client.list_events("s1"))
