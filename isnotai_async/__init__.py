@@ -1,7 +1,6 @@
 """Asyncio client for the Not AI API: walk, stream and export event data.
 
-Public are this package, `isnotai_async.errors`, `isnotai_async.export`, `isnotai_async.sandbox` and
-`isnotai_async.workers`.
+Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isnotai_async.sandbox`.
 """
 
 import importlib
@@ -12,6 +11,13 @@ from isnotai_async._version import __version__
 if TYPE_CHECKING:
     from isnotai_async._client import (
         Client,
+    )
+    from isnotai_async._diagnosis.doctor import (
+        diagnose,
+    )
+    from isnotai_async._diagnosis.findings import (
+        Diagnosis,
+        Finding,
     )
     from isnotai_async._http.credentials import (
         Credential,
@@ -61,6 +67,9 @@ if TYPE_CHECKING:
         REGIONS,
         Region,
     )
+    from isnotai_async._models.responses import (
+        RawResponse,
+    )
     from isnotai_async._models.tiers import (
         Tier,
     )
@@ -94,12 +103,12 @@ if TYPE_CHECKING:
     from isnotai_async.errors import (
         APIError,
         AuthenticationError,
-        CheckpointError,
         ConfigError,
         ConnectError,
         DecodeError,
         ExportError,
         ExportLockedError,
+        GatewayError,
         InvalidCursorError,
         InvalidRequestError,
         IsNotAIError,
@@ -112,6 +121,7 @@ if TYPE_CHECKING:
         RateLimitedError,
         ServerError,
         SinkError,
+        StoreError,
         TransportError,
         TransportTimeoutError,
     )
@@ -120,8 +130,11 @@ if TYPE_CHECKING:
         ExportProgress,
         ExportReport,
         SessionFailure,
+        StoreReport,
         estimate_export,
         export_events,
+        export_store,
+        update_store,
     )
     from isnotai_async.sandbox import (
         Sandbox,
@@ -130,6 +143,11 @@ if TYPE_CHECKING:
 # Each name is imported when it is first asked for: `isnotai --version` needs none of them, few programs need all.
 _NAMES_OF = {
     "._client": ("Client",),
+    "._diagnosis.doctor": ("diagnose",),
+    "._diagnosis.findings": (
+        "Diagnosis",
+        "Finding",
+    ),
     "._http.credentials": ("Credential",),
     "._http.retry_policy": ("Retry",),
     "._manager": (
@@ -172,6 +190,7 @@ _NAMES_OF = {
         "REGIONS",
         "Region",
     ),
+    "._models.responses": ("RawResponse",),
     "._models.tiers": ("Tier",),
     "._notices": (
         "AttemptNotice",
@@ -195,12 +214,12 @@ _NAMES_OF = {
     ".errors": (
         "APIError",
         "AuthenticationError",
-        "CheckpointError",
         "ConfigError",
         "ConnectError",
         "DecodeError",
         "ExportError",
         "ExportLockedError",
+        "GatewayError",
         "InvalidCursorError",
         "InvalidRequestError",
         "IsNotAIError",
@@ -213,6 +232,7 @@ _NAMES_OF = {
         "RateLimitedError",
         "ServerError",
         "SinkError",
+        "StoreError",
         "TransportError",
         "TransportTimeoutError",
     ),
@@ -221,8 +241,11 @@ _NAMES_OF = {
         "ExportProgress",
         "ExportReport",
         "SessionFailure",
+        "StoreReport",
         "estimate_export",
         "export_events",
+        "export_store",
+        "update_store",
     ),
     ".sandbox": ("Sandbox",),
 }
@@ -255,13 +278,13 @@ __all__ = [
     "AttemptNotice",
     "AuthenticationError",
     "BotDetection",
-    "CheckpointError",
     "Client",
     "ConfigError",
     "ConnectError",
     "Credential",
     "DecodeError",
     "DeviceBreakdown",
+    "Diagnosis",
     "Event",
     "EventCounts",
     "EventQuery",
@@ -271,6 +294,8 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "Finding",
+    "GatewayError",
     "Health",
     "InvalidCursorError",
     "InvalidRequestError",
@@ -292,6 +317,7 @@ __all__ = [
     "Position",
     "ProtocolError",
     "RateLimitedError",
+    "RawResponse",
     "RedisLimiter",
     "Region",
     "Retry",
@@ -305,6 +331,8 @@ __all__ = [
     "SessionQuery",
     "SharedLimiter",
     "SinkError",
+    "StoreError",
+    "StoreReport",
     "StreamPosition",
     "Taken",
     "Tier",
@@ -321,6 +349,9 @@ __all__ = [
     "UserMatching",
     "WaitNotice",
     "__version__",
+    "diagnose",
     "estimate_export",
     "export_events",
+    "export_store",
+    "update_store",
 ]

@@ -4,12 +4,13 @@ The branches answer one question, whose fault was it::
 
     IsNotAIError
     ├── ConfigError              you asked wrongly; nothing was sent
-    ├── TransportError           nobody answered
+    ├── TransportError           the API did not answer
     │   ├── ConnectError           refused, DNS, TLS
     │   ├── TransportTimeoutError  nothing in time (also a builtin TimeoutError)
     │   ├── ProtocolError          not HTTP as agreed: parse failure, redirect, truncated or oversized body
-    │   └── LimiterError           the Redis that keeps the shared limit did not answer; nothing was sent
-    ├── APIError                 they refused
+    │   ├── LimiterError           the Redis that keeps the shared limit did not answer; nothing was sent
+    │   └── GatewayError           a proxy or edge in front of the API answered in its place
+    ├── APIError                 the API answered with an error
     │   ├── InvalidRequestError    400, 422
     │   │   └── InvalidCursorError   the cursor was refused
     │   ├── AuthenticationError    401
@@ -19,10 +20,10 @@ The branches answer one question, whose fault was it::
     │   └── ServerError            5xx
     ├── DecodeError              they answered nonsense
     │   └── PaginationError        a cursor that repeats, is missing or cannot be one
-    └── ExportError              the disk or the checkpoint said no
-        ├── SinkError
-        ├── CheckpointError
-        └── ExportLockedError
+    └── ExportError              an export could not be written
+        ├── SinkError              the target cannot be written
+        ├── StoreError             the work store is damaged, or of another export
+        └── ExportLockedError      another export of the same target is running
 
 Every error pickles, and none ever holds the API key. Text that came from the server is escaped in ``str(error)``,
 because it may end up in a terminal; the attributes hold it as it came.
@@ -31,10 +32,8 @@ because it may end up in a terminal; the attributes hold it as it came.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 
 class ResumePosition(Protocol):
@@ -163,7 +162,7 @@ class ConfigError(IsNotAIError):
 
 
 class TransportError(IsNotAIError):
-    """Nobody answered, or the connection broke before an answer was complete.
+    """No answer of the API: none came, the connection broke, or something in front of the API answered.
 
     Attributes:
         retry_limit: Most retries that this kind of trouble is worth: 0 for what trying again does not mend, None for
@@ -206,15 +205,33 @@ class LimiterError(TransportError):
         self.reason = reason
 
 
-class APIError(IsNotAIError):
-    """The API answered and refused.
+class GatewayError(TransportError):
+    """A proxy, edge or captive portal answered in place of the API, so the answer says nothing about the resource.
+
+    It is raised for a 4xx without the API's error envelope (except 408, 425 and 429), for any 2xx that is HTML or
+    text, and for a 200 without a body. It is retried like a lost connection.
 
     Attributes:
         status: HTTP status.
-        code: Stable, open-ended error code of the envelope; ``"unknown"`` where the answer had none.
-        details: The envelope's details (often names the offending ``field``); empty where there are none.
+        headers: Headers of the answer, read by name in any case; the API key is taken out.
+    """
+
+    def __init__(self, message: str, *, status: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers: Mapping[str, str] = {} if headers is None else headers
+
+
+class APIError(IsNotAIError):
+    """The API answered with an error.
+
+    Attributes:
+        status: HTTP status.
+        code: Stable, open-ended error code of the envelope; ``"unknown"`` if the answer had none.
+        details: The envelope's details (often names the offending ``field``); empty if there are none.
         retry_after: Seconds the server asked to wait, or None.
-        hint: What to try, where this client knows; may be empty.
+        headers: Headers of the answer, read by name in any case; the API key is taken out.
+        hint: What to try, if this client knows; may be empty.
     """
 
     def __init__(  # the envelope has this many parts
@@ -225,6 +242,7 @@ class APIError(IsNotAIError):
         code: str = "unknown",
         details: Mapping[str, object] | None = None,
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
         hint: str = "",
     ) -> None:
         super().__init__(message)
@@ -232,6 +250,7 @@ class APIError(IsNotAIError):
         self.code = code
         self.details: Mapping[str, object] = details or {}
         self.retry_after = retry_after
+        self.headers: Mapping[str, str] = {} if headers is None else headers
         self.hint = hint
 
     def __str__(self) -> str:
@@ -292,15 +311,21 @@ class PaginationError(DecodeError):
 
 
 class ExportError(IsNotAIError):
-    """The disk or the checkpoint said no."""
+    """An export could not be written or published.
+
+    Attributes:
+        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
+    """
+
+    is_temporary: bool = False
 
 
 class SinkError(ExportError):
     """The output could not be written."""
 
 
-class CheckpointError(ExportError):
-    """The checkpoint is unreadable, or was made for another export."""
+class StoreError(ExportError):
+    """The work store is damaged, was removed, or belongs to another export."""
 
 
 class ExportLockedError(ExportError):

@@ -69,9 +69,9 @@ class RedisServer:
         except (redis.ConnectionError, OSError):
             return False
 
-    def ask(self, *words: str | int) -> Any:
+    def ask(self, *words: str | int, user: str | None = None) -> Any:
         """Run a command beside what is tested."""
-        with redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+        with redis.Redis(port=self.port, username=user, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
             return client.execute_command(*words)
 
     def calls(self) -> int:

@@ -8,7 +8,7 @@ import pytest
 import isnotai_async
 from isnotai_async import errors
 from isnotai_async._models.positions import Position
-from isnotai_async.errors import APIError, IsNotAIError, printable
+from isnotai_async.errors import APIError, GatewayError, IsNotAIError, printable
 
 TREE = {
     "IsNotAIError": "Exception",
@@ -18,6 +18,7 @@ TREE = {
     "TransportTimeoutError": "TransportError",
     "ProtocolError": "TransportError",
     "LimiterError": "TransportError",
+    "GatewayError": "TransportError",
     "APIError": "IsNotAIError",
     "InvalidRequestError": "APIError",
     "InvalidCursorError": "InvalidRequestError",
@@ -30,7 +31,7 @@ TREE = {
     "PaginationError": "DecodeError",
     "ExportError": "IsNotAIError",
     "SinkError": "ExportError",
-    "CheckpointError": "ExportError",
+    "StoreError": "ExportError",
     "ExportLockedError": "ExportError",
 }
 CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, IsNotAIError)]
@@ -39,6 +40,8 @@ CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issu
 def _example(cls: type[IsNotAIError]) -> IsNotAIError:
     if issubclass(cls, APIError):
         return cls("no", status=418, code="TEAPOT", details={"field": "cup"}, retry_after=1.5, hint="Use coffee")
+    if issubclass(cls, GatewayError):
+        return cls("no", status=404, headers={"server": "edge"})
     return cls("no")
 
 

@@ -18,16 +18,21 @@ from isnotai_async.errors import IsNotAIError, has_key
 COMMANDS: Final = (
     ("read_commands:health", "Ask whether the API is alive. Needs no key."),
     ("read_commands:whoami", "Show which integration the key stands for: the best test of a key."),
+    ("doctor_command:doctor", "Look for what is wrong between here and the API."),
     ("read_commands:sessions", "List sessions."),
-    ("read_commands:session", "Show one session."),
+    ("read_commands:session", "Show the record of one session; `isnotai show` shows what happened in it."),
     ("read_commands:events", "List the events of one session."),
     ("read_commands:users", "List the users of the learning platform."),
     ("read_commands:courses", "List courses, with whatever fields the API gives them."),
     ("read_commands:analytics", "Show summary and time series of a period."),
     ("read_commands:stats", "Show the API's counters, whatever they are."),
     ("read_commands:usage", "Show the consumption of the API."),
+    (
+        "show_command:show",
+        "Show what happened in a session: who, when, each event type over time, bursts, pauses and pages.",
+    ),
     ("export_command:export", "Write the events of many sessions into one file, each exactly once."),
-    ("worker_command:worker", "Export parts for ``isnotai export --workers``, until Ctrl-C or SIGTERM."),
+    ("sync_command:sync", "Bring an SQLite database of sessions and events up to date. Run it each night, say."),
     ("sandbox_command:sandbox", "Serve the sandbox until Ctrl-C: the API on this machine."),
     ("completion_command:completion", "Write a completion script for a shell to stdout."),
 )

@@ -5,7 +5,7 @@ Options of the export: which sessions, and how they are written.
 
 from __future__ import annotations
 
-import os
+import re
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from attrs import frozen
 from cyclopts import Group, Parameter, validators
 
 from isnotai_async._cli.logs import logged
-from isnotai_async._cli.proxies import find_proxy
+from isnotai_async._cli.quota import open_shared_limiter, read_quota
 from isnotai_async._cli.streams import STDIN, open_stdin
 from isnotai_async._cli.times import check_interval, read_time
 from isnotai_async._client import Client
@@ -28,7 +28,7 @@ from isnotai_async._models.regions import resolve_region
 from isnotai_async._ratelimit.limiter import Limiter, Unlimited
 from isnotai_async._ratelimit.redis.limiter import RedisLimiter
 from isnotai_async._streaming.paginator import Paginator
-from isnotai_async.errors import ConfigError
+from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.sandbox import Sandbox
 
 _CONNECTION = Group("Connection", sort_key=9)  # the last one: it is the same everywhere
@@ -53,6 +53,10 @@ class Connection:
     """Seconds for a request with all its attempts and waits; none for no limit"""
     sandbox: Annotated[bool, Parameter(group=_CONNECTION, negative=(), show_default=False)] = False
     """Ask a sandbox inside this process instead: no key, no network"""
+    quota: Annotated[str | None, Parameter(group=_CONNECTION)] = None
+    """Share of the key's rate that this command may use, e.g. 1/8 or 0.125; default all of it"""
+    redis: Annotated[str | None, Parameter(group=_CONNECTION)] = None
+    """Share the key's rate with other processes at this Redis: its URL, or env for the one in ISNOTAI_REDIS_URL"""
     verbose: Annotated[
         int, Parameter(group=_CONNECTION, name=("--verbose", "-v"), count=True, show_default=False)
     ] = 0
@@ -167,25 +171,37 @@ async def open_client(
     Raises:
         ConfigError: The options contradict one another, or the key file cannot be read.
     """
+    if connection.quota is not None and (connection.redis is not None or limiter is not None):
+        raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
+    quota = read_quota(connection.quota)
     with logged(connection.verbose):
         if connection.sandbox:
             async with _open_sandbox(connection) as client:
                 yield client
             return
         key = None if connection.api_key_file is None else _read_key(connection.api_key_file)
-        base_url = connection.base_url or os.environ.get("ISNOTAI_BASE_URL") or None
-        region = resolve_region(connection.region, base_url)
-        proxy = find_proxy(connection.proxy, region.base_url)
-        async with Client(
-            key,
-            region=connection.region,
-            base_url=base_url,
-            limiter=limiter,
-            proxy=proxy,
-            timeout=connection.timeout,
-            deadline=connection.deadline,
-        ) as client:
-            yield client
+        async with open_shared_limiter(connection.redis) as shared:
+            client = Client(
+                key,
+                region=connection.region,
+                base_url=connection.base_url,
+                quota=quota,
+                limiter=limiter or shared,
+                proxy=_check_proxy(connection.proxy),
+                trust_env=True,
+                timeout=connection.timeout,
+                deadline=connection.deadline,
+            )
+            async with client:
+                yield client
+
+
+def _check_proxy(proxy: str | None) -> str | None:
+    if proxy is not None and "@" in proxy:
+        raise ConfigError(
+            "--proxy has a user name or password, which others on this machine can see; set HTTPS_PROXY instead"
+        )
+    return proxy
 
 
 @asynccontextmanager
@@ -193,6 +209,8 @@ async def _open_sandbox(connection: Connection) -> AsyncIterator[Client]:
     for name, brings in {"api_key_file": "key", "base_url": "address", "proxy": "address"}.items():
         if getattr(connection, name) is not None:
             raise ConfigError(f"--sandbox brings its own {brings}; leave out --{name.replace('_', '-')}")
+    if connection.quota is not None or connection.redis is not None:
+        raise ConfigError("--sandbox has no quota to share; leave out --quota and --redis")
     region = resolve_region(connection.region).name
     # No quota: a sandbox of one's own has nothing to protect, and a demonstration should be quick.
     async with Sandbox(rate_limit=None) as sandbox:
@@ -224,22 +242,41 @@ _WRITING = Group("Writing")
 class Writing:
     """How an export is written."""
 
-    format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet"] | None, Parameter(group=_WRITING)] = None
-    """How to write, where the ending of --out does not tell"""
+    format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite"] | None, Parameter(group=_WRITING)] = (
+        None
+    )
+    """How to write, if the ending of --out is not that of a format"""
     concurrency: Annotated[int, Parameter(group=_WRITING)] = 16
     """Most requests in flight"""
     split: Annotated[int | Literal["auto"] | None, Parameter(group=_WRITING)] = None
     """Windows of time to read each session in at once, or auto"""
-    on_error: Annotated[Literal["raise", "collect", "skip"], Parameter(group=_WRITING)] = "raise"
-    """When a session fails: end, go on and try it again next time, or leave it out"""
+    shard: Annotated[str | None, Parameter(group=_WRITING)] = None
+    """k/n: only the k-th of n shards of the sessions, from 1; each session is in exactly one"""
+    on_error: Annotated[Literal["collect", "raise"], Parameter(group=_WRITING)] = "collect"
+    """If a session fails: continue with the others, or end at once"""
     raw_csv: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """In CSV, leave strings as they are that a spreadsheet would run as formulas"""
+    bom: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
+    """In CSV, start with a byte order mark, for spreadsheets"""
     segments: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """Make a folder of Parquet files"""
     no_resume: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """Start over, and remove what an interrupted run left"""
-    force: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
-    """Replace the file if it exists"""
+    if_exists: Annotated[Literal["fail", "skip", "replace"], Parameter(group=_WRITING)] = "fail"
+    """If --out exists and this same command did not make it: fail, do nothing, or replace it"""
+
+    @property
+    def store_options(self) -> dict[str, Any]:
+        """The same as arguments of `export_store`.
+
+        Raises:
+            ConfigError: There is an option that is for an export from the API.
+        """
+        mine = ("format", "if_exists", "bom", "segments")
+        default = Writing(raw_csv=self.raw_csv, **{name: getattr(self, name) for name in mine})
+        if self != default:
+            raise ConfigError("--concurrency, --split, --shard, --on-error and --no-resume are not for --from")
+        return {name: getattr(self, name) for name in mine} | {"formula_guard": not self.raw_csv}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -248,12 +285,28 @@ class Writing:
             "format": self.format,
             "concurrency": self.concurrency,
             "split": self.split,
+            "shard": read_shard(self.shard),
             "on_error": self.on_error,
             "formula_guard": not self.raw_csv,
+            "bom": self.bom,
             "segments": self.segments,
             "resume": not self.no_resume,
-            "force": self.force,
+            "if_exists": self.if_exists,
         }
+
+
+def read_shard(text: str | None) -> tuple[int, int] | None:
+    """Read the option --shard.
+
+    Raises:
+        ConfigError: It is not of the form k/n.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    if found is None:
+        raise ConfigError(f"--shard {quoted(text)} is no shard; write 2/8 for the second of eight")
+    return int(found[1]), int(found[2])
 
 
 def choose_sessions(

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from isnotai_async._cli.event_types import explain_type
 from isnotai_async._cli.formats import Output, check_names, write_one, write_records
@@ -26,7 +24,6 @@ from isnotai_async._cli.options import (
 from isnotai_async._cli.output import (
     say,
     to_millisecond,
-    to_second,
     write_bytes,
     write_facts,
     write_line,
@@ -35,11 +32,11 @@ from isnotai_async._cli.output import (
 from isnotai_async._cli.times import check_interval, describe_interval, read_time
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.pages import Page
-from isnotai_async._models.records import Event, Session, SessionDetails, User
+from isnotai_async._models.records import Event, Session, User
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, printable
 from isnotai_async.export import encode_rows
-from isnotai_async.export.rows import COLUMNS
+from isnotai_async.export.batches import COLUMNS
 
 _SESSION_COLUMNS = ("id", "created (UTC)", "status", "bot", "user", "name")
 _USER_COLUMNS = ("id", "sessions", "bots", "mean", "max", "risk", "last seen (UTC)", "name")
@@ -105,38 +102,19 @@ async def session(
     session: str,
     /,
     *,
-    details: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     output: Output = Output(),
     connection: Connection = Connection(),
 ) -> None:
-    """Show one session.
+    """Show the record of one session; `isnotai show` shows what happened in it.
 
     Parameters
     ----------
     session
         Id of the session.
-    details
-        Its event counts, timeline and pages instead; as CSV the timeline.
     """
-    output.check(SessionDetails if details else Session)
+    output.check(Session)
     async with open_client(connection) as client:
-        if details:
-            found = await client.get_session_details(session)
-            write_one(found, output, table=partial(_write_details, found), rows=found.timeline)
-        else:
-            write_one(await client.get_session(session), output)
-
-
-def _write_details(details: SessionDetails) -> None:
-    write_facts(details, leave_out=("timeline", "page_history"))
-    write_line("")
-    timeline = [
-        (to_second(b.timestamp), b.event_count, b.activity_level, b.dominant_event_type) for b in details.timeline
-    ]
-    write_table(("from (UTC)", "events", "activity", "mostly"), timeline)
-    write_line("")
-    pages = [(to_second(p.timestamp), p.duration_ms, p.url) for p in details.page_history]
-    write_table(("opened (UTC)", "for (ms)", "page"), pages)
+        write_one(await client.get_session(session), output)
 
 
 async def events(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,13 @@ from isnotai_async._cli.fault_options import read_fault, read_latency
 from isnotai_async._cli.output import say, write_line
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Sandbox
+
+
+class _Said(logging.Handler):
+    """Says on stderr what the sandbox logs, such as a malformed request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"# {self.format(record)}")
 
 
 async def sandbox(
@@ -37,7 +45,8 @@ async def sandbox(
         Sessions to make up; default 40. Besides them, every id from big-0 to big-1000000 is a session of that many
         events.
     data
-        Serve what an export wrote instead: a .jsonl, .jsonl.gz or .parquet file, or a folder of segments.
+        Serve what an export wrote instead: a file of any of its formats, or a folder of segments. Its keys
+        are new each time.
     tier
         Tier of the keys, with its rate limit.
     latency
@@ -61,6 +70,7 @@ async def sandbox(
         await server.start()
     except OSError as error:
         raise ConfigError(f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}") from None
+    logging.getLogger("isnotai_async.sandbox").addHandler(_Said())
     for each in faults:
         server.inject(each.fault, operation=each.operation, probability=each.share)
     async with server:

@@ -1,5 +1,8 @@
 """Translates an answer that is an error (status, envelope) into the error class that fits it.
 
+Only the error envelope shows that the API itself has answered. So a 4xx without one is a `GatewayError`, except the
+statuses that ask for another attempt (408, 425, 429) and 5xx, which mean the same from the API and from a proxy.
+
 Sources: the vendor's guide pages "Errors" and "Rate limits" (documentation version 1.0.17.0).
 """
 
@@ -14,6 +17,7 @@ from isnotai_async.errors import (
     APIError,
     AuthenticationError,
     DecodeError,
+    GatewayError,
     InvalidCursorError,
     InvalidRequestError,
     NotFoundError,
@@ -24,25 +28,60 @@ from isnotai_async.errors import (
 )
 
 _SAMPLE_BYTES: Final = 200
+_START_BYTES: Final = 4096  # where the first character that is no white space is looked for
 
 
 def read_content(response: Response) -> bytes:
     """Return the body of an answer that is JSON.
 
     Raises:
-        APIError: The API refused; the class tells why.
+        DecodeError: The body is neither JSON, nor HTML, nor text, nor empty.
+        APIError: As of `check_status`, like the errors below.
+        GatewayError: Also if the body is empty, HTML or text.
         ProtocolError: A status that this API does not use.
-        DecodeError: The body is empty or no JSON.
     """
-    if 400 <= response.status < 600:
-        raise _refusal(response)
-    if response.status not in {200, 204}:
+    check_status(response)
+    start = response.body[:_START_BYTES].lstrip()
+    if start.startswith((b"{", b"[")):
+        return response.body
+    kind = response.headers.get("content-type", "")
+    if not start or start.startswith(b"<") or kind.startswith("text/"):
+        raise _gateway(response, f"answered {response.status} without JSON, {_sample(response)}")
+    raise DecodeError(f"the answer is {response.status} and not JSON, {_sample(response)}")
+
+
+def check_status(response: Response) -> None:
+    """Check that an answer is a success (2xx).
+
+    Raises:
+        APIError: The API answered with an error; the class says which.
+        GatewayError: Something in front of the API answered with a 4xx.
+        ProtocolError: A status that this API does not use.
+    """
+    if 200 <= response.status < 300:
+        return
+    if not 400 <= response.status < 600:
         raise _unexpected(response)
-    if not response.body:
-        raise DecodeError(f"the answer is {response.status} with an empty body where JSON was expected")
-    if not response.body.lstrip().startswith((b"{", b"[")):  # a proxy's page or a captive portal's, not the API's
-        raise DecodeError(f"the answer is {response.status} and not JSON, {_sample(response)}")
-    return response.body
+    envelope = codec.decode_error(response.body)
+    if not _is_of_the_api(response, envelope):
+        raise _gateway(response, f"answered {response.status} without the API's error envelope, {_sample(response)}")
+    raise _api_error(response, envelope)
+
+
+def _is_of_the_api(response: Response, envelope: Mapping[str, Any]) -> bool:
+    if response.status >= 500 or response.status in {408, 425, 429}:
+        return True
+    if response.request.operation == "health":  # the one route that never has an envelope
+        return False
+    return any(isinstance(envelope.get(name), str) and envelope[name] for name in ("code", "message"))
+
+
+def _gateway(response: Response, text: str) -> GatewayError:
+    return GatewayError(
+        f"something in front of the API {text}; check base_url and the proxies in between, or try later",
+        status=response.status,
+        headers=response.headers,
+    )
 
 
 def _unexpected(response: Response) -> ProtocolError:
@@ -70,8 +109,7 @@ _BY_STATUS: Final[Mapping[int, type[APIError]]] = {
 }
 
 
-def _refusal(response: Response) -> APIError:
-    envelope = codec.decode_error(response.body)
+def _api_error(response: Response, envelope: Mapping[str, Any]) -> APIError:
     code, message, details = (envelope.get(name) for name in ("code", "message", "details"))
     kind = _BY_STATUS.get(response.status, ServerError if response.status >= 500 else APIError)
     if kind is InvalidRequestError and _names_cursor(response.request, envelope):
@@ -82,6 +120,7 @@ def _refusal(response: Response) -> APIError:
         code=code if isinstance(code, str) and code else "unknown",
         details=details if isinstance(details, dict) else None,
         retry_after=read_retry_after(response.headers),
+        headers=response.headers,
         hint=_HINTS.get(kind, "").format(region=response.region),
     )
 
@@ -91,7 +130,7 @@ def _names_cursor(request: Request, envelope: Mapping[str, Any]) -> bool:
     details = envelope.get("details")
     field_name = details.get("field") if isinstance(details, dict) else ""
     named = f"{field_name} {envelope.get('code')} {envelope.get('message')}"
-    return request.cursor is not None and "cursor" in named.lower()
+    return request.cursor is not None and any(word in named.lower() for word in ("cursor", "continuation"))
 
 
 _HINTS: Final[Mapping[type[APIError], str]] = {

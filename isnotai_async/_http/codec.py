@@ -6,9 +6,10 @@ Theory of operation:
    become a float), and it gives the path of a wrong field.
 2. One cattrs converter structures every record, with hooks as strict as that.
 3. The event page, nearly all of the traffic, takes a way of its own: msgspec decodes it straight into structs of
-   the documented types, and a loop makes frozen records of those. The values are checked by then, so the loop fills
-   plain slots and freezes at the end: 34 µs for 100 events, against 65 through the frozen ``__init__`` and 63 for
-   `json.loads` to dicts (Python 3.11, benchmarks/bench_codec.py).
+   the documented types. A loop makes frozen records of those when they are first asked for, which an Arrow table
+   never does. The values are checked by then, so the loop fills plain slots and freezes at the end: 34 µs for 100
+   events, against 65 through the frozen ``__init__`` and 63 for `json.loads` to dicts (Python 3.11,
+   benchmarks/bench_codec.py).
 
 Whatever is wrong becomes a `DecodeError`, before the first record of a page is handed out.
 """
@@ -16,20 +17,23 @@ Whatever is wrong becomes a `DecodeError`, before the first record of a page is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from attrs import define
 
 from isnotai_async._http.converter import structure
+from isnotai_async._models.headers import Headers
 from isnotai_async._models.mappings import ReadOnlyMapping
-from isnotai_async._models.pages import MAX_CURSOR_BYTES, Page
+from isnotai_async._models.pages import MAX_CURSOR_BYTES, Page, Unbuilt
 from isnotai_async._models.records import Event
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, PaginationError
 
 T = TypeVar("T")
+
+NO_HEADERS: Final = Headers()
 
 _TOO_DEEP: Final = "the body is nested too deep to be an answer of this API"
 
@@ -43,12 +47,14 @@ class _Pagination(msgspec.Struct, gc=False):
     nextCursor: str | None = None  # noqa: N815 - the wire's own name; may be absent on the last page
 
 
-class _EventRow(msgspec.Struct, gc=False):
-    eventId: str  # noqa: N815 - the wire's own names
-    messageId: _Int32  # noqa: N815
-    eventTypeName: str  # noqa: N815
+class _EventRow(msgspec.Struct, gc=False, rename="camel"):
+    """A checked event, with the attributes of one: it will do for all that needs no record."""
+
+    event_id: str
+    message_id: _Int32
+    event_type_name: str
     timestamp: _Int64
-    payloadSize: _Int32  # noqa: N815
+    payload_size: _Int32
 
 
 class _EventList(msgspec.Struct, gc=False):
@@ -71,7 +77,14 @@ _read_list: Final = msgspec.json.Decoder(_AnyList).decode
 _read_item: Final = msgspec.json.Decoder(_AnyItem).decode
 
 
-def decode_events(body: bytes, *, tier: Tier | None, region: str, session_id: str | None = None) -> Page[Event]:
+def decode_events(
+    body: bytes,
+    *,
+    tier: Tier | None,
+    region: str,
+    session_id: str | None = None,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> Page[Event]:
     """Decode a page of events.
 
     Raises:
@@ -79,21 +92,26 @@ def decode_events(body: bytes, *, tier: Tier | None, region: str, session_id: st
         PaginationError: More pages follow and there is no usable cursor to them.
     """
     listing = _read(_read_events, body)
-    return _page(_build_events(listing.data), listing.pagination, tier=tier, region=region, session_id=session_id)
+    rows: Any = Unbuilt(listing.data, _build_events)
+    return Page(rows, *_ways(listing.pagination), tier, region, session_id, headers=headers)
 
 
-def decode_page(body: bytes, record: type[T], *, tier: Tier | None, region: str) -> Page[T]:
+def decode_page(
+    body: bytes, record: type[T], *, tier: Tier | None, region: str, headers: Mapping[str, str] = NO_HEADERS
+) -> Page[T]:
     """Decode a page of any other list; errors as of `decode_events`."""
     listing = _read(_read_list, body)
     rows = tuple(structure(row, record, f"$.data[{index}]") for index, row in enumerate(listing.data))
-    return _page(rows, listing.pagination, tier=tier, region=region)
+    return Page(rows, *_ways(listing.pagination), tier, region, headers=headers)
 
 
-def decode_mappings(body: bytes, *, tier: Tier | None, region: str) -> Page[Mapping[str, Any]]:
+def decode_mappings(
+    body: bytes, *, tier: Tier | None, region: str, headers: Mapping[str, str] = NO_HEADERS
+) -> Page[Mapping[str, Any]]:
     """Decode a page of objects without a public schema; errors as of `decode_events`."""
     listing = _read(_read_list, body)
     rows = tuple(_open_object(row, f"$.data[{index}]") for index, row in enumerate(listing.data))
-    return _page(rows, listing.pagination, tier=tier, region=region)
+    return Page(rows, *_ways(listing.pagination), tier, region, headers=headers)
 
 
 def decode_item(body: bytes, record: type[T]) -> T:
@@ -135,7 +153,9 @@ def decode_error(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return {}
     error = envelope.get("error") if isinstance(envelope, dict) else None
-    return error if isinstance(error, dict) and _is_shallow(error) else {}
+    if not isinstance(error, dict):
+        return {}
+    return {name: value for name, value in error.items() if _is_shallow(value)}
 
 
 def _read(read: Any, body: bytes) -> Any:  # noqa: ANN401 - typed by the decoder that is passed
@@ -180,32 +200,25 @@ class _Draft:
     payload_size: int
 
 
-def _build_events(rows: list[_EventRow]) -> tuple[Event, ...]:
+def _build_events(rows: Sequence[_EventRow]) -> tuple[Event, ...]:
     events = list[Any]()
     for row in rows:
         event = _Draft()
-        event.event_id = row.eventId
-        event.message_id = row.messageId
-        event.event_type_name = row.eventTypeName
+        event.event_id = row.event_id
+        event.message_id = row.message_id
+        event.event_type_name = row.event_type_name
         event.timestamp = row.timestamp
-        event.payload_size = row.payloadSize
+        event.payload_size = row.payload_size
         event.__class__ = Event  # type: ignore[assignment] # the layouts are the same
         events.append(event)
     return tuple(events)
 
 
-def _page(
-    data: tuple[T, ...],
-    pagination: _Pagination,
-    *,
-    tier: Tier | None,
-    region: str,
-    session_id: str | None = None,
-) -> Page[T]:
+def _ways(pagination: _Pagination) -> tuple[str | None, bool, int]:
     cursor = pagination.nextCursor if pagination.hasMore else None
     if pagination.hasMore:
         _check_cursor(cursor)
-    return Page(data, cursor, pagination.hasMore, pagination.limit, tier, region, session_id)
+    return cursor, pagination.hasMore, pagination.limit
 
 
 def _check_cursor(cursor: str | None) -> None:

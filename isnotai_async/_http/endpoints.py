@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from isnotai_async._http import codec
-from isnotai_async._http.api_errors import read_content
+from isnotai_async._http.api_errors import check_status, read_content
 from isnotai_async._http.converter import camel
 from isnotai_async._http.messages import TIER_HEADER, Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
@@ -30,10 +30,14 @@ from isnotai_async._models.queries import (
     UserSessionQuery,
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
+from isnotai_async._models.responses import RawResponse
 from isnotai_async._models.tiers import Tier, read_tier
-from isnotai_async._models.validation import check_id
+from isnotai_async._models.validation import check_id, check_path, check_text
 
 T = TypeVar("T")
+
+ParamValue = str | int | float | bool
+"""A value of a query parameter; a bool is sent as ``true`` or ``false``."""
 
 
 def build_health() -> Request:
@@ -102,6 +106,29 @@ def build_stats() -> Request:
     return Request("get_stats", "/v1/stats")
 
 
+# The documented routes that need no key. It is not sent to them, so they answer when it is refused too.
+_OPEN: Final = frozenset({"/health", "/openapi/v3.json", "/swagger"})
+
+
+def build_request(path: str, params: Mapping[str, ParamValue | None] | None = None) -> Request:
+    """Build the request for any path of the API.
+
+    Args:
+        path: Absolute path without a query, such as ``"/v1/sessions"``.
+        params: Parameters of the query by the API's names; None values are left out.
+
+    Raises:
+        ConfigError: The path is not absolute, or could leave the API's base URL; or a value that cannot be sent.
+    """
+    target = quote(check_path(path), safe="/%:@!$&'()*+,;=~")
+    pairs = [
+        (check_text(name, "params"), _text(value)) for name, value in (params or {}).items() if value is not None
+    ]
+    if pairs:
+        target = f"{target}?{urlencode(pairs, quote_via=quote, safe='')}"
+    return Request("request", target, authenticated=path not in _OPEN)
+
+
 def _target(path: str, query: ListQuery | ReportQuery) -> str:
     # "start_time" becomes "startTime": the filters' names are the wire's, in snake_case.
     params = [(camel(name), _text(value)) for name, value in query.filters.items() if name not in query.in_path]
@@ -124,8 +151,9 @@ def read_events(response: Response, session_id: str | None = None) -> Page[Event
         ProtocolError: A status that this API does not use.
         DecodeError: The body is not what the contract promises.
     """
+    body, headers = read_content(response), response.headers
     tier, region = _read_tier_of(response), response.region
-    return codec.decode_events(read_content(response), tier=tier, region=region, session_id=session_id)
+    return codec.decode_events(body, tier=tier, region=region, session_id=session_id, headers=headers)
 
 
 def read_sessions(response: Response) -> Page[Session]:
@@ -140,12 +168,13 @@ def read_users(response: Response) -> Page[User]:
 
 def _read_page(response: Response, record: type[T]) -> Page[T]:
     tier, region = _read_tier_of(response), response.region
-    return codec.decode_page(read_content(response), record, tier=tier, region=region)
+    return codec.decode_page(read_content(response), record, tier=tier, region=region, headers=response.headers)
 
 
 def read_mappings(response: Response) -> Page[Mapping[str, Any]]:
     """Read a page of objects without a public schema; errors as of `read_events`."""
-    return codec.decode_mappings(read_content(response), tier=_read_tier_of(response), region=response.region)
+    tier, region = _read_tier_of(response), response.region
+    return codec.decode_mappings(read_content(response), tier=tier, region=region, headers=response.headers)
 
 
 def read_session(response: Response) -> Session:
@@ -176,6 +205,19 @@ def read_usage(response: Response) -> Usage:
 def read_mapping(response: Response) -> Mapping[str, Any]:
     """Read an object without a public schema; errors as of `read_events`."""
     return codec.decode_mapping(read_content(response))
+
+
+def read_raw(response: Response) -> RawResponse:
+    """Read a success as it came, whatever its body is; errors as of `read_events`."""
+    check_status(response)
+    return RawResponse(
+        status=response.status,
+        headers=response.headers,
+        body=response.body,
+        region=response.region,
+        attempts=response.attempts,
+        elapsed=response.elapsed,
+    )
 
 
 def _read_tier_of(response: Response) -> Tier | None:

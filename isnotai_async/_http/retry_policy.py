@@ -1,8 +1,9 @@
 """Retry policy: which errors and statuses are retried, and after how many seconds. Arithmetic only.
 
-1. Worth another attempt: a connection that failed or broke, a timeout, and the statuses 408, 425, 429 and 5xx (guide
-   page "Errors": every route is an idempotent read). Once: an answer that is not HTTP, a name that does not exist, a
-   body that cannot be read. Never: a bad certificate, a redirect, an oversized body, any other 4xx.
+1. Worth another attempt: a connection that failed or broke, a timeout, an answer of something in front of the API,
+   and the statuses 408, 425, 429 and 5xx (guide page "Errors": every route is an idempotent read). Once: an answer
+   that is not HTTP, a name that does not exist, a body that cannot be read. Never: a bad certificate, a redirect, an
+   oversized body, any other 4xx of the API.
 2. The wait is random from 0 to a bound that doubles ("full jitter": aws.amazon.com/blogs/architecture,
    "Exponential backoff and jitter"). A connection that was lost before any answer is tried again at once, the first
    time: an idle one may be closed by the server just when it is used (RFC 9112, section 9.3.1).

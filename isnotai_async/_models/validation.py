@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from isnotai_async.errors import ConfigError, quoted
 
@@ -37,6 +37,24 @@ def check_id(value: str, name: str = "session_id") -> str:
         raise ConfigError(f"{name} {value!r} would point at another path; pass the id as the API gave it")
     if len(value.encode()) > MAX_ID_BYTES:
         raise ConfigError(f"{name} is longer than {MAX_ID_BYTES} bytes; pass one id as the API gave it")
+    return value
+
+
+def check_path(value: str) -> str:
+    """Check the path of a request, without its query.
+
+    Raises:
+        ConfigError: It does not start with one slash, has a query, a fragment or a dot segment, or a character that
+            a URL parser could take for another.
+    """
+    check_text(value, "path")
+    if not value.startswith("/") or value.startswith("//"):
+        raise ConfigError(f"path {quoted(value)} must start with one slash, like /v1/sessions")
+    if "?" in value or "#" in value:
+        raise ConfigError(f"path {quoted(value)} has a query or a fragment; pass the query as params=")
+    plain = unquote(value)
+    if "\\" in plain or not {".", ".."}.isdisjoint(plain.split("/")):
+        raise ConfigError(f"path {quoted(value)} could lead to another path; write it without '.', '..' and '\\'")
     return value
 
 
@@ -74,6 +92,20 @@ def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an 
         shown = value if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
         raise ConfigError(f"{name} is {shown}; it must be from {low} to {high}")
     return value
+
+
+def check_quota(value: object, name: str = "quota") -> float:
+    """Check a share of the key's rate.
+
+    Raises:
+        ConfigError: It is no number, or not above 0 and at most 1.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    shown = f"{value!r:.50}" if isinstance(value, int | float) else type(value).__name__
+    raise ConfigError(
+        f"{name} must be a number above 0 and at most 1, not {shown}; with four processes on one key it is 0.25"
+    )
 
 
 def check_seconds(value: float | None, name: str) -> float | None:
@@ -196,7 +228,11 @@ def check_order(query: object, start: str, end: str) -> None:
     """
     # Instants as text are normalised to UTC with the same number of digits, so their order is that of time.
     first, last = getattr(query, start), getattr(query, end)
-    if first is not None and last is not None and first > last:
+    if first is None or last is None:
+        return
+    # Two instants within one millisecond become such a pair: an empty window, which is no mistake.
+    is_empty = isinstance(first, int) and first == last + 1
+    if first > last and not is_empty:
         unit = " (both are inclusive, in Unix milliseconds)" if isinstance(first, int) else ""
         raise ConfigError(f"{start} {first} lies after {end} {last}; exchange them{unit}")
 

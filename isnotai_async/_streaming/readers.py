@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
+from typing import cast
 
 from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
@@ -39,7 +40,7 @@ class Arrival:
     """What the consumer finds in the buffer: a page, the end of a window, or an error.
 
     Attributes:
-        target: Which session.
+        target: Which session; one without an id stands for the listing of its region.
         work: Its books; None where it never came to that.
         window: Which part of it.
         page: The page.
@@ -133,14 +134,21 @@ class Reading:
         try:
             await self._feed(name)
         except Exception as error:  # noqa: BLE001 - it is the source's, and raised where the pages are taken
-            self._stop(Failure(error))
-            return
+            if not self._ends_its_source_only(error):
+                self._stop(Failure(error))
+                return
+            await self.buffer.put(Arrival(target=Target(name, ""), error=cast(IsNotAIError, error)))
         crew = self._crews[name]
         await crew.done()
         del self._crews[name]
         if self._crews:
             for other, count in zip(self._crews.values(), share(crew.size, len(self._crews)), strict=True):
                 other.grow(count)
+
+    def _ends_its_source_only(self, error: Exception) -> bool:
+        """Whether the API refused one listing of several, which leaves the others as they are."""
+        is_of_the_api = isinstance(error, IsNotAIError) and not isinstance(error, ConfigError)
+        return is_of_the_api and self.options.on_error == "collect" and len(self.sources) > 1
 
     def _stop(self, failure: Failure) -> None:
         if self.failure is None:

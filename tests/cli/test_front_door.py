@@ -14,11 +14,8 @@ import pytest
 from isnotai_async._cli import main
 from isnotai_async._cli.app import COMMANDS
 from isnotai_async._cli.fault_options import read_fault, read_latency
-from isnotai_async._cli.proxies import find_proxy
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Fault, Sandbox
-
-API = "https://api.isnotai.com"
 
 
 def cpu_of(*argv: str) -> float:
@@ -133,37 +130,23 @@ def test_help_and_refusal_list_the_documented_event_names(capsys: pytest.Capture
     assert "Did you mean keypress instead of 'keypres'? Documented names are init, mouse_move, keypress" in said
 
 
-@pytest.mark.parametrize(
-    ("variables", "base_url", "proxy"),
-    [
-        ({"HTTPS_PROXY": "http://p:1"}, API, "http://p:1"),
-        ({"https_proxy": "http://p:2"}, API, "http://p:2"),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "isnotai.com"}, API, None),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, API, None),
-        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.com"}, API, "http://p:1"),
-        ({"HTTPS_PROXY": "http://p:1"}, "http://127.0.0.1:9", None),
-        ({}, API, None),
-        ({"HTTPS_PROXY": ""}, API, None),
-    ],
-)
-def test_the_proxy_of_the_environment_is_used_but_for_the_exceptions(
-    variables: dict[str, str], base_url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+def test_a_proxy_with_a_password_is_not_for_argv(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", "--proxy", "http://user:s3cret@p:1"]) == 2
+    said = capsys.readouterr().err
+    assert "set HTTPS_PROXY instead" in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("options", [[], ["--proxy", "http://127.0.0.1:9"]], ids=["environment", "option"])
+def test_the_proxy_of_environment_or_option_is_asked(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+    for name in ("https_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "ISNOTAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert find_proxy(None, base_url) == proxy
-
-
-def test_a_proxy_that_is_none_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "socks5://user:s3cret@p")
-    with pytest.raises(ConfigError, match="https_proxy is not the URL of an HTTP proxy") as caught:
-        find_proxy(None, API)
-    assert "s3cret" not in str(caught.value)
-    with pytest.raises(ConfigError, match="set HTTPS_PROXY instead") as caught:
-        find_proxy("http://user:s3cret@p:1", API)
-    assert "s3cret" not in str(caught.value)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8" if options else "http://127.0.0.1:9")
+    # api.isnotai.com is the proxy's to resolve: nothing leaves this machine.
+    assert main(["health", "--deadline", "3", *options]) == 1
+    assert "127.0.0.1:9" in capsys.readouterr().err
 
 
 async def test_a_rate_limited_reading_ends_with_4_and_other_trouble_with_1() -> None:

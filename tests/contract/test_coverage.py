@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -19,10 +20,10 @@ from isnotai_async._http.converter import camel
 from isnotai_async._models.mappings import ReadOnlyMapping
 from isnotai_async._models.records import Int32
 from isnotai_async._operations import Operations
-from isnotai_async.errors import DecodeError
+from isnotai_async.errors import GatewayError
 from isnotai_async.sandbox.routes import OPERATIONS
 from tests.contract.asking import ARGUMENTS, IDS, Asker
-from tests.contract.contract import Schema, is_open, operations
+from tests.contract.contract import PATH, Schema, is_open, operations
 
 OWN_OPTIONS = {"max_items", "resume"}  # of the walk, not of the request
 NAMES = sorted(operations())
@@ -93,15 +94,30 @@ def _as_data(record: Any) -> Any:
 def test_the_client_has_every_operation_and_no_other() -> None:
     public = {name for name in dir(Operations) if not name.startswith("_")}
 
-    assert public - {"stream_events"} == operations().keys()
+    assert public - {"request", "stream_events"} == operations().keys()
     assert all(callable(getattr(isnotai.Client, name)) for name in NAMES)
 
 
 def test_the_sandbox_serves_every_operation_at_its_path_and_no_other() -> None:
-    assert {route.name: route.path for route in OPERATIONS} == {
-        name: operation.path for name, operation in operations().items()
-    }
-    assert [route.name for route in OPERATIONS if route.public] == ["health"]
+    served = {route.name: route.path for route in OPERATIONS}
+
+    assert served.pop("openapi") == "/openapi/v3.json"
+    assert served == {name: operation.path for name, operation in operations().items()}
+    assert [route.name for route in OPERATIONS if route.public] == ["health", "openapi"]
+
+
+def test_the_sandbox_answers_400_where_the_contract_lists_it() -> None:
+    listed = {name for name, operation in operations().items() if "400" in operation.statuses}
+    takes = {name for name, operation in operations().items() if operation.query}
+
+    assert {route.name for route in OPERATIONS if route.rejects} & takes == listed
+
+
+def test_there_is_one_contract_file() -> None:
+    root = Path(__file__).parents[2]
+    folders = ("isnotai_async", "tests", "benchmarks", "docs")
+
+    assert [file for folder in folders for file in (root / folder).rglob("openapi.*")] == [PATH]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,7 +134,7 @@ def test_a_method_takes_every_parameter_and_no_other(name: str) -> None:
 def test_a_method_asks_at_the_documented_path_with_the_documented_names(name: str) -> None:
     operation, asker = operations()[name], Asker()
     names = set(inspect.signature(getattr(Operations, name)).parameters) - {"self", *OWN_OPTIONS}
-    with pytest.raises(DecodeError):
+    with pytest.raises(GatewayError):
         asker.ask(name, **{each: ARGUMENTS[each] for each in names})
 
     (request,) = asker.requests

@@ -18,20 +18,20 @@ from tests.faults.server import FaultServer
 HTML = [("Content-Type", "text/html; charset=utf-8")]
 
 
-async def test_row_14_a_login_page_with_status_200_is_a_decode_error_that_shows_how_it_begins() -> None:
+async def test_row_14_a_login_page_with_status_200_is_the_gateways_and_shows_how_it_begins() -> None:
     page = b"<!doctype html><title>Hotel WLAN: please sign in</title>" + b"<p>welcome</p>" * 1000
-    error = await failure_of(FaultServer(http_reply(page, headers=HTML)), isnotai.DecodeError)
+    error = await failure_of(FaultServer(http_reply(page, headers=HTML)), isnotai.GatewayError)
     assert "text/html" in str(error)
     assert "Hotel WLAN" in str(error)
     assert len(str(error)) < 400
-    assert error.path == "$"
+    assert error.status == 200
 
 
 async def test_row_14_a_login_page_in_the_middle_of_a_walk_loses_nothing() -> None:
     server = FaultServer(event_page(1, 2, cursor="c2"), http_reply(b"<html>", headers=HTML), event_page(3))
     async with connected(server) as client:
         walk = client.list_events("s1")
-        events = [event async for event in _until_error(walk, isnotai.DecodeError)]
+        events = [event async for event in _until_error(walk, isnotai.GatewayError)]
         events += [event async for event in walk]
     assert [event.event_id for event in events] == ["e1", "e2", "e3"]
 
@@ -94,6 +94,13 @@ async def test_row_18_rate_limiting_says_how_long_to_wait() -> None:
     assert "retry after 17 s" in str(error)
 
 
+@pytest.mark.parametrize("values", [["3", "17"], ["17", "3"], ["3, 16.5"], ["abc", "17"]])
+async def test_of_several_times_to_wait_the_longest_counts(values: list[str]) -> None:
+    reply = error_reply(503, "BUSY", "soon", headers=[("Retry-After", value) for value in values])
+    error = await failure_of(FaultServer(reply), isnotai.ServerError)
+    assert error.retry_after == 17
+
+
 ENVELOPES: dict[str, bytes] = {
     "empty": b"",
     "html": b"<html><h1>403 Forbidden</h1></html>",
@@ -112,10 +119,13 @@ ENVELOPES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", ENVELOPES)
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 503])
-async def test_row_20_a_broken_envelope_is_still_typed_by_its_status(status: int, name: str) -> None:
-    error = await failure_of(FaultServer(http_reply(ENVELOPES[name], status=status)), ERROR_BY_STATUS[status])
-    assert (error.status, error.code, error.details) == (status, "unknown", {})
-    assert "no error envelope" in error.message
+async def test_row_20_a_broken_envelope_is_typed_by_its_status_or_the_gateways(status: int, name: str) -> None:
+    kind = ERROR_BY_STATUS[status] if status in {429, 503} else isnotai.GatewayError
+    error = await failure_of(FaultServer(http_reply(ENVELOPES[name], status=status)), kind)
+    assert getattr(error, "status", None) == status
+    assert "error envelope" in error.message
+    if isinstance(error, isnotai.APIError):
+        assert (error.code, error.details) == ("unknown", {})
     assert len(error.message) < 2000
 
 
@@ -133,9 +143,11 @@ ENVELOPE = st.fixed_dictionaries({}, optional={"code": JSON, "message": JSON, "d
 @example(status=404, error={"code": "X" * 9000, "message": "m" * 9000, "details": {"field": "f" * 9000}})
 async def test_row_20_any_envelope_is_typed_by_its_status_and_safe_to_show(status: int, error: object) -> None:
     reply = http_reply(json.dumps({"error": error}).encode(), status=status)
-    refusal = await failure_of(FaultServer(reply), ERROR_BY_STATUS[status])
-    assert refusal.status == status
-    assert isinstance(refusal.code, str)
+    words = [error.get("code"), error.get("message")] if isinstance(error, dict) else []
+    is_of_the_api = status >= 500 or status in {408, 429} or any(isinstance(word, str) and word for word in words)
+    kind = ERROR_BY_STATUS[status] if is_of_the_api else isnotai.GatewayError
+    refusal = await failure_of(FaultServer(reply), kind)
+    assert getattr(refusal, "status", None) == status
     assert len(str(refusal)) < 4000
 
 

@@ -256,13 +256,13 @@ async def test_row_12_an_answer_in_pieces_of_one_byte_is_an_answer() -> None:
     assert len(server.requests) == 1
 
 
-async def test_row_14_a_captive_portal_is_a_decode_error_with_a_sample_and_no_storm() -> None:
+async def test_row_14_a_captive_portal_is_the_gateways_with_a_sample_and_no_storm() -> None:
     page = http_reply(b"<html>" + b"x" * 5000, headers=[("Content-Type", "text/html")])
     async with FaultServer(page) as server:
-        error = await failure(server, isnotai.DecodeError)
+        error = await failure(server, isnotai.GatewayError)
         assert "text/html that begins with '<html>xxx" in str(error)
         assert len(str(error)) < 400
-        assert len(server.requests) == 2
+        assert len(server.requests) == 4
 
 
 async def test_row_23_what_is_not_http_is_asked_for_once_more() -> None:

@@ -17,6 +17,7 @@ from isnotai_async import (
     ConfigError,
     ConnectError,
     DecodeError,
+    GatewayError,
     IsNotAIError,
     LocalLimiter,
     PaginationError,
@@ -41,6 +42,7 @@ from tests.http.test_turns import Rounds
 
 REQUEST = Request("get_session", "/v1/sessions/s1")
 GOOD = b"{}"
+REFUSAL = b'{"error": {"code": "X", "message": "no"}}'
 PATIENT: Final = Retry()
 
 Outcome = int | BaseException | Mapping[str, Any]
@@ -63,7 +65,7 @@ class World:
         if isinstance(outcome, BaseException):
             raise outcome
         if isinstance(outcome, int):
-            return reply(request, outcome, body=GOOD)
+            return reply(request, outcome, body=GOOD if outcome < 400 else REFUSAL)
         return reply(request, **{"body": GOOD, **outcome})
 
     def stack(
@@ -270,18 +272,18 @@ def test_row_11_an_unreadable_body_is_asked_for_once_more() -> None:
     assert len(world.sent) == 2
 
 
-def test_row_14_a_captive_portal_costs_two_requests() -> None:
+def test_row_14_a_captive_portal_costs_all_attempts() -> None:
     world = World({"body": b"<html>Welcome", "content_type": "text/html"})
-    with pytest.raises(DecodeError, match=r"text/html that begins with '<html>Welcome'") as caught:
+    with pytest.raises(GatewayError, match=r"text/html that begins with '<html>Welcome'") as caught:
         fetch(world)
-    assert (len(world.sent), caught.value.attempts) == (2, 2)
+    assert (len(world.sent), caught.value.attempts) == (4, 4)
 
 
 def test_row_14_behind_a_captive_portal_the_quota_ends_the_retries() -> None:
     async def main() -> None:
         stack = world.stack(jitter=0.0)
         for _ in range(1000):
-            with pytest.raises(DecodeError):
+            with pytest.raises(GatewayError):
                 await stack.fetch(REQUEST, read_mapping)
 
     world = World({"body": b"<html>"})

@@ -342,10 +342,10 @@ def test_the_keys_are_in_one_place_of_a_cluster_and_do_not_show_the_key(script: 
 def test_the_keys_are_forgotten_when_nobody_uses_them(script: Script) -> None:
     script(ask(singles=1))
     assert 0 < script.client.ttl(KEYS[0]) <= 86_400
-    assert 120 < script.client.ttl(KEYS[1]) < 140
+    assert 0 < script.client.ttl(KEYS[1]) <= 86_400
 
 
 def test_a_process_with_a_short_lease_does_not_let_the_slots_of_others_expire(script: Script) -> None:
-    script(ask(singles=1, lease=600.0))
+    script(ask(singles=1, lease=100_000.0))
     script(ask(prefix="b:", singles=1, lease=1.0))
-    assert 600 < script.client.ttl(KEYS[1]) < 670
+    assert 100_000 < script.client.ttl(KEYS[1]) < 100_070

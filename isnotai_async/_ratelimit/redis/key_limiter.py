@@ -65,7 +65,7 @@ class KeyLimiter:
     _is_closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, self._terms.workers or 1)
+        self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, 1 / (self._terms.workers or 1))
         self._memory = Memory(self._terms)
         self.lease = self._terms.lease
 
@@ -198,9 +198,12 @@ class KeyLimiter:
             permit = self._gate.record(now)
             self._memory.hold(permit, name, number)
             queue.popleft().grant(permit)
-        if reply.is_lost:
+        if reply.is_foreign:
+            text = "Redis at %s held something else under %s or %s; it was deleted, and the shared limit of %s begins"
+            logger.warning(text, self._store.place, *self._keys, self._name)
+        elif reply.is_lost:
             logger.warning("Redis at %s lost the shared limit of %s; it is told again", self._store.place, self._name)
-        elif tier := _TIERS.get(reply.limit):
+        if not reply.is_lost and (tier := _TIERS.get(reply.limit)):
             self._gate.adopt(tier)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:

@@ -44,6 +44,9 @@ class RedisLimiter:
     they next tell something, and is forgotten if they never do. As nobody can know whether there was something to
     lose, a key that was not used for a day begins with that pause too (1.25 s).
 
+    Give its Redis the policy ``noeviction``; an eviction is noticed and costs the same pause. The least rights of its
+    user are in docs/shared-limit.md.
+
     Open it with ``async with``, or close it with `aclose`; a client does not close what it was given. It serves any
     number of clients and keys on one event loop.
 

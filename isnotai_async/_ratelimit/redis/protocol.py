@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from attrs import evolve, frozen
 
+from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Answer
 from isnotai_async._ratelimit.policy import MAX_PAUSE
 from isnotai_async._ratelimit.redis.script import REASONS
@@ -17,6 +18,7 @@ from isnotai_async._ratelimit.sliding_window import MINUTE
 LEASE: Final = 65.0
 """How long, in seconds, after its permit a request may still reach the server: the client's timeout and a little."""
 
+_HIGHEST: Final = max(tier.requests_per_minute for tier in Tier)
 _NAMES: Final = b"isnotai_async redis 1"  # public: keeps these hashes apart from others, no more
 
 
@@ -91,6 +93,7 @@ class Ask:
                 "length": self.length,
                 "lease": self.lease,
                 "expected": self.expected,
+                "highest": _HIGHEST,
                 "max_pause": MAX_PAUSE,
                 "epoch": self.epoch or "",
                 "number": self.number,
@@ -126,6 +129,7 @@ class Reply:
         wait: Seconds until asking again can help; 0 where all were granted.
         reason: Why.
         paused: Seconds for which an answer told in this call closed the gate.
+        is_foreign: Whether something else was found under our keys. It was replaced, and the state begins.
     """
 
     is_lost: bool
@@ -137,12 +141,13 @@ class Reply:
     wait: float
     reason: str
     paused: float
+    is_foreign: bool
 
 
 def read_reply(raw: bytes | str) -> Reply:
     """Read what the script returned, whether the connection decodes strings or not."""
     text = raw.decode() if isinstance(raw, bytes) else raw
-    lost, epoch, number, limit, singles, bulk, wait, reason, paused = text.split(" ")
+    lost, epoch, number, limit, singles, bulk, wait, reason, paused, foreign = text.split(" ")
     return Reply(
         lost == "1",
         epoch,
@@ -153,4 +158,5 @@ def read_reply(raw: bytes | str) -> Reply:
         float(wait),
         REASONS[int(reason)],
         float(paused),
+        foreign == "1",
     )
