@@ -71,6 +71,7 @@ from isnotai_async.errors import (
 )
 
 if TYPE_CHECKING:
+    from isnotai_async._ratelimit.file.limiter import FileLimiter
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async.export import (
         ExportEstimate,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
 
 # Modules that many programs do without are imported when they are first asked for: a third of the import time.
 _LAZY = {
+    "isnotai_async._ratelimit.file.limiter": ("FileLimiter",),
     "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
     "isnotai_async.export": (
         "ExportEstimate",
@@ -140,6 +142,7 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "FileLimiter",
     "GatewayError",
     "Health",
     "InvalidCursorError",
