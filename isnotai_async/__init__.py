@@ -1,7 +1,6 @@
 """Asyncio client for the Not AI API: walk, stream and export event data.
 
-Public are this package, `isnotai_async.errors`, `isnotai_async.export`, `isnotai_async.sandbox` and
-`isnotai_async.workers`.
+Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isnotai_async.sandbox`.
 """
 
 import importlib
@@ -47,7 +46,6 @@ from isnotai_async._version import __version__
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
-    CheckpointError,
     ConfigError,
     ConnectError,
     DecodeError,
@@ -66,11 +64,14 @@ from isnotai_async.errors import (
     RateLimitedError,
     ServerError,
     SinkError,
+    StoreError,
     TransportError,
     TransportTimeoutError,
 )
 
 if TYPE_CHECKING:
+    from isnotai_async._diagnosis.doctor import diagnose
+    from isnotai_async._diagnosis.findings import Diagnosis, Finding
     from isnotai_async._ratelimit.file.limiter import FileLimiter
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async.export import (
@@ -78,13 +79,18 @@ if TYPE_CHECKING:
         ExportProgress,
         ExportReport,
         SessionFailure,
+        StoreReport,
         estimate_export,
         export_events,
+        export_store,
+        update_store,
     )
     from isnotai_async.sandbox import Sandbox
 
 # Modules that many programs do without are imported when they are first asked for: a third of the import time.
 _LAZY = {
+    "isnotai_async._diagnosis.doctor": ("diagnose",),
+    "isnotai_async._diagnosis.findings": ("Diagnosis", "Finding"),
     "isnotai_async._ratelimit.file.limiter": ("FileLimiter",),
     "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
     "isnotai_async.export": (
@@ -92,8 +98,11 @@ _LAZY = {
         "ExportProgress",
         "ExportReport",
         "SessionFailure",
+        "StoreReport",
         "estimate_export",
         "export_events",
+        "export_store",
+        "update_store",
     ),
     "isnotai_async.sandbox": ("Sandbox",),
 }
@@ -126,13 +135,13 @@ __all__ = [
     "AttemptNotice",
     "AuthenticationError",
     "BotDetection",
-    "CheckpointError",
     "Client",
     "ConfigError",
     "ConnectError",
     "Credential",
     "DecodeError",
     "DeviceBreakdown",
+    "Diagnosis",
     "Event",
     "EventCounts",
     "EventQuery",
@@ -143,6 +152,7 @@ __all__ = [
     "ExportProgress",
     "ExportReport",
     "FileLimiter",
+    "Finding",
     "GatewayError",
     "Health",
     "InvalidCursorError",
@@ -179,6 +189,8 @@ __all__ = [
     "SessionQuery",
     "SharedLimiter",
     "SinkError",
+    "StoreError",
+    "StoreReport",
     "StreamPosition",
     "Taken",
     "Tier",
@@ -195,6 +207,9 @@ __all__ = [
     "UserMatching",
     "WaitNotice",
     "__version__",
+    "diagnose",
     "estimate_export",
     "export_events",
+    "export_store",
+    "update_store",
 ]

@@ -16,13 +16,15 @@ from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import Connections
 from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.proxies import choose_proxy
 from isnotai_async._http.rate_limited import PacedTransport
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
+from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.tiers import Tier, check_tier
-from isnotai_async._models.validation import check_int, check_proxy, check_quota, check_seconds
+from isnotai_async._models.validation import check_int, check_quota, check_seconds
 from isnotai_async._notices import Narrator, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
@@ -44,7 +46,8 @@ class Client(Operations):
     """A client of one region, with one key.
 
     Open it once and share it: it is made for many tasks at a time on one event loop. It can be constructed
-    anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`).
+    anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`). It can be opened again
+    after it was closed, on the same event loop or another.
 
     Example:
         >>> import anyio
@@ -78,9 +81,15 @@ class Client(Operations):
             ``Unlimited()`` for none; a `RedisLimiter` for one that processes share.
         http_session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
             connector are its owner's; redirects stay off, whatever it says.
-        proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
-        trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see request
-            headers, and so the key.
+        proxy: URL of an HTTP proxy, with a percent-encoded login if it wants one:
+            ``http://user:pass%20word@proxy.example:3128``. Requests go through it by CONNECT.
+        trust_env: Read the proxy from ``HTTPS_PROXY`` (or ``ALL_PROXY``) and ``NO_PROXY`` if `proxy` is not given;
+            netrc is never read. Default False.
+        ssl: Whom to trust: an `ssl.SSLContext`, or the path of a PEM file of certificate authorities, which are then
+            the only ones. None for the system's, or those that ``SSL_CERT_FILE`` names.
+        user_agent: Names your program, like ``"my-app/1.2"``; appended to the name of this package.
+        trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see the key in
+            `on_request_headers_sent` and nowhere else.
         on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
             things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
 
@@ -103,6 +112,9 @@ class Client(Operations):
         limiter: Limiter | SharedLimiter | None = None,
         http_session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
+        trust_env: bool = False,
+        ssl: Trust | None = None,
+        user_agent: str | None = None,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
     ) -> None:
@@ -117,12 +129,15 @@ class Client(Operations):
             max_concurrency=check_int(max_concurrency, "max_concurrency", 1, 100_000),
             trace_configs=trace_configs,
         )
+        where = resolve_region(region or _environment("REGION"), base_url or _environment("BASE_URL"))
         self._transport = AiohttpTransport(
-            resolve_region(region or _environment("REGION"), base_url or _environment("BASE_URL")),
+            where,
             key,
             self._connections,
             timeout=check_seconds(timeout, "timeout"),
-            proxy=check_proxy(proxy),
+            proxy=choose_proxy(proxy, trust_env=trust_env, base_url=where.base_url),
+            trust=read_trust(ssl),
+            user_agent=user_agent,
         )
         self._narrator = Narrator(self.region.name, check_on_notice(on_notice))
         self._paced = PacedTransport(
@@ -164,12 +179,14 @@ class Client(Operations):
         await self.aclose()
 
     async def open(self) -> None:
-        """Open the client on the running event loop, where ``async with`` does not fit.
+        """Open the client on the running event loop, if ``async with`` does not fit. A closed one is opened again.
 
         Raises:
-            ConfigError: It was closed before, or is open on another event loop.
+            ConfigError: It is open on another event loop, or no event loop of asyncio is running.
         """
         load_converter()  # now, rather than within the first request
+        if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
+            await self._connections.aclose()
         self._connections.open()
 
     async def aclose(self) -> None:
@@ -238,7 +255,9 @@ def _environment(name: str) -> str | None:
     return os.environ.get(f"ISNOTAI_{name}") or None  # set and empty is how many tools write "not set"
 
 
-def _read_key(api_key: str | None) -> ApiKey | None:
+def _read_key(api_key: str | ApiKey | None) -> ApiKey | None:
+    if isinstance(api_key, ApiKey):  # a Credential's
+        return api_key
     # No name of this frame may hold the key when ApiKey refuses it: tracebacks with locals would show it.
     if api_key is None:
         return None if _environment("API_KEY") is None else ApiKey(str(_environment("API_KEY")))

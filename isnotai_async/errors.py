@@ -20,10 +20,10 @@ The branches answer one question, whose fault was it::
     │   └── ServerError            5xx
     ├── DecodeError              they answered nonsense
     │   └── PaginationError        a cursor that repeats, is missing or cannot be one
-    └── ExportError              the disk or the checkpoint said no
-        ├── SinkError
-        ├── CheckpointError
-        └── ExportLockedError
+    └── ExportError              an export could not be written
+        ├── SinkError              the target cannot be written
+        ├── StoreError             the work store is damaged, or of another export
+        └── ExportLockedError      another export of the same target is running
 
 Every error pickles, and none ever holds the API key. Text that came from the server is escaped in ``str(error)``,
 because it may end up in a terminal; the attributes hold it as it came.
@@ -290,15 +290,21 @@ class PaginationError(DecodeError):
 
 
 class ExportError(IsNotAIError):
-    """The disk or the checkpoint said no."""
+    """An export could not be written or published.
+
+    Attributes:
+        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
+    """
+
+    is_temporary: bool = False
 
 
 class SinkError(ExportError):
     """The output could not be written."""
 
 
-class CheckpointError(ExportError):
-    """The checkpoint is unreadable, or was made for another export."""
+class StoreError(ExportError):
+    """The work store is damaged, was removed, or belongs to another export."""
 
 
 class ExportLockedError(ExportError):

@@ -51,11 +51,14 @@ def test_the_command_prints_what_is_shown(tmp_path: Path) -> None:
     assert (tmp_path / "events.jsonl").read_text().splitlines()[:2] == rows
 
 
-def run_until_it_spools(arguments: list[str], folder: Path) -> str:
-    """Run a command; interrupt it when the first rows are on the disk. Returns what it said."""
+EMPTY_STORE = 100_000  # bytes, at most
+
+
+def run_until_it_commits(arguments: list[str], folder: Path) -> str:
+    """Run a command; interrupt it when the first rows are in its store. Returns what it said."""
     command = [sys.executable, "-m", "isnotai_async", *arguments]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        while not any(spool.stat().st_size for spool in folder.glob("*.segments/spool-*")):
+        while not any(store.stat().st_size > EMPTY_STORE for store in folder.glob(".*.isnotai")):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -64,12 +67,12 @@ def run_until_it_spools(arguments: list[str], folder: Path) -> str:
     return said
 
 
-def test_the_interrupted_export_says_what_is_shown_and_goes_on(tmp_path: Path) -> None:
+def test_the_interrupted_export_says_what_is_shown_and_resumes(tmp_path: Path) -> None:
     interrupted, broken_off, command, *said = CONSOLES[2].splitlines()
     assert interrupted == f"$ timeout -s INT 2 {command.removeprefix('$ ')}"
     arguments = shlex.split(command)[2:]
 
-    first = run_until_it_spools(arguments, tmp_path)
+    first = run_until_it_commits(arguments, tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "isnotai_async", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )

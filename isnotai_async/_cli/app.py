@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from isnotai_async._cli import (
+    doctor_command,
     exit_codes,
     export_command,
     read_commands,
     sandbox_command,
-    worker_command,
+    show_command,
+    sync_command,
 )
 from isnotai_async._cli.output import say, told_warnings
 from isnotai_async._cli.streams import StdoutError
@@ -28,6 +30,7 @@ app = App(
 )
 app.command(read_commands.health)
 app.command(read_commands.whoami)
+app.command(doctor_command.doctor)
 app.command(read_commands.sessions)
 app.command(read_commands.session)
 app.command(read_commands.events)
@@ -37,8 +40,9 @@ app.command(read_commands.courses)
 app.command(read_commands.analytics)
 app.command(read_commands.stats)
 app.command(read_commands.usage)
+app.command(show_command.show)
 app.command(export_command.export)
-app.command(worker_command.worker)
+app.command(sync_command.sync)
 app.command(sandbox_command.sandbox)
 
 

@@ -20,8 +20,7 @@ from isnotai_async._client import Client
 from isnotai_async._models.records import Event, Session
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._models.validation import check_milliseconds
-from isnotai_async._ratelimit.limiter import Limiter, Unlimited
-from isnotai_async._ratelimit.redis.limiter import RedisLimiter
+from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.sandbox import Sandbox
@@ -128,29 +127,31 @@ def read_query(filters: EventFilters) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_client(
-    connection: Connection, *, limiter: Limiter | RedisLimiter | None = None
-) -> AsyncIterator[Client]:
+async def open_client(connection: Connection) -> AsyncIterator[Client]:
     """Open the client that the options describe, and the sandbox if they ask for one.
 
     Args:
         connection: The options.
-        limiter: Paces the client; a sandbox needs none.
 
     Raises:
         ConfigError: The options contradict one another, or the key file cannot be read.
     """
-    if connection.quota is not None and (connection.redis is not None or limiter is not None):
+    if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
     quota = read_quota(connection.quota)
     if not connection.sandbox:
         key = None if connection.api_key_file is None else _read_key_file(connection.api_key_file)
-        region, base_url = connection.region, connection.base_url
-        async with (
-            open_shared_limiter(connection.redis) as shared,
-            Client(key, region=region, base_url=base_url, quota=quota, limiter=limiter or shared) as client,
-        ):
-            yield client
+        async with open_shared_limiter(connection.redis) as shared:
+            client = Client(
+                key,
+                region=connection.region,
+                base_url=connection.base_url,
+                quota=quota,
+                limiter=shared,
+                trust_env=True,
+            )
+            async with client:
+                yield client
         return
     if connection.api_key_file is not None:
         raise ConfigError("--sandbox brings its own key; leave out --api-key-file")
@@ -204,22 +205,41 @@ _WRITING = Group("Writing")
 class Writing:
     """How an export is written."""
 
-    format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet"] | None, Parameter(group=_WRITING)] = None
-    """How to write, where the ending of --out does not tell"""
+    format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite"] | None, Parameter(group=_WRITING)] = (
+        None
+    )
+    """How to write, if the ending of --out is not that of a format"""
     concurrency: Annotated[int, Parameter(group=_WRITING)] = 16
     """Most requests in flight"""
     split: Annotated[int | Literal["auto"] | None, Parameter(group=_WRITING)] = None
     """Windows of time to read each session in at once, or auto"""
-    on_error: Annotated[Literal["raise", "collect", "skip"], Parameter(group=_WRITING)] = "raise"
-    """When a session fails: end, go on and try it again next time, or leave it out"""
+    shard: Annotated[str | None, Parameter(group=_WRITING)] = None
+    """k/n: only the k-th of n shards of the sessions, from 1; each session is in exactly one"""
+    on_error: Annotated[Literal["collect", "raise"], Parameter(group=_WRITING)] = "collect"
+    """If a session fails: continue with the others, or end at once"""
     raw_csv: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """In CSV, leave strings as they are that a spreadsheet would run as formulas"""
+    bom: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
+    """In CSV, start with a byte order mark, for spreadsheets"""
     segments: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """Make a folder of Parquet files"""
     no_resume: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
     """Start over, and remove what an interrupted run left"""
-    force: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
-    """Replace the file if it exists"""
+    if_exists: Annotated[Literal["fail", "skip", "replace"], Parameter(group=_WRITING)] = "fail"
+    """If --out exists and this same command did not make it: fail, do nothing, or replace it"""
+
+    @property
+    def store_options(self) -> dict[str, Any]:
+        """The same as arguments of `export_store`.
+
+        Raises:
+            ConfigError: There is an option that is for an export from the API.
+        """
+        mine = ("format", "if_exists", "bom", "segments")
+        default = Writing(raw_csv=self.raw_csv, **{name: getattr(self, name) for name in mine})
+        if self != default:
+            raise ConfigError("--concurrency, --split, --shard, --on-error and --no-resume are not for --from")
+        return {name: getattr(self, name) for name in mine} | {"formula_guard": not self.raw_csv}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -228,12 +248,28 @@ class Writing:
             "format": self.format,
             "concurrency": self.concurrency,
             "split": self.split,
+            "shard": read_shard(self.shard),
             "on_error": self.on_error,
             "formula_guard": not self.raw_csv,
+            "bom": self.bom,
             "segments": self.segments,
             "resume": not self.no_resume,
-            "force": self.force,
+            "if_exists": self.if_exists,
         }
+
+
+def read_shard(text: str | None) -> tuple[int, int] | None:
+    """Read the option --shard.
+
+    Raises:
+        ConfigError: It is not of the form k/n.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    if found is None:
+        raise ConfigError(f"--shard {quoted(text)} is no shard; write 2/8 for the second of eight")
+    return int(found[1]), int(found[2])
 
 
 def choose_sessions(

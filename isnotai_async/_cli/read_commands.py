@@ -7,10 +7,6 @@ Commands that sum up: analytics, counters, API consumption.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from isnotai_async._cli.options import (
     Connection,
     EventFilters,
@@ -24,7 +20,6 @@ from isnotai_async._cli.options import (
 )
 from isnotai_async._cli.output import (
     is_for_people,
-    to_second,
     write_facts,
     write_json,
     write_line,
@@ -33,7 +28,7 @@ from isnotai_async._cli.output import (
     write_table,
 )
 from isnotai_async._models.analytics import Analytics, Usage
-from isnotai_async._models.records import Session, SessionDetails, User
+from isnotai_async._models.records import Session, User
 from isnotai_async.errors import printable
 from isnotai_async.export import encode_rows
 
@@ -226,39 +221,22 @@ async def session(
     session: str,
     /,
     *,
-    details: Annotated[bool, Parameter(negative=())] = False,
     json: Json = False,
     connection: Connection = Connection(),
 ) -> None:
-    """Show one session.
+    """Show the record of one session; `isnotai show` shows what happened in it.
 
     Parameters
     ----------
     session
         Id of the session.
-    details
-        Its event counts, timeline and pages instead.
     """
     async with open_client(connection) as client:
-        found = await (client.get_session_details(session) if details else client.get_session(session))
-    if not is_for_people(json):
-        write_json(found)
-    elif isinstance(found, SessionDetails):
-        _write_details(found)
-    else:
+        found = await client.get_session(session)
+    if is_for_people(json):
         write_facts(found)
-
-
-def _write_details(details: SessionDetails) -> None:
-    write_facts(details, leave_out=("timeline", "page_history"))
-    write_line("")
-    timeline = [
-        (to_second(b.timestamp), b.event_count, b.activity_level, b.dominant_event_type) for b in details.timeline
-    ]
-    write_table(("from (UTC)", "events", "activity", "mostly"), timeline)
-    write_line("")
-    pages = [(to_second(p.timestamp), p.duration_ms, p.url) for p in details.page_history]
-    write_table(("opened (UTC)", "for (ms)", "page"), pages)
+    else:
+        write_json(found)
 
 
 async def events(

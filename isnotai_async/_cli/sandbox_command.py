@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,13 @@ from cyclopts import Parameter
 from isnotai_async._cli.output import say, write_line
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Sandbox
+
+
+class _Said(logging.Handler):
+    """Says on stderr what the sandbox logs, such as a malformed request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"# {self.format(record)}")
 
 
 async def sandbox(
@@ -33,7 +41,8 @@ async def sandbox(
         Sessions to make up; default 40. Besides them, every id from big-0 to big-1000000 is a session of that many
         events.
     data
-        Serve what an export wrote instead: a .jsonl, .jsonl.gz or .parquet file, or a folder of segments.
+        Serve what an export wrote instead: a file of any of its formats, or a folder of segments. Its keys
+        are new each time.
     """
     if data is not None and session_count is not None:
         raise ConfigError("--data brings its own sessions; leave out --sessions")
@@ -42,6 +51,7 @@ async def sandbox(
         await server.start()
     except OSError as error:
         raise ConfigError(f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}") from None
+    logging.getLogger("isnotai_async.sandbox").addHandler(_Said())
     async with server:
         for region, base_url in server.base_urls.items():
             say(f"# region {region}; this key opens nothing else")

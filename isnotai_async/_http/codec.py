@@ -6,9 +6,10 @@ Theory of operation:
    become a float), and it gives the path of a wrong field.
 2. One cattrs converter structures every record, with hooks as strict as that.
 3. The event page, nearly all of the traffic, takes a way of its own: msgspec decodes it straight into structs of
-   the documented types, and a loop makes frozen records of those. The values are checked by then, so the loop fills
-   plain slots and freezes at the end: 34 µs for 100 events, against 65 through the frozen ``__init__`` and 63 for
-   `json.loads` to dicts (Python 3.11, benchmarks/bench_codec.py).
+   the documented types. A loop makes frozen records of those when they are first asked for, which an Arrow table
+   never does. The values are checked by then, so the loop fills plain slots and freezes at the end: 34 µs for 100
+   events, against 65 through the frozen ``__init__`` and 63 for `json.loads` to dicts (Python 3.11,
+   benchmarks/bench_codec.py).
 
 Whatever is wrong becomes a `DecodeError`, before the first record of a page is handed out.
 """
@@ -16,7 +17,7 @@ Whatever is wrong becomes a `DecodeError`, before the first record of a page is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -25,7 +26,7 @@ from attrs import define
 from isnotai_async._http.converter import structure
 from isnotai_async._models.headers import Headers
 from isnotai_async._models.mappings import ReadOnlyMapping
-from isnotai_async._models.pages import MAX_CURSOR_BYTES, Page
+from isnotai_async._models.pages import MAX_CURSOR_BYTES, Page, Unbuilt
 from isnotai_async._models.records import Event
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, PaginationError
@@ -46,12 +47,14 @@ class _Pagination(msgspec.Struct, gc=False):
     nextCursor: str | None = None  # noqa: N815 - the wire's own name; may be absent on the last page
 
 
-class _EventRow(msgspec.Struct, gc=False):
-    eventId: str  # noqa: N815 - the wire's own names
-    messageId: _Int32  # noqa: N815
-    eventTypeName: str  # noqa: N815
+class _EventRow(msgspec.Struct, gc=False, rename="camel"):
+    """A checked event, with the attributes of one: it will do for all that needs no record."""
+
+    event_id: str
+    message_id: _Int32
+    event_type_name: str
     timestamp: _Int64
-    payloadSize: _Int32  # noqa: N815
+    payload_size: _Int32
 
 
 class _EventList(msgspec.Struct, gc=False):
@@ -89,7 +92,7 @@ def decode_events(
         PaginationError: More pages follow and there is no usable cursor to them.
     """
     listing = _read(_read_events, body)
-    rows = _build_events(listing.data)
+    rows: Any = Unbuilt(listing.data, _build_events)
     return Page(rows, *_ways(listing.pagination), tier, region, session_id, headers=headers)
 
 
@@ -197,15 +200,15 @@ class _Draft:
     payload_size: int
 
 
-def _build_events(rows: list[_EventRow]) -> tuple[Event, ...]:
+def _build_events(rows: Sequence[_EventRow]) -> tuple[Event, ...]:
     events = list[Any]()
     for row in rows:
         event = _Draft()
-        event.event_id = row.eventId
-        event.message_id = row.messageId
-        event.event_type_name = row.eventTypeName
+        event.event_id = row.event_id
+        event.message_id = row.message_id
+        event.event_type_name = row.event_type_name
         event.timestamp = row.timestamp
-        event.payload_size = row.payloadSize
+        event.payload_size = row.payload_size
         event.__class__ = Event  # type: ignore[assignment] # the layouts are the same
         events.append(event)
     return tuple(events)

@@ -27,6 +27,9 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from attrs import define, field
+from multidict import CIMultiDict
+
+from isnotai_async._http.proxies import check_proxy_may_listen
 
 Write = Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
 
@@ -57,11 +60,22 @@ class ConnectionGuard:
     _idle: WeakSet[ResponseHandler] = field(factory=WeakSet, init=False)
 
     async def send_once(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, authorization: str | None
     ) -> aiohttp.ClientResponse:
-        """Send a request once, on a connection that is fit for it. This is a middleware of aiohttp."""
+        """Send a request once, on a connection that is fit for it. This is a middleware of aiohttp.
+
+        Args:
+            request: What is sent.
+            handler: What sends it.
+            authorization: A header that the request has only while it is written, or None.
+
+        Raises:
+            ConfigError: A proxy, such as one of a borrowed HTTP session, would see the header.
+        """
+        if authorization is not None and request.proxy is not None and not request.is_ssl():
+            check_proxy_may_listen(request.proxy.host or "")
         # aiohttp has no hook between the choice of a connection and the first byte on it but this method.
-        writing = _Writing(self, request.send)
+        writing = _Writing(self, request.send, request.headers, authorization)
         request.send = writing.write  # type: ignore[method-assign, assignment]
         begun = time.monotonic()
         try:
@@ -120,11 +134,19 @@ class _Writing:
 
     guard: ConnectionGuard
     send: Write
+    headers: CIMultiDict[str]
+    authorization: str | None
     is_reused: bool = False
 
     async def write(self, connection: Connection) -> aiohttp.ClientResponse:
         self.is_reused = self.guard.take(connection)
-        return await self.send(connection)
+        if self.authorization is None:
+            return await self.send(connection)
+        self.headers["Authorization"] = self.authorization
+        try:
+            return await self.send(connection)
+        finally:
+            self.headers.pop("Authorization", None)
 
 
 _POLL: Final = getattr(select, "poll", None)  # Windows has none; select() takes sockets with high numbers there

@@ -29,7 +29,7 @@ from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._http.retry_policy import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
 from isnotai_async._http.transport import Transport
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Narrator, PageNotice, RetryNotice, logger, until
 from isnotai_async.errors import (
     APIError,
@@ -261,7 +261,7 @@ class RetryingTransport:
         self.narrator.tell(notice)
 
     def _tell_page(self, call: _Call, page: Page[object]) -> None:
-        operation, records = call.request.operation, len(page.data)
+        operation, records = call.request.operation, len(rows_of(page))
         notice = PageNotice(region=self.narrator.region, operation=operation, records=records, has_more=page.has_more)
         self.narrator.tell(notice)
 

@@ -29,7 +29,7 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]]
     (aiohttp.ClientConnectorDNSError, ConnectError, "the name of {where} was not found: {cause}"),
     (TimeoutError, TransportTimeoutError, "no complete answer from {where} in time"),
     (aiohttp.ClientProxyConnectionError, ConnectError, "cannot connect to the proxy: {cause}"),
-    (aiohttp.ClientHttpProxyError, ConnectError, "the proxy refused to connect to {where}: {cause}"),
+    (aiohttp.ClientHttpProxyError, ConnectError, "the proxy refused to connect to {where}: {cause}{login}"),
     (aiohttp.ClientConnectorError, ConnectError, "cannot connect to {where}: {cause}"),
     (EarlyAnswerError, ProtocolError, "{where} answered before it was asked"),
     # Parse failures come with status 400, which no server ever sent.
@@ -54,17 +54,25 @@ def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> 
     Args:
         error: What aiohttp raised.
         where: Host and port that were asked.
-        scrub: Takes the key out of words of the server's; before they are cut, or a part of it could stay.
+        scrub: Takes the key, and pieces of it, out of words of the server's, which aiohttp has cut somewhere.
     """
     ours, text = next((ours, text) for theirs, ours, text in _TABLE if isinstance(error, theirs))
-    failure = ours(text.format(where=where, cause=printable(scrub(_cause(error))), kind=type(error).__name__))
+    cause, kind = printable(scrub(_cause(error))), type(error).__name__
+    login = "; check the login in the URL of the proxy" if _proxy_status(error) == 407 else ""
+    failure = ours(text.format(where=where, cause=cause, kind=kind, login=login))
     if isinstance(failure, ConnectError):
         failure.tls = isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError)
     failure.retry_limit = _retry_limit(error, failure)
     return failure
 
 
+def _proxy_status(error: BaseException) -> int:
+    return error.status if isinstance(error, aiohttp.ClientHttpProxyError) else 0
+
+
 def _retry_limit(error: BaseException, failure: TransportError) -> int | None:
+    if _proxy_status(error) in {401, 403, 407}:  # a wrong login, or a rule of the proxy's
+        return 0
     if isinstance(failure, ConnectError):
         cause = getattr(error, "os_error", None)
         unknown = isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME
@@ -75,7 +83,8 @@ def _retry_limit(error: BaseException, failure: TransportError) -> int | None:
 
 def _cause(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
-        return error.message
+        status = _proxy_status(error)
+        return f"{status} {error.message}" if status else error.message
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     # asyncio puts the address into `strerror` ("Connect call failed ('127.0.0.1', 9)"), the number is plain.
     number = getattr(cause, "errno", None)

@@ -241,7 +241,11 @@ def check_order(query: object, start: str, end: str) -> None:
     """
     # Instants as text are normalised to UTC with the same number of digits, so their order is that of time.
     first, last = getattr(query, start), getattr(query, end)
-    if first is not None and last is not None and first > last:
+    if first is None or last is None:
+        return
+    # Two instants within one millisecond become such a pair: an empty window, which is no mistake.
+    is_empty = isinstance(first, int) and first == last + 1
+    if first > last and not is_empty:
         unit = " (both are inclusive, in Unix milliseconds)" if isinstance(first, int) else ""
         raise ConfigError(f"{start} {first} lies after {end} {last}; exchange them{unit}")
 

@@ -27,15 +27,19 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from hashlib import blake2b
 from operator import length_hint
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from attrs import define, evolve, field
 
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Position, Watermark
 from isnotai_async._models.validation import check_int
+from isnotai_async._streaming.tables import MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError, PaginationError
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
 
 T = TypeVar("T")
 
@@ -93,7 +97,7 @@ class ReadAhead(Generic[T]):
             return
         self._ready.append((self._cursor, page))
         if self._left is not None:
-            self._left -= len(page.data)
+            self._left -= len(rows_of(page))
         self._cursor = page.next_cursor
         self._is_reading = page.has_more and (self._left is None or self._left > 0)
 
@@ -118,6 +122,7 @@ class Paginator(Generic[T]):
         fetch: Fetches the page at a cursor.
         start: Where to begin.
         mark: Gives the time (Unix milliseconds) and id of a record, for the watermark.
+        record: Class of the records, for tables; None if they have no columns.
         max_items: Records after which to stop; None for all.
         on_empty: Called with the last page of a walk from its beginning that found no record.
 
@@ -131,6 +136,7 @@ class Paginator(Generic[T]):
         *,
         start: Position,
         mark: Callable[[T], Watermark],
+        record: type[T] | None = None,
         max_items: int | None = None,
         on_empty: Callable[[Page[T]], None] | None = None,
     ) -> None:
@@ -139,6 +145,7 @@ class Paginator(Generic[T]):
         self._fetch = fetch
         self._start = start
         self._mark = mark
+        self._record = record
         self._max_items = max_items
         self._on_empty = on_empty
         self._left = max_items
@@ -146,7 +153,7 @@ class Paginator(Generic[T]):
         self._skip = start.index  # records of it that were handed out before this walk
         self._watermark = start.watermark  # of the last record before it
         self._page: Page[T] | None = None
-        self._rows: Iterator[T] = iter(())  # its records that are still to be handed out
+        self._rows: Iterator[T] = iter(())  # its records, or their rows, that are still to be handed out
         self._end = 0  # where in the page those end
         self._seen = set() if start.cursor is None else {_digest(start.cursor)}
         self._fetching = False
@@ -155,7 +162,12 @@ class Paginator(Generic[T]):
     def again(self) -> Paginator[T]:
         """Return another walk over the same list, which begins where this one began."""
         return Paginator(
-            self._fetch, start=self._start, mark=self._mark, max_items=self._max_items, on_empty=self._on_empty
+            self._fetch,
+            start=self._start,
+            mark=self._mark,
+            record=self._record,
+            max_items=self._max_items,
+            on_empty=self._on_empty,
         )
 
     def __repr__(self) -> str:
@@ -176,11 +188,11 @@ class Paginator(Generic[T]):
         `data`; its other fields are as the server sent them. Pages without records are passed over.
         """
         while page := await self._advance():
-            if length_hint(self._rows) == len(page.data):
+            if length_hint(self._rows) == len(rows_of(page)):
                 self._rows = iter(())
                 yield page
             else:
-                yield evolve(page, data=tuple(self._rows))
+                yield evolve(page, data=tuple(self._take_records(page)))
             del page  # not to be kept while the next is fetched: the collector would go through its records each time
 
     def prefetch(self, count: int = 1) -> AbstractAsyncContextManager[AsyncGenerator[Page[T], None]]:
@@ -210,6 +222,35 @@ class Paginator(Generic[T]):
             finally:
                 self._fetch, self._is_ahead = fetch, False
 
+    async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> pa.Table:
+        """Read the rest of the walk into an Arrow table (extra `arrow`): pandas, Polars and DuckDB take it as it is.
+
+        Events have the columns and types of an export; sessions and users have ``region`` and a column a field. Times
+        are timestamps in milliseconds, UTC.
+
+        Example:
+            >>> import anyio
+            >>> import isnotai_async as isnotai
+            >>> async def main() -> None:
+            ...     async with isnotai.Sandbox() as sandbox:
+            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+            ...             table = await client.list_events("big-250").to_arrow()
+            ...             print(table.num_rows, table.column_names[:3])
+            >>> anyio.run(main)
+            250 ['region', 'session_id', 'event_id']
+
+        Args:
+            max_rows: Most rows of the table, so that a list too large for the memory is an error and not the end of
+                the process; default 10 million, which take about 1 GB. None for no bound.
+
+        Raises:
+            ConfigError: There are more rows, or pyarrow is not installed, or the records have no columns (courses).
+        """
+        if self._record is None:
+            raise ConfigError("these records have no public schema, so no columns; use pyarrow.Table.from_pylist")
+        async with aclosing(self.pages()) as pages:
+            return await collect_table(pages, self._record, max_rows)
+
     def _wanted(self) -> int | None:
         return None if self._left is None else self._left + self._skip
 
@@ -221,8 +262,8 @@ class Paginator(Generic[T]):
             return evolve(self._start, cursor=self._cursor, index=self._skip, watermark=self._watermark)
         index = self._end - length_hint(self._rows)  # exact, for the iterator of a tuple
         # A page that was skipped whole leaves the rest of what to skip, and the watermark behind that, to the next.
-        watermark = self._mark(page.data[index - 1]) if index and not self._skip else self._watermark
-        if page.has_more and index == len(page.data):
+        watermark = self._mark(rows_of(page)[index - 1]) if index and not self._skip else self._watermark
+        if page.has_more and index == len(rows_of(page)):
             return evolve(self._start, cursor=page.next_cursor, index=self._skip, watermark=watermark)
         return evolve(self._start, cursor=self._cursor, index=index, watermark=watermark)
 
@@ -232,17 +273,25 @@ class Paginator(Generic[T]):
     async def _first(self) -> Page[T]:
         try:
             page = await self._fetch(self._start.cursor)
-            rows = page.data[self._skipped(page, self._start.index) :][: self._max_items]
+            skipped = self._skipped(page, self._start.index)
         except IsNotAIError as error:
             _locate(error, self._start)
             raise
         self._note_end(page)
-        return page if len(rows) == len(page.data) else evolve(page, data=rows)
+        if not skipped and (self._max_items is None or self._max_items >= len(rows_of(page))):
+            return page
+        return evolve(page, data=page.data[skipped:][: self._max_items])
 
     async def _records(self) -> AsyncGenerator[T, None]:
-        while await self._advance():
-            for record in self._rows:
+        while page := await self._advance():
+            for record in self._take_records(page):
                 yield record
+
+    def _take_records(self, page: Page[T]) -> Iterator[T]:
+        """Put records in the place of the rows that are still to be handed out, and return them."""
+        records = page.data[self._end - length_hint(self._rows) : self._end]
+        self._rows = iter(records)
+        return self._rows
 
     async def _advance(self) -> Page[T] | None:
         """Get to a page with records to hand out; None where the walk ends."""
@@ -255,7 +304,7 @@ class Paginator(Generic[T]):
                     return None
                 page = await self._fetch(self._cursor)
                 self._enter_page(page)
-                empty_pages = 0 if page.data else empty_pages + 1
+                empty_pages = 0 if rows_of(page) else empty_pages + 1
                 if empty_pages > MAX_EMPTY_PAGES:
                     text = f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more behind it"
                     raise PaginationError(text)
@@ -279,19 +328,20 @@ class Paginator(Generic[T]):
         if digest in self._seen:
             raise PaginationError("the next cursor was followed before in this walk; its pages go round in a circle")
         self._seen.add(digest)
-        if page.data and not self._skip:
-            self._watermark = self._mark(page.data[-1])
+        if (rows := rows_of(page)) and not self._skip:
+            self._watermark = self._mark(rows[-1])
         self._cursor, self._page = page.next_cursor, None
         return True
 
     def _note_end(self, page: Page[T]) -> None:
         from_start = self._start.cursor is None and self._start.index == 0
-        if self._on_empty is not None and from_start and not page.data and not page.has_more:
+        if self._on_empty is not None and from_start and not rows_of(page) and not page.has_more:
             self._on_empty(page)
 
     def _enter_page(self, page: Page[T]) -> None:
         skipped = self._skipped(page, self._skip)
-        rows = page.data[skipped:] if self._left is None else page.data[skipped : skipped + self._left]
+        stop = None if self._left is None else skipped + self._left
+        rows = rows_of(page)[skipped:stop]
         if self._left is not None:
             self._left -= len(rows)
         self._skip -= skipped
@@ -299,11 +349,12 @@ class Paginator(Generic[T]):
 
     def _skipped(self, page: Page[T], skip: int) -> int:
         """Count the records of a page that lie before the position to resume from, and check them."""
-        if skip > len(page.data):
+        rows = rows_of(page)
+        if skip > len(rows):
             if page.has_more:  # the page became smaller: the rest of what to skip is behind it
-                return len(page.data)
-            raise PaginationError(f"{_CHANGED}: it had {skip} records or more and now has {len(page.data)}")
-        if skip and self._start.watermark not in {None, self._mark(page.data[skip - 1])}:
+                return len(rows)
+            raise PaginationError(f"{_CHANGED}: it had {skip} records or more and now has {len(rows)}")
+        if skip and self._start.watermark not in {None, self._mark(rows[skip - 1])}:
             raise PaginationError(f"{_CHANGED}: another record stands where the last one was")
         return skip
 

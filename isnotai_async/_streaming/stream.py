@@ -14,24 +14,32 @@ Theory of operation:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import islice
 from operator import length_hint
 from types import MappingProxyType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from anyio import AsyncContextManagerMixin
 from attrs import evolve
 
-from isnotai_async._models.pages import Page
+from isnotai_async._arrow.tables import BatchBuilder
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import StreamPosition, Target, Unfinished, mark_event
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
+from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import Ledger
 from isnotai_async._streaming.readers import Arrival, Failure, FindFeed, Reading
+from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
 
 
 class PageStream(AsyncContextManagerMixin):
@@ -69,7 +77,8 @@ class PageStream(AsyncContextManagerMixin):
         self._failures: dict[Target, IsNotAIError] = {}
         self._fresh_failures: dict[Target, IsNotAIError] = {}
         self._arrival: Arrival | None = None  # the page in hand
-        self._rows: Iterator[Event] = iter(())  # its events that are still to be handed out
+        self._rows: Iterator[Event] = iter(())  # its events, or their rows, that are still to be handed out
+        self._ahead: deque[Arrival | None] = deque()  # taken from the buffer for a batch; None is the end
         self._waiting = False
         self._state = "not open"
 
@@ -103,17 +112,57 @@ class PageStream(AsyncContextManagerMixin):
         page = await self._advance()
         if page is None:
             raise StopAsyncIteration
-        rows = tuple(self._rows)
-        return page if len(rows) == len(page.data) else evolve(page, data=rows)
+        left = length_hint(self._rows)
+        if left == len(rows_of(page)):
+            self._rows = iter(())
+            return page
+        return evolve(page, data=tuple(self._take_records(page)))
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Iterate over the events instead; errors as of the pages.
 
         `position` counts them one by one. After a `break`, the next page that is taken has the rest of its events.
         """
-        while await self._advance():
-            for event in self._rows:
+        while page := await self._advance():
+            for event in self._take_records(page):
                 yield event
+
+    async def batches(self, rows: int = BATCH_ROWS) -> AsyncGenerator[pa.RecordBatch, None]:
+        """Iterate over Arrow record batches instead (extra `arrow`), with the columns of an export.
+
+        `position` stands behind the batch that was given, also within a page. An error comes after the batch of the
+        events before it; cancelling loses nothing.
+
+        Args:
+            rows: Events in a batch; the last one has fewer. From 1 to 10 million.
+
+        Raises:
+            ConfigError: `rows` cannot be, or pyarrow is not installed. Else as of the pages.
+        """
+        check_int(rows, "rows", 1, MAX_ROWS)
+        builder, is_more = BatchBuilder(Event), True
+        while is_more:
+            is_more = await self._look_ahead(rows)
+            self._fill(builder, rows)
+            if builder.rows:
+                yield builder.take()
+        await self._advance()  # raises what ended the stream
+
+    async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> pa.Table:
+        """Read all of it into an Arrow table (extra `arrow`); outside of a block it opens and closes the stream.
+
+        The rows of a session are in their order; sessions come as they arrive.
+
+        Args:
+            max_rows: Most rows of the table; default 10 million, which take about 1 GB. None for no bound.
+
+        Raises:
+            ConfigError: There are more rows, or pyarrow is not installed. Else as of the pages.
+        """
+        if self._state == "open":
+            return await collect_table(self, Event, max_rows)
+        async with self:
+            return await collect_table(self, Event, max_rows)
 
     @property
     def position(self) -> StreamPosition:
@@ -124,7 +173,7 @@ class PageStream(AsyncContextManagerMixin):
     @property
     def has_ready(self) -> bool:
         """Whether there is something to take without waiting for an answer; it need not be a page."""
-        return self._reading.buffer.has_ready
+        return bool(self._ahead) or self._reading.buffer.has_ready
 
     def take_news(self) -> tuple[dict[Target, Unfinished | None], dict[Target, IsNotAIError]]:
         """Return what has changed of `position` and `failures` since the last call; at the first one, all of it.
@@ -137,17 +186,54 @@ class PageStream(AsyncContextManagerMixin):
         failures, self._fresh_failures = self._fresh_failures, {}
         return self._ledger.take_moves(), failures
 
-    async def _advance(self) -> Page[Event] | None:
-        """Get to a page with events to hand out; None where the stream ends."""
+    def _take_records(self, page: Page[Event]) -> Iterator[Event]:
+        """Put records in the place of the rows that are still to be handed out, and return them."""
+        left = length_hint(self._rows)
+        self._rows = iter(page.data[-left:] if left else ())
+        return self._rows
+
+    async def _look_ahead(self, rows: int) -> bool:
+        """Take pages from the buffer until there are so many rows, without handing them out; False at the end."""
+        self._check()
+        self._waiting = True
+        try:
+            count = length_hint(self._rows) + sum(map(_count_rows, self._ahead))
+            while count < rows and (not self._ahead or self._ahead[-1] is not None):
+                self._ahead.append(await self._reading.buffer.get())
+                count += _count_rows(self._ahead[-1])
+            return count >= rows
+        finally:
+            self._waiting = False
+
+    def _fill(self, builder: BatchBuilder, rows: int) -> None:
+        """Hand out up to so many rows of the pages that were taken."""
+        while builder.rows < rows:
+            page = self._arrival.page if self._arrival else None
+            if page is not None and length_hint(self._rows):
+                part = tuple(islice(self._rows, rows - builder.rows))
+                builder.add(part, region=page.name, session_id=page.session_id)
+                continue
+            self._settle()
+            arrival = self._ahead[0] if self._ahead else None
+            if arrival is None:
+                return
+            self._note(arrival)
+            self._ahead.popleft()
+
+    def _check(self) -> None:
         if self._state != "open":
             raise ConfigError(f"this stream is {self._state}; take its pages within: async with … as pages")
         if self._waiting:
             raise ConfigError("another task is taking a page of this stream; let one hand them on to the others")
+
+    async def _advance(self) -> Page[Event] | None:
+        """Get to a page with events to hand out; None where the stream ends."""
+        self._check()
         self._waiting = True
         try:
             while not length_hint(self._rows):
                 self._settle()
-                arrival = await self._reading.buffer.get()
+                arrival = self._ahead.popleft() if self._ahead else await self._reading.buffer.get()
                 if arrival is None:
                     self._end()
                     return None
@@ -162,7 +248,7 @@ class PageStream(AsyncContextManagerMixin):
             if arrival.target not in self._failures:
                 self._failures[arrival.target] = self._fresh_failures[arrival.target] = arrival.error
         self._arrival = arrival
-        self._rows = iter(arrival.page.data if arrival.page else ())
+        self._rows = iter(rows_of(arrival.page) if arrival.page else ())
 
     def _settle(self) -> None:
         """Bring the ledger up to what was handed out of the page in hand."""
@@ -178,9 +264,9 @@ class PageStream(AsyncContextManagerMixin):
             if arrival.is_last and arrival.work is not None:
                 self._ledger.finish(arrival.work, arrival.window)
         elif arrival.page is not None and arrival.at is not None:
-            index = len(arrival.page.data) - left
+            index = len(rows_of(arrival.page)) - left
             if index:
-                watermark = mark_event(arrival.page.data[index - 1])
+                watermark = mark_event(rows_of(arrival.page)[index - 1])
                 arrival.window.position = evolve(arrival.at, index=arrival.at.index + index, watermark=watermark)
 
     def _end(self) -> None:
@@ -200,6 +286,10 @@ class EventStream(PageStream):
         `position` has those sessions as unfinished, so resuming tries them again.
         """
         return MappingProxyType({target.session_id: error for target, error in self._failures.items()})
+
+
+def _count_rows(arrival: Arrival | None) -> int:
+    return len(rows_of(arrival.page)) if arrival is not None and arrival.page is not None else 0
 
 
 def _locate(failure: Failure) -> None:

@@ -20,10 +20,6 @@ from isnotai_async._cli import main
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "sessions": (["sessions", "--limit", "3"], ["id", "created", "status", "bot", "user", "name"]),
     "session": (["session", "big-9"], ["id", "created_at", "bot_score", "user_name", "user_url"]),
-    "details": (
-        ["session", "big-700", "--details"],
-        ["event_counts.total", "activity", "opened (UTC)"],
-    ),
     "users": (["users", "--limit", "3"], ["id", "sessions", "bots", "mean", "risk", "last seen (UTC)", "name"]),
     "user-sessions": (["user-sessions", "u-1012"], ["id", "created", "status", "user", "u-1012"]),
     "courses": (["courses"], ["courseId", "sessionCount", "física-2"]),
@@ -152,7 +148,6 @@ def test_numbers_that_cannot_be_are_told_by_the_option_that_has_them(
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["analytics", "--period", "1y"], "period must be 24h, 7d, 30d or 90d, not '1y'"),
         (["usage", "--metric", "x"], "metric must be ApiCalls"),
         (["user-sessions", ".."], "user_id '..' would point at another path"),
         (["stats", "--base-url", "http://127.0.0.1:9"], "--sandbox brings its own address; leave out --base-url"),

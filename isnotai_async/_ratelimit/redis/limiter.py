@@ -60,8 +60,7 @@ class RedisLimiter:
         tier: Tier to start with where no process knows it yet; None for the lowest. The answers tell the true one.
         on_outage: ``"fail"``: while Redis cannot be asked, calls raise `LimiterError`. ``"local_share"``: each
             process keeps to its share of the limit by itself.
-        workers: How many processes share the limit, for ``"local_share"``. Give the most there can be; each has a
-            share of one request a window at least.
+        workers: How many processes share the limit, for ``"local_share"``. Give the most there can be.
         lease: Seconds after its permit within which a request has reached the server for sure: the client's
             `timeout` and a little. A client whose `timeout` is not below it is refused. Half of what it is more is
             how long a permit waits for a connection (`max_concurrency`) before it is given back.
