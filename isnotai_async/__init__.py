@@ -9,26 +9,12 @@ from typing import TYPE_CHECKING, Any
 from isnotai_async._version import __version__
 
 if TYPE_CHECKING:
-    from isnotai_async._client import (
-        Client,
-    )
-    from isnotai_async._diagnosis.doctor import (
-        diagnose,
-    )
-    from isnotai_async._diagnosis.findings import (
-        Diagnosis,
-        Finding,
-    )
-    from isnotai_async._http.credentials import (
-        Credential,
-    )
-    from isnotai_async._http.retry_policy import (
-        Retry,
-    )
-    from isnotai_async._manager import (
-        ManagedEventStream,
-        SessionManager,
-    )
+    from isnotai_async._client import Client
+    from isnotai_async._diagnosis.doctor import diagnose
+    from isnotai_async._diagnosis.findings import Diagnosis, Finding
+    from isnotai_async._http.credentials import Credential
+    from isnotai_async._http.retry_policy import Retry
+    from isnotai_async._manager import ManagedEventStream, SessionManager
     from isnotai_async._models.analytics import (
         Analytics,
         AnalyticsPoint,
@@ -40,19 +26,9 @@ if TYPE_CHECKING:
         UsageEntry,
         UserMatching,
     )
-    from isnotai_async._models.pages import (
-        Page,
-    )
-    from isnotai_async._models.positions import (
-        Position,
-        StreamPosition,
-        Taken,
-        Unfinished,
-    )
-    from isnotai_async._models.queries import (
-        EventQuery,
-        SessionQuery,
-    )
+    from isnotai_async._models.pages import Page
+    from isnotai_async._models.positions import Position, StreamPosition, Taken, Unfinished
+    from isnotai_async._models.queries import EventQuery, SessionQuery
     from isnotai_async._models.records import (
         Event,
         EventCounts,
@@ -63,43 +39,16 @@ if TYPE_CHECKING:
         TimelineBucket,
         User,
     )
-    from isnotai_async._models.regions import (
-        REGIONS,
-        Region,
-    )
-    from isnotai_async._models.responses import (
-        RawResponse,
-    )
-    from isnotai_async._models.tiers import (
-        Tier,
-    )
-    from isnotai_async._notices import (
-        AttemptNotice,
-        Notice,
-        PageNotice,
-        RetryNotice,
-        TierNotice,
-        WaitNotice,
-    )
-    from isnotai_async._ratelimit.limiter import (
-        Answer,
-        Limiter,
-        Permit,
-        SharedLimiter,
-        Unlimited,
-    )
-    from isnotai_async._ratelimit.local import (
-        LocalLimiter,
-    )
-    from isnotai_async._ratelimit.redis.limiter import (
-        RedisLimiter,
-    )
-    from isnotai_async._streaming.paginator import (
-        Paginator,
-    )
-    from isnotai_async._streaming.stream import (
-        EventStream,
-    )
+    from isnotai_async._models.regions import REGIONS, Region
+    from isnotai_async._models.responses import RawResponse
+    from isnotai_async._models.tiers import Tier
+    from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
+    from isnotai_async._ratelimit.file.limiter import FileLimiter
+    from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
+    from isnotai_async._ratelimit.local import LocalLimiter
+    from isnotai_async._ratelimit.redis.limiter import RedisLimiter
+    from isnotai_async._streaming.paginator import Paginator
+    from isnotai_async._streaming.stream import EventStream
     from isnotai_async.errors import (
         APIError,
         AuthenticationError,
@@ -136,24 +85,16 @@ if TYPE_CHECKING:
         export_store,
         update_store,
     )
-    from isnotai_async.sandbox import (
-        Sandbox,
-    )
+    from isnotai_async.sandbox import Sandbox
 
 # Each name is imported when it is first asked for: `isnotai --version` needs none of them, few programs need all.
 _NAMES_OF = {
     "._client": ("Client",),
     "._diagnosis.doctor": ("diagnose",),
-    "._diagnosis.findings": (
-        "Diagnosis",
-        "Finding",
-    ),
+    "._diagnosis.findings": ("Diagnosis", "Finding"),
     "._http.credentials": ("Credential",),
     "._http.retry_policy": ("Retry",),
-    "._manager": (
-        "ManagedEventStream",
-        "SessionManager",
-    ),
+    "._manager": ("ManagedEventStream", "SessionManager"),
     "._models.analytics": (
         "Analytics",
         "AnalyticsPoint",
@@ -166,16 +107,8 @@ _NAMES_OF = {
         "UserMatching",
     ),
     "._models.pages": ("Page",),
-    "._models.positions": (
-        "Position",
-        "StreamPosition",
-        "Taken",
-        "Unfinished",
-    ),
-    "._models.queries": (
-        "EventQuery",
-        "SessionQuery",
-    ),
+    "._models.positions": ("Position", "StreamPosition", "Taken", "Unfinished"),
+    "._models.queries": ("EventQuery", "SessionQuery"),
     "._models.records": (
         "Event",
         "EventCounts",
@@ -186,27 +119,12 @@ _NAMES_OF = {
         "TimelineBucket",
         "User",
     ),
-    "._models.regions": (
-        "REGIONS",
-        "Region",
-    ),
+    "._models.regions": ("REGIONS", "Region"),
     "._models.responses": ("RawResponse",),
     "._models.tiers": ("Tier",),
-    "._notices": (
-        "AttemptNotice",
-        "Notice",
-        "PageNotice",
-        "RetryNotice",
-        "TierNotice",
-        "WaitNotice",
-    ),
-    "._ratelimit.limiter": (
-        "Answer",
-        "Limiter",
-        "Permit",
-        "SharedLimiter",
-        "Unlimited",
-    ),
+    "._notices": ("AttemptNotice", "Notice", "PageNotice", "RetryNotice", "TierNotice", "WaitNotice"),
+    "._ratelimit.file.limiter": ("FileLimiter",),
+    "._ratelimit.limiter": ("Answer", "Limiter", "Permit", "SharedLimiter", "Unlimited"),
     "._ratelimit.local": ("LocalLimiter",),
     "._ratelimit.redis.limiter": ("RedisLimiter",),
     "._streaming.paginator": ("Paginator",),
@@ -294,6 +212,7 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "FileLimiter",
     "Finding",
     "GatewayError",
     "Health",

@@ -25,8 +25,7 @@ from isnotai_async._client import Client
 from isnotai_async._http.key_file import read_key, read_key_file
 from isnotai_async._models.records import Session
 from isnotai_async._models.regions import resolve_region
-from isnotai_async._ratelimit.limiter import Limiter, Unlimited
-from isnotai_async._ratelimit.redis.limiter import RedisLimiter
+from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.sandbox import Sandbox
@@ -159,19 +158,16 @@ def read_query(filters: EventFilters) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_client(
-    connection: Connection, *, limiter: Limiter | RedisLimiter | None = None
-) -> AsyncIterator[Client]:
+async def open_client(connection: Connection) -> AsyncIterator[Client]:
     """Open the client that the options describe, and the sandbox if they ask for one.
 
     Args:
         connection: The options.
-        limiter: Paces the client; a sandbox needs none.
 
     Raises:
         ConfigError: The options contradict one another, or the key file cannot be read.
     """
-    if connection.quota is not None and (connection.redis is not None or limiter is not None):
+    if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
     quota = read_quota(connection.quota)
     with logged(connection.verbose):
@@ -186,7 +182,7 @@ async def open_client(
                 region=connection.region,
                 base_url=connection.base_url,
                 quota=quota,
-                limiter=limiter or shared,
+                limiter=shared,
                 proxy=_check_proxy(connection.proxy),
                 trust_env=True,
                 timeout=connection.timeout,
