@@ -17,6 +17,9 @@ from isnotai_async._cli import main
 from tests.export.sync_world import DAY, HOUR, KEY, World, read_rows
 
 
+pytestmark = pytest.mark.timeout(180)  # several processes each
+
+
 async def start(world: World, path: Path, *argv: str) -> tuple[asyncio.subprocess.Process, object]:
     runner = await world.start()
     port = runner.addresses[0][1]
