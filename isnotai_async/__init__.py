@@ -72,6 +72,7 @@ from isnotai_async.errors import (
 if TYPE_CHECKING:
     from isnotai_async._diagnosis.doctor import diagnose
     from isnotai_async._diagnosis.findings import Diagnosis, Finding
+    from isnotai_async._ratelimit.file.limiter import FileLimiter
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async.export import (
         ExportEstimate,
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "isnotai_async._diagnosis.doctor": ("diagnose",),
     "isnotai_async._diagnosis.findings": ("Diagnosis", "Finding"),
+    "isnotai_async._ratelimit.file.limiter": ("FileLimiter",),
     "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
     "isnotai_async.export": (
         "ExportEstimate",
@@ -149,6 +151,7 @@ __all__ = [
     "ExportLockedError",
     "ExportProgress",
     "ExportReport",
+    "FileLimiter",
     "Finding",
     "GatewayError",
     "Health",

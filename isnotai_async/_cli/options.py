@@ -20,8 +20,7 @@ from isnotai_async._client import Client
 from isnotai_async._models.records import Event, Session
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._models.validation import check_milliseconds
-from isnotai_async._ratelimit.limiter import Limiter, Unlimited
-from isnotai_async._ratelimit.redis.limiter import RedisLimiter
+from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.sandbox import Sandbox
@@ -128,19 +127,16 @@ def read_query(filters: EventFilters) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_client(
-    connection: Connection, *, limiter: Limiter | RedisLimiter | None = None
-) -> AsyncIterator[Client]:
+async def open_client(connection: Connection) -> AsyncIterator[Client]:
     """Open the client that the options describe, and the sandbox if they ask for one.
 
     Args:
         connection: The options.
-        limiter: Paces the client; a sandbox needs none.
 
     Raises:
         ConfigError: The options contradict one another, or the key file cannot be read.
     """
-    if connection.quota is not None and (connection.redis is not None or limiter is not None):
+    if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
     quota = read_quota(connection.quota)
     if not connection.sandbox:
@@ -151,7 +147,7 @@ async def open_client(
                 region=connection.region,
                 base_url=connection.base_url,
                 quota=quota,
-                limiter=limiter or shared,
+                limiter=shared,
                 trust_env=True,
             )
             async with client:

@@ -28,14 +28,15 @@ against such a counter, bursts up to an exact limit had 18 to 50 % refused, even
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import floor, inf
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.sliding_window import MINUTE, IntervalLog
+from isnotai_async._ratelimit.sliding_window import MINUTE, IntervalLog, Slots
 
 _UTILISATION: Final = 0.98
 _DECREASE: Final = 0.8
@@ -112,6 +113,12 @@ The call that met a longer one fails at once and says so; but one absurd header 
 _SHORTEST_PAUSE: Final = 1.0 / MINUTE
 _LONGEST_PAUSE: Final = 61.0 / MINUTE
 
+_SAVED: Final = (
+    *("is_told", "number", "was_held_up", "is_bursting", "idle_from", "closed", "closed_until", "closed_after"),
+    *("refusals", "probe"),
+)
+_SAVED_SHAPE: Final = ("due", "share", "slowed_at")
+
 FULL: Final = "the window is full"
 SPACED: Final = "requests are spaced evenly"
 PAUSED: Final = "paused by a 429"
@@ -126,12 +133,14 @@ class Gate:
         tier: Tier to start with.
         length: Of the server's window, in seconds.
         quota: Share of the tier's rate that is used, above 0, at most 1.
+        slots: The occupied slots; None for those of this process alone.
     """
 
     tier: Tier = Tier.FREE
     length: float = MINUTE
     quota: float = 1.0
-    _log: IntervalLog = field(init=False)
+    slots: Slots | None = None
+    _log: Slots = field(init=False)
     _shape: Shape = field(init=False)
     _limit: int = field(init=False)
     _rate: float = field(init=False)  # the limit, or what is below one request a window
@@ -148,13 +157,23 @@ class Gate:
     _probe: int = field(default=0, init=False)  # number of the probe that is under way, or 0
 
     def __attrs_post_init__(self) -> None:
-        self._log, self._shape = IntervalLog(self.length), Shape(self.length)
+        self._log, self._shape = self.slots or IntervalLog(self.length), Shape(self.length)
         self._set_tier(self.tier)
 
     @property
     def known_tier(self) -> Tier | None:
         """The tier that an answer named or another process knew; None if it is only assumed."""
         return self.tier if self._is_told else None
+
+    @property
+    def number(self) -> int:
+        """Number of the last permit."""
+        return self._number
+
+    @property
+    def probe(self) -> int:
+        """Number of the permit of the probe that is under way, or 0."""
+        return self._probe
 
     @property
     def under_way(self) -> int:
@@ -237,6 +256,10 @@ class Gate:
         if permit.number == self._probe:
             self._probe = 0
 
+    def forget_probe(self) -> None:
+        """Let another probe follow: the one that is under way will not be answered, or was not sent."""
+        self._probe = 0
+
     def settle(self, permit: Permit, answer: Answer | None, now: float) -> float:
         """Learn what became of a request.
 
@@ -261,6 +284,29 @@ class Gate:
         if was_probe:
             self._closed, self._refusals = False, 0
         return 0.0
+
+    def save(self) -> dict[str, Any]:
+        """Return all but the slots, for `restore`."""
+        plain = {name: getattr(self, f"_{name}") for name in _SAVED}
+        shape = {name: getattr(self._shape, f"_{name}") for name in _SAVED_SHAPE}
+        return {"tier": self.tier.value, "rising": self._rising and self._rising.value, **plain, **shape}
+
+    @classmethod
+    def restore(cls, saved: Mapping[str, Any], *, length: float, slots: Slots) -> Gate:
+        """Make a gate of what `save` returned.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        try:
+            gate = cls(Tier(saved["tier"]), length, slots=slots)
+            gate._rising = None if saved["rising"] is None else Tier(saved["rising"])
+            for names, target in ((_SAVED, gate), (_SAVED_SHAPE, gate._shape)):
+                for name in names:
+                    _set(target, f"_{name}", saved[name])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a saved gate: {error!r}") from None
+        return gate
 
     def expect(self, tier: Tier) -> None:
         """Start with a tier, unless an answer has told better."""
@@ -320,3 +366,9 @@ class Gate:
             return
         self._set_tier(tier)
         self._shape.hurry(self._rate, now)
+
+
+def _set(target: object, name: str, value: object) -> None:
+    if type(value) is not type(getattr(target, name)):
+        raise TypeError(name)
+    setattr(target, name, value)

@@ -1,6 +1,6 @@
 """``NAME.rejected``: the records that an export set aside, raw and each with its reason, as JSON Lines.
 
-Only its owner may read it: nobody knows what a record has in it that does not fit the documentation.
+Only its owner may read it: a record that does not fit the documentation may hold anything.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write_rejected(
     Args:
         store: The store.
         sources: Its sources.
-        target: The target beside which the file is.
+        target: The target; the file is next to it.
         system: The operating system.
         timestamps: The timestamps that the format can hold; rows with others are set aside too.
     """

@@ -23,13 +23,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED
-
-BEHIND: Final = "single calls come first"
-JOINING: Final = "the shared state is new in Redis, and the processes have a moment to tell what they sent"
-REASONS: Final = ("", FULL, SPACED, PAUSED, PROBING, BEHIND, JOINING)
-"""Why one waits, in the order of the numbers that the script returns."""
-
 READ_TIME: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
