@@ -16,7 +16,6 @@ import pytest
 from isnotai_async._cli import main
 from tests.export.sync_world import DAY, HOUR, KEY, World, read_rows
 
-
 pytestmark = pytest.mark.timeout(180)  # several processes each
 
 
