@@ -24,7 +24,7 @@ class FileLimiter:
 
     It promises what `RedisLimiter` promises, for the processes of one user on one machine: containers and virtual
     machines are machines of their own. A process that is killed, or stopped, has its permits given back after `lease`
-    and a window. If the file cannot be used for a second (the disk is full, or a process was stopped in the middle of
+    and a window. If the file cannot be used for ten seconds (the disk is full, or a process was stopped in the middle of
     a change), calls raise `LimiterError`; it is tried again once a second. Nothing in the file outlives the next
     start of the machine. A key that was not used since then begins with a pause of 1.25 s.
 
