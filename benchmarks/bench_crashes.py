@@ -44,7 +44,7 @@ def start(out: Path, *, events: int = _EVENTS, page_size: int = 100) -> subproce
 
 def kill_until_done(out: Path, whole: Path, seconds: float, random: Random) -> Iterator[bool]:
     """Export; yield for each run whether it was killed. Sooner or later one gets through."""
-    while not out.exists():
+    while True:
         process = start(out)
         try:
             process.wait(random.uniform(0.1, 1.2) * seconds)
@@ -58,6 +58,7 @@ def kill_until_done(out: Path, whole: Path, seconds: float, random: Random) -> I
             if process.returncode:
                 raise SystemExit(f"{out.name}: the export failed with {process.returncode}")
             yield False
+            return
 
 
 def measure(ending: str, kills: int, folder: Path) -> tuple[str, ...]:

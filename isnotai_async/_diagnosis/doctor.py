@@ -17,7 +17,8 @@ from isnotai_async._client import Client
 from isnotai_async._diagnosis.answers import ask_each_operation
 from isnotai_async._diagnosis.contract import Change, find_differences, packaged_contract
 from isnotai_async._diagnosis.findings import Diagnosis, Finding, Level
-from isnotai_async._diagnosis.network import compare_clocks, find_name, find_unused_proxy, judge_latency, show_host
+from isnotai_async._diagnosis.network import compare_clocks, find_name, judge_latency, show_host
+from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.responses import RawResponse
@@ -103,8 +104,9 @@ class _Examination:
         self.findings.append(Finding(level=level, probe=probe, region=self.client.region.name, message=message))
 
     async def _can_connect(self) -> bool:
-        base_url, proxy = self.client.region.base_url, self.client._transport.proxy  # noqa: SLF001 - no face of its own: it may hold a password
-        unused = None if proxy else find_unused_proxy(base_url)
+        base_url = self.client.region.base_url
+        proxy = self.client._transport.proxy  # noqa: SLF001 - not public, because it may hold a password
+        unused = "" if proxy else name_unused_proxy(base_url)
         if proxy:
             self._add("ok", "name", f"{show_host(base_url)} is resolved by the proxy")
         elif not await self._resolve(base_url, unused):
@@ -112,7 +114,7 @@ class _Examination:
         try:
             answer = await self.client.request("/health")
         except (TransportError, APIError) as error:
-            self._add_connection_trouble(error, unused)
+            self._add_connection_trouble(error)
             return isinstance(error, APIError)
         self._answers.append(answer)
         way = f"through the proxy {show_host(proxy)}" if proxy else "directly"
@@ -124,23 +126,18 @@ class _Examination:
         self._add(level, "clock", message)
         return True
 
-    async def _resolve(self, base_url: str, unused: str | None) -> bool:
+    async def _resolve(self, base_url: str, unused: str) -> bool:
         level, message = await find_name(urlsplit(base_url).hostname or "")
         self._add(level, "name", message)
         if level == "trouble" and unused:
-            self._add("trouble", "proxy", _USE_PROXY.format(unused))
+            self._add("trouble", "proxy", f"{unused} is set and not used: to use it, pass trust_env=True")
         return level == "ok"
 
-    def _add_connection_trouble(self, error: IsNotAIError, unused: str | None) -> None:
-        text = str(error)
+    def _add_connection_trouble(self, error: IsNotAIError) -> None:
         if isinstance(error, ConnectError) and error.tls:
-            self._add("trouble", "connection", f"{text}. {_OWN_AUTHORITY}")
-        elif getattr(error, "status", None) == 407 or "proxy" in text:
-            self._add("trouble", "proxy", f"{text}. {_PROXY_LOGIN}")
+            self._add("trouble", "connection", f"{error}. {_OWN_AUTHORITY}")
         else:
-            self._add("trouble", "connection", text)
-        if unused:
-            self._add("trouble", "proxy", _USE_PROXY.format(unused))
+            self._add("trouble", "connection", str(error))
 
     async def _measure(self) -> None:
         try:
@@ -184,6 +181,10 @@ class _Examination:
     async def _ask(self) -> None:
         for level, probe, message in await ask_each_operation(self.client):
             self._add(level, probe, message)
+        try:
+            self._answers.append(await self.client.request("/v1/sessions", params={"pageSize": 100}))
+        except IsNotAIError:  # which the typed operation has reported
+            return
 
     async def _compare(self) -> None:
         try:
@@ -203,11 +204,13 @@ class _Examination:
         self._add(level, "contract", f"compared with the contract of version {built}: {told}")
 
     def _look_at_compression(self) -> None:
-        large = [answer for answer in self._answers if len(answer.body) >= _WORTH_COMPRESSING]
-        packed = [coding for answer in large if (coding := answer.headers.get("content-encoding"))]
-        if packed:
-            self._add("ok", "compression", f"answers come compressed ({printable(packed[0], 20)})")
-        elif large:
+        # A page of sessions, or if that is small the API's document.
+        large = next((answer for answer in self._answers if len(answer.body) >= _WORTH_COMPRESSING), None)
+        if large is None:
+            self._add("note", "compression", "no answer was large enough to be compressed")
+        elif coding := large.headers.get("content-encoding"):
+            self._add("ok", "compression", f"answers come compressed ({printable(coding, 20)})")
+        else:
             self._add("note", "compression", _NOT_COMPRESSED)
 
 
@@ -216,14 +219,10 @@ def _describe_tier(tier: Tier) -> str:
     return f"{requests:,} requests a minute, pages of at most {tier.max_page_size}, {days:,} days of history"
 
 
-_USE_PROXY: Final = (
-    "{} is set and not used: the client reads no proxy from the environment unless it is told to; pass "
-    "proxy= or trust_env=True"
-)
 _OWN_AUTHORITY: Final = (
-    "If this network inspects TLS, or uses an authority of its own, set SSL_CERT_FILE to the file of its certificate"
+    "If this network inspects TLS, or uses an authority of its own, pass the file of its certificate as ssl=, or "
+    "name it in SSL_CERT_FILE"
 )
-_PROXY_LOGIN: Final = "Check the proxy's address, and the user and password in it"
 _CLOSES: Final = (
     "the connection is closed after each answer, so each request pays for a new one; ask what sits between this "
     "machine and the API to keep connections"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from email.utils import parsedate_to_datetime
 from statistics import median
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from isnotai_async._diagnosis.findings import Level
 from isnotai_async.errors import printable
@@ -20,7 +18,6 @@ Result = tuple[Level, str]
 
 _CLOSE_ENOUGH: Final = 60.0  # seconds; `Date` has whole ones, and an answer takes some to come
 _SLOW: Final = 1.0  # seconds
-_VARIABLES: Final = {"https": "HTTPS_PROXY", "http": "HTTP_PROXY"}
 
 
 async def find_name(host: str) -> Result:
@@ -34,18 +31,6 @@ async def find_name(host: str) -> Result:
     addresses = sorted({str(address[4][0]) for address in found})
     shown = ", ".join(addresses[:4])
     return "ok", f"{host} is {shown} ({(time.monotonic() - started) * 1000:.0f} ms)"
-
-
-def find_unused_proxy(base_url: str) -> str | None:
-    """Return the variable of the environment that names a proxy for this URL, or None if there is none.
-
-    The proxy itself is not returned: its URL may hold a password.
-    """
-    parts = urlsplit(base_url)
-    if not getproxies().get(parts.scheme) or proxy_bypass(parts.hostname or ""):
-        return None
-    name = _VARIABLES[parts.scheme]
-    return name if name in os.environ or name.lower() in os.environ else "the system's proxy setting"
 
 
 def show_host(url: str) -> str:

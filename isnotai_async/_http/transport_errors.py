@@ -63,7 +63,19 @@ def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> 
     if isinstance(failure, ConnectError):
         failure.tls = isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError)
     failure.retry_limit = _retry_limit(error, failure)
+    _forget_frames(error)
     return failure
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Drop the tracebacks of an error and of those that it came from.
+
+    Objects of aiohttp keep their errors and are in the frames of the tracebacks, so they keep one another alive; and
+    since Python 3.12 a frame keeps those that called it, down to the page that a later attempt returned.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__, link = None, link.__cause__ or link.__context__
 
 
 def _proxy_status(error: BaseException) -> int:

@@ -61,7 +61,7 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
     """Export the events of many sessions into one file, each row exactly once.
 
     The file takes its name when it is complete and durable, and not before. Until then the rows are in a work store
-    beside it, ``.NAME.isnotai``. After an error, a cancellation, ``kill -9`` or a power cut the same call resumes
+    next to it, ``.NAME.isnotai``. After an error, a cancellation, ``kill -9`` or a power cut the same call resumes
     from the last commit (each second, or 4 MiB). The file has the sessions in the order in which they were given, and
     their rows as the API gave them: the same bytes at any concurrency, however often it was interrupted.
 

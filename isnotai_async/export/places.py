@@ -1,4 +1,4 @@
-"""Places: the names of what an export keeps beside its target, and how a path is shown in a message."""
+"""Places: the names of what an export keeps next to its target, and how a path is shown in a message."""
 
 from __future__ import annotations
 

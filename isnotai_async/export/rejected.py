@@ -1,6 +1,6 @@
 """``NAME.rejected``: the records that an export set aside, raw and each with its reason, as JSON Lines.
 
-Only its owner may read it: nobody knows what a record has in it that does not fit the documentation.
+Only its owner may read it: a record that does not fit the documentation may hold anything.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from isnotai_async._models.positions import Target
 from isnotai_async.export.batches import COLUMNS, Batch, Columns
 from isnotai_async.export.places import rejected_of
 from isnotai_async.export.system import System
@@ -37,6 +38,17 @@ def _pick(columns: Columns, indexes: list[int]) -> Columns:
     return Columns(*([getattr(columns, name)[index] for index in indexes] for name in Columns.__struct_fields__))
 
 
+def describe_rejected(target: Target, *, index: int, reason: str, raw: bytes) -> dict[str, Any]:
+    """Return what the file says of a record that could not be read."""
+    return {
+        "region": target.name,
+        "session_id": target.session_id,
+        "index": index,
+        "reason": _KEY.sub("aik_v1_…", reason),
+        "record": _KEY.sub("aik_v1_…", raw.decode(errors="backslashreplace")),
+    }
+
+
 def write_rejected(
     store: WorkStore, sources: Iterable[str], target: Path, *, system: System, timestamps: range | None
 ) -> None:
@@ -45,7 +57,7 @@ def write_rejected(
     Args:
         store: The store.
         sources: Its sources.
-        target: The target beside which the file is.
+        target: The target; the file is next to it.
         system: The operating system.
         timestamps: The timestamps that the format can hold; rows with others are set aside too.
     """
@@ -61,14 +73,7 @@ def _records(
     store: WorkStore, sources: Iterable[str], timestamps: range | None
 ) -> Generator[dict[str, Any], None, None]:
     for session, index, reason, raw in store.read_rejected():
-        text = _KEY.sub("aik_v1_…", raw.decode(errors="backslashreplace"))
-        yield {
-            "region": session.region,
-            "session_id": session.session_id,
-            "index": index,
-            "reason": _KEY.sub("aik_v1_…", reason),
-            "record": text,
-        }
+        yield describe_rejected(Target(session.region, session.session_id), index=index, reason=reason, raw=raw)
     if timestamps is None:
         return
     for batch in store.read_batches(sources):

@@ -129,17 +129,17 @@ class Runner:
         )
 
     async def _read_streams(self) -> None:
-        is_restarted = True
-        while is_restarted:
+        is_unfinished = True
+        while is_unfinished:
             for session in self.tracker.restarted:
                 session.written = await self._use_disk(self.store.read_written, session.number)
             try:
                 await self._read_stream()
-                is_restarted = self.tracker.restart_expired()
+                is_unfinished = self.tracker.restart_expired() or self.tracker.is_resuming
             except APIError as error:
                 if not self.tracker.restart_expired(error):
                     raise
-                is_restarted = True
+                is_unfinished = True
             await self._commit()
 
     async def _read_stream(self) -> None:
@@ -151,6 +151,8 @@ class Runner:
                 self._unreported += 1
                 if not stream.has_ready or self._unreported >= _MOST_UNREPORTED:
                     self._report_progress()
+                if self.tracker.is_resuming and not self.tracker.has_saved:
+                    return  # the next stream reads the source, too
 
     async def _next_page(self, stream: Stream) -> Page[Event] | None:
         """Take a page; commit each second, even if none comes."""

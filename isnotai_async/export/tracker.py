@@ -9,7 +9,8 @@ The rules:
 3. A session is open, done or failed. Failed is what the API itself refused; any other trouble leaves it open. Every
    run asks for open and for failed sessions again, from where they stand.
 4. A saved cursor that is refused in a run that did not get it from the API is not the session's end, once a run: the
-   session is read again from its start, and rows that are in the store already are left out, by their event ids.
+   session is read again from its start, and rows that are in the store already are left out, by their event ids. If
+   an error ends the stream, such sessions are read first and the source is not: it may be readable only once.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class SessionTracker:
         invalid: Sessions that cannot be asked for.
         refusals: By name, that its key was refused.
         witnesses: By name, a session that was read to its end.
+        is_resuming: Whether the stream is over sessions with saved cursors alone.
     """
 
     source: ExportSource
@@ -85,6 +87,7 @@ class SessionTracker:
     invalid: dict[Target, SessionFailure] = field(factory=dict, init=False)
     refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
     witnesses: dict[str, str] = field(factory=dict, init=False)
+    is_resuming: bool = field(default=False, init=False)
     _seen: set[bytes] = field(factory=set, init=False)
     _number: int = field(default=0, init=False)  # of the next session
     _tracked: dict[Target, TrackedSession] = field(factory=dict, init=False)
@@ -124,10 +127,16 @@ class SessionTracker:
         """Sessions that are read again, and whose ids are not known yet."""
         return [session for session in self._tracked.values() if session.is_restarted and session.written is None]
 
+    @property
+    def has_saved(self) -> bool:
+        """Whether a session stands at a cursor of an earlier run."""
+        return any(session.saved for session in self._tracked.values())
+
     def open_stream(self, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
         """Return the next stream: over the sessions that are not done, and those of the source."""
         sources = take_shard(self.source.read(self.sessions), self.shard)
-        if self._reads_source:
+        self.is_resuming = self.on_error == "raise" and self.has_saved
+        if self._reads_source and not self.is_resuming:
             targets = {name: self._take(name, source) for name, source in sources.items()}
         else:
             targets = {name: read_nothing() for name in sources}
@@ -188,6 +197,8 @@ class SessionTracker:
         session = self._tracked.get(Target(page.name, page.session_id or ""))
         if session is None:
             return  # another window of it has failed for good; what is saved does not include this page
+        if len(session.saved) == 1:  # of several walks, this page may be of another one
+            session.saved = ()
         data = rows_of(page)  # columns are made of them, so records would only cost time
         if session.written:
             data = tuple(event for event in data if event.event_id not in session.written)

@@ -321,7 +321,7 @@ class WorkStore:
         identity = self.read_fact("identity") or {}
         path = self._path.with_name(f"{self._path.name}-small")
         small = WorkStore(self._system, path, self._target)
-        self._system.remove(path)
+        small.discard()
         try:
             small.open()
             small.reset(identity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -25,6 +26,8 @@ from tests.faults.answers import http_reply
 from tests.faults.server import FaultServer
 
 AUTHORITY = trustme.CA()
+NAMED = "api.isnotai.test"
+"""A name for 127.0.0.1 that is not a loopback address by its very name: for those no proxy is used."""
 HEALTHY = http_reply(b'{"status": "healthy"}', headers=[("Date", "Thu, 01 Jan 2026 00:00:00 GMT")])
 
 
@@ -33,6 +36,17 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def _names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `NAMED` be found, as an entry in the hosts file would."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        return resolve("127.0.0.1" if host == NAMED else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 @asynccontextmanager
@@ -69,7 +83,7 @@ async def test_a_healthy_api_has_no_trouble_and_no_drift() -> None:
     assert list(found) == [
         "name", "connection", "clock", "latency", "keep-alive", "key", "tier", "answers", "contract", "compression",
     ]  # fmt: skip
-    assert sandbox.stats.requests == 16
+    assert sandbox.stats.requests == 17
     assert set(sandbox.stats.statuses) == {200}
 
 
@@ -106,7 +120,7 @@ async def test_a_port_that_nobody_listens_on_is_a_connection_that_fails() -> Non
 
 def speaking_tls(*replies: bytes) -> FaultServer:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+    AUTHORITY.issue_cert("127.0.0.1", NAMED).configure_cert(context)
     return FaultServer(*replies, tls=context)
 
 
@@ -124,7 +138,20 @@ async def test_an_authority_of_ones_own_is_trouble_with_what_to_do() -> None:
 
     assert level == "trouble"
     assert "the TLS certificate of 127.0.0.1" in message
-    assert message.endswith("set SSL_CERT_FILE to the file of its certificate")
+    assert message.endswith("pass the file of its certificate as ssl=, or name it in SSL_CERT_FILE")
+
+
+@pytest.mark.usefixtures("_names")
+async def test_a_proxy_of_the_environment_that_is_not_used_is_named_if_no_connection_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    async with FaultServer() as server:
+        port = server.port
+    ((level, message),) = (await diagnose_at(f"https://{NAMED}:{port}"))["connection"]
+
+    assert level == "trouble"
+    assert "HTTPS_PROXY is set and not used: to use it, pass trust_env=True" in message
 
 
 async def test_what_it_says_of_an_authority_of_ones_own_helps(tmp_path: Path) -> None:
@@ -149,10 +176,10 @@ async def test_a_proxy_that_wants_a_login_is_named_without_it() -> None:
         )
 
     assert found["name"] == [("ok", "api.isnotai.invalid is resolved by the proxy")]
-    ((level, message),) = found["proxy"]
+    ((level, message),) = found["connection"]
     assert level == "trouble"
     assert "proxy refused to connect to api.isnotai.invalid" in message
-    assert message.endswith("Check the proxy's address, and the user and password in it")
+    assert message.endswith("check the login in the URL of the proxy")
     assert "s3cret" not in str(found)
     assert "someone" not in str(found)
 
@@ -173,18 +200,17 @@ async def test_a_proxy_of_the_environment_that_is_not_used_is_named_if_the_name_
     found = await diagnose_at("https://api.isnotai.invalid")
 
     assert found["name"][0][0] == "trouble"
-    ((level, message),) = found["proxy"]
-    assert (level, message.partition(":")[0]) == ("trouble", "HTTPS_PROXY is set and not used")
-    assert message.endswith("pass proxy= or trust_env=True")
+    assert found["proxy"] == [("trouble", "HTTPS_PROXY is set and not used: to use it, pass trust_env=True")]
     assert "s3cret" not in str(found)
 
 
+@pytest.mark.usefixtures("_names")
 async def test_a_proxy_of_the_environment_that_is_not_used_is_a_note_if_it_works_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     async with speaking_tls(HEALTHY) as server, trusting() as session:
-        found = await diagnose_at(server.base_url, http_session=session)
+        found = await diagnose_at(f"https://{NAMED}:{server.port}", http_session=session)
 
     assert found["proxy"] == [("note", "HTTPS_PROXY is set and not used, and a direct connection works without it")]
 

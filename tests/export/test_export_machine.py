@@ -88,5 +88,5 @@ class ExportMachine(RuleBasedStateMachine):
         heal(desk)
 
 
-ExportMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=5, deadline=None)
+ExportMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=4, deadline=None)
 TestExport = ExportMachine.TestCase
