@@ -23,8 +23,8 @@ from attrs import define, field
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from isnotai_async._ratelimit.redis.protocol import Ask
 from isnotai_async._ratelimit.redis.script import READ_TIME, RULES
+from isnotai_async._ratelimit.shared.protocol import Ask
 
 
 @define(eq=False)

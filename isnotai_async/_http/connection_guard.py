@@ -26,6 +26,7 @@ from weakref import WeakSet
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from attrs import define, field
 from multidict import CIMultiDict
 
@@ -49,6 +50,7 @@ class _UnfitError(Exception):
     """A pooled connection must not be used; nothing was written on it."""
 
 
+_MOST_INTERIM: Final = 100  # answers with a status of 1xx to one request
 _SILENT_SECONDS: Final = 2.0  # a caller that leaves sooner says nothing about the connection
 
 
@@ -90,6 +92,7 @@ class ConnectionGuard:
             raise
         finally:
             del request.send  # or the request would keep itself alive
+            writing.end()
         try:
             raise failure
         finally:
@@ -137,9 +140,14 @@ class _Writing:
     headers: CIMultiDict[str]
     authorization: str | None
     is_reused: bool = False
+    _protocol: ResponseHandler | None = field(default=None, init=False)
+    _heads: int = field(default=0, init=False)
 
     async def write(self, connection: Connection) -> aiohttp.ClientResponse:
         self.is_reused = self.guard.take(connection)
+        if (protocol := connection.protocol) is not None:
+            # aiohttp passes interim answers over without end; each one that is read comes by here.
+            self._protocol, protocol.feed_data = protocol, self._receive  # type: ignore[method-assign, assignment]
         if self.authorization is None:
             return await self.send(connection)
         self.headers["Authorization"] = self.authorization
@@ -147,6 +155,24 @@ class _Writing:
             return await self.send(connection)
         finally:
             self.headers.pop("Authorization", None)
+
+    def _receive(self, head: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+        protocol = self._protocol
+        if protocol is None or self._heads > _MOST_INTERIM:
+            return
+        self._heads += 1
+        if self._heads <= _MOST_INTERIM:
+            type(protocol).feed_data(protocol, head, size)
+            return
+        protocol.set_exception(HttpProcessingError(message=f"more than {_MOST_INTERIM} interim answers"))
+        if protocol.transport is not None:
+            protocol.transport.close()
+
+    def end(self) -> None:
+        """Leave the connection as it was."""
+        if self._protocol is not None:
+            del self._protocol.feed_data
+            self._protocol = None
 
 
 _POLL: Final = getattr(select, "poll", None)  # Windows has none; select() takes sockets with high numbers there

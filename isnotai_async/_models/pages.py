@@ -10,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+import attrs
 from attrs import Factory, field, frozen
 
 from isnotai_async._models.headers import Headers
+from isnotai_async._models.notebook import html_table
 from isnotai_async._models.tiers import Tier
-from isnotai_async._showing import show
+from isnotai_async.errors import printable, quoted
 
 T_co = TypeVar("T_co", covariant=True)
 
 MAX_CURSOR_BYTES: Final = 4096
 """Longest cursor that is followed; a request line has to carry it, and 8 KiB is the usual bound of one."""
+
+_SHOWN: Final = 10
 
 
 @frozen(eq=False)
@@ -69,7 +73,18 @@ class Page(Generic[T_co]):
     name: str = field(default=Factory(lambda page: page.region, takes_self=True))
     headers: Mapping[str, str] = field(factory=Headers, eq=False, repr=False, kw_only=True)
 
-    __repr__ = show
+    def __repr__(self) -> str:
+        session = "" if self.session_id is None else f" of session {quoted(self.session_id)}"
+        follows = "more follow" if self.has_more else "the last page"
+        return f"<Page of {len(rows_of(self))} records{session} from {printable(self.region)}, {follows}>"
+
+    def _repr_html_(self) -> str:
+        """Return the page as a table, for notebooks."""
+        shown = [_fields(record) for record in self.data[:_SHOWN]]
+        columns = tuple(dict.fromkeys(name for record in shown for name in record))
+        left = len(self.data) - len(shown)
+        caption = f"{self!r}" + (f"; the first {_SHOWN} of them" if left else "")
+        return html_table(caption, columns, [[record.get(name) for name in columns] for record in shown])
 
     @property
     def data(self) -> tuple[T_co, ...]:
@@ -77,6 +92,13 @@ class Page(Generic[T_co]):
         if isinstance(self._data, Unbuilt):
             object.__setattr__(self, "_data", _build(self._data))
         return self._data
+
+
+def _fields(record: object) -> Mapping[str, object]:
+    if isinstance(record, Mapping):
+        return record
+    names = attrs.fields_dict(type(record))  # type: ignore[arg-type] # all other records are attrs classes
+    return {name: getattr(record, name) for name in names if name != "extra"}
 
 
 def rows_of(page: Page[T_co]) -> Sequence[T_co]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from math import inf
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -121,6 +122,18 @@ def check_seconds(value: float | None, name: str) -> float | None:
     if not value > 0:
         raise ConfigError(f"{name} is {value!r} seconds, so nothing could be sent; use None for no limit")
     return float(value)
+
+
+def check_duration(value: float, name: str) -> float:
+    """Check a duration that has to end.
+
+    Raises:
+        ConfigError: It is None or infinite, or as of `check_seconds`.
+    """
+    seconds = check_seconds(value, name)
+    if seconds is None or seconds == inf:
+        raise ConfigError(f"{name} must be seconds, not {value!r}")
+    return seconds
 
 
 def check_proxy(proxy: str | None) -> str | None:

@@ -22,20 +22,24 @@ against such a counter, bursts up to an exact limit had 18 to 50 % refused, even
 1. Requests that are spaced come at 98 % of the rate, counted from when they were due rather than from when they
    came, so that late wake-ups do not add up; what may be caught up so is less than half of the 2 %.
 2. A burst through half of the window is let pass by the approximate counter too, if spaced requests follow.
-3. After an unexpected 429 everything is spaced for ten windows. Each one lowers the rate by a fifth, to no less than
-   a tenth; it comes back by a twentieth of the full rate each window (additive increase, multiplicative decrease).
+3. Each unexpected 429 lowers the rate of spaced work by a fifth, to no less than a tenth; it comes back by a
+   twentieth of the full rate each window (additive increase, multiplicative decrease). After the second within ten
+   windows, everything is spaced for ten more. After one alone, single calls are not: a stray 429 would slow 20 of
+   them on the free tier from 2 s to 25 s, and what the rule is for (an approximate counter, another program) sends
+   the second 429 soon. That is one more refused request before it holds, for each time it begins (docs/network.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import floor, inf
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.sliding_window import MINUTE, IntervalLog
+from isnotai_async._ratelimit.sliding_window import MINUTE, IntervalLog, Slots
 
 _UTILISATION: Final = 0.98
 _DECREASE: Final = 0.8
@@ -57,10 +61,11 @@ class Shape:
     _due: float = field(default=-inf, init=False)
     _share: float = field(default=1.0, init=False)
     _slowed_at: float = field(default=-inf, init=False)
+    _spaced_until: float = field(default=-inf, init=False)
 
     def is_on(self, now: float) -> bool:
         """Whether everything is spaced, and not only bulk work."""
-        return now < self._slowed_at + _SHAPED_WINDOWS * self.length
+        return now < self._spaced_until
 
     def share(self, now: float) -> float:
         """Part of the rate that is used now, from 0.1 to 1."""
@@ -98,6 +103,8 @@ class Shape:
 
     def slow_down(self, now: float) -> None:
         """Answer an unexpected 429."""
+        if now < self._slowed_at + _SHAPED_WINDOWS * self.length:
+            self._spaced_until = now + _SHAPED_WINDOWS * self.length
         self._share = max(_LEAST_SHARE, self.share(now) * _DECREASE)
         self._slowed_at = now
 
@@ -111,6 +118,12 @@ The call that met a longer one fails at once and says so; but one absurd header 
 # Of a minute's window: how long a 429 without Retry-After pauses the key at least, and at most.
 _SHORTEST_PAUSE: Final = 1.0 / MINUTE
 _LONGEST_PAUSE: Final = 61.0 / MINUTE
+
+_SAVED: Final = (
+    *("is_told", "number", "was_held_up", "is_bursting", "idle_from", "closed", "closed_until", "closed_after"),
+    *("refusals", "probe"),
+)
+_SAVED_SHAPE: Final = ("due", "share", "slowed_at")
 
 FULL: Final = "the window is full"
 SPACED: Final = "requests are spaced evenly"
@@ -126,12 +139,14 @@ class Gate:
         tier: Tier to start with.
         length: Of the server's window, in seconds.
         quota: Share of the tier's rate that is used, above 0, at most 1.
+        slots: The occupied slots; None for those of this process alone.
     """
 
     tier: Tier = Tier.FREE
     length: float = MINUTE
     quota: float = 1.0
-    _log: IntervalLog = field(init=False)
+    slots: Slots | None = None
+    _log: Slots = field(init=False)
     _shape: Shape = field(init=False)
     _limit: int = field(init=False)
     _rate: float = field(init=False)  # the limit, or what is below one request a window
@@ -148,13 +163,23 @@ class Gate:
     _probe: int = field(default=0, init=False)  # number of the probe that is under way, or 0
 
     def __attrs_post_init__(self) -> None:
-        self._log, self._shape = IntervalLog(self.length), Shape(self.length)
+        self._log, self._shape = self.slots or IntervalLog(self.length), Shape(self.length)
         self._set_tier(self.tier)
 
     @property
     def known_tier(self) -> Tier | None:
         """The tier that an answer named or another process knew; None if it is only assumed."""
         return self.tier if self._is_told else None
+
+    @property
+    def number(self) -> int:
+        """Number of the last permit."""
+        return self._number
+
+    @property
+    def probe(self) -> int:
+        """Number of the permit of the probe that is under way, or 0."""
+        return self._probe
 
     @property
     def under_way(self) -> int:
@@ -237,6 +262,10 @@ class Gate:
         if permit.number == self._probe:
             self._probe = 0
 
+    def forget_probe(self) -> None:
+        """Let another probe follow: the one that is under way will not be answered, or was not sent."""
+        self._probe = 0
+
     def settle(self, permit: Permit, answer: Answer | None, now: float) -> float:
         """Learn what became of a request.
 
@@ -261,6 +290,29 @@ class Gate:
         if was_probe:
             self._closed, self._refusals = False, 0
         return 0.0
+
+    def save(self) -> dict[str, Any]:
+        """Return all but the slots, for `restore`."""
+        plain = {name: getattr(self, f"_{name}") for name in _SAVED}
+        shape = {name: getattr(self._shape, f"_{name}") for name in _SAVED_SHAPE}
+        return {"tier": self.tier.value, "rising": self._rising and self._rising.value, **plain, **shape}
+
+    @classmethod
+    def restore(cls, saved: Mapping[str, Any], *, length: float, slots: Slots) -> Gate:
+        """Make a gate of what `save` returned.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        try:
+            gate = cls(Tier(saved["tier"]), length, slots=slots)
+            gate._rising = None if saved["rising"] is None else Tier(saved["rising"])
+            for names, target in ((_SAVED, gate), (_SAVED_SHAPE, gate._shape)):
+                for name in names:
+                    _set(target, f"_{name}", saved[name])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a saved gate: {error!r}") from None
+        return gate
 
     def expect(self, tier: Tier) -> None:
         """Start with a tier, unless an answer has told better."""
@@ -320,3 +372,9 @@ class Gate:
             return
         self._set_tier(tier)
         self._shape.hurry(self._rate, now)
+
+
+def _set(target: object, name: str, value: object) -> None:
+    if type(value) is not type(getattr(target, name)):
+        raise TypeError(name)
+    setattr(target, name, value)

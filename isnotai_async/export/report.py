@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict, fields, frozen
 
+from isnotai_async._models.notebook import html_table
 from isnotai_async.errors import (
     InvalidCursorError,
     InvalidRequestError,
     IsNotAIError,
     NotFoundError,
     PermissionDeniedError,
+    printable,
 )
 
+_SHOWN: Final = 10
 _FOR_GOOD: Final = (InvalidRequestError, NotFoundError, PermissionDeniedError)
 
 
@@ -125,6 +128,23 @@ class ExportReport:
     elapsed: float = 0.0
     is_complete: bool = True
     is_skipped: bool = False
+
+    def __repr__(self) -> str:
+        state = "complete" if self.is_complete else "not complete"
+        counts = f"{self.rows:,} rows of {self.sessions:,} sessions, {len(self.failures):,} failed"
+        return f"<ExportReport: {printable(str(self.path))} ({self.format}), {counts}, {state}>"
+
+    def _repr_html_(self) -> str:
+        """Return the report as tables, for notebooks."""
+        facts = [
+            (field.name, getattr(self, field.name)) for field in fields(ExportReport) if field.name != "failures"
+        ]
+        table = html_table(repr(self), (), facts)
+        if not self.failures:
+            return table
+        shown = [(each.name, each.session_id, each.error, each.message) for each in self.failures[:_SHOWN]]
+        caption = f"the first {len(shown)} of {len(self.failures):,} failed sessions"
+        return table + html_table(caption, ("region", "session_id", "error", "message"), shown)
 
 
 def report_to_json(report: ExportReport) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -307,3 +308,18 @@ async def test_more_events_than_the_details_report_are_not_read_without_end(
 
     assert "Drawn from the first 144 events; more follow." in " ".join(shown.split())
     assert "144 listed; the session's details report 72" in shown
+
+
+GUIDE: Final = (Path(__file__).parents[2] / "docs" / "look-at-a-session.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("session", re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL), ids=itertools.count())
+def test_the_guide_shows_what_the_command_prints(session: str, tmp_path: Path) -> None:
+    line, _, shown = session.partition("\n")
+    assert line.startswith("$ isnotai show ")
+    command = [sys.executable, "-m", "isnotai_async", *line.split()[2:]]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, env={**os.environ, "COLUMNS": "80"}, timeout=60, check=True
+    )
+
+    assert (done.stdout + done.stderr).decode() == shown

@@ -28,8 +28,11 @@ from isnotai_async.sandbox import Sandbox
 from tests.contract.contract import PATH
 
 _ROUNDS: Final = 10
-_KEPT: Final = {"data", "pagination", "hasMore", "eventId", "timestamp", "id", "userId", "error"}
-"""What has to be there: what identifies a record, and what a page is made of."""
+_KEPT: Final = {
+    "data", "pagination", "hasMore", "nextCursor", "error",
+    "id", "userId", "eventId", "timestamp", "messageId", "payloadSize",
+}  # fmt: skip
+"""What has to be there: what a page is made of, what identifies a record, and the numbers of an event."""
 
 Ask = Callable[[isnotai.Client], Awaitable[object]]
 

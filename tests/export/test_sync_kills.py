@@ -16,6 +16,8 @@ import pytest
 from isnotai_async._cli import main
 from tests.export.sync_world import DAY, HOUR, KEY, World, read_rows
 
+pytestmark = pytest.mark.timeout(180)  # several processes each
+
 
 async def start(world: World, path: Path, *argv: str) -> tuple[asyncio.subprocess.Process, object]:
     runner = await world.start()

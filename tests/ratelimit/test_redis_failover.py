@@ -15,7 +15,7 @@ from attrs import define, field
 import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.policy import FULL
-from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
 from tests.redis_server import RedisServer, running_redis
 
 OK = isnotai.Answer(200)
@@ -185,7 +185,7 @@ async def test_row_52_local_share_ends_when_the_new_primary_can_be_asked(
         pair.fail_over()
         pair.board.port = pair.old.port
         await pass_on(limiter, 5)
-        assert "Redis cannot be asked" in repr(limiter)
+        assert "the store cannot be asked" in repr(limiter)
         pair.board.port = pair.new.port
         async with asyncio.timeout(10):
             while "shared" not in repr(limiter):

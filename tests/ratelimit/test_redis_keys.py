@@ -15,8 +15,8 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.limiter import NOT_SENT
 from isnotai_async._ratelimit.policy import FULL
-from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
-from isnotai_async._ratelimit.redis.protocol import name_keys
+from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.protocol import name_keys
 from tests.redis_server import RedisServer, running_redis
 
 US, KEY = REGIONS["us"], "ab" * 16

@@ -22,9 +22,9 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.limiter import NOT_SENT
 from isnotai_async._ratelimit.policy import FULL, PAUSED
-from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
-from isnotai_async._ratelimit.redis.protocol import name_keys
-from isnotai_async._ratelimit.redis.wait_queue import Line
+from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.protocol import name_keys
+from isnotai_async._ratelimit.shared.wait_queue import Line
 from isnotai_async.sandbox import Fault
 from tests.canary import CANARY_KEY, find_key
 from tests.load import max_in_window

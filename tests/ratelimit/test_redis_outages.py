@@ -14,7 +14,7 @@ import pytest
 import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.policy import FULL
-from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
 from tests.redis_server import RedisServer, running_redis
 
 OK = isnotai.Answer(200)

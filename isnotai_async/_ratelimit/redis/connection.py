@@ -7,8 +7,8 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from isnotai_async._ratelimit.redis.protocol import Ask, Reply, read_reply
 from isnotai_async._ratelimit.redis.script import SCRIPT
+from isnotai_async._ratelimit.shared.protocol import Ask, Reply, read_reply
 from isnotai_async.errors import ConfigError, LimiterError, printable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class RedisStore:
     def refusal(self, reason: str) -> LimiterError:
         """Make the error that tells what is wrong with Redis, and what to do."""
         return LimiterError(
-            f"the shared limit cannot be asked, so nothing was sent: Redis at {self.place}: {reason}; "
+            f"the shared limit cannot be asked, so nothing was sent: {self.place}: {reason}; "
             'see to it that it runs, or choose on_outage="local_share" to go on with a share of the limit',
             reason=reason,
         )
@@ -105,8 +105,9 @@ def _name_place(redis: Redis) -> str:
     pool = getattr(redis, "connection_pool", None)  # a cluster has none
     kwargs: dict[str, Any] = getattr(pool, "connection_kwargs", {})
     if path := kwargs.get("path"):
-        return printable(str(path))
-    return printable(f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}") if pool else "the cluster"
+        return f"Redis at {printable(str(path))}"
+    host = printable(f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
+    return f"Redis at {host}" if pool else "the Redis cluster"
 
 
 def _describe(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Request and reply of the Lua script, and the names (prefix) of the Redis keys."""
+"""Request and reply of a store, and the names (prefix) of the Redis keys."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from attrs import evolve, frozen
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Answer
-from isnotai_async._ratelimit.policy import MAX_PAUSE
-from isnotai_async._ratelimit.redis.script import REASONS
+from isnotai_async._ratelimit.policy import FULL, MAX_PAUSE, PAUSED, PROBING, SPACED
 from isnotai_async._ratelimit.sliding_window import MINUTE
 
 LEASE: Final = 65.0
 """How long, in seconds, after its permit a request may still reach the server: the client's timeout and a little."""
+
+BEHIND: Final = "single calls come first"
+JOINING: Final = "the shared state is new, and the processes have a moment to tell what they sent"
+REASONS: Final = ("", FULL, SPACED, PAUSED, PROBING, BEHIND, JOINING)
+"""Why one waits, in the order of the numbers that the Lua script returns."""
 
 _HIGHEST: Final = max(tier.requests_per_minute for tier in Tier)
 _NAMES: Final = b"isnotai_async redis 1"  # public: keeps these hashes apart from others, no more
 
 
 def name_keys(base_url: str, fingerprint: str) -> tuple[str, str]:
-    """Name the two Redis keys of one API key: its state and its slots.
+    """Name the two keys (of Redis, of a file) of one API key: its state and its slots.
 
     The braces are a hash tag: in a cluster both are on one node. From the names the API key cannot be found.
 

@@ -1,11 +1,11 @@
-"""The limiter of one key in one process that asks Redis for permits on behalf of all waiters.
+"""The limiter of one key in one process that asks the store for permits on behalf of all waiters.
 
-1. The task lives while somebody waits or something is to be told. One call of Redis tells what ended and asks for
+1. The task lives while somebody waits or something is to be told. One call of the store tells what ended and asks for
    all who wait. Between calls it sleeps as long as the reply says, a second at most, because others' answers may open
    the gate; or until something ends here.
 2. Single calls go before bulk work; within each, first come, first served. Who is cancelled while waiting leaves; who
    is cancelled with a permit in hand gives it back.
-3. A gate of this process alone goes along with every request. While Redis cannot be asked it decides, with this
+3. A gate of this process alone goes along with every request. While the store cannot be asked it decides, with this
    process's share of the limit, and knows already what was sent.
 """
 
@@ -25,19 +25,19 @@ from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import TOLD_SECONDS, logger, until
 from isnotai_async._ratelimit.limiter import Answer, OnWait, Permit
 from isnotai_async._ratelimit.policy import SPACED, Gate
-from isnotai_async._ratelimit.redis.connection import RedisStore
-from isnotai_async._ratelimit.redis.protocol import Ask, Reply
-from isnotai_async._ratelimit.redis.state import Memory, Terms
-from isnotai_async._ratelimit.redis.wait_queue import Line, Waiter
+from isnotai_async._ratelimit.shared.protocol import Ask, Reply
+from isnotai_async._ratelimit.shared.state import Memory, Terms
+from isnotai_async._ratelimit.shared.store import Store
+from isnotai_async._ratelimit.shared.wait_queue import Line, Waiter
 from isnotai_async.errors import ConfigError, LimiterError
 
-_POLL: Final = 1.0  # longest sleep between two calls, and shortest time between two tries of a Redis that is down
+_POLL: Final = 1.0  # longest sleep between two calls, and shortest time between two tries of a store that is down
 _TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
 
 @define(eq=False)
 class KeyLimiter:
-    """The limiter of one key; `RedisLimiter` makes them.
+    """The limiter of one key; `RedisLimiter` and `FileLimiter` make them.
 
     Args:
         store: The connection.
@@ -47,7 +47,7 @@ class KeyLimiter:
         clock: Seconds, never going back.
     """
 
-    _store: RedisStore
+    _store: Store
     _keys: tuple[str, str]
     _terms: Terms
     _name: str = field(kw_only=True)
@@ -58,7 +58,7 @@ class KeyLimiter:
     _line: Line = field(factory=Line, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _trouble: str | None = field(default=None, init=False)  # why Redis cannot be asked
+    _trouble: str | None = field(default=None, init=False)  # why the store cannot be asked
     _revival: asyncio.Task[None] | None = field(default=None, init=False)
     _tried_at: float = field(default=-math.inf, init=False)
     _told_until: float = field(default=-math.inf, init=False)
@@ -75,14 +75,14 @@ class KeyLimiter:
         return self._gate.tier
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "Redis cannot be asked" if self._trouble else "shared"
+        state = "closed" if self._is_closed else "the store cannot be asked" if self._trouble else "shared"
         return f"<KeyLimiter {self.tier}, {state}: {self._gate.under_way} under way here, {len(self._line)} waiting>"
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
         """Wait until a request may be sent; see `Limiter.acquire`.
 
         Raises:
-            LimiterError: Redis cannot be asked, and the limiter is to fail then.
+            LimiterError: The store cannot be asked, and the limiter is to fail then.
             ConfigError: The limiter is closed, or in use on another event loop.
         """
         self._attach()
@@ -104,7 +104,7 @@ class KeyLimiter:
             raise
 
     async def release(self, permit: Permit, answer: Answer | None) -> None:
-        """Learn what became of a request; see `Limiter.release`. Redis is told soon, and nobody waits for it."""
+        """Learn what became of a request; see `Limiter.release`. The store is told soon, and nobody waits for it."""
         now = self._clock()
         if answer is not None and not answer.status:  # never sent
             self._give_back(permit)
@@ -114,9 +114,9 @@ class KeyLimiter:
         self._start()
 
     async def aclose(self) -> None:
-        """Refuse those who wait, and tell Redis the last news; idempotent."""
+        """Refuse those who wait, and tell the store the last news; idempotent."""
         self._is_closed = True
-        self._line.fail(lambda: ConfigError("the RedisLimiter was closed while requests waited for it"))
+        self._line.fail(lambda: ConfigError("the shared limiter was closed while requests waited for it"))
         self._wake.set()
         tasks = [task for task in (self._task, self._revival) if task is not None]
         if tasks:  # each makes a call or two that are bounded in time
@@ -124,7 +124,7 @@ class KeyLimiter:
 
     def _attach(self) -> None:
         if self._is_closed:
-            raise ConfigError("this RedisLimiter is closed; make another one")
+            raise ConfigError("this shared limiter is closed; make another one")
         self._store.attach()
         if not self._memory.prefix:  # made only now, because the process may be the fork of one that has the limiter
             self._memory.prefix = f"{os.getpid():x}-{secrets.token_hex(6)}:"
@@ -199,24 +199,22 @@ class KeyLimiter:
             self._memory.hold(permit, name, number)
             queue.popleft().grant(permit)
         if reply.is_foreign:
-            text = "Redis at %s held something else under %s or %s; it was deleted, and the shared limit of %s begins"
+            text = "%s held something else under %s or %s; it was deleted, and the shared limit of %s begins"
             logger.warning(text, self._store.place, *self._keys, self._name)
         elif reply.is_lost:
-            logger.warning("Redis at %s lost the shared limit of %s; it is told again", self._store.place, self._name)
+            logger.warning("%s lost the shared limit of %s; it is told again", self._store.place, self._name)
         if not reply.is_lost and (tier := _TIERS.get(reply.limit)):
             self._gate.adopt(tier)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
             logger.info("429 from the API: all requests of %s pause for %s", self._name, until(reply.paused))
 
-    # While Redis cannot be asked.
+    # While the store cannot be asked.
 
     def _fall_back(self, error: LimiterError) -> None:
         self._trouble, self._tried_at = error.reason, self._clock()
         way = "calls fail" if self._terms.workers is None else f"going on with 1/{self._terms.workers} of the limit"
-        logger.warning(
-            "the shared limit of %s: Redis at %s: %s; %s", self._name, self._store.place, error.reason, way
-        )
+        logger.warning("the shared limit of %s: %s: %s; %s", self._name, self._store.place, error.reason, way)
 
     def _ask_gate(self) -> float:
         self._look_again()
@@ -238,7 +236,7 @@ class KeyLimiter:
         return 0.0
 
     def _look_again(self) -> None:
-        """Try Redis in the background, at most once a second, and only while somebody asks."""
+        """Try the store in the background, at most once a second, and only while somebody asks."""
         if self._revival is None and self._clock() >= self._tried_at + _POLL:
             self._revival = asyncio.get_running_loop().create_task(self._revive(), context=Context())
 
@@ -249,7 +247,7 @@ class KeyLimiter:
             self._trouble = error.reason
         else:
             self._trouble = None
-            logger.warning("the shared limit of %s: Redis at %s is back", self._name, self._store.place)
+            logger.warning("the shared limit of %s: %s is back", self._name, self._store.place)
         finally:
             self._tried_at, self._revival = self._clock(), None
             self._start()

@@ -1,4 +1,4 @@
-"""The queue of waiters in one process whose permits Redis grants: single calls before bulk work."""
+"""The queue of waiters in one process whose permits the store grants: single calls before bulk work."""
 
 from __future__ import annotations
 

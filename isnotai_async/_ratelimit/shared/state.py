@@ -1,4 +1,4 @@
-"""What one process has still to report to Redis, and what it can restore if Redis forgets."""
+"""What one process has still to report to the store, and what it can restore if Redis forgets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from attrs import define, field, frozen
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.redis.protocol import Ask, Ended, Reply
+from isnotai_async._ratelimit.shared.protocol import Ask, Ended, Reply
+from isnotai_async._ratelimit.sliding_window import abandoned_lasts
 
 
 @frozen
@@ -20,7 +21,7 @@ class Terms:
         tier: Tier to start with, or None.
         window: Length of the server's window, in seconds.
         lease: Seconds after its permit within which a request has reached the server.
-        workers: Among how many processes the limit is divided while Redis cannot be asked; None to fail then.
+        workers: Among how many processes the limit is divided while the store cannot be asked; None to fail then.
     """
 
     tier: Tier | None
@@ -150,5 +151,4 @@ class Memory:
 
     @property
     def _longest(self) -> float:
-        # As of a request without an answer (see `sliding_window`); one with an answer is left a little earlier.
-        return self._terms.window * (1 + 5.25 / 60)
+        return abandoned_lasts(self._terms.window)  # with an answer it is left a little earlier
