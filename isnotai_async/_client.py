@@ -15,6 +15,7 @@ from attrs import evolve
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import Connections
+from isnotai_async._http.key_file import read_key_file
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import choose_proxy
 from isnotai_async._http.rate_limited import PacedTransport
@@ -61,7 +62,8 @@ class Client(Operations):
         us 1 True
 
     Args:
-        api_key: Key of the region; default ``ISNOTAI_API_KEY``. Only `health` works without one.
+        api_key: Key of the region; default ``ISNOTAI_API_KEY``, else what the file ``ISNOTAI_API_KEY_FILE`` holds.
+            Only `health` works without one.
         region: ``"us"`` or ``"eu"``; default ``ISNOTAI_REGION``, else ``"us"``.
         base_url: Where the region answers; default ``ISNOTAI_BASE_URL``, else the vendor's address. https, or a
             loopback address.
@@ -259,8 +261,11 @@ def _read_key(api_key: str | ApiKey | None) -> ApiKey | None:
     if isinstance(api_key, ApiKey):  # a Credential's
         return api_key
     # No name of this frame may hold the key when ApiKey refuses it: tracebacks with locals would show it.
+    if api_key is None and _environment("API_KEY") is not None:
+        return ApiKey(str(_environment("API_KEY")))
     if api_key is None:
-        return None if _environment("API_KEY") is None else ApiKey(str(_environment("API_KEY")))
+        path = _environment("API_KEY_FILE")
+        return None if path is None else ApiKey(read_key_file(path, "ISNOTAI_API_KEY_FILE"))
     try:
         return ApiKey(api_key)
     finally:
