@@ -158,12 +158,15 @@ def test_row_45_an_absurd_retry_after_cannot_stop_a_key_for_years() -> None:
     assert gate.settle(admit(gate, 0.0), Answer(429, 9_999_999_999.0), 0.0) == MAX_PAUSE
 
 
-def test_after_a_429_single_calls_are_spaced_too() -> None:
+def test_after_a_second_429_single_calls_are_spaced_too() -> None:
     gate = Gate(Tier.FREE)
     gate.settle(admit(gate, 0.0), Answer(429, 1.0), 0.0)
     gate.settle(admit(gate, 1.0), OK, 1.0)
-    wait, reason = gate.wait(1.0, bulk=False)
-    assert wait == pytest.approx(60 / (0.98 * 60 * 0.8), rel=0.01)
+    assert gate.wait(1.0, bulk=False) == (0.0, "")
+    gate.settle(admit(gate, 1.0), Answer(429, 1.0), 1.0)
+    gate.settle(admit(gate, 2.0), OK, 2.0)
+    wait, reason = gate.wait(2.0, bulk=False)
+    assert wait == pytest.approx(60 / (0.98 * 60 * 0.64), rel=0.01)
     assert reason == SPACED
 
 
