@@ -22,7 +22,8 @@ from isnotai_async._models.analytics import (
     UsageEntry,
     UserMatching,
 )
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Page, RejectedRecord
+from isnotai_async._models.plain import to_dict, to_json
 from isnotai_async._models.positions import Position, StreamPosition, Taken, Unfinished
 from isnotai_async._models.queries import EventQuery, SessionQuery
 from isnotai_async._models.records import (
@@ -38,7 +39,15 @@ from isnotai_async._models.records import (
 from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.responses import RawResponse
 from isnotai_async._models.tiers import Tier
-from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
+from isnotai_async._notices import (
+    AttemptNotice,
+    DeviationNotice,
+    Notice,
+    PageNotice,
+    RetryNotice,
+    TierNotice,
+    WaitNotice,
+)
 from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
 from isnotai_async._ratelimit.local import LocalLimiter
 from isnotai_async._streaming.paginator import Paginator
@@ -130,6 +139,7 @@ __all__ = [
     "ConnectError",
     "Credential",
     "DecodeError",
+    "DeviationNotice",
     "DeviceBreakdown",
     "Event",
     "EventCounts",
@@ -165,6 +175,7 @@ __all__ = [
     "RawResponse",
     "RedisLimiter",
     "Region",
+    "RejectedRecord",
     "Retry",
     "RetryNotice",
     "Sandbox",
@@ -194,4 +205,6 @@ __all__ = [
     "__version__",
     "estimate_export",
     "export_events",
+    "to_dict",
+    "to_json",
 ]

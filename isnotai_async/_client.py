@@ -22,7 +22,7 @@ from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.tiers import Tier, check_tier
-from isnotai_async._models.validation import check_int, check_proxy, check_seconds
+from isnotai_async._models.validation import check_flag, check_int, check_proxy, check_seconds
 from isnotai_async._notices import Narrator, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
@@ -76,9 +76,12 @@ class Client(Operations):
         http_session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
             connector are its owner's; redirects stay off, whatever it says.
         proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
+        strict: True makes every deviation from the documented answers a `DecodeError`. By default what can be read is
+            read, and each deviation is reported once (`IsNotAIWarning`, `DeviationNotice`).
         trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see request
             headers, and so the key.
-        on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
+        on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`,
+            `DeviationNotice`) as
             things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
 
     Raises:
@@ -99,6 +102,7 @@ class Client(Operations):
         limiter: Limiter | SharedLimiter | None = None,
         http_session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
+        strict: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
     ) -> None:
@@ -135,6 +139,7 @@ class Client(Operations):
             RetryQuota(),
             self._narrator,
             key,
+            strict=check_flag(strict, "strict"),
         )
         self._is_copy = False
         self._bind()

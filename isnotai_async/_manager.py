@@ -52,6 +52,7 @@ class SessionManager(AsyncContextManagerMixin):
         deadline: Seconds for a whole call.
         retry: How often and when to try again.
         proxy: URL of an HTTP proxy.
+        strict: Whether a deviation from the documented answers is an error.
         trace_configs: aiohttp trace configurations.
         on_notice: Called with a notice as things happen.
 
@@ -69,6 +70,7 @@ class SessionManager(AsyncContextManagerMixin):
         deadline: float | None = 120.0,
         retry: Retry = Retry(),  # frozen, so it can be shared by all
         proxy: str | None = None,
+        strict: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
     ) -> None:
@@ -92,6 +94,7 @@ class SessionManager(AsyncContextManagerMixin):
                 deadline=deadline,
                 retry=retry,
                 proxy=proxy,
+                strict=strict,
                 trace_configs=trace_configs,
                 on_notice=on_notice,
             )

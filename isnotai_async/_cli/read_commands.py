@@ -199,12 +199,12 @@ async def usage(
 
 
 def _write_usage(found: Usage) -> None:
-    values = {(entry.period, entry.metric_type): entry.value for entry in found.data}
+    values = {(entry.period or "-", entry.metric_type or "-"): entry.value for entry in found.data}
     metrics = tuple(dict.fromkeys([*found.totals, *(metric for _, metric in values)]))
     periods = dict.fromkeys(period for period, _ in values)
     rows = [(period, *(values.get((period, metric)) for metric in metrics)) for period in periods]
     total = ("total", *(found.totals.get(metric) for metric in metrics))
-    write_line(f"{printable(found.start_date)} to {printable(found.end_date)}")
+    write_line(f"{printable(found.start_date or '-')} to {printable(found.end_date or '-')}")
     write_line("")
     write_table(("period", *metrics), [*rows, total])
 
@@ -253,11 +253,12 @@ def _write_details(details: SessionDetails) -> None:
     write_facts(details, leave_out=("timeline", "page_history"))
     write_line("")
     timeline = [
-        (to_second(b.timestamp), b.event_count, b.activity_level, b.dominant_event_type) for b in details.timeline
+        (b.timestamp and to_second(b.timestamp), b.event_count, b.activity_level, b.dominant_event_type)
+        for b in details.timeline
     ]
     write_table(("from (UTC)", "events", "activity", "mostly"), timeline)
     write_line("")
-    pages = [(to_second(p.timestamp), p.duration_ms, p.url) for p in details.page_history]
+    pages = [(p.timestamp and to_second(p.timestamp), p.duration_ms, p.url) for p in details.page_history]
     write_table(("opened (UTC)", "for (ms)", "page"), pages)
 
 

@@ -54,8 +54,8 @@ _BY_NAME: Final = {tier.value: tier for tier in Tier}
 
 
 def read_tier(name: str | None) -> Tier | None:
-    """Read the value of an ``x-isnotai-tier`` header; None where it is absent or not a documented tier."""
-    return _BY_NAME.get(name) if name is not None else None
+    """Read the value of an ``x-isnotai-tier`` header, in any case; None if it is absent or no documented tier."""
+    return _BY_NAME.get(name.lower()) if name is not None else None
 
 
 def check_tier(value: Tier | str | None) -> Tier:

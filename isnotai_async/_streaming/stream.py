@@ -14,7 +14,7 @@ Theory of operation:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from operator import length_hint
 from types import MappingProxyType
@@ -24,7 +24,7 @@ from anyio import AsyncContextManagerMixin
 from attrs import evolve
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import StreamPosition, Target, Unfinished, mark_event
+from isnotai_async._models.positions import Position, StreamPosition, Target, Unfinished, mark_event
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
 from isnotai_async._streaming.options import StreamOptions
@@ -71,6 +71,7 @@ class PageStream(AsyncContextManagerMixin):
         self._arrival: Arrival | None = None  # the page in hand
         self._rows: Iterator[Event] = iter(())  # its events that are still to be handed out
         self._waiting = False
+        self._rejected = 0
         self._state = "not open"
 
     def __repr__(self) -> str:
@@ -104,7 +105,7 @@ class PageStream(AsyncContextManagerMixin):
         if page is None:
             raise StopAsyncIteration
         rows = tuple(self._rows)
-        return page if len(rows) == len(page.data) else evolve(page, data=rows)
+        return page if len(rows) == len(page.data) else evolve(page, data=rows, rejected=())
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Iterate over the events instead; errors as of the pages.
@@ -120,6 +121,14 @@ class PageStream(AsyncContextManagerMixin):
         """Where the stream stands: behind what was handed out; true at any time, also after the block."""
         self._settle()
         return self._ledger.position
+
+    @property
+    def rejected(self) -> int:
+        """How many records could not be read, as far as the stream was taken; for ``on_error="collect"``.
+
+        They are in `Page.rejected` of their pages.
+        """
+        return self._rejected
 
     @property
     def has_ready(self) -> bool:
@@ -152,6 +161,9 @@ class PageStream(AsyncContextManagerMixin):
                     self._end()
                     return None
                 self._note(arrival)
+                if arrival.page is not None and arrival.page.rejected:
+                    self._rejected += len(arrival.page.rejected)
+                    break  # it is handed out even if it has nothing else
             return self._arrival.page if self._arrival else None
         finally:
             self._waiting = False
@@ -178,10 +190,9 @@ class PageStream(AsyncContextManagerMixin):
             if arrival.is_last and arrival.work is not None:
                 self._ledger.finish(arrival.work, arrival.window)
         elif arrival.page is not None and arrival.at is not None:
-            index = len(arrival.page.data) - left
-            if index:
-                watermark = mark_event(arrival.page.data[index - 1])
-                arrival.window.position = evolve(arrival.at, index=arrival.at.index + index, watermark=watermark)
+            number = len(arrival.page.data) - left
+            if number:
+                arrival.window.position = _behind(arrival.at, arrival.page, number, arrival.places)
 
     def _end(self) -> None:
         failure = self._reading.failure
@@ -200,6 +211,13 @@ class EventStream(PageStream):
         `position` has those sessions as unfinished, so resuming tries them again.
         """
         return MappingProxyType({target.session_id: error for target, error in self._failures.items()})
+
+
+def _behind(at: Position, page: Page[Event], number: int, places: Sequence[int] | None) -> Position:
+    """Return the position behind so many records of a page."""
+    index = at.index + number if places is None else places[number - 1] + 1
+    passed = number + sum(at.index <= record.index < index for record in page.rejected)
+    return at.at(at.cursor, index, at.trail.follow(page.data[:number], mark_event, passed=passed))
 
 
 def _locate(failure: Failure) -> None:

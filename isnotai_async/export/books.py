@@ -147,6 +147,8 @@ class Books:
 
     def enter(self, page: Page[Event]) -> Page[Event]:
         """Enter a page that was handed out; return it without the events that are in the file already."""
+        if page.rejected:  # without a place to set them aside, losing them in silence would be worse than to stop
+            raise page.rejected[0].as_error()
         target = Target(page.name, page.session_id or "")
         if len(self.unmoved.get(target, ())) == 1:  # of several walks, this page tells nothing about the others
             del self.unmoved[target]

@@ -89,7 +89,7 @@ class CSV:
                 session_id,
                 guard(event.event_id),
                 event.message_id,
-                guard(event.event_type_name),
+                guard(event.event_type_name or ""),
                 event.timestamp,
                 event.payload_size,
             )

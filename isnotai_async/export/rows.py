@@ -46,7 +46,7 @@ class _Row(msgspec.Struct, gc=False):
     session_id: str
     event_id: str
     message_id: int
-    event_type_name: str
+    event_type_name: str | None
     timestamp: int
     payload_size: int
 
