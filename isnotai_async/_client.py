@@ -21,7 +21,7 @@ from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
-from isnotai_async._models.tiers import Tier, check_tier
+from isnotai_async._models.tiers import Tier, TierName, check_tier
 from isnotai_async._models.validation import check_flag, check_int, check_proxy, check_seconds
 from isnotai_async._notices import Narrator, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
@@ -94,7 +94,7 @@ class Client(Operations):
         *,
         region: str | None = None,
         base_url: str | None = None,
-        tier: Tier | str | None = None,
+        tier: Tier | TierName | None = None,
         max_concurrency: int = 32,
         timeout: float | None = 60.0,
         deadline: float | None = 120.0,
@@ -221,7 +221,7 @@ class Client(Operations):
         return retrying.fetch(request, read)
 
     def _find_limiter(
-        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | str | None
+        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | TierName | None
     ) -> Limiter:
         start = None if tier is None else check_tier(tier)
         if limiter is not None and tier is not None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Final, NoReturn, Self, TypeVar
 
 import aiohttp
 import anyio
-from anyio import AsyncContextManagerMixin
 
 from isnotai_async._client import Client
 from isnotai_async._http.converter import load_converter
@@ -37,7 +36,7 @@ T = TypeVar("T")
 _VARIABLE: Final = "ISNOTAI_API_KEY_"
 
 
-class SessionManager(AsyncContextManagerMixin):
+class SessionManager:
     """Clients of several regions, with common settings: ``async with SessionManager({"us": …, "eu": …}) as manager``.
 
     ``manager["eu"]`` is the `Client` of that name. Its HTTP session is opened by its first request, and all are
@@ -82,6 +81,7 @@ class SessionManager(AsyncContextManagerMixin):
             raise ConfigError("no credential: pass keys by region, like {'us': …, 'eu': …}")
         self._most = max_concurrency if max_concurrency is None else _check_count(max_concurrency, "max_concurrency")
         self._state = "not open"
+        self._block: AbstractAsyncContextManager[Self]
         self._clients = {
             name: _ManagedClient(
                 credential.api_key,
@@ -120,8 +120,19 @@ class SessionManager(AsyncContextManagerMixin):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a SessionManager holds API keys and open connections; build one where it is used")
 
+    async def __aenter__(self) -> Self:
+        block = self._run()
+        entered = await block.__aenter__()
+        self._block = block  # not before, or a second attempt to open would take the place of the first
+        return entered
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, trace)
+
     @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
+    async def _run(self) -> AsyncGenerator[Self, None]:
         if self._state != "not open":
             raise ConfigError(f"this manager is {self._state}; build a new one")
         load_converter()  # now, rather than within the first request

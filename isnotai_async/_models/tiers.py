@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from isnotai_async.errors import ConfigError
 
@@ -51,6 +51,10 @@ _LIMITS: Final = {
 }
 
 _BY_NAME: Final = {tier.value: tier for tier in Tier}
+
+
+TierName = Literal["free", "pro", "enterprise"]
+"""Names of the documented tiers, for annotations."""
 
 
 def read_tier(name: str | None) -> Tier | None:

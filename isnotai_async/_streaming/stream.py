@@ -15,12 +15,11 @@ Theory of operation:
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from operator import length_hint
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
-from anyio import AsyncContextManagerMixin
 from attrs import evolve
 
 from isnotai_async._models.pages import Page
@@ -34,7 +33,7 @@ from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
 
 
-class PageStream(AsyncContextManagerMixin):
+class PageStream:
     """The pages of many sessions; opened with ``async with``, and then an asynchronous iterator.
 
     Everything it does in the background ends with the block, however that is left. It serves one task at a time, but
@@ -73,12 +72,24 @@ class PageStream(AsyncContextManagerMixin):
         self._waiting = False
         self._rejected = 0
         self._state = "not open"
+        self._block: AbstractAsyncContextManager[Self]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._state}, {self._ledger}, {len(self._failures)} failed>"
 
+    async def __aenter__(self) -> Self:
+        block = self._run()
+        entered = await block.__aenter__()
+        self._block = block  # not before, or a second attempt to open would take the place of the first
+        return entered
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, trace)
+
     @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
+    async def _run(self) -> AsyncGenerator[Self, None]:
         if self._state != "not open":
             raise ConfigError("a stream is opened once; make another, with resume= to go on where this one stands")
         self._state = "open"
