@@ -25,6 +25,7 @@ PARTS: Final = {
     "steps": "where the CPU of a page goes, layer by layer",
     "calls": "what is added to a single call",
     "codec": "decoding one page, beside other ways",
+    "arrow": "Arrow tables of decoded pages, beside records",
     "layers": "what retry and pacing cost",
     "imports": "import time",
     "round_trips": "many sessions across a slow network, and the loop's lag",

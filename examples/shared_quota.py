@@ -55,7 +55,7 @@ async def session(session_id: str) -> dict[str, object]:
 async def export(sessions: list[str], out: str) -> None:
     """Export the events of sessions beside the app."""
     async with opened() as client:
-        print(await isnotai.export_events(client, sessions, out))  # noqa: T201 - a program
+        print(await isnotai.export_events(client, sessions, out))
 
 
 if __name__ == "__main__":

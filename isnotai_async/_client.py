@@ -15,14 +15,17 @@ from attrs import evolve
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import Connections
+from isnotai_async._http.key_file import read_key_file
 from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.proxies import choose_proxy
 from isnotai_async._http.rate_limited import PacedTransport
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
+from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.tiers import Tier, TierName, check_tier
-from isnotai_async._models.validation import check_flag, check_int, check_proxy, check_seconds
+from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
 from isnotai_async._notices import Narrator, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
@@ -44,7 +47,8 @@ class Client(Operations):
     """A client of one region, with one key.
 
     Open it once and share it: it is made for many tasks at a time on one event loop. It can be constructed
-    anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`).
+    anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`). It can be opened again
+    after it was closed, on the same event loop or another.
 
     Example:
         >>> import anyio
@@ -58,12 +62,16 @@ class Client(Operations):
         us 1 True
 
     Args:
-        api_key: Key of the region; default ``ISNOTAI_API_KEY``. Only `health` works without one.
+        api_key: Key of the region; default ``ISNOTAI_API_KEY``, else what the file ``ISNOTAI_API_KEY_FILE`` holds.
+            Only `health` works without one.
         region: ``"us"`` or ``"eu"``; default ``ISNOTAI_REGION``, else ``"us"``.
         base_url: Where the region answers; default ``ISNOTAI_BASE_URL``, else the vendor's address. https, or a
             loopback address.
         tier: The key's tier, where you know it: the limit begins there instead of at the free tier's. The answers
             tell the true one.
+        quota: Share of the key's rate that this process may use, above 0, at most 1. Without it, each process uses
+            all of it: with four processes on one key (gunicorn with four workers) it is 0.25, or they share a
+            `RedisLimiter`. Clients of one key in one process share it, so they have the same one.
         max_concurrency: Most requests in flight; the others wait.
         timeout: Seconds for one attempt, from sending to the last byte; None for no limit. Within it, a server may
             let no more than 30 s pass without a sign. With a `RedisLimiter`, less than its `lease`.
@@ -75,11 +83,17 @@ class Client(Operations):
             ``Unlimited()`` for none; a `RedisLimiter` for one that processes share.
         http_session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
             connector are its owner's; redirects stay off, whatever it says.
-        proxy: URL of an HTTP proxy. The environment's proxy settings are not read.
+        proxy: URL of an HTTP proxy, with a percent-encoded login if it wants one:
+            ``http://user:pass%20word@proxy.example:3128``. Requests go through it by CONNECT.
+        trust_env: Read the proxy from ``HTTPS_PROXY`` (or ``ALL_PROXY``) and ``NO_PROXY`` if `proxy` is not given;
+            netrc is never read. Default False.
+        ssl: Whom to trust: an `ssl.SSLContext`, or the path of a PEM file of certificate authorities, which are then
+            the only ones. None for the system's, or those that ``SSL_CERT_FILE`` names.
+        user_agent: Names your program, like ``"my-app/1.2"``; appended to the name of this package.
         strict: True makes every deviation from the documented answers a `DecodeError`. By default what can be read is
             read, and each deviation is reported once (`IsNotAIWarning`, `DeviationNotice`).
-        trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see request
-            headers, and so the key.
+        trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see the key in
+            `on_request_headers_sent` and nowhere else.
         on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`,
             `DeviationNotice`) as
             things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
@@ -95,6 +109,7 @@ class Client(Operations):
         region: str | None = None,
         base_url: str | None = None,
         tier: Tier | TierName | None = None,
+        quota: float = 1.0,
         max_concurrency: int = 32,
         timeout: float | None = 60.0,
         deadline: float | None = 120.0,
@@ -102,6 +117,9 @@ class Client(Operations):
         limiter: Limiter | SharedLimiter | None = None,
         http_session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
+        trust_env: bool = False,
+        ssl: Trust | None = None,
+        user_agent: str | None = None,
         strict: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
@@ -117,17 +135,20 @@ class Client(Operations):
             max_concurrency=check_int(max_concurrency, "max_concurrency", 1, 100_000),
             trace_configs=trace_configs,
         )
+        where = resolve_region(region or _environment("REGION"), base_url or _environment("BASE_URL"))
         self._transport = AiohttpTransport(
-            resolve_region(region or _environment("REGION"), base_url or _environment("BASE_URL")),
+            where,
             key,
             self._connections,
             timeout=check_seconds(timeout, "timeout"),
-            proxy=check_proxy(proxy),
+            proxy=choose_proxy(proxy, trust_env=trust_env, base_url=where.base_url),
+            trust=read_trust(ssl),
+            user_agent=user_agent,
         )
         self._narrator = Narrator(self.region.name, check_on_notice(on_notice))
         self._paced = PacedTransport(
             self._transport,
-            self._find_limiter(key, limiter, tier),
+            self._find_limiter(key, limiter, tier, check_quota(quota)),
             self._narrator,
             self._connections,
             ends_within=self._transport.timeout,
@@ -165,12 +186,14 @@ class Client(Operations):
         await self.aclose()
 
     async def open(self) -> None:
-        """Open the client on the running event loop, where ``async with`` does not fit.
+        """Open the client on the running event loop, if ``async with`` does not fit. A closed one is opened again.
 
         Raises:
-            ConfigError: It was closed before, or is open on another event loop.
+            ConfigError: It is open on another event loop, or no event loop of asyncio is running.
         """
         load_converter()  # now, rather than within the first request
+        if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
+            await self._connections.aclose()
         self._connections.open()
 
     async def aclose(self) -> None:
@@ -221,26 +244,37 @@ class Client(Operations):
         return retrying.fetch(request, read)
 
     def _find_limiter(
-        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | TierName | None
+        self,
+        key: ApiKey | None,
+        limiter: Limiter | SharedLimiter | None,
+        tier: Tier | TierName | None,
+        quota: float,
     ) -> Limiter:
         start = None if tier is None else check_tier(tier)
         if limiter is not None and tier is not None:
             raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
+        if limiter is not None and quota != 1:
+            raise ConfigError("quota= is the share for the client's own limiter; with limiter= leave it out")
         if limiter is not None:
             return bind_limiter(limiter, self.region, None if key is None else key.fingerprint)
         if key is None:  # only `health` can be asked, and limits are counted by key
             return Unlimited()
-        return share_limiter(self.region, key.fingerprint, self._narrator, tier=start)
+        return share_limiter(self.region, key.fingerprint, self._narrator, tier=start, quota=quota)
 
 
 def _environment(name: str) -> str | None:
     return os.environ.get(f"ISNOTAI_{name}") or None  # set and empty is how many tools write "not set"
 
 
-def _read_key(api_key: str | None) -> ApiKey | None:
+def _read_key(api_key: str | ApiKey | None) -> ApiKey | None:
+    if isinstance(api_key, ApiKey):  # a Credential's
+        return api_key
     # No name of this frame may hold the key when ApiKey refuses it: tracebacks with locals would show it.
+    if api_key is None and _environment("API_KEY") is not None:
+        return ApiKey(str(_environment("API_KEY")))
     if api_key is None:
-        return None if _environment("API_KEY") is None else ApiKey(str(_environment("API_KEY")))
+        path = _environment("API_KEY_FILE")
+        return None if path is None else ApiKey(read_key_file(path, "ISNOTAI_API_KEY_FILE"))
     try:
         return ApiKey(api_key)
     finally:

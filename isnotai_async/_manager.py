@@ -16,9 +16,11 @@ import anyio
 from isnotai_async._client import Client
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import Credential, read_credential
+from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.retry import RetryingTransport
 from isnotai_async._http.retry_policy import Retry
+from isnotai_async._http.tls import Trust
 from isnotai_async._models.positions import StreamPosition
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.regions import REGIONS, Region
@@ -47,10 +49,15 @@ class SessionManager:
         credentials: By name: a key, where the name is that of a region, or a `Credential`, under any name.
         max_concurrency: Most requests in flight over all; None for no bound beside the next one.
         region_concurrency: Most requests in flight of each name.
+        quota: Share of each key's rate that this process may use, as of `Client`; a `Credential` with a limiter of
+            its own is not given one.
         timeout: As of `Client`, as all of these.
         deadline: Seconds for a whole call.
         retry: How often and when to try again.
         proxy: URL of an HTTP proxy.
+        trust_env: Whether to read the proxy from the environment.
+        ssl: Whom to trust.
+        user_agent: Names your program.
         strict: Whether a deviation from the documented answers is an error.
         trace_configs: aiohttp trace configurations.
         on_notice: Called with a notice as things happen.
@@ -59,16 +66,20 @@ class SessionManager:
         ConfigError: There is no credential, or one that cannot be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         credentials: Mapping[str, str | Credential],
         *,
         max_concurrency: int | None = None,
         region_concurrency: int = 32,
+        quota: float = 1.0,
         timeout: float | None = 60.0,
         deadline: float | None = 120.0,
         retry: Retry = Retry(),  # frozen, so it can be shared by all
         proxy: str | None = None,
+        trust_env: bool = False,
+        ssl: Trust | None = None,
+        user_agent: str | None = None,
         strict: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
@@ -84,16 +95,20 @@ class SessionManager:
         self._block: AbstractAsyncContextManager[Self]
         self._clients = {
             name: _ManagedClient(
-                credential.api_key,
+                credential.api_key,  # type: ignore[arg-type]  # checked already, and never a string again
                 region=credential.region,
                 base_url=credential.base_url,
                 tier=credential.tier,
                 limiter=credential.limiter,
+                quota=quota if credential.limiter is None else 1.0,
                 max_concurrency=_check_count(region_concurrency, "region_concurrency"),
                 timeout=timeout,
                 deadline=deadline,
                 retry=retry,
                 proxy=proxy,
+                trust_env=trust_env,
+                ssl=ssl,
+                user_agent=user_agent,
                 strict=strict,
                 trace_configs=trace_configs,
                 on_notice=on_notice,
@@ -133,8 +148,7 @@ class SessionManager:
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Self, None]:
-        if self._state != "not open":
-            raise ConfigError(f"this manager is {self._state}; build a new one")
+        running_loop()  # there has to be one of asyncio
         load_converter()  # now, rather than within the first request
         shared = None if self._most is None else anyio.Semaphore(self._most, fast_acquire=True)
         async with AsyncExitStack() as stack:
@@ -237,7 +251,7 @@ class _ManagedClient(Client):
     """A client that opens itself when it is first used; its manager closes it."""
 
     def share(self, slots: anyio.Semaphore | None) -> None:
-        self._connections.shared_slots = slots
+        self._connections.shared_slots, self._connections.opens_itself = slots, True
 
     def feed(self, watch: HistoryWatch) -> Feed:
         return self._find_feed(watch, self.region.name)
@@ -245,7 +259,8 @@ class _ManagedClient(Client):
     def _send_and_read(
         self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
     ) -> Awaitable[T]:
-        self._connections.open()
+        if self._connections.opens_itself:
+            self._connections.open()
         return super()._send_and_read(retrying, request, read)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
@@ -22,8 +23,25 @@ from isnotai_async._models.tiers import Tier
 from isnotai_async._showing import show
 from isnotai_async.errors import ConfigError, IsNotAIWarning, printable
 
-logger: Final = logging.getLogger("isnotai_async")
-logger.addHandler(logging.NullHandler())  # a library leaves it to the program whether and where to log
+
+class _SafeLogger(logging.LoggerAdapter[logging.Logger]):
+    """The log of this package; handlers and filters belong to the program, and one that raises ends no call."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:  # noqa: ANN401
+        """Leave message and fields as they are: the adapter's own would replace ``extra=``."""
+        return msg, kwargs
+
+    def log(self, level: int, msg: object, *args: object, stacklevel: int = 1, **options: Any) -> None:  # noqa: ANN401
+        """Log; print what a handler or filter raises to stderr, as `logging` itself does for its own handlers."""
+        try:
+            super().log(level, msg, *args, stacklevel=stacklevel + 1, **options)
+        except Exception:  # noqa: BLE001 - a full disk under a log must not break the export that it is about
+            if logging.raiseExceptions:
+                traceback.print_exc()
+
+
+logger: Final = _SafeLogger(logging.getLogger("isnotai_async"), None)
+logger.logger.addHandler(logging.NullHandler())  # a library leaves it to the program whether and where to log
 
 TOLD_SECONDS: Final = 1.0
 """Waits longer than this are told at level info."""

@@ -14,7 +14,7 @@ from attrs import evolve
 from isnotai_async._http import endpoints
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import ANY, Position, StreamPosition, mark_event
 from isnotai_async._models.queries import (
     AnalyticsQuery,
@@ -124,7 +124,9 @@ class Operations:
         query = SessionQuery(
             page_size=page_size, status=status, bot_only=bot_only, start_date=start_date, end_date=end_date
         )
-        return self._list(query, endpoints.read_sessions, _mark_session, max_items=max_items, resume=resume)
+        return self._list(
+            query, endpoints.read_sessions, _mark_session, record=Session, max_items=max_items, resume=resume
+        )
 
     async def get_session(self, session_id: str) -> Session:
         """Return one session.
@@ -196,7 +198,9 @@ class Operations:
         def fetch_since(start_time: int) -> FetchPage[Event]:
             return self._fetch_pages(evolve(query, start_time=start_time), read)
 
-        return self._list(query, read, mark_event, since=fetch_since, max_items=max_items, resume=resume)
+        return self._list(
+            query, read, mark_event, record=Event, since=fetch_since, max_items=max_items, resume=resume
+        )
 
     def stream_events(
         self,
@@ -292,7 +296,7 @@ class Operations:
             ConfigError: At the call, for a value that the API could only refuse or misread.
         """
         query = UserQuery(page_size=page_size, search=search)
-        return self._list(query, endpoints.read_users, _mark_user, max_items=max_items, resume=resume)
+        return self._list(query, endpoints.read_users, _mark_user, record=User, max_items=max_items, resume=resume)
 
     def get_user_sessions(
         self,
@@ -320,7 +324,9 @@ class Operations:
             ConfigError: At the call, for a value that the API could only refuse or misread.
         """
         query = UserSessionQuery(user_id=user_id, page_size=page_size)
-        return self._list(query, endpoints.read_sessions, _mark_session, max_items=max_items, resume=resume)
+        return self._list(
+            query, endpoints.read_sessions, _mark_session, record=Session, max_items=max_items, resume=resume
+        )
 
     def list_courses(
         self, *, page_size: int | None = None, max_items: int | None = None, resume: ResumePosition | None = None
@@ -362,12 +368,13 @@ class Operations:
             40 8
 
         Args:
-            period: ``"24h"``, ``"7d"``, ``"30d"`` or ``"90d"``; default the server's, 7d.
-            group_by: Width of a point of the time series: ``"hour"``, ``"day"`` or ``"week"``; default the server's,
-                day.
+            period: An open list; documented are ``"24h"``, ``"7d"``, ``"30d"`` and ``"90d"``. Default the server's,
+                7d.
+            group_by: Width of a point of the time series, an open list; documented are ``"hour"``, ``"day"`` and
+                ``"week"``. Default the server's, day.
 
         Raises:
-            ConfigError: Another period or width, which the API would refuse.
+            ConfigError: A period or width that is no text, or empty.
         """
         query = AnalyticsQuery(period=period, group_by=group_by)
         return await self._fetch(endpoints.build_report(query), endpoints.read_analytics)
@@ -445,7 +452,7 @@ class Operations:
         read = partial(endpoints.read_events, session_id=query.session_id)
         page = await self._fetch_unhurried(endpoints.build_list(query, cursor, bulk=True), read)
         # A window of a session that was split may well be empty: it has other filters.
-        if cursor is None and not page.data and not page.has_more and query.filters == watch.query.filters:
+        if cursor is None and not rows_of(page) and not page.has_more and query.filters == watch.query.filters:
             watch.see_empty(page)
         return page
 
@@ -460,6 +467,7 @@ class Operations:
         mark: Callable[[T], Watermark],
         *,
         since: FetchSince[T] | None = None,
+        record: type[T] | None = None,
         max_items: int | None,
         resume: ResumePosition | None,
     ) -> Paginator[T]:
@@ -475,6 +483,7 @@ class Operations:
             self._fetch_pages(query, read),
             start=resume,
             mark=mark,
+            record=record,
             since=since,
             max_items=max_items,
             on_empty=see_empty,

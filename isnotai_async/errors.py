@@ -20,10 +20,10 @@ The branches answer one question, whose fault was it::
     │   └── ServerError            5xx
     ├── DecodeError              the answer cannot be read
     │   └── PaginationError        a cursor that repeats, is missing or cannot be one
-    └── ExportError              the disk or the checkpoint said no
-        ├── SinkError
-        ├── CheckpointError
-        └── ExportLockedError
+    └── ExportError              an export could not be written
+        ├── SinkError              the target cannot be written
+        ├── StoreError             the work store is damaged, or of another export
+        └── ExportLockedError      another export of the same target is running
 
 Every error pickles, and none ever holds the API key. Text that came from the server is escaped in ``str(error)``,
 because it may end up in a terminal; the attributes hold it as it came.
@@ -31,8 +31,9 @@ because it may end up in a terminal; the attributes hold it as it came.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 
 class ResumePosition(Protocol):
@@ -78,8 +79,27 @@ class ResumePosition(Protocol):
         ...
 
 
+# Up to where a word ends, not only to the key's alphabet: a stray character in the middle must not show the rest.
+_KEY: Final = re.compile(r"""aik_v1_[^\s"'`<>(){},;|]*""", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """Replace whatever looks like an API key: it may stand where another value was meant."""
+    return _KEY.sub(_mask, text)
+
+
+def _mask(found: re.Match[str]) -> str:
+    # What the API shows as `apiKeyMasked` is masked already, and says which key it is.
+    return found[0] if re.search(r"\*\*|…|•|\.\.\.", found[0]) else "aik_v1_***"
+
+
+def has_key(text: str) -> bool:
+    """Whether something in a text looks like an API key."""
+    return _KEY.search(text) is not None
+
+
 def printable(text: str, limit: int = 500) -> str:
-    """Escape what a terminal or a log could misread, and cut what is too long to read.
+    """Escape what a terminal or a log could misread, mask API keys, and cut what is too long to read.
 
     Control characters, escape sequences and bidirectional marks become backslash escapes (they are what
     `str.isprintable` refuses).
@@ -88,6 +108,7 @@ def printable(text: str, limit: int = 500) -> str:
         text: Any text, hostile too.
         limit: Characters of it to show; an ellipsis stands for the rest.
     """
+    text = masked(text)
     shown = text[:limit]
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
@@ -118,8 +139,8 @@ class IsNotAIError(Exception):
     position: ResumePosition | None = None
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = masked(message)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return printable(self.message)
@@ -303,15 +324,21 @@ class PaginationError(DecodeError):
 
 
 class ExportError(IsNotAIError):
-    """The disk or the checkpoint said no."""
+    """An export could not be written or published.
+
+    Attributes:
+        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
+    """
+
+    is_temporary: bool = False
 
 
 class SinkError(ExportError):
     """The output could not be written."""
 
 
-class CheckpointError(ExportError):
-    """The checkpoint is unreadable, or was made for another export."""
+class StoreError(ExportError):
+    """The work store is damaged, was removed, or belongs to another export."""
 
 
 class ExportLockedError(ExportError):

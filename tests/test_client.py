@@ -4,6 +4,7 @@ import copy
 import pickle
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from math import inf, nan
 from typing import Any
 
 import aiohttp
@@ -274,3 +275,49 @@ def test_a_client_shows_and_gives_away_no_key() -> None:
     for give in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="holds an API key"):
             give(client)
+
+
+# The quota.
+
+KEY = "aik_v1_" + "quota" * 8  # of no other test: the clients of a key share its limiter in a process
+
+
+@pytest.mark.parametrize("quota", [0, -0.25, 1.01, inf, nan, True, "1/4", None])
+def test_a_quota_that_cannot_be_is_rejected(quota: Any) -> None:
+    with pytest.raises(isnotai.ConfigError, match="quota must be a number above 0 and at most 1"):
+        isnotai.Client(KEY, quota=quota)
+
+
+def test_a_quota_beside_a_limiter_is_rejected() -> None:
+    with pytest.raises(isnotai.ConfigError, match="with limiter= leave it out"):
+        isnotai.Client(KEY, quota=0.5, limiter=isnotai.LocalLimiter())
+
+
+def test_another_quota_for_the_same_key_is_rejected() -> None:
+    base_url = "http://127.0.0.1:9/quota"
+    first = isnotai.Client(KEY, base_url=base_url, quota=0.25)
+    with pytest.raises(isnotai.ConfigError, match="give all of them the same quota"):
+        isnotai.Client(KEY, base_url=base_url)
+    assert isnotai.Client(KEY, base_url=base_url, quota=0.25).region == first.region
+
+
+async def test_a_client_keeps_to_its_quota() -> None:
+    async with (
+        isnotai.Sandbox(tier="free") as sandbox,
+        isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, quota=0.05, deadline=1) as client,
+    ):
+        for _ in range(3):
+            await client.get_session("big-1")
+        with pytest.raises(isnotai.TransportTimeoutError):
+            await client.get_session("big-1")
+        assert len(sandbox.stats.arrivals) == 3
+
+
+async def test_a_manager_gives_each_key_the_quota_but_those_with_a_limiter() -> None:
+    limiter = isnotai.LocalLimiter()
+    credential = isnotai.Credential(KEY, region="eu", limiter=limiter)
+    manager = isnotai.SessionManager({"us": f"{KEY}us", "eu": credential}, quota=0.125)
+    paced = {name: client._paced.limiter for name, client in manager._clients.items()}
+    assert paced["eu"] is limiter
+    assert isinstance(paced["us"], isnotai.LocalLimiter)
+    assert paced["us"].quota == 0.125

@@ -31,7 +31,7 @@ TREE = {
     "PaginationError": "DecodeError",
     "ExportError": "IsNotAIError",
     "SinkError": "ExportError",
-    "CheckpointError": "ExportError",
+    "StoreError": "ExportError",
     "ExportLockedError": "ExportError",
 }
 CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, IsNotAIError)]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -115,3 +116,29 @@ async def test_a_browser_that_does_not_read_stops_the_requests_too(app: str, san
         assert len({row["event_id"] for row in rows}) == len(rows)
         answer.close()
         await until_it_stops(sandbox)
+
+
+def run_example(name: str) -> str:
+    """Run an example that needs nothing, and return what it prints."""
+    command = [sys.executable, "-m", f"examples.{name}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_prometheus_counts_attempts_retries_and_records() -> None:
+    printed = run_example("prometheus_metrics").splitlines()
+
+    assert 'isnotai_requests_total{operation="list_events",region="us",status="503"} 1.0' in printed
+    assert 'isnotai_requests_total{operation="list_events",region="us",status="200"} 1.0' in printed
+    assert 'isnotai_retries_total{operation="list_events",region="us"} 1.0' in printed
+    assert 'isnotai_records_total{operation="list_events",region="us"} 100.0' in printed
+
+
+def test_opentelemetry_has_a_span_for_each_attempt_and_shows_no_key() -> None:
+    printed = run_example("opentelemetry_tracing")
+
+    assert re.findall(r'"http.status_code": (\d+)', printed) == ["503", "200"]
+    assert printed.count('"name": "retry"') == 1
+    assert "aik_v1_" not in printed
+    assert "authorization" not in printed.lower()

@@ -77,7 +77,7 @@ async def test_an_http_session_is_opened_by_the_first_request_and_closed_with_th
     assert running_tasks() == []
 
 
-async def test_a_manager_is_used_in_its_block_and_opened_once(sandbox: Sandbox) -> None:
+async def test_a_manager_is_used_in_its_block_and_can_be_opened_again(sandbox: Sandbox) -> None:
     manager = SessionManager(credentials(sandbox))
 
     with pytest.raises(isnotai.ConfigError, match="not open; write: async with"):
@@ -87,9 +87,10 @@ async def test_a_manager_is_used_in_its_block_and_opened_once(sandbox: Sandbox) 
             manager["de"]
     with pytest.raises(isnotai.ConfigError, match="closed"):
         manager["us"]
-    with pytest.raises(isnotai.ConfigError, match="build a new one"):
-        async with manager:
-            pass
+    async with manager:
+        await manager["us"].health()
+    with pytest.raises(isnotai.ConfigError, match="closed"):
+        manager["us"]
 
 
 async def test_the_environment_has_a_key_for_each_region(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """Notices reach the client's callback, and whoever overhears a block."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +73,53 @@ def test_nobody_hears_what_nobody_listens_to() -> None:
     with overhear(lambda notice: None):
         assert narrator.is_heard
     assert not narrator.is_heard
+
+
+class _FullDisk(logging.Handler):
+    def handle(self, _: logging.LogRecord) -> bool:
+        raise OSError(28, "No space left on device")
+
+
+class _BrokenFilter(logging.Filter):
+    def filter(self, _: logging.LogRecord) -> bool:
+        raise KeyError("request_id")
+
+
+@pytest.mark.parametrize("what", ["handler", "filter"])
+async def test_a_log_handler_or_filter_that_raises_ends_no_call(
+    client: isnotai.Client, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, handler, filtering = logging.getLogger("isnotai_async"), _FullDisk(), _BrokenFilter()
+    log.setLevel(logging.DEBUG)
+    if what == "handler":
+        log.addHandler(handler)
+    else:
+        log.addFilter(filtering)
+    try:
+        page = await client.list_events("big-3")
+        assert len(page.data) == 3
+    finally:
+        log.removeHandler(handler)
+        log.removeFilter(filtering)
+        log.setLevel(logging.NOTSET)
+    assert ("No space left" if what == "handler" else "request_id") in capsys.readouterr().err
+
+
+async def test_a_log_record_names_the_line_that_wrote_it(
+    client: isnotai.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "isnotai_async"):
+        await client.list_events("big-3")
+    assert {(record.module, record.funcName) for record in caplog.records if record.name == "isnotai_async"} == {
+        ("retry", "_tell_attempt")
+    }
+
+
+def test_every_log_call_of_the_package_goes_through_the_logger_that_cannot_raise() -> None:
+    package = Path(isnotai.__file__).parent
+    ours = [
+        path
+        for folder in ("_http", "_ratelimit", "_streaming", "_models")
+        for path in package.glob(f"{folder}/**/*.py")
+    ]
+    assert [path.name for path in ours if "getLogger" in path.read_text()] == []

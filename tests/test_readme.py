@@ -37,8 +37,8 @@ def test_the_first_program_is_one_of_ten_lines() -> None:
 
 
 def test_the_command_prints_what_is_shown(tmp_path: Path) -> None:
-    command, said, requests, look, *rows = CONSOLES[0].splitlines()
-    assert command.startswith("$ pip install uv && uv run --extra cli isnotai ")
+    command, said, requests, look, *rows = CONSOLES[1].splitlines()
+    assert command.startswith("$ isnotai ")
     arguments = shlex.split(command.partition(" isnotai ")[2])
 
     done = subprocess.run(
@@ -51,11 +51,14 @@ def test_the_command_prints_what_is_shown(tmp_path: Path) -> None:
     assert (tmp_path / "events.jsonl").read_text().splitlines()[:2] == rows
 
 
-def run_until_it_spools(arguments: list[str], folder: Path) -> str:
-    """Run a command; interrupt it when the first rows are on the disk. Returns what it said."""
+EMPTY_STORE = 100_000  # bytes, at most
+
+
+def run_until_it_commits(arguments: list[str], folder: Path) -> str:
+    """Run a command; interrupt it when the first rows are in its store. Returns what it said."""
     command = [sys.executable, "-m", "isnotai_async", *arguments]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        while not any(spool.stat().st_size for spool in folder.glob("*.segments/spool-*")):
+        while not any(store.stat().st_size > EMPTY_STORE for store in folder.glob(".*.isnotai")):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -64,12 +67,12 @@ def run_until_it_spools(arguments: list[str], folder: Path) -> str:
     return said
 
 
-def test_the_interrupted_export_says_what_is_shown_and_goes_on(tmp_path: Path) -> None:
+def test_the_interrupted_export_says_what_is_shown_and_resumes(tmp_path: Path) -> None:
     interrupted, broken_off, command, *said = CONSOLES[2].splitlines()
     assert interrupted == f"$ timeout -s INT 2 {command.removeprefix('$ ')}"
     arguments = shlex.split(command)[2:]
 
-    first = run_until_it_spools(arguments, tmp_path)
+    first = run_until_it_commits(arguments, tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "isnotai_async", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
@@ -82,7 +85,9 @@ def test_the_interrupted_export_says_what_is_shown_and_goes_on(tmp_path: Path) -
 
 
 def test_the_test_command_is_the_one_that_runs_these() -> None:
-    assert CONSOLES[1] == "$ pip install uv && uv run pytest\n"
+    export, tests = CONSOLES[3].splitlines()
+    assert export == f"$ pip install uv && uv run --extra cli {CONSOLES[1].splitlines()[0].removeprefix('$ ')}"
+    assert tests == "$ pip install uv && uv run pytest"
     assert "pip install --quiet uv && uv run pytest" in (ROOT / ".ci" / "run").read_text()
 
 
@@ -92,7 +97,8 @@ def test_every_link_within_the_repository_leads_somewhere() -> None:
         for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
     }
     for target in re.findall(r"\]\((?!https?://)([^)]+)\)", README):
-        assert target[1:] in headings if target.startswith("#") else (ROOT / target).exists(), target
+        file = target.partition("#")[0]
+        assert (ROOT / file).exists() if file else target[1:] in headings, target
 
 
 def test_the_figures_are_those_of_the_saved_run() -> None:

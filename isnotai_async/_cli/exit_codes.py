@@ -9,7 +9,9 @@ from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError,
 DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+REFUSED: Final = 3  # the key
 UNFINISHED: Final = 4
+INCOMPLETE: Final = 5  # finished, but sessions failed, records were set aside, or the API differs from its contract
 INTERRUPTED: Final = 130  # 128 + SIGINT
 TERMINATED: Final = 143  # 128 + SIGTERM
 
@@ -25,7 +27,7 @@ def exit_code(error: IsNotAIError) -> int:
         case ConfigError():
             return USAGE
         case AuthenticationError():
-            return 3
+            return REFUSED
         case RateLimitedError():
             return UNFINISHED
         case _:

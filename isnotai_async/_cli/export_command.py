@@ -1,7 +1,4 @@
-"""The command `isnotai export`: its arguments, its run, and its words before and after.
-
-What is said about an export before and after it.
-"""
+"""The command `isnotai export`: its arguments, its run, and its words before and after."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ from attrs import define
 from cyclopts import Parameter
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.distributed_export import Distribution, distribute
 from isnotai_async._cli.options import (
     Connection,
     EventFilters,
@@ -46,15 +42,16 @@ from isnotai_async.errors import (
     printable,
     quoted,
 )
-from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_events
-from isnotai_async.export.publishing import beside
+from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_events, export_store
+from isnotai_async.export.api import check_target_name
+from isnotai_async.export.places import rejected_of, store_of
 from isnotai_async.export.report import is_for_good
 
 _MOST_FAILURES: Final = 20  # that are listed; --json has them all
 
 
 def say_plan(sessions: int) -> None:
-    """Say what so many sessions take at least; nobody was asked for this."""
+    """Say what so many sessions take at least; it costs no request."""
     least = f"{_count(sessions, 'session')}, so {_count(sessions, 'request')} or more"
     if sessions < min(tier.requests_per_minute for tier in Tier):
         say(least)
@@ -95,6 +92,9 @@ def write_report(report: ExportReport) -> None:
 
 def say_report(report: ExportReport) -> None:
     """Say on stderr what an export did."""
+    if report.is_skipped:
+        say(f"{printable(str(report.path))} exists; nothing was done")
+        return
     if report.is_complete:
         say(
             f"exported {_count(report.rows, 'event')} of {_count(report.sessions, 'session')} to "
@@ -116,9 +116,11 @@ def _report_rows(report: ExportReport) -> Iterator[tuple[str, str]]:
         yield "resumed", f"{report.resumed_rows:,} rows were there from before"
     yield "requests", f"{report.requests:,}"
     if report.waited >= 0.05:
-        yield "waited", f"{report.waited:.1f} s for the quota or before trying again"
+        yield "waited", f"{report.waited:.1f} s for the quota or before a retry"
     if report.failures:
         yield "failed", _count(len(report.failures), "session")
+    if report.rejected and report.is_complete:
+        yield "set aside", f"{_count(report.rejected, 'record')}, in {printable(rejected_of(report.path).name)}"
 
 
 def _minutes(minutes: float) -> str:
@@ -131,20 +133,20 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-_GO_ON = "run the same command again to go on"
-_LEAVE_OUT = "to go on without this session, run the same again with --on-error collect"
+_RESUME = "run the same command again to resume"
+_LEAVE_OUT = "to resume without this session, run the same again with --on-error collect"
 
 
 async def export(
     *,
-    out: Path,
+    out: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     session: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    sessions_file: Path | None = None,
+    sessions_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     all: Annotated[bool, Parameter(negative=())] = False,
+    from_: Annotated[Path | None, Parameter(name="--from")] = None,
     session_filters: SessionFilters = SessionFilters(),
     filters: EventFilters = EventFilters(),
     writing: Writing = Writing(),
-    distribution: Distribution = Distribution(),
     estimate: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
@@ -153,19 +155,21 @@ async def export(
     """Write the events of many sessions into one file, each exactly once.
 
     The file appears under its name when it is complete, and not before. Interrupted in whatever way, the same command
-    goes on where it was. Exit codes: 0 done, 1 failed, 2 usage, 3 key refused, 4 unfinished for now (run it again),
-    130 Ctrl-C, 143 SIGTERM.
+    resumes. Exit codes: 0 done, 1 failed, 2 usage, 3 key refused, 4 unfinished (run it again), 5 finished, but
+    sessions failed or records were set aside, 130 Ctrl-C, 143 SIGTERM.
 
     Parameters
     ----------
     out
-        File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv or NAME.parquet.
+        File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv, NAME.parquet or NAME.sqlite.
     session
         Id of a session; give it as often as needed.
     sessions_file
-        File with one session id a line.
+        File with one session id a line; - for stdin.
     all
         Every session, or every one that the filters below let through.
+    from_
+        Event store that isnotai sync made; all its events are written, and no API is asked.
     estimate
         Look at a few sessions, say what the export would take, and stop.
     json
@@ -173,24 +177,20 @@ async def export(
     quiet
         Say nothing but errors.
     """
+    if from_ is not None:
+        asked = session or sessions_file or all or estimate or filters != EventFilters()
+        if asked or session_filters != SessionFilters():
+            raise ConfigError("--from writes a store whole; leave out --estimate and what chooses sessions or events")
+        return _Run(out, quiet=quiet).end(await export_store(from_, out, **writing.store_options), json=json)
     choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
-    if distribution != Distribution() and not estimate:
-        return await distribute(
-            out,
-            choose,
-            distribution,
-            writing=writing,
-            query=read_query(filters),
-            connection=connection,
-            json=json,
-            quiet=quiet,
-        )
     async with open_client(connection) as client:
         sessions = choose(client)
         if estimate:
-            write_estimate(await estimate_export(client, sessions, **read_query(filters)), json=json)
+            found = await estimate_export(client, sessions, shard=writing.options["shard"], **read_query(filters))
+            write_estimate(found, json=json)
             return exit_codes.DONE
-        count = count_ids(sessions)
+        check_target_name(out)
+        count = None if writing.shard else count_ids(sessions)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
         run = _Run(out, quiet=quiet)
@@ -217,7 +217,7 @@ class _Run:
         sessions: Paginator[Session] | SessionsFile | tuple[str, ...],
         **options: Any,  # noqa: ANN401 - those of export_events
     ) -> ExportReport | int:
-        """Export; return the report, or the exit code where it was ended before."""
+        """Export; return the report, or the exit code if it was ended before."""
         display = ExportDisplay(quiet=self.quiet)
         with stop_on_sigterm() as stopped:
             try:
@@ -225,7 +225,7 @@ class _Run:
                     return await export_events(client, sessions, self.out, on_progress=display, **options)
             except asyncio.CancelledError:
                 self._rows = display.rows
-                self.go_on_later("stopped by SIGTERM" if stopped else "interrupted")
+                self.resume_later("stopped by SIGTERM" if stopped else "interrupted")
                 return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
             except (ConfigError, ExportError):
                 raise
@@ -243,28 +243,28 @@ class _Run:
         if not self.quiet:
             say_report(report)
         if report.is_complete:
-            return exit_codes.DONE
-        return self.go_on_later(f"{printable(str(self.out))} is unfinished")
+            return exit_codes.INCOMPLETE if report.failures or report.rejected else exit_codes.DONE
+        return self.resume_later(f"{printable(str(self.out))} is unfinished")
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
-        return beside(self.out, ".journal").exists()
+        """Whether there is a work store to resume from."""
+        return store_of(self.out).exists()
 
     def end_with(self, error: IsNotAIError) -> int:
         """Say what the API's answer means for the export; return the exit code."""
         why = exit_codes.explain(error)
         if isinstance(error, InvalidRequestError) and not isinstance(error, InvalidCursorError) and not self._rows:
-            say(f"isnotai: {why}")  # the command is wrong, and there is nothing to go on with
+            say(f"isnotai: {why}")  # the command is wrong, and there is nothing to resume
             return exit_codes.FAILED
         if is_for_good(error) and error.position is not None and error.position.session_id is not None:
-            self.go_on_later(why, _LEAVE_OUT)
+            self.resume_later(why, _LEAVE_OUT)
             return exit_codes.FAILED
-        self.go_on_later(why)
+        self.resume_later(why)
         return exit_codes.exit_code(error) if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
 
-    def go_on_later(self, why: str, how: str = _GO_ON) -> int:
-        """Say why it ended before it was done, and how to go on."""
+    def resume_later(self, why: str, how: str = _RESUME) -> int:
+        """Say why it ended before it was done, and how to resume."""
         safe = f"; {self._rows:,} rows are safe" if self._rows else ""
         say(f"isnotai: {why}{safe}; {how}")
         return exit_codes.UNFINISHED

@@ -1,4 +1,4 @@
-"""Decodes JSON bodies into records and pages. It knows no HTTP.
+"""Decodes JSON bodies (camelCase names) into records and pages (snake_case). It knows no HTTP.
 
 Theory of operation: strict first, tolerant only if that fails.
 
@@ -6,9 +6,10 @@ Theory of operation: strict first, tolerant only if that fails.
    float), and it gives the path of a wrong field.
 2. One cattrs converter structures every record, with hooks as strict as that (`converter`).
 3. The event page, nearly all of the traffic, takes a way of its own: msgspec decodes it straight into structs of
-   the documented types, and a loop makes frozen records of those. The values are checked by then, so the loop fills
-   plain slots and freezes at the end: 34 µs for 100 events, against 65 through the frozen ``__init__`` and 63 for
-   `json.loads` to dicts (Python 3.11, benchmarks/bench_codec.py).
+   the documented types. A loop makes frozen records of those when they are first asked for, which an Arrow table
+   never does. The values are checked by then, so the loop fills plain slots and freezes at the end: 34 µs for 100
+   events, against 65 through the frozen ``__init__`` and 63 for `json.loads` to dicts (Python 3.11,
+   benchmarks/bench_codec.py).
 4. What fails is read a second time, record by record, by `tolerant`: it lists each deviation. A record that does not
    fit even so is set aside in `Page.rejected`, and the rest of its page is good.
 
@@ -18,7 +19,7 @@ Whatever is wrong beyond that becomes a `DecodeError`, before the first record o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -28,7 +29,7 @@ from isnotai_async._http.converter import structure
 from isnotai_async._http.tolerant import TolerantReader, Unreadable
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.headers import Headers
-from isnotai_async._models.pages import MAX_CURSOR_BYTES, MAX_RECORD_BYTES, Page, RejectedRecord
+from isnotai_async._models.pages import MAX_CURSOR_BYTES, MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
 from isnotai_async._models.records import Event, Int32
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, PaginationError
@@ -49,12 +50,14 @@ class _Pagination(msgspec.Struct, gc=False):
     nextCursor: str | None = None  # noqa: N815 - the wire's own name; may be absent on the last page
 
 
-class _EventRow(msgspec.Struct, gc=False):
-    eventId: str  # noqa: N815 - the wire's own names
-    messageId: _Int32  # noqa: N815
-    eventTypeName: str  # noqa: N815
+class _EventRow(msgspec.Struct, gc=False, rename="camel"):
+    """A checked event, with the attributes of one: it will do for all that needs no record."""
+
+    event_id: str
+    message_id: _Int32
+    event_type_name: str
     timestamp: _Int64
-    payloadSize: _Int32  # noqa: N815
+    payload_size: _Int32
 
 
 class _EventList(msgspec.Struct, gc=False):
@@ -127,10 +130,11 @@ def decode_events(
         found = _read_events(body)
     except (ValueError, RecursionError):
         found = None
+    rows: Any
     if found is None:
         rows, pagination, rejected = _decode_tolerantly(body, _read_event_row, deviations)
     else:
-        rows, pagination, rejected = _build_events(found.data), _ways(found.pagination), ()
+        rows, pagination, rejected = Unbuilt(found.data, _build_events), _ways(found.pagination), ()
     return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 
 
@@ -348,15 +352,15 @@ class _Draft:
     payload_size: int
 
 
-def _build_events(rows: list[_EventRow]) -> tuple[Event, ...]:
+def _build_events(rows: Sequence[_EventRow]) -> tuple[Event, ...]:
     events = list[Any]()
     for row in rows:
         event = _Draft()
-        event.event_id = row.eventId
-        event.message_id = row.messageId
-        event.event_type_name = row.eventTypeName
+        event.event_id = row.event_id
+        event.message_id = row.message_id
+        event.event_type_name = row.event_type_name
         event.timestamp = row.timestamp
-        event.payload_size = row.payloadSize
+        event.payload_size = row.payload_size
         event.__class__ = Event  # type: ignore[assignment] # the layouts are the same
         events.append(event)
     return tuple(events)

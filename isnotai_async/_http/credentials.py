@@ -9,7 +9,9 @@ Keys of several regions, each with what belongs to it.
 from __future__ import annotations
 
 import hmac
-from typing import Final, NoReturn
+import re
+from itertools import groupby
+from typing import Final, NoReturn, Self, SupportsIndex
 
 from isnotai_async._models.regions import REGIONS, resolve_region
 from isnotai_async._models.tiers import Tier, TierName
@@ -18,20 +20,30 @@ from isnotai_async.errors import APIError, ConfigError, quoted
 
 _MAX_LENGTH: Final = 512
 _SCRUBBED_LENGTH: Final = 16  # real keys have 47 characters; what is shorter may well be a word of the data
+_PIECE: Final = 8  # the public prefix has seven
 _FINGERPRINTS: Final = b"isnotai_async fingerprint 1"  # public: it keeps these hashes apart from others, no more
 
 
 class Hidden(str):
     """A header value that works as a string and does not show itself.
 
-    aiohttp keeps request headers in its errors and in its frames' locals; their `repr` is what error trackers
-    print (kopf #306, home-assistant #173052).
+    It stands in a request's headers only while they are written, when a traceback may show the locals of aiohttp's
+    frames; their `repr` is what error trackers print (kopf #306, home-assistant #173052), and rich cuts them first.
     """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return "'***'"
+
+    def __getitem__(self, _: SupportsIndex | slice) -> str:
+        return "***"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("an API key is not pickled; build the client where it is used")
@@ -48,7 +60,7 @@ class ApiKey:
             shows the value.
     """
 
-    __slots__ = ("_is_scrubbed", "_text", "_value", "authorization", "fingerprint")
+    __slots__ = ("_is_scrubbed", "_pieces", "_text", "_value", "_written", "authorization", "fingerprint")
 
     def __init__(self, value: str) -> None:
         fault = _fault(value)
@@ -58,17 +70,36 @@ class ApiKey:
         self.authorization = Hidden(f"Bearer {value}")
         self._text, self._value = value, value.encode()
         self._is_scrubbed = len(value) >= _SCRUBBED_LENGTH
+        self._written: re.Pattern[bytes] | None = None  # compiled when it is needed, which takes 2 ms
+        self._pieces = {value[start : start + _PIECE] for start in range(len(value) - _PIECE + 1)}
         # Names the key where several clients meet to share its limit; 128 bits of a one-way function, so it can be
         # stored and compared where the key must not be.
         self.fingerprint = hmac.digest(_FINGERPRINTS, self._value, "sha256")[:16].hex()
 
     def scrub(self, body: bytes) -> bytes:
-        """Take the key out of a body that echoes it."""
-        return body.replace(self._value, b"***") if self._is_scrubbed and self._value in body else body
+        """Take the key out of a body that echoes it, also where its characters are escaped as JSON allows."""
+        if not self._is_scrubbed:
+            return body
+        if b"\\" in body:
+            if self._written is None:
+                self._written = re.compile("".join(_written(character) for character in self._text).encode())
+            return self._written.sub(b"***", body)
+        return body.replace(self._value, b"***") if self._value in body else body
 
     def scrub_text(self, text: str) -> str:
         """Take the key out of a header or a message that echoes it."""
         return text.replace(self._text, "***") if self._is_scrubbed else text
+
+    def scrub_pieces(self, text: str) -> str:
+        """Take the key, and pieces of it, out of a text that was cut before it came here."""
+        if not self._is_scrubbed:
+            return text
+        hidden = set[int]()
+        for start in range(len(text) - _PIECE + 1):
+            if text[start : start + _PIECE] in self._pieces:
+                hidden.update(range(start, start + _PIECE))
+        runs = groupby(range(len(text)), key=hidden.__contains__)
+        return "".join("***" if is_hidden else "".join(text[at] for at in run) for is_hidden, run in runs)
 
     def scrub_error(self, error: APIError) -> None:
         """Take the key out of a refusal that echoes it in a form that only decoding shows."""
@@ -84,6 +115,14 @@ class ApiKey:
         raise TypeError("an API key is not pickled; build the client where it is used")
 
 
+def _written(character: str) -> str:
+    """Write the pattern of a character as it may stand in JSON (RFC 8259, section 7)."""
+    number = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(character):04x}")
+    plain = re.escape(f"\\{character}") if character in '"\\' else re.escape(character)
+    short = r"|\\/" if character == "/" else ""
+    return rf"(?:{plain}{short}|\\u{number})"
+
+
 def _fault(value: object) -> str:
     if not isinstance(value, str):
         return f"is a {type(value).__name__}, not a string"
@@ -91,13 +130,17 @@ def _fault(value: object) -> str:
         return "is empty"
     if len(value) > _MAX_LENGTH:
         return f"is {len(value)} characters long, more than {_MAX_LENGTH}"
+    if value[0] in "\"'" or value[-1] in "\"'":
+        return "is in quotes"
+    if value[:6].lower() in {"bearer", "bearer:"}:
+        return "begins with 'Bearer', which belongs to the header and not to the key"
     # Lone surrogates would be sent as an empty token, other non-ASCII as UTF-8; CR and LF would split the header.
     wrong = next((index for index, character in enumerate(value) if not "!" <= character <= "~"), None)
     return "" if wrong is None else f"has a character at index {wrong} that is not printable ASCII"
 
 
 class Credential:
-    """A key, and where it works. Its repr does not show the key, and it does not pickle.
+    """A key, and where it works. Nothing shows the key, its attribute `api_key` included, and it does not pickle.
 
     Args:
         api_key: The key.
@@ -122,8 +165,7 @@ class Credential:
         limiter: Limiter | SharedLimiter | None = None,
     ) -> None:
         try:
-            ApiKey(api_key)
-            self.api_key = Hidden(api_key)
+            self.api_key = ApiKey(api_key)
         finally:
             del api_key  # tracebacks with locals must not show it
         where = resolve_region(region, base_url)

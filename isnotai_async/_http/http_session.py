@@ -14,13 +14,30 @@ import asyncio
 from collections.abc import Sequence
 from contextvars import Context
 from types import TracebackType
+from typing import Final
 from weakref import WeakSet
 
 import aiohttp
 import anyio
 from attrs import define, field
 
-from isnotai_async.errors import ConfigError
+from isnotai_async._http.connection_guard import ConnectionGuard
+from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError
+
+_OPEN_IT: Final = "open it with `async with client:` or `await client.open()`"
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    Raises:
+        ConfigError: There is none of asyncio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise ConfigError("no asyncio event loop is running; this package needs asyncio, and does not run on trio")
 
 
 @define(eq=False, repr=False)
@@ -124,9 +141,11 @@ class Connections:
         self._trace_configs = list(trace_configs or ())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self.guard = ConnectionGuard()
         self.watches: WeakSet[AttemptWatch] = WeakSet()  # that are to be stopped with it
         self.shared_slots: anyio.Semaphore | None = None  # that other clients' requests take as well
         self.slots: Slots
+        self.opens_itself = False  # whether a request opens it, until it is closed
 
     @property
     def state(self) -> str:
@@ -136,25 +155,29 @@ class Connections:
     def __repr__(self) -> str:
         return f"<Connections: {self.state}, {'borrowed' if self.is_borrowed else 'own'} HTTP session>"
 
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether the event loop was closed before this was."""
+        return self._loop is not None and self._loop.is_closed()
+
     def open(self) -> None:
-        """Open for the running event loop; a second call on the same loop changes nothing.
+        """Open for the running event loop, also after a close; a second call on the same loop changes nothing.
 
         Raises:
-            ConfigError: It was closed before, or is open on another event loop.
+            ConfigError: It is open on another event loop, or no event loop of asyncio is running.
         """
+        loop = running_loop()
         if self._loop is not None:
             self.check()
             return
-        if self._closed:
-            raise ConfigError("this client was closed; build a new one")
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._closed = loop, False
         self.slots = Slots(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
         if self._session is None:
             self._session = _build_session(self.max_concurrency, self._trace_configs)
 
     async def aclose(self) -> None:
         """Close the HTTP session, if it is ours. Idempotent."""
-        self._closed = True
+        self._closed, self.opens_itself = True, False
         self._loop = None
         for watch in list(self.watches):
             watch.stop()
@@ -170,7 +193,7 @@ class Connections:
             ConfigError: It is not open, closed, or open on another event loop.
         """
         _, loop = self.use()
-        if loop is not asyncio.get_running_loop():
+        if loop is not running_loop():
             raise ConfigError("this client was opened on another event loop; open one client in each loop")
 
     def use(self) -> tuple[aiohttp.ClientSession, asyncio.AbstractEventLoop]:
@@ -182,13 +205,19 @@ class Connections:
         session, loop = self._session, self._loop
         if loop is None or session is None:
             if self._closed:
-                raise ConfigError(
-                    "this client is closed; keep it open while it is used: async with Client() as client"
-                )
-            raise ConfigError("this client is not open; write: async with Client() as client")
+                raise ConfigError(f"this client is closed; keep it open while it is used, or {_OPEN_IT} again")
+            raise ConfigError(f"this client is not open; {_OPEN_IT}")
         if self.is_borrowed and session.closed:
             raise ConfigError("the session passed as http_session= is closed; close it after the client, not before")
         return session, loop
+
+    def distrust(self, failure: IsNotAIError) -> None:
+        """Forget what a failure without an answer makes doubtful: idle connections, and the addresses of names."""
+        if isinstance(failure, TransportTimeoutError):
+            self.guard.drop_idle()
+        connector = None if self.is_borrowed or self._session is None else self._session.connector
+        if isinstance(failure, ConnectError) and isinstance(connector, aiohttp.TCPConnector):
+            connector.clear_dns_cache()
 
 
 class Slots:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
@@ -13,28 +15,38 @@ from isnotai_async._models.deviations import Deviation
 
 TIER_HEADER: Final = "x-isnotai-tier"
 
-_SECONDS: Final = re.compile(r"[0-9]{1,10}")
+_SECONDS: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+")
+_ADVICE: Final = re.compile(
+    r"[A-Za-z]+, *[0-9]+[ -][A-Za-z][^,]*|[^,]+"
+)  # a date has a comma of its own, behind the day of the week
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds the server asks to wait.
+    """Read how many seconds the server asks to wait at least.
 
-    Seconds, or a date that is taken relative to the response's own ``Date``, so that a wrong local clock does not
-    matter (RFC 9110, section 10.2.3). Anything else is ignored, as if the header were not there.
+    Seconds, rounded up, or a date that is taken relative to the response's own ``Date``, so that a wrong local clock
+    does not matter (RFC 9110, section 10.2.3). Of several values, which proxies join with commas, the largest counts.
+    Anything else is ignored, as if it were not there.
     """
-    value = headers.get("retry-after", "").strip()
+    now = _http_date(headers.get("date", ""))
+    found = [_read_advice(value.strip(), now) for value in _ADVICE.findall(headers.get("retry-after", ""))]
+    return max((seconds for seconds in found if seconds is not None), default=None)
+
+
+def _read_advice(value: str, now: float | None) -> float | None:
     if _SECONDS.fullmatch(value):
-        return float(value)
-    until, now = _http_date(value), _http_date(headers.get("date", ""))
+        return float(math.ceil(float(value)))
+    until = _http_date(value)
     return max(0.0, until - now) if until is not None and now is not None else None
 
 
 def _http_date(value: str) -> float | None:
     try:
         date = parsedate_to_datetime(value)
+        # One of the three forms has no zone; all of them are UTC (RFC 9110, section 5.6.7).
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, IndexError, TypeError, OverflowError):
         return None
-    return date.timestamp() if date.tzinfo is not None else None
 
 
 class Request(NamedTuple):

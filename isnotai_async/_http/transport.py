@@ -2,10 +2,9 @@
 
 What is promised here:
 
-1. One `send` is one request on the wire. aiohttp sends a GET again by itself when the connection dies, and has no
-   public switch for that (aio-libs/aiohttp#10790); `_send_once` is one.
-2. The key leaves for the configured origin and path prefix only, in a per-request header. Redirects are not
-   followed, cookies not kept, the environment and netrc not read.
+1. One `send` is one request on the wire, on a connection that received nothing while it was idle: `connection_guard`.
+2. The key leaves for the configured origin and path prefix only, in a header that is there only while the request is
+   written: what records or traces requests (cassettes) does not see it. Redirects are not followed, cookies not kept.
 3. A body is read up to a bound, decompressed bytes counted, so neither a gzip bomb nor an endless body hurts.
 4. aiohttp's errors never leave: they hold the request's headers. Ours are raised outside of the `except` clause,
    so they are not chained to them either.
@@ -18,8 +17,10 @@ Decompressed bytes count, so neither a gzip bomb nor an endless body hurts.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import Awaitable
+from functools import partial
 from math import inf
 from typing import Final, Protocol
 
@@ -28,14 +29,17 @@ from attrs import define, field
 from multidict import CIMultiDict
 from yarl import URL
 
+from isnotai_async._http.connection_guard import SentOnceError
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import AttemptWatch, Connections
 from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
 from isnotai_async._models.headers import Headers
 from isnotai_async._models.regions import Region
+from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
-from isnotai_async.errors import ConfigError, IsNotAIError, ProtocolError
+from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, ProtocolError
 
 MAX_BODY_BYTES: Final = 8 * 2**20
 """Largest decoded body of a success. A page of 100 events is about 12 KiB."""
@@ -122,24 +126,6 @@ class Transport(Protocol):
         ...
 
 
-class _SentOnceError(Exception):
-    """Carries an error past aiohttp's own second send, which looks for the error's class."""
-
-    def __init__(self, cause: aiohttp.ClientError) -> None:
-        self.cause = cause
-
-
-async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        failure = _SentOnceError(error)
-    try:
-        raise failure
-    finally:
-        del failure  # or error, traceback and this frame would keep one another alive
-
-
 @define(eq=False)
 class AiohttpTransport:
     """Sends requests of one region with one key.
@@ -150,6 +136,8 @@ class AiohttpTransport:
         connections: Over which connections; shared by copies.
         timeout: Seconds for one attempt, from sending to the last byte of the body; None for no limit.
         proxy: URL of an HTTP proxy, or None.
+        trust: What verifies servers, or None for the system's authorities.
+        user_agent: Name of the program, or None.
     """
 
     region: Region
@@ -157,8 +145,9 @@ class AiohttpTransport:
     connections: Connections
     timeout: float | None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
-    _keyed: CIMultiDict[str] = field(init=False, repr=False)
-    _keyless: CIMultiDict[str] = field(init=False, repr=False)
+    trust: ssl.SSLContext | None = field(default=None, repr=False)
+    user_agent: str | None = None
+    _headers: CIMultiDict[str] = field(init=False, repr=False)
     _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
     _silence: float | None = field(init=False, repr=False)
     _watch: AttemptWatch = field(init=False, repr=False)
@@ -167,16 +156,13 @@ class AiohttpTransport:
 
     def __attrs_post_init__(self) -> None:
         # No br or zstd: fewer decoders for a hostile body to reach.
-        self._keyless = CIMultiDict(
+        self._headers = CIMultiDict(
             {
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip, deflate",
-                "User-Agent": f"isnotai-async/{__version__}",
+                "User-Agent": _name_program(self.user_agent),
             }
         )
-        self._keyed = self._keyless.copy()
-        if self.key is not None:
-            self._keyed["Authorization"] = self.key.authorization
         base = URL(self.region.base_url, encoded=True)
         self._origin, self._prefix = (base.scheme, base.raw_authority), base.raw_path.rstrip("/")
         connect, self._silence = _least(_CONNECT_SECONDS, self.timeout), _least(_SILENCE_SECONDS, self.timeout)
@@ -211,10 +197,10 @@ class AiohttpTransport:
                 end = None if self.timeout is None else begun + self.timeout
                 body = await read_body(answer, silence=self._silence, end=end)
             return self._tell(request, answer, body)
-        except _SentOnceError as error:
-            failure = translate(error.cause, url.raw_authority, self._scrub)
+        except SentOnceError as error:
+            failure = translate(error.cause, url.raw_authority, self._scrub_pieces)
         except (aiohttp.ClientError, OSError) as error:
-            failure = translate(error, url.raw_authority, self._scrub)
+            failure = translate(error, url.raw_authority, self._scrub_pieces)
         except (RuntimeError, ValueError) as error:
             if not self.connections.is_borrowed:  # then it comes from the caller's own trace_configs
                 raise
@@ -222,12 +208,23 @@ class AiohttpTransport:
         except ProtocolError as error:
             failure = error
         finally:
+            is_unanswered = answer is None
             answer = None  # its repr has the headers as they came, and a traceback may show the locals of its frames
+        if is_unanswered:
+            self.connections.distrust(failure)
+            self._hint_at_proxy(failure)
         failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         try:
             raise failure
         finally:
-            del failure  # as in `_send_once`
+            del failure  # as in `ConnectionGuard.send_once`
+
+    def _hint_at_proxy(self, failure: IsNotAIError) -> None:
+        if not isinstance(failure, ConnectError) or self.proxy is not None:
+            return
+        if name := name_unused_proxy(self.region.base_url):
+            failure.message += f"; {name} is set and not used: to use it, pass trust_env=True"
+            failure.args = (failure.message,)
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
@@ -242,13 +239,15 @@ class AiohttpTransport:
         )
 
     def _ask(self, session: aiohttp.ClientSession, request: Request, url: URL) -> Awaitable[aiohttp.ClientResponse]:
+        authorization = self.key.authorization if self.key is not None and request.authenticated else None
         return session.get(
             url,
-            headers=self._keyed if request.authenticated else self._keyless,
+            headers=self._headers,
             allow_redirects=False,
             timeout=self._limits,
             proxy=self.proxy,
-            middlewares=(_send_once,),
+            ssl=True if self.trust is None else self.trust,
+            middlewares=(partial(self.connections.guard.send_once, authorization=authorization),),
             raise_for_status=False,
             auto_decompress=True,  # whatever a borrowed session says
         )
@@ -264,6 +263,9 @@ class AiohttpTransport:
 
     def _scrub(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_text(text)
+
+    def _scrub_pieces(self, text: str) -> str:
+        return text if self.key is None else self.key.scrub_pieces(text)
 
 
 def _inflate(body: bytes) -> bytes:
@@ -281,11 +283,21 @@ def _inflate(body: bytes) -> bytes:
     raise failure
 
 
-_BORROWED: Final = (
-    "the one passed as http_session= has to be open, of this event loop, and without a login of its own (auth=, or "
-    "netrc by trust_env=)"
-)
+_BORROWED: Final = "the one passed as http_session= has to be open, and of this event loop"
 
 
 def _least(seconds: float, timeout: float | None) -> float | None:
     return None if timeout is None else min(seconds, timeout)
+
+
+_MAX_USER_AGENT: Final = 256
+
+
+def _name_program(user_agent: str | None) -> str:
+    ours = f"isnotai-async/{__version__}"
+    if user_agent is None:
+        return ours
+    given = check_text(user_agent, "user_agent").strip()
+    if not (given and given.isascii() and len(given) <= _MAX_USER_AGENT):
+        raise ConfigError(f"user_agent must be 1 to {_MAX_USER_AGENT} ASCII characters, like 'my-app/1.2'")
+    return f"{ours} {given}"

@@ -68,7 +68,11 @@ class Position:
     ids: tuple[str, ...] = ()
     since: int | None = None
 
-    __repr__ = show
+    def __repr__(self) -> str:
+        session = "" if self.session_id is None else f" of session {quoted(self.session_id)}"
+        mark = self.watermark
+        place = "at the start" if mark is None else f"behind {quoted(mark[1])}"
+        return f"<Position in {printable(self.operation)}{session}, region {printable(self.region)}, {place}>"
 
     @classmethod
     def start(cls, query: ListQuery, region: str) -> Position:
@@ -264,7 +268,8 @@ class StreamPosition:
     unfinished: tuple[Unfinished, ...]
     sources: Mapping[str, Taken] = field(factory=dict, hash=False)
 
-    __repr__ = show
+    def __repr__(self) -> str:
+        return f"<StreamPosition: {self.taken:,} sessions taken, {len(self.unfinished):,} of them unfinished>"
 
     def to_json(self) -> str:
         """Write the position as one line of ASCII JSON. It holds no secret."""

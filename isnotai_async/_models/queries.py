@@ -13,10 +13,8 @@ from typing import ClassVar, Final
 from attrs import field, frozen
 
 from isnotai_async._models import validation
-from isnotai_async._models.validation import FilterValue, check_id, check_order, one_of
+from isnotai_async._models.validation import FilterValue, Milliseconds, check_id, check_order, check_text, one_of
 
-PERIODS: Final = ("24h", "7d", "30d", "90d")
-GROUPINGS: Final = ("hour", "day", "week")
 METRICS: Final = ("ApiCalls", "Events", "Sessions", "StorageBytes", "BotAnalyses")
 
 
@@ -25,11 +23,11 @@ def _user_id(value: str) -> str:
 
 
 def _period(value: str | None) -> str | None:
-    return one_of(value, "period", PERIODS)
+    return None if value is None else check_text(value, "period")
 
 
 def _group_by(value: str | None) -> str | None:
-    return one_of(value, "group_by", GROUPINGS)
+    return None if value is None else check_text(value, "group_by")
 
 
 def _metric(value: str | None) -> str | None:
@@ -53,8 +51,13 @@ class _Query:
     @property
     def filters(self) -> Mapping[str, FilterValue]:
         """Everything but the session that was asked for, by our names."""
-        names = _names(self.__slots__)
-        return {name: value for name in names if name != "session_id" and (value := getattr(self, name)) is not None}
+        values = {name: getattr(self, name) for name in _names(self.__slots__) if name != "session_id"}
+        # Plain numbers, because msgspec encodes no others.
+        return {
+            name: int(value) if isinstance(value, Milliseconds) else value
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 @cache
@@ -178,11 +181,13 @@ class AnalyticsQuery(_Query):
     """The analytics of a period that ends now.
 
     Attributes:
-        period: ``"24h"``, ``"7d"``, ``"30d"`` or ``"90d"``; None for the server's default, 7d.
-        group_by: ``"hour"``, ``"day"`` or ``"week"``; None for the server's default, day.
+        period: An open list; documented are ``"24h"``, ``"7d"``, ``"30d"`` and ``"90d"``. None for the server's
+            default, 7d.
+        group_by: An open list; documented are ``"hour"``, ``"day"`` and ``"week"``. None for the server's default,
+            day.
 
     Raises:
-        ConfigError: Another value, which the API would refuse.
+        ConfigError: A value that is no text, or empty.
     """
 
     operation: ClassVar[str] = "get_analytics"

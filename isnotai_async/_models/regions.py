@@ -1,4 +1,4 @@
-"""Regions: name and base URL of each deployment; a new region is one line here.
+"""Regions: name and base URL of each deployment; a new region is one line here and one in `sandbox.limits`.
 
 Source: "Regions" of the vendor's guide (documentation version 1.0.17.0).
 """
@@ -6,8 +6,9 @@ Source: "Regions" of the vendor's guide (documentation version 1.0.17.0).
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
-from urllib.parse import SplitResult, urlsplit
+import re
+from typing import Final, TypeGuard
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from attrs import frozen
 
@@ -76,15 +77,47 @@ def _fault(base_url: str, parts: SplitResult, host: str | None) -> str:
     shown = quoted(base_url)
     if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
         return "base_url has a query or a fragment; give scheme, host and, if need be, a path prefix only"
-    if not host or not base_url.isascii() or not base_url.isprintable() or " " in base_url:
+    if not base_url.isascii() or not base_url.isprintable() or " " in base_url or not _is_host(host, parts.netloc):
         return f"base_url {shown} has no usable host; write it like https://api.isnotai.com"
     if parts.scheme not in {"http", "https"}:
         return f"base_url {shown} is not http(s); write it like https://api.isnotai.com"
     if parts.scheme == "http" and not is_loopback(host):
         return f"base_url {shown} would send the key unencrypted; use https (http is for loopback addresses)"
-    if any(segment in {".", "..", ""} for segment in parts.path.strip("/").split("/")) and parts.path.strip("/"):
-        return f"base_url {shown} has an empty, '.' or '..' path segment; write the path prefix plainly"
+    return _path_fault(shown, parts)
+
+
+def _path_fault(shown: str, parts: SplitResult) -> str:
+    if parts.port == 0:
+        return f"base_url {shown} has port 0, at which nothing answers; write the port of the server, or none"
+    prefix = parts.path.strip("/")
+    if prefix and not all(_is_plain(segment) for segment in prefix.split("/")):
+        return (
+            f"base_url {shown} has an empty, '.' or '..' path segment, or a backslash; write the path prefix plainly"
+        )
     return ""
+
+
+_LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_HOST: Final = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
+_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def _is_plain(segment: str) -> bool:
+    """Return whether a path segment means itself, whatever a server or a proxy decodes and tidies."""
+    decoded = unquote(segment)
+    return decoded not in {"", ".", ".."} and not set(decoded) & {"/", "\\", "\0"} and not _PERCENT.search(segment)
+
+
+def _is_host(host: str | None, netloc: str) -> TypeGuard[str]:
+    """Return whether a host is a name or an address, and all that stands where a host stands."""
+    if not host or "[" not in netloc:
+        return bool(host and _HOST.fullmatch(host))
+    try:
+        return (
+            bool(ipaddress.IPv6Address(host)) and netloc.startswith("[") and netloc[len(host) + 2 :][:1] in {"", ":"}
+        )
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

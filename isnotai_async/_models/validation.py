@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from math import inf
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -105,6 +106,20 @@ def check_flag(value: object, name: str) -> bool:
     return value
 
 
+def check_quota(value: object, name: str = "quota") -> float:
+    """Check a share of the key's rate.
+
+    Raises:
+        ConfigError: It is no number, or not above 0 and at most 1.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    shown = f"{value!r:.50}" if isinstance(value, int | float) else type(value).__name__
+    raise ConfigError(
+        f"{name} must be a number above 0 and at most 1, not {shown}; with four processes on one key it is 0.25"
+    )
+
+
 def check_seconds(value: float | None, name: str) -> float | None:
     """Check a duration; None is no limit.
 
@@ -118,6 +133,18 @@ def check_seconds(value: float | None, name: str) -> float | None:
     if not value > 0:
         raise ConfigError(f"{name} is {value!r} seconds, so nothing could be sent; use None for no limit")
     return float(value)
+
+
+def check_duration(value: float, name: str) -> float:
+    """Check a duration that has to end.
+
+    Raises:
+        ConfigError: It is None or infinite, or as of `check_seconds`.
+    """
+    seconds = check_seconds(value, name)
+    if seconds is None or seconds == inf:
+        raise ConfigError(f"{name} must be seconds, not {value!r}")
+    return seconds
 
 
 def check_proxy(proxy: str | None) -> str | None:
@@ -144,6 +171,7 @@ _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_SECONDS: Final = range(10**9, 10**10)
 _NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
 _BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
 
@@ -224,20 +252,48 @@ def check_order(query: object, start: str, end: str) -> None:
     """
     # Instants as text are normalised to UTC with the same number of digits, so their order is that of time.
     first, last = getattr(query, start), getattr(query, end)
-    if first is not None and last is not None and first > last:
+    if first is None or last is None:
+        return
+    # Two instants within one millisecond become such a pair: an empty window, which is no mistake.
+    is_empty = isinstance(first, int) and first == last + 1
+    if first > last and not is_empty:
         unit = " (both are inclusive, in Unix milliseconds)" if isinstance(first, int) else ""
         raise ConfigError(f"{start} {first} lies after {end} {last}; exchange them{unit}")
 
 
-def _milliseconds(value: int | datetime | None, name: str, *, up: bool) -> int | None:
+class Milliseconds(int):
+    """A time in Unix milliseconds that needs no check: it comes from a datetime, or from the server."""
+
+    __slots__ = ()
+
+
+def check_milliseconds(value: int, name: str) -> Milliseconds:
+    """Check a time in Unix milliseconds that a caller passed.
+
+    Args:
+        value: The time.
+        name: What to call it in the message.
+
+    Raises:
+        ConfigError: It is no int, is negative, or can only be meant as seconds: as seconds these are the years 2001
+            to 2286, as milliseconds the spring of 1970.
+    """
+    if isinstance(value, Milliseconds):
+        return value
+    check_int(value, name, 0, _INT64_MAX, kind="an int (Unix milliseconds) or an aware datetime")
+    if value in _SECONDS:
+        raise ConfigError(f"{name} {value} looks like seconds; multiply by 1000, or pass a datetime")
+    return Milliseconds(value)
+
+
+def _milliseconds(value: int | datetime | None, name: str, *, up: bool) -> Milliseconds | None:
     if value is None:
         return None
     if isinstance(value, datetime):
         since = _aware(value, name) - _EPOCH
         # Bounds are inclusive and whole milliseconds: within one, a start moves up and an end moves down.
-        return -(-since // _MILLISECOND) if up else since // _MILLISECOND
-    kind = "an int (Unix milliseconds) or an aware datetime"
-    return check_int(value, name, -_INT64_MAX - 1, _INT64_MAX, kind=kind)
+        return Milliseconds(-(-since // _MILLISECOND) if up else since // _MILLISECOND)
+    return check_milliseconds(value, name)
 
 
 def _aware(value: datetime, name: str) -> datetime:

@@ -28,6 +28,7 @@ from attrs import define
 
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier, check_tier
+from isnotai_async._models.validation import check_quota
 from isnotai_async._notices import TOLD_SECONDS, logger, until
 from isnotai_async._ratelimit.limiter import Answer, OnWait, Permit
 from isnotai_async._ratelimit.policy import Gate
@@ -66,6 +67,7 @@ class LocalLimiter:
 
     Args:
         tier: Tier to start with; None for the lowest. The answers tell the true one.
+        quota: Share of the tier's rate that this process may use, above 0, at most 1.
         window: Length of the server's window, in seconds; the tiers' numbers of requests hold for whatever it is.
         name: What the log calls it.
         clock: Seconds, never going back.
@@ -78,13 +80,14 @@ class LocalLimiter:
         self,
         *,
         tier: Tier | str | None = None,
+        quota: float = 1.0,
         window: float = MINUTE,
         name: str = "this key",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not isinstance(window, int | float) or isinstance(window, bool) or not 0 < window < math.inf:
             raise ConfigError(f"window must be seconds, more than 0, not {window!r:.50}; the API's is 60")
-        self._gate = Gate(check_tier(tier), float(window))
+        self._gate = Gate(check_tier(tier), float(window), check_quota(quota))
         self._name = name
         self._clock = clock
         self._lock = threading.RLock()
@@ -97,6 +100,11 @@ class LocalLimiter:
     def tier(self) -> Tier:
         """The tier whose limit is kept to now."""
         return self._gate.tier
+
+    @property
+    def quota(self) -> float:
+        """The share of the tier's rate that this process may use."""
+        return self._gate.quota
 
     def __repr__(self) -> str:
         with self._lock:
@@ -260,7 +268,9 @@ _users: Final[dict[tuple[str, str], WeakSet[object]]] = {}
 _registry: Final = threading.Lock()
 
 
-def share_limiter(region: Region, fingerprint: str, user: object, *, tier: Tier | None) -> LocalLimiter:
+def share_limiter(
+    region: Region, fingerprint: str, user: object, *, tier: Tier | None, quota: float = 1.0
+) -> LocalLimiter:
     """Find or make the limiter that all clients of a key share in this process.
 
     It outlives them while its window is not drained: closing a client does not empty the server's window.
@@ -270,12 +280,23 @@ def share_limiter(region: Region, fingerprint: str, user: object, *, tier: Tier 
         fingerprint: Of the key; the key itself is not kept here.
         user: Who uses it, as long as that lives.
         tier: Tier to start with, or None.
+        quota: Share of the tier's rate that this process may use.
+
+    Raises:
+        ConfigError: The key's limiter has another quota.
     """
+    about = region.base_url, fingerprint
     with _registry:
         for key in [key for key, users in _users.items() if not users and _shared[key].is_idle()]:
             del _shared[key], _users[key]
-        limiter = _shared.setdefault((region.base_url, fingerprint), LocalLimiter(name=f"the key of {region.name}"))
-        _users.setdefault((region.base_url, fingerprint), WeakSet()).add(user)
+        limiter = _shared.get(about) or LocalLimiter(quota=quota, name=f"the key of {region.name}")
+        if limiter.quota != quota:
+            raise ConfigError(
+                f"quota={quota:g}, but this process uses the same key with quota={limiter.quota:g}, or did in the "
+                "last window; the clients of a key share one limiter: give all of them the same quota"
+            )
+        _shared[about] = limiter
+        _users.setdefault(about, WeakSet()).add(user)
     if tier is not None:
         limiter.expect(tier)
     return limiter

@@ -9,6 +9,8 @@
    another. Answers to requests that were sent before the gate closed do not open it, and are not held against the
    rate once more.
 4. The tier starts low and follows ``x-isnotai-tier``: up after two equal sightings, down at once.
+5. Of the tier's limit a process may use a share (``quota``), rounded down, so that all shares together never exceed
+   it. A share below one request a window is not rounded up: all its requests are spaced evenly.
 
 Even spacing: for bulk work, and for everything once the server has refused what should have fitted.
 
@@ -20,26 +22,31 @@ against such a counter, bursts up to an exact limit had 18 to 50 % refused, even
 1. Requests that are spaced come at 98 % of the rate, counted from when they were due rather than from when they
    came, so that late wake-ups do not add up; what may be caught up so is less than half of the 2 %.
 2. A burst through half of the window is let pass by the approximate counter too, if spaced requests follow.
-3. After an unexpected 429 everything is spaced for ten windows. Each one lowers the rate by a fifth, to no less than
-   a tenth; it comes back by a twentieth of the full rate each window (additive increase, multiplicative decrease).
+3. Each unexpected 429 lowers the rate of spaced work by a fifth, to no less than a tenth; it comes back by a
+   twentieth of the full rate each window (additive increase, multiplicative decrease). After the second within ten
+   windows, everything is spaced for ten more. After one alone, single calls are not: a stray 429 would slow 20 of
+   them on the free tier from 2 s to 25 s, and what the rule is for (an approximate counter, another program) sends
+   the second 429 soon. That is one more refused request before it holds, for each time it begins (docs/network.md).
 """
 
 from __future__ import annotations
 
-from math import inf
-from typing import Final
+from collections.abc import Mapping
+from math import floor, inf
+from typing import Any, Final
 
 from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.sliding_window import MINUTE, IntervalLog
+from isnotai_async._ratelimit.sliding_window import MINUTE, IntervalLog, Slots
 
 _UTILISATION: Final = 0.98
 _DECREASE: Final = 0.8
 _LEAST_SHARE: Final = 0.1
 _INCREASE: Final = 0.05  # of the full rate, each window
 _SHAPED_WINDOWS: Final = 10.0
+_ROUNDING: Final = 1e-9  # 600 times a third is a little less than 200
 
 
 @define(eq=False, repr=False)
@@ -54,10 +61,11 @@ class Shape:
     _due: float = field(default=-inf, init=False)
     _share: float = field(default=1.0, init=False)
     _slowed_at: float = field(default=-inf, init=False)
+    _spaced_until: float = field(default=-inf, init=False)
 
     def is_on(self, now: float) -> bool:
         """Whether everything is spaced, and not only bulk work."""
-        return now < self._slowed_at + _SHAPED_WINDOWS * self.length
+        return now < self._spaced_until
 
     def share(self, now: float) -> float:
         """Part of the rate that is used now, from 0.1 to 1."""
@@ -65,36 +73,38 @@ class Shape:
             return 1.0
         return min(1.0, self._share + _INCREASE * (now - self._slowed_at) / self.length)
 
-    def spacing(self, limit: int, now: float) -> float:
+    def spacing(self, rate: float, now: float) -> float:
         """Seconds between two requests.
 
         Args:
-            limit: Requests that the server allows in a window.
+            rate: Requests that are allowed in a window.
             now: The time.
         """
-        return self.length / (_UTILISATION * limit * self.share(now))
+        return self.length / (_UTILISATION * rate * self.share(now))
 
     def wait(self, now: float) -> float:
         """Seconds until the next spaced request may go; 0 when it may."""
         return max(0.0, self._due - now)
 
-    def spend(self, limit: int, now: float) -> None:
+    def spend(self, rate: float, now: float) -> None:
         """Count a spaced request that goes now. Arguments as of `spacing`."""
-        spacing = self.spacing(limit, now)
+        spacing = self.spacing(rate, now)
         # A quarter of a request on the free tier, where 2 % are hardly more than one; towards 1 % on the others.
-        catch_up = max(0.25, 0.01 * limit - 0.35)
+        catch_up = max(0.25, 0.01 * rate - 0.35)
         self._due = max(self._due, now - catch_up * spacing) + spacing
 
     def restart(self, now: float) -> None:
         """Count from now: there was no lateness to catch up with, but no need or no room."""
         self._due = max(self._due, now)
 
-    def hurry(self, limit: int, now: float) -> None:
-        """Forget what was due by a smaller limit than the present one. Arguments as of `spacing`."""
-        self._due = min(self._due, now + self.spacing(limit, now))
+    def hurry(self, rate: float, now: float) -> None:
+        """Forget what was due by a smaller rate than the present one. Arguments as of `spacing`."""
+        self._due = min(self._due, now + self.spacing(rate, now))
 
     def slow_down(self, now: float) -> None:
         """Answer an unexpected 429."""
+        if now < self._slowed_at + _SHAPED_WINDOWS * self.length:
+            self._spaced_until = now + _SHAPED_WINDOWS * self.length
         self._share = max(_LEAST_SHARE, self.share(now) * _DECREASE)
         self._slowed_at = now
 
@@ -109,6 +119,12 @@ The call that met a longer one fails at once and says so; but one absurd header 
 _SHORTEST_PAUSE: Final = 1.0 / MINUTE
 _LONGEST_PAUSE: Final = 61.0 / MINUTE
 
+_SAVED: Final = (
+    *("is_told", "number", "was_held_up", "is_bursting", "idle_from", "closed", "closed_until", "closed_after"),
+    *("refusals", "probe"),
+)
+_SAVED_SHAPE: Final = ("due", "share", "slowed_at")
+
 FULL: Final = "the window is full"
 SPACED: Final = "requests are spaced evenly"
 PAUSED: Final = "paused by a 429"
@@ -122,15 +138,18 @@ class Gate:
     Args:
         tier: Tier to start with.
         length: Of the server's window, in seconds.
-        workers: Among how many the limit is divided evenly; each has one at least.
+        quota: Share of the tier's rate that is used, above 0, at most 1.
+        slots: The occupied slots; None for those of this process alone.
     """
 
     tier: Tier = Tier.FREE
     length: float = MINUTE
-    workers: int = 1
-    _log: IntervalLog = field(init=False)
+    quota: float = 1.0
+    slots: Slots | None = None
+    _log: Slots = field(init=False)
     _shape: Shape = field(init=False)
     _limit: int = field(init=False)
+    _rate: float = field(init=False)  # the limit, or what is below one request a window
     _is_told: bool = field(default=False, init=False)  # whether an answer named the tier
     _rising: Tier | None = field(default=None, init=False)  # a higher tier that was seen once
     _number: int = field(default=0, init=False)
@@ -144,8 +163,23 @@ class Gate:
     _probe: int = field(default=0, init=False)  # number of the probe that is under way, or 0
 
     def __attrs_post_init__(self) -> None:
-        self._log, self._shape = IntervalLog(self.length), Shape(self.length)
-        self._limit = self._share(self.tier)
+        self._log, self._shape = self.slots or IntervalLog(self.length), Shape(self.length)
+        self._set_tier(self.tier)
+
+    @property
+    def known_tier(self) -> Tier | None:
+        """The tier that an answer named or another process knew; None if it is only assumed."""
+        return self.tier if self._is_told else None
+
+    @property
+    def number(self) -> int:
+        """Number of the last permit."""
+        return self._number
+
+    @property
+    def probe(self) -> int:
+        """Number of the permit of the probe that is under way, or 0."""
+        return self._probe
 
     @property
     def under_way(self) -> int:
@@ -162,7 +196,7 @@ class Gate:
 
     def spacing(self, now: float) -> float:
         """Seconds between two requests, where they are spaced."""
-        return self._shape.spacing(self._limit, now)
+        return self._shape.spacing(self._rate, now)
 
     def wait(self, now: float, *, bulk: bool) -> tuple[float, str]:
         """Tell when to ask again, and why.
@@ -183,7 +217,7 @@ class Gate:
             return self._closed_until - now, PAUSED
         if occupied >= self._limit:
             return self._log.next_leaving() - now, FULL
-        if (bulk and not self._may_burst(now, occupied)) or self._shape.is_on(now):
+        if (bulk and not self._may_burst(now, occupied)) or self._is_all_spaced(now):
             return self._shape.wait(now), SPACED
         return 0.0, ""
 
@@ -194,12 +228,12 @@ class Gate:
         if wait > 0:
             self._was_held_up = reason is not SPACED
             return None
-        is_spaced = not self._may_burst(now, occupied) or self._shape.is_on(now)
+        is_spaced = not self._may_burst(now, occupied) or self._is_all_spaced(now)
         if self._was_held_up or not is_spaced:
             self._was_held_up = False
             self._shape.restart(now)
         if is_spaced:
-            self._shape.spend(self._limit, now)  # single calls too: bulk work then makes room for them
+            self._shape.spend(self._rate, now)  # single calls too: bulk work then makes room for them
         return self._record(now, occupied)
 
     def record(self, now: float) -> Permit:
@@ -228,6 +262,10 @@ class Gate:
         if permit.number == self._probe:
             self._probe = 0
 
+    def forget_probe(self) -> None:
+        """Let another probe follow: the one that is under way will not be answered, or was not sent."""
+        self._probe = 0
+
     def settle(self, permit: Permit, answer: Answer | None, now: float) -> float:
         """Learn what became of a request.
 
@@ -253,13 +291,50 @@ class Gate:
             self._closed, self._refusals = False, 0
         return 0.0
 
+    def save(self) -> dict[str, Any]:
+        """Return all but the slots, for `restore`."""
+        plain = {name: getattr(self, f"_{name}") for name in _SAVED}
+        shape = {name: getattr(self._shape, f"_{name}") for name in _SAVED_SHAPE}
+        return {"tier": self.tier.value, "rising": self._rising and self._rising.value, **plain, **shape}
+
+    @classmethod
+    def restore(cls, saved: Mapping[str, Any], *, length: float, slots: Slots) -> Gate:
+        """Make a gate of what `save` returned.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        try:
+            gate = cls(Tier(saved["tier"]), length, slots=slots)
+            gate._rising = None if saved["rising"] is None else Tier(saved["rising"])
+            for names, target in ((_SAVED, gate), (_SAVED_SHAPE, gate._shape)):
+                for name in names:
+                    _set(target, f"_{name}", saved[name])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a saved gate: {error!r}") from None
+        return gate
+
     def expect(self, tier: Tier) -> None:
         """Start with a tier, unless an answer has told better."""
         if not self._is_told:
-            self.tier, self._limit = tier, self._share(tier)
+            self._set_tier(tier)
 
-    def _share(self, tier: Tier) -> int:
-        return max(1, tier.requests_per_minute // self.workers)
+    def adopt(self, tier: Tier) -> None:
+        """Take over the tier of the state that this process shares with others, which knows the answers of all."""
+        self._is_told = True
+        if tier is not self.tier:
+            self._set_tier(tier)
+            self._rising = None
+
+    def _set_tier(self, tier: Tier) -> None:
+        self.tier, self._limit = tier, self._limit_of(tier)
+        self._rate = min(self._limit, tier.requests_per_minute * self.quota)
+
+    def _limit_of(self, tier: Tier) -> int:
+        return max(1, floor(tier.requests_per_minute * self.quota + _ROUNDING))
+
+    def _is_all_spaced(self, now: float) -> bool:
+        return self._rate < 1 - _ROUNDING or self._shape.is_on(now)
 
     def _refused(self, permit: Permit, retry_after: float | None, now: float) -> float:
         if permit.number > self._closed_after:
@@ -289,10 +364,17 @@ class Gate:
         if tier is None:
             return
         self._is_told = True
-        if tier is self.tier and self._rising is None:
+        seen, self._rising = self._rising, None
+        if tier is self.tier:
             return
-        seen, limit = self._rising, self._share(tier)
-        self._rising = tier if limit > self._limit else None
-        if limit < self._limit or (limit > self._limit and tier is seen):
-            self.tier, self._limit, self._rising = tier, limit, None
-            self._shape.hurry(limit, now)
+        if tier.requests_per_minute > self.tier.requests_per_minute and tier is not seen:
+            self._rising = tier
+            return
+        self._set_tier(tier)
+        self._shape.hurry(self._rate, now)
+
+
+def _set(target: object, name: str, value: object) -> None:
+    if type(value) is not type(getattr(target, name)):
+        raise TypeError(name)
+    setattr(target, name, value)

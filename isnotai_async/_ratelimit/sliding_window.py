@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import define, field
 
@@ -32,6 +32,49 @@ MINUTE: Final = 60.0
 
 _MARGIN: Final = 0.25 / MINUTE
 _LINGER: Final = 5.0 / MINUTE
+
+
+def answered_lasts(length: float) -> float:
+    """Return how long, in seconds, the slot of a request is occupied after its answer."""
+    return length * (1 + _MARGIN)
+
+
+def abandoned_lasts(length: float) -> float:
+    """Return how long, in seconds, the slot of a request is occupied after it was given up without an answer."""
+    return length * (1 + _MARGIN + _LINGER)
+
+
+class Slots(Protocol):
+    """The occupied slots of one key, as `policy` needs them. Times are seconds on a clock that does not go back."""
+
+    @property
+    def held(self) -> int:
+        """Requests that are under way."""
+        ...
+
+    def occupied(self, now: float) -> int:
+        """Count the slots that are occupied."""
+        ...
+
+    def next_leaving(self) -> float:
+        """When the next slot is left; infinite if all occupied ones wait for an answer."""
+        ...
+
+    def take(self) -> None:
+        """Occupy a slot; a request is about to be sent."""
+        ...
+
+    def give_back(self) -> None:
+        """Free a slot at once; the request was never sent."""
+        ...
+
+    def answered(self, now: float) -> None:
+        """Note that a request was answered."""
+        ...
+
+    def abandoned(self, now: float) -> None:
+        """Note that a request was given up without an answer."""
+        ...
 
 
 @define(eq=False, repr=False)
@@ -78,9 +121,9 @@ class IntervalLog:
     def answered(self, now: float) -> None:
         """A request was answered."""
         self._held -= 1
-        self._answered.append(now + self.length * (1 + _MARGIN))
+        self._answered.append(now + answered_lasts(self.length))
 
     def abandoned(self, now: float) -> None:
         """A request was given up without an answer."""
         self._held -= 1
-        self._abandoned.append(now + self.length * (1 + _MARGIN + _LINGER))
+        self._abandoned.append(now + abandoned_lasts(self.length))

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, evolve, field
 
-from isnotai_async._models.pages import Page, RejectedRecord
+from isnotai_async._models.pages import Page, RejectedRecord, rows_of
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class PageInHand(Generic[T]):
 
     Attributes:
         page: The page as it was fetched.
-        data: Its records, without those that an earlier walk gave.
+        data: Its records, without those that an earlier walk gave; or rows with the same attributes.
         indexes: Index of each of them; None if that is its number.
         skipped: How many records were passed before this walk.
         last_skipped: The last of those that could be read.
@@ -34,7 +34,7 @@ class PageInHand(Generic[T]):
     """
 
     page: Page[T]
-    data: tuple[T, ...]
+    data: Sequence[T]
     indexes: Sequence[int] | None
     skipped: int
     last_skipped: T | None
@@ -55,11 +55,12 @@ class PageInHand(Generic[T]):
             skip: How many of its records to pass; it may have fewer.
             is_known: Whether a record was given by an earlier walk.
         """
-        size = len(page.data) + len(page.rejected)
+        rows = rows_of(page)
+        size = len(rows) + len(page.rejected)
         skipped = min(skip, size)
         if not page.rejected and is_known is None:
-            last = page.data[skipped - 1] if skipped else None
-            return cls(page, page.data, None, skipped, last, skipped, deque(), end=skipped, behind=skipped)
+            last = rows[skipped - 1] if skipped else None
+            return cls(page, rows, None, skipped, last, skipped, deque(), end=skipped, behind=skipped)
         missing = {record.index for record in page.rejected}
         places = [index for index in range(size) if index not in missing]
         pairs = list(zip(places, page.data, strict=True))
@@ -81,7 +82,7 @@ class PageInHand(Generic[T]):
         return self._end - length_hint(self.rows)  # exact, for the iterator of a tuple
 
     @property
-    def given(self) -> tuple[T, ...]:
+    def given(self) -> Sequence[T]:
         """The records that were handed out."""
         return self.data[self.start : self.number]
 
@@ -89,7 +90,7 @@ class PageInHand(Generic[T]):
     def index(self) -> int:
         """How many records of the server's page were passed."""
         if self.is_through:
-            return len(self.page.data) + len(self.page.rejected)
+            return len(rows_of(self.page)) + len(self.page.rejected)
         number = self.number
         last = number if self.indexes is None else self.indexes[number - 1] + 1 if number else 0
         return max(self._behind, last)
@@ -139,8 +140,15 @@ class PageInHand(Generic[T]):
 
     def take_page(self) -> Page[T]:
         """Hand out all of `rows` as a page."""
-        rows = self.data[self.number : self._end]
+        number, end = self.number, self._end
+        records = tuple(self.take_records()) if end - number < len(rows_of(self.page)) else ()
         self.rows, self._is_fresh = iter(()), False
-        if len(rows) == len(self.page.data) and self._aside == self.page.rejected:
+        if not records and end - number == len(rows_of(self.page)) and self._aside == self.page.rejected:
             return self.page
-        return evolve(self.page, data=rows, rejected=self._aside)
+        return evolve(self.page, data=records or self.page.data[number:end], rejected=self._aside)
+
+    def take_records(self) -> Iterator[T]:
+        """Put records in the place of `rows`, which may be rows that are not made into records yet."""
+        if self.indexes is None:
+            self.rows = iter(self.page.data[self.number : self._end])
+        return self.rows

@@ -31,17 +31,21 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from hashlib import blake2b
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from attrs import define, evolve, field
 
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Position
 from isnotai_async._models.trail import Watermark
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
+from isnotai_async._streaming.tables import MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import APIError, ConfigError, IsNotAIError, PaginationError
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
 
 T = TypeVar("T")
 
@@ -99,7 +103,7 @@ class ReadAhead(Generic[T]):
             return
         self._ready.append((self._cursor, page))
         if self._left is not None:
-            self._left -= len(page.data)
+            self._left -= len(rows_of(page))
         self._cursor = page.next_cursor
         self._is_reading = page.has_more and (self._left is None or self._left > 0)
 
@@ -129,6 +133,7 @@ class Paginator(Generic[T]):
         fetch: Fetches the page at a cursor.
         start: Where to begin.
         mark: Gives the time (Unix milliseconds) and id of a record, for the watermark.
+        record: Class of the records, for tables; None if they have no columns.
         since: Fetches from a time on, for a list that can be asked so.
         max_items: Records after which to stop; None for all.
         on_empty: Called with the last page of a walk from its beginning that found no record.
@@ -144,6 +149,7 @@ class Paginator(Generic[T]):
         *,
         start: Position,
         mark: Callable[[T], Watermark],
+        record: type[T] | None = None,
         since: FetchSince[T] | None = None,
         max_items: int | None = None,
         on_empty: Callable[[Page[T]], None] | None = None,
@@ -156,6 +162,7 @@ class Paginator(Generic[T]):
         self._source = fetch if start.since is None or since is None else since(start.since)
         self._start = start
         self._mark = mark
+        self._record = record
         self._max_items = max_items
         self._on_empty = on_empty
         self._set_aside = set_aside
@@ -177,6 +184,7 @@ class Paginator(Generic[T]):
             self._whole,
             start=self._start,
             mark=self._mark,
+            record=self._record,
             since=self._since,
             max_items=self._max_items,
             on_empty=self._on_empty,
@@ -241,6 +249,35 @@ class Paginator(Generic[T]):
             finally:
                 self._ahead = None
 
+    async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> pa.Table:
+        """Read the rest of the walk into an Arrow table (extra `arrow`): pandas, Polars and DuckDB take it as it is.
+
+        Events have the columns and types of an export; sessions and users have ``region`` and a column a field. Times
+        are timestamps in milliseconds, UTC.
+
+        Example:
+            >>> import anyio
+            >>> import isnotai_async as isnotai
+            >>> async def main() -> None:
+            ...     async with isnotai.Sandbox() as sandbox:
+            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+            ...             table = await client.list_events("big-250").to_arrow()
+            ...             print(table.num_rows, table.column_names[:3])
+            >>> anyio.run(main)
+            250 ['region', 'session_id', 'event_id']
+
+        Args:
+            max_rows: Most rows of the table, so that a list too large for the memory is an error and not the end of
+                the process; default 10 million, which take about 1 GB. None for no bound.
+
+        Raises:
+            ConfigError: There are more rows, or pyarrow is not installed, or the records have no columns (courses).
+        """
+        if self._record is None:
+            raise ConfigError("these records have no public schema, so no columns; use pyarrow.Table.from_pylist")
+        async with aclosing(self.pages()) as pages:
+            return await collect_table(pages, self._record, max_rows)
+
     def _wanted(self) -> int | None:
         return None if self._left is None else self._left + self._skip
 
@@ -276,16 +313,16 @@ class Paginator(Generic[T]):
             hand = self._open(page, self._start.index)
             if hand.stops and not self._set_aside:
                 raise hand.stops[0].as_error()
-            rows = hand.data[hand.start :][: self._max_items]
         except IsNotAIError as error:
             _locate(error, self._start)
             raise
         self._note_end(page)
-        return page if len(rows) == len(page.data) else evolve(page, data=rows)
+        hand.enter_run(self._max_items)
+        return hand.take_page()
 
     async def _records(self) -> AsyncGenerator[T, None]:
         while hand := await self._advance():
-            for record in hand.rows:
+            for record in hand.take_records():
                 yield record
 
     async def _advance(self) -> PageInHand[T] | None:
@@ -303,7 +340,7 @@ class Paginator(Generic[T]):
                     return None
                 page = await self._fetch_next()
                 self._enter_page(page)
-                empty_pages = 0 if page.data or page.rejected else empty_pages + 1
+                empty_pages = 0 if rows_of(page) or page.rejected else empty_pages + 1
                 if empty_pages > MAX_EMPTY_PAGES:
                     text = f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more behind it"
                     raise PaginationError(text)
@@ -378,7 +415,7 @@ class Paginator(Generic[T]):
 
     def _note_end(self, page: Page[T]) -> None:
         from_start = self._start.cursor is None and self._start.index == 0
-        if self._on_empty is not None and from_start and not page.data and not page.has_more:
+        if self._on_empty is not None and from_start and not rows_of(page) and not page.has_more:
             self._on_empty(page)
 
     def _enter_page(self, page: Page[T]) -> None:

@@ -17,13 +17,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from attrs import define, evolve, field
 
 from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
 from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.validation import FilterValue, Milliseconds
 from isnotai_async.errors import ConfigError, quoted
+
+_TIMES: Final = ("start_time", "end_time")
 
 
 class Tally:
@@ -110,8 +113,8 @@ class Span:
     def take(self) -> EventQuery:
         """Take the first window off; only while there are cuts."""
         at = self.cuts.popleft()
-        first = evolve(self.query, end_time=at - 1)
-        self.query = evolve(self.query, start_time=at)
+        first = evolve(self.query, end_time=Milliseconds(at - 1))
+        self.query = evolve(self.query, start_time=Milliseconds(at))
         return first
 
 
@@ -238,7 +241,8 @@ class Ledger:
         return work
 
     def _reopen_part(self, position: Position, region: str) -> Window | Span:
-        asked, filters = self._template, position.filters
+        asked = self._template
+        filters = {name: _accepted(value) if name in _TIMES else value for name, value in position.filters.items()}
         try:
             query = EventQuery(session_id=position.session_id or "", **filters)  # type: ignore[arg-type]
         except TypeError:
@@ -305,3 +309,8 @@ def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> di
 def _show_sources(names: Iterable[str]) -> str:
     named = ", ".join(quoted(name) for name in names if name != ANY)
     return f"a source for {named}" if named else "one source"
+
+
+def _accepted(value: FilterValue) -> FilterValue:
+    """Take a time of a saved position as it is: it was accepted once, or cut from a session, whatever its size."""
+    return Milliseconds(value) if type(value) is int and -(2**63) <= value < 2**63 else value

@@ -14,23 +14,31 @@ Theory of operation:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import islice
 from operator import length_hint
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from attrs import evolve
 
-from isnotai_async._models.pages import Page
+from isnotai_async._arrow.tables import BatchBuilder
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Position, StreamPosition, Target, Unfinished, mark_event
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
+from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import Ledger
 from isnotai_async._streaming.readers import Arrival, Failure, FindFeed, Reading
+from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
 
 
 class PageStream:
@@ -68,7 +76,8 @@ class PageStream:
         self._failures: dict[Target, IsNotAIError] = {}
         self._fresh_failures: dict[Target, IsNotAIError] = {}
         self._arrival: Arrival | None = None  # the page in hand
-        self._rows: Iterator[Event] = iter(())  # its events that are still to be handed out
+        self._rows: Iterator[Event] = iter(())  # its events, or their rows, that are still to be handed out
+        self._ahead: deque[Arrival | None] = deque()  # taken from the buffer for a batch; None is the end
         self._waiting = False
         self._rejected = 0
         self._state = "not open"
@@ -115,17 +124,57 @@ class PageStream:
         page = await self._advance()
         if page is None:
             raise StopAsyncIteration
-        rows = tuple(self._rows)
-        return page if len(rows) == len(page.data) else evolve(page, data=rows, rejected=())
+        left = length_hint(self._rows)
+        if left == len(rows_of(page)):
+            self._rows = iter(())
+            return page
+        return evolve(page, data=tuple(self._take_records(page)), rejected=())
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Iterate over the events instead; errors as of the pages.
 
         `position` counts them one by one. After a `break`, the next page that is taken has the rest of its events.
         """
-        while await self._advance():
-            for event in self._rows:
+        while page := await self._advance():
+            for event in self._take_records(page):
                 yield event
+
+    async def batches(self, rows: int = BATCH_ROWS) -> AsyncGenerator[pa.RecordBatch, None]:
+        """Iterate over Arrow record batches instead (extra `arrow`), with the columns of an export.
+
+        `position` stands behind the batch that was given, also within a page. An error comes after the batch of the
+        events before it; cancelling loses nothing.
+
+        Args:
+            rows: Events in a batch; the last one has fewer. From 1 to 10 million.
+
+        Raises:
+            ConfigError: `rows` cannot be, or pyarrow is not installed. Else as of the pages.
+        """
+        check_int(rows, "rows", 1, MAX_ROWS)
+        builder, is_more = BatchBuilder(Event), True
+        while is_more:
+            is_more = await self._look_ahead(rows)
+            self._fill(builder, rows)
+            if builder.rows:
+                yield builder.take()
+        await self._advance()  # raises what ended the stream
+
+    async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> pa.Table:
+        """Read all of it into an Arrow table (extra `arrow`); outside of a block it opens and closes the stream.
+
+        The rows of a session are in their order; sessions come as they arrive.
+
+        Args:
+            max_rows: Most rows of the table; default 10 million, which take about 1 GB. None for no bound.
+
+        Raises:
+            ConfigError: There are more rows, or pyarrow is not installed. Else as of the pages.
+        """
+        if self._state == "open":
+            return await collect_table(self, Event, max_rows)
+        async with self:
+            return await collect_table(self, Event, max_rows)
 
     @property
     def position(self) -> StreamPosition:
@@ -144,7 +193,7 @@ class PageStream:
     @property
     def has_ready(self) -> bool:
         """Whether there is something to take without waiting for an answer; it need not be a page."""
-        return self._reading.buffer.has_ready
+        return bool(self._ahead) or self._reading.buffer.has_ready
 
     def take_news(self) -> tuple[dict[Target, Unfinished | None], dict[Target, IsNotAIError]]:
         """Return what has changed of `position` and `failures` since the last call; at the first one, all of it.
@@ -157,17 +206,54 @@ class PageStream:
         failures, self._fresh_failures = self._fresh_failures, {}
         return self._ledger.take_moves(), failures
 
-    async def _advance(self) -> Page[Event] | None:
-        """Get to a page with events to hand out; None where the stream ends."""
+    def _take_records(self, page: Page[Event]) -> Iterator[Event]:
+        """Put records in the place of the rows that are still to be handed out, and return them."""
+        left = length_hint(self._rows)
+        self._rows = iter(page.data[-left:] if left else ())
+        return self._rows
+
+    async def _look_ahead(self, rows: int) -> bool:
+        """Take pages from the buffer until there are so many rows, without handing them out; False at the end."""
+        self._check()
+        self._waiting = True
+        try:
+            count = length_hint(self._rows) + sum(map(_count_rows, self._ahead))
+            while count < rows and (not self._ahead or self._ahead[-1] is not None):
+                self._ahead.append(await self._reading.buffer.get())
+                count += _count_rows(self._ahead[-1])
+            return count >= rows
+        finally:
+            self._waiting = False
+
+    def _fill(self, builder: BatchBuilder, rows: int) -> None:
+        """Hand out up to so many rows of the pages that were taken."""
+        while builder.rows < rows:
+            page = self._arrival.page if self._arrival else None
+            if page is not None and length_hint(self._rows):
+                part = tuple(islice(self._rows, rows - builder.rows))
+                builder.add(part, region=page.name, session_id=page.session_id)
+                continue
+            self._settle()
+            arrival = self._ahead[0] if self._ahead else None
+            if arrival is None:
+                return
+            self._note(arrival)
+            self._ahead.popleft()
+
+    def _check(self) -> None:
         if self._state != "open":
             raise ConfigError(f"this stream is {self._state}; take its pages within: async with … as pages")
         if self._waiting:
             raise ConfigError("another task is taking a page of this stream; let one hand them on to the others")
+
+    async def _advance(self) -> Page[Event] | None:
+        """Get to a page with events to hand out; None where the stream ends."""
+        self._check()
         self._waiting = True
         try:
             while not length_hint(self._rows):
                 self._settle()
-                arrival = await self._reading.buffer.get()
+                arrival = self._ahead.popleft() if self._ahead else await self._reading.buffer.get()
                 if arrival is None:
                     self._end()
                     return None
@@ -185,7 +271,7 @@ class PageStream:
             if arrival.target not in self._failures:
                 self._failures[arrival.target] = self._fresh_failures[arrival.target] = arrival.error
         self._arrival = arrival
-        self._rows = iter(arrival.page.data if arrival.page else ())
+        self._rows = iter(rows_of(arrival.page) if arrival.page else ())
 
     def _settle(self) -> None:
         """Bring the ledger up to what was handed out of the page in hand."""
@@ -201,7 +287,7 @@ class PageStream:
             if arrival.is_last and arrival.work is not None:
                 self._ledger.finish(arrival.work, arrival.window)
         elif arrival.page is not None and arrival.at is not None:
-            number = len(arrival.page.data) - left
+            number = len(rows_of(arrival.page)) - left
             if number:
                 arrival.window.position = _behind(arrival.at, arrival.page, number, arrival.places)
 
@@ -228,7 +314,11 @@ def _behind(at: Position, page: Page[Event], number: int, places: Sequence[int] 
     """Return the position behind so many records of a page."""
     index = at.index + number if places is None else places[number - 1] + 1
     passed = number + sum(at.index <= record.index < index for record in page.rejected)
-    return at.at(at.cursor, index, at.trail.follow(page.data[:number], mark_event, passed=passed))
+    return at.at(at.cursor, index, at.trail.follow(rows_of(page)[:number], mark_event, passed=passed))
+
+
+def _count_rows(arrival: Arrival | None) -> int:
+    return len(rows_of(arrival.page)) if arrival is not None and arrival.page is not None else 0
 
 
 def _locate(failure: Failure) -> None:

@@ -1,11 +1,12 @@
-"""What an export will take, before it is begun."""
+"""`estimate_export`: about how many events, requests and minutes an export will take."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterable, Iterator
 from contextlib import aclosing
 from datetime import datetime
 from math import ceil
+from random import Random
 from typing import Final
 
 from attrs import frozen
@@ -16,28 +17,28 @@ from isnotai_async._models.positions import Target
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.tiers import Tier
 from isnotai_async._models.validation import check_int
+from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.splitting import spread_events
 from isnotai_async.errors import NotFoundError
-from isnotai_async.export.identity import identify_sessions
-from isnotai_async.export.job import count_sessions
-from isnotai_async.export.origin import AnySessions, Origin, find_origin
+from isnotai_async.export.shard import Shard, check_shard
+from isnotai_async.export.source import AnySessions, ExportSource, find_source, take_shard
 
 _UTILISATION: Final = 0.98  # of the quota, as the limiter has it
 
 
 @frozen(kw_only=True)
 class ExportEstimate:
-    """What an export will take, as far as a few of its sessions tell. It is an estimate: sessions differ widely.
+    """What an export will take, as far as a few of its sessions show. It is an estimate: sessions differ widely.
 
     Attributes:
-        sessions: How many there are, or None where only reading them all would tell.
+        sessions: How many there are, or None if only reading them all would show.
         sampled: How many were looked at.
         events_each: Events of one of them on average, those of all types.
         pages_each: Requests for one of them on average.
-        events: Events in all, or None where the number of sessions is not known.
-        pages: Requests in all, likewise.
-        minutes: Minutes that these take at the quota of this tier, likewise, or where the tier is not known.
-        tier: The key's tier, or None where it is not known.
+        events: Events in all, or None if the number of sessions is unknown.
+        pages: Requests in all, or None if the number of sessions is unknown.
+        minutes: Minutes that these take at the quota of this tier, or None if either is unknown.
+        tier: The key's tier, or None if it is unknown.
     """
 
     sessions: int | None
@@ -55,6 +56,7 @@ async def estimate_export(
     sessions: AnySessions,
     *,
     sample: int = 5,
+    shard: Shard | None = None,
     page_size: int | None = None,
     type: int | str | None = None,
     start_time: int | datetime | None = None,
@@ -62,15 +64,17 @@ async def estimate_export(
 ) -> ExportEstimate:
     """Estimate what an export takes, from the details of a few sessions.
 
-    It costs a request for each of these, and one more for the tier. Of a list it looks at sessions here and there, of
-    anything else at the first ones. An iterator is used up as far as it was read.
+    It costs a request for each of these, and one more for the tier. A list such as ``list_sessions()`` is read to its
+    end first, a request for each of its pages. An iterator cannot be read twice: its first sessions are looked at and
+    used up, and there are no sums.
 
     Args:
         source: As of `export_events`, as all below. Of several regions, the first session's tier counts.
         sessions: The sessions.
         sample: Most sessions to look at, from 1.
+        shard: Which of the sessions, or None for all.
         page_size: Events a page.
-        type: Message-type byte or short name. How many events have it is not known, so all are counted.
+        type: Message-type byte or short name. How many events have it is unknown, so all are counted.
         start_time: Earliest timestamp.
         end_time: Latest timestamp.
 
@@ -80,35 +84,40 @@ async def estimate_export(
     """
     check_int(sample, "sample", 1, 1_000)
     query = EventQuery(session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time)
-    origin = find_origin(source)
-    count = count_sessions(await identify_sessions(origin, sessions))
-    step = 1 if count is None else max(1, count // sample)
+    reader, targets = find_source(source), list[Target]()
+    count = await _pick(reader, sessions, shard=check_shard(shard), sample=sample, picked=targets)
     events: list[float] = []
     limit, tier = page_size or 100, None
-    async with aclosing(_pick(origin, sessions, sample, step)) as targets:
-        async for target in targets:
-            client = origin.client(target.name)
-            try:
-                if tier is None:
-                    page = await client.list_events(target.session_id, page_size=page_size)
-                    limit, tier = page.limit or limit, page.tier
-                details = await client.get_session_details(target.session_id)
-            except NotFoundError:
-                continue
-            events.append(sum(stretch.events for stretch in spread_events(details, query.start_time, query.end_time)))
+    for target in targets:
+        client = reader.client(target.name)
+        try:
+            if tier is None:
+                page = await client.list_events(target.session_id, page_size=page_size)
+                limit, tier = page.limit or limit, page.tier
+            details = await client.get_session_details(target.session_id)
+        except NotFoundError:
+            continue
+        events.append(sum(stretch.events for stretch in spread_events(details, query.start_time, query.end_time)))
     return _add_up(events, count, limit, tier)
 
 
-async def _pick(origin: Origin, sessions: AnySessions, sample: int, step: int) -> AsyncGenerator[Target, None]:
-    number = 0
-    for source in origin.read(sessions).values():
-        async with aclosing(source) as targets:
+async def _pick(
+    source: ExportSource, sessions: AnySessions, *, shard: Shard | None, sample: int, picked: list[Target]
+) -> int | None:
+    """Pick some sessions, of an iterator the first ones; return how many sessions there are."""
+    number, random = 0, Random(0)  # noqa: S311 - the same ones each time
+    is_iterator = isinstance(sessions, Iterator | AsyncIterable) and not isinstance(sessions, Paginator)
+    for source_targets in take_shard(source.read(sessions), shard).values():
+        async with aclosing(source_targets) as targets:
             async for target in targets:
-                if number % step == 0:
-                    yield target
                 number += 1
-                if number >= sample * step:
-                    return
+                if len(picked) < sample:
+                    picked.append(target)
+                elif is_iterator:
+                    return None
+                elif (place := random.randrange(number)) < sample:
+                    picked[place] = target
+    return None if is_iterator else number
 
 
 def _add_up(events: list[float], count: int | None, limit: int, tier: Tier | None) -> ExportEstimate:

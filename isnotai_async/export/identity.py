@@ -1,102 +1,148 @@
-"""Which export it is: what has to be the same when one goes on. It never holds the key, nor anything made of it."""
+"""Identity: what has to be the same if an export is to be resumed. It holds no key, nor anything made of one.
+
+The format is no part of it: the store has rows, and any format can be written from them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import aclosing
+from hashlib import blake2b
 from typing import Any, Final, cast
 
-from isnotai_async._models.positions import ANY
-from isnotai_async._models.validation import check_id
+from isnotai_async._models.positions import ANY, Target
+from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.sources import Sessions
-from isnotai_async.errors import CheckpointError, quoted
-from isnotai_async.export.checkpoint import DIGEST_BYTES, Identity, digest_target
-from isnotai_async.export.origin import AnySessions, Origin
+from isnotai_async.errors import StoreError, quoted
+from isnotai_async.export.batches import SCHEMA_VERSION
+from isnotai_async.export.shard import Shard
+from isnotai_async.export.source import AnySessions, ExportSource, take_shard
 
-VERSION: Final = 1
+Identity = Mapping[str, Any]
 
+_DIGEST_BYTES: Final = 16
 _LABELS: Final = {
-    "version": "version of the checkpoint",
-    "format": "format",
-    "schema": "version of the row's schema",
-    "formula_guard": "formula guard",
-    "segments": "segments",
+    "schema": "version of the schema",
     "filters": "filters of the events",
     "regions": "regions",
+    "shard": "shard",
     "sessions": "sessions",
 }
 
 
-async def identify_sessions(
-    origin: Origin, sessions: AnySessions, *, strict: bool = False
-) -> Mapping[str, Any] | None:
-    """Tell what is known of a source of sessions without using it up.
+def digest_target(target: Target) -> bytes:
+    """Return the digest of a session: a million of them have to fit into memory."""
+    name, session_id = (text.encode(errors="surrogatepass") for text in target)
+    return blake2b(b"%d:%b%b" % (len(name), name, session_id), digest_size=_DIGEST_BYTES).digest()
+
+
+async def identify(
+    source: ExportSource,
+    sessions: AnySessions,
+    *,
+    filters: Mapping[str, FilterValue],
+    shard: Shard | None,
+    strict: bool,
+) -> Identity:
+    """Return the identity of an export, as values of JSON.
 
     Args:
-        origin: Whose sessions they are.
-        sessions: The source.
-        strict: Refuse an id that cannot be one, where they can be read more than once.
+        source: Where its events come from.
+        sessions: Its sessions.
+        filters: The filters of its events.
+        shard: Its shard, or None.
+        strict: Whether an id that cannot be one is an error; otherwise it is that session's failure.
 
     Raises:
-        ConfigError: It is no source of sessions, or has such an id.
+        ConfigError: The sessions are no source of sessions, or have such an id.
+    """
+    return {
+        "schema": SCHEMA_VERSION,
+        "filters": dict(filters),
+        "regions": dict(source.regions),
+        "shard": None if shard is None else list(shard),
+        "sessions": await identify_sessions(source, sessions, shard=shard, strict=strict),
+    }
+
+
+async def identify_sessions(
+    source: ExportSource, sessions: AnySessions, *, shard: Shard | None = None, strict: bool = False
+) -> Mapping[str, Any] | None:
+    """Return what is known of a source of sessions without using it up.
 
     Returns:
         For a `Paginator` its query; for what can be read more than once the number of its sessions and a digest that
         does not depend on their order; None for what can be read only once. For sources by name, that of each.
     """
-    if ANY in origin.read(sessions):
-        return await _identify(origin, sessions, sessions, strict)
+
+    async def look(given: object, readable: AnySessions) -> Mapping[str, Any] | None:
+        if isinstance(given, Paginator):
+            return {"listed": given.position.operation, "filters": dict(given.position.filters)}
+        if isinstance(given, Iterator | AsyncIterable):
+            return None
+        return await _digest(source, readable, shard, strict)
+
+    if ANY in source.read(sessions):
+        return await look(sessions, sessions)
     named = cast(Mapping[str, Sessions], sessions)
-    return {
-        "named": {name: await _identify(origin, source, {name: source}, strict) for name, source in named.items()}
-    }
+    return {"named": {name: await look(given, {name: given}) for name, given in named.items()}}
 
 
-async def _identify(origin: Origin, source: object, readable: AnySessions, strict: bool) -> Mapping[str, Any] | None:
-    if isinstance(source, Paginator):
-        return {"listed": source.position.operation, "filters": dict(source.position.filters)}
-    if isinstance(source, Iterator | AsyncIterable):
-        return None
-    return await _digest(origin, readable, strict)
-
-
-async def _digest(origin: Origin, sessions: AnySessions, strict: bool) -> Mapping[str, Any]:
+async def _digest(
+    source: ExportSource, sessions: AnySessions, shard: Shard | None, strict: bool
+) -> Mapping[str, Any]:
     count = total = 0
-    for source in origin.read(sessions).values():
-        async with aclosing(source) as targets:
+    for read in take_shard(source.read(sessions), shard).values():
+        async with aclosing(read) as targets:
             async for target in targets:
                 if strict:
                     check_id(target.session_id)
-                    origin.client(target.name)
+                    source.client(target.name)
                 count += 1
                 total += int.from_bytes(digest_target(target))
-    return {"count": count, "digest": f"{total % 2 ** (8 * DIGEST_BYTES):0{2 * DIGEST_BYTES}x}"}
+    return {"count": count, "digest": f"{total % 2 ** (8 * _DIGEST_BYTES):0{2 * _DIGEST_BYTES}x}"}
+
+
+def count_sessions(sessions: Mapping[str, Any] | None) -> int | None:
+    """Return how many sessions there are, if their identity shows it."""
+    match sessions:
+        case {"count": int(count)}:
+            return count
+        case {"named": parts}:
+            counts = [count_sessions(part) for part in parts.values()]
+            return None if None in counts else sum(count for count in counts if count is not None)
+        case _:
+            return None
 
 
 def check_identity(ours: Identity, theirs: Identity) -> None:
-    """Check that a checkpoint belongs to this export.
+    """Check that a store belongs to this export.
 
     Args:
-        ours: Of this export.
-        theirs: Of the checkpoint.
+        ours: Identity of this export.
+        theirs: Identity in the store.
 
     Raises:
-        CheckpointError: It belongs to another; the message says what differs.
+        StoreError: It belongs to another; the message says what differs.
     """
-    for name in dict.fromkeys([*_LABELS, *ours]):
-        our, their = ours.get(name), theirs.get(name)
-        if our == their or (name == "sessions" and None in {_kind(our), _kind(their)}):
-            continue
-        raise CheckpointError(
-            f"this target was begun by another export: its {_LABELS.get(name, name)} {_say(their)}, now "
-            f"{_say(our)}. Run that one again to finish it, start over with resume=False (--no-resume), "
-            "or choose another target"
-        )
+    name = next((name for name in _LABELS if _differs(name, ours.get(name), theirs.get(name))), None)
+    if name is None:
+        return
+    raise StoreError(
+        f"this target was started by another export: its {_LABELS[name]} {_say(theirs.get(name))}, now "
+        f"{_say(ours.get(name))}. Run that one again to finish it, start over with resume=False (--no-resume), "
+        "or choose another target"
+    )
 
 
-def _kind(sessions: object) -> object:
-    return None if sessions is None else type(sessions)
+def is_same(ours: Identity, theirs: Identity) -> bool:
+    """Return whether two identities are those of one export."""
+    return not any(_differs(name, ours.get(name), theirs.get(name)) for name in _LABELS)
+
+
+def _differs(name: str, our: object, their: object) -> bool:
+    return our != their and not (name == "sessions" and (our is None or their is None))
 
 
 def _say(value: object) -> str:

@@ -1,120 +1,178 @@
-"""Names: those of the files beside a target, and how a finished file takes the target's name."""
+"""Publishing: the target is written from the store, and gets its name in one step.
+
+The order, on which all depends:
+
+1. The target is written under a name of its own, checked against the store's totals, and made durable. A process that
+   dies before step 3 leaves nothing that another one would use: the next one writes it again.
+2. Size and digest of it are committed to the store (`publishing`).
+3. It gets its name, without replacing anything unless that is wanted, and the folder is synced. A folder that is
+   replaced gets another name first.
+4. The receipt is committed. If the process dies between 3 and 4, the next one knows the target by size and digest.
+5. The store shrinks to the receipt, unless sessions have failed: the same command tries those again.
+"""
 
 from __future__ import annotations
 
-import errno
-from hashlib import blake2b
+import re
+import sqlite3
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from isnotai_async.errors import CheckpointError, SinkError, printable
-from isnotai_async.export.files import Files
+from attrs import evolve, frozen
 
-_LONGEST: Final = 200  # bytes of the target's name that are repeated; file systems take 255 in all
-_SHOWN: Final = 200  # characters of a path
-_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})  # as on FAT and some network disks
+from isnotai_async.errors import SinkError, StoreError
+from isnotai_async.export.batches import Batch
+from isnotai_async.export.checksums import measure_target
+from isnotai_async.export.formats import Format
+from isnotai_async.export.places import replaced_of, shown, unnamed_of
+from isnotai_async.export.rejected import keep_holdable, write_rejected
+from isnotai_async.export.report import ExportReport, report_to_json
+from isnotai_async.export.system import System
+from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.work_store import WorkStore
+
+_PART: Final = re.compile(r"part-\d+\.parquet")
 
 
-def beside(target: Path, ending: str, *, hidden: bool = False) -> Path:
-    """Return the path of a file that accompanies a target.
+@frozen
+class Publisher:
+    """Writes and names one target.
 
-    Args:
-        target: The target.
-        ending: What comes behind its name, such as ``".part"``.
-        hidden: Whether a dot comes before it.
+    Attributes:
+        system: The operating system.
+        store: The work store; it is open.
+        target: The file or folder to be.
+        format: How it is written.
+        sources: Names of the sources of sessions, in the order of the target.
     """
-    name = target.name
-    if len(name.encode(errors="surrogateescape")) > _LONGEST:
-        name = f"{name[:40]}-{blake2b(name.encode(errors='surrogateescape'), digest_size=8).hexdigest()}"
-    return target.with_name(f"{'.' if hidden else ''}{name}{ending}")
+
+    system: System
+    store: WorkStore
+    target: Path
+    format: Format
+    sources: tuple[str, ...]
+
+    def publish(self, report: ExportReport, *, replace: bool, keep_pages: bool) -> ExportReport:
+        """Write the target, name it, and commit the receipt.
+
+        Args:
+            report: What the export did; sizes and counts of the target are added.
+            replace: Whether to replace what has the target's name.
+            keep_pages: Whether the store keeps its pages, because the same command is to try some sessions again.
+
+        Raises:
+            SinkError: The target cannot be written, or something has come to have its name.
+            StoreError: The store is damaged, or was removed.
+        """
+        unnamed, written = unnamed_of(self.target), _Written()
+        try:
+            self.system.remove(unnamed)
+            # Closed, because a statement that is still open keeps the lock although the store is closed.
+            with closing(written.count(self._read_batches())) as batches:
+                self.format.write(batches, unnamed, self.system)
+            totals = self.store.read_totals()
+            if written.rows > totals.rows or (self.format.timestamps is None and written.rows != totals.rows):
+                raise StoreError(f"{shown(self.target)} would have {written.rows:,} rows, not {totals.rows:,}")
+            rejected = totals.rejected + totals.rows - written.rows
+            if rejected:
+                write_rejected(
+                    self.store,
+                    self.sources,
+                    self.target,
+                    system=self.system,
+                    timestamps=self.format.timestamps if totals.rows != written.rows else None,
+                )
+            size, digest = measure_target(unnamed)
+            report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
+            receipt = {"size": size, "digest": digest, "report": report_to_json(report)}
+            self.store.write_fact("publishing", receipt)
+            self._name(unnamed, replace=replace)
+            self.settle(receipt, keep_pages=keep_pages)
+        except DISK_ERRORS as error:
+            raise self._explain(error, unnamed, written.rows) from None
+        return report
+
+    def _read_batches(self) -> Iterator[Batch]:
+        return keep_holdable(self.store.read_batches(self.sources), self.format.timestamps)
+
+    def _name(self, unnamed: Path, *, replace: bool) -> None:
+        self.store.check_place()
+        folder = self.target.parent
+        try:
+            if not replace:
+                self.system.rename_new(unnamed, self.target)
+            elif self.format.is_folder and self.system.inspect(self.target) is not None:
+                check_replaceable(self.target, self.system)
+                self.system.replace(self.target, replaced_of(self.target))
+                self.system.rename_new(unnamed, self.target)
+                self.system.sync_folder(folder)
+                self.system.remove(replaced_of(self.target))
+            else:
+                self.system.replace(unnamed, self.target)
+        except FileExistsError:
+            raise SinkError(
+                f"{shown(self.target)} has come to exist during the export; it was left alone. All rows are safe: "
+                'move that file away, or pass if_exists="replace" (--if-exists replace), and run the same again'
+            ) from None
+        self.system.sync_folder(folder)
+
+    def settle(self, receipt: Mapping[str, Any], *, keep_pages: bool) -> None:
+        """Commit the receipt of a target that has its name, and give back the room that the pages took."""
+        self.system.remove(unnamed_of(self.target))  # if it was to be linked, and the process died before the unlink
+        self.store.write_fact("receipt", receipt)
+        if not keep_pages:
+            # The receipt is committed: if this fails, the store is only larger than it need be.
+            with suppress(OSError, sqlite3.Error, SinkError, StoreError):
+                self.store.shrink(receipt)
+
+    def _explain(self, error: OSError | sqlite3.Error, unnamed: Path, written: int) -> SinkError:
+        total, needed = self.store_rows, 0
+        with suppress(OSError):
+            size = measure_size(unnamed)
+            needed = size * total // max(1, written) if written else size
+            self.system.remove(unnamed)  # first, so that what it took counts as free
+        return explain_disk(error, self.target, system=self.system, rows=total, needed=needed)
+
+    @property
+    def store_rows(self) -> int:
+        """Rows in the store, or 0 if it cannot be read any more."""
+        try:
+            return self.store.read_totals().rows
+        except StoreError:
+            return 0
 
 
-def check_without_rows(files: Files, path: Path, *, header: bytes = b"") -> None:
-    """Check that a file which no journal speaks of may be removed.
+class _Written:
+    """Counts the rows that go into the target."""
 
-    Args:
-        files: The disk.
-        path: The file; it need not be there.
-        header: What comes before the rows.
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def count(self, batches: Iterable[Batch]) -> Generator[Batch, None, None]:
+        for batch in batches:
+            self.rows += batch.rows
+            yield batch
+
+
+def measure_size(path: Path) -> int:
+    """Return the bytes in a file, or in all files of a folder; 0 if there is none."""
+    if path.is_dir():
+        return sum(part.stat().st_size for part in path.iterdir())
+    return path.stat().st_size if path.exists() else 0
+
+
+def check_replaceable(folder: Path, system: System) -> None:
+    """Check that a folder has nothing but the parts of an export, because replacing it removes all that is in it.
 
     Raises:
-        CheckpointError: It has more, so it is of an export whose journal was removed, or somebody else's.
+        SinkError: It has more.
     """
-    there = files.inspect(path)
-    if there is None or there.kind != "file":
-        return
-    descriptor = files.open(path)
-    try:
-        begun = files.read(descriptor, 0, min(there.size, len(header)))
-    finally:
-        files.close(descriptor)
-    # A power cut may leave zeros where the header was not on the disk yet.
-    if there.size > len(header) or (begun.strip(b"\0") and not header.startswith(begun)):
-        raise CheckpointError(
-            f"{shown(path)} is there without its journal, so nothing tells which export it is of, or how much of it "
-            "is safe; move it away, or have it removed by resume=False (--no-resume)"
+    found = system.inspect(folder)
+    others = [] if found is None else sorted(path.name for path in folder.iterdir() if not _PART.fullmatch(path.name))
+    if others:
+        raise SinkError(
+            f"{shown(folder)} has more in it than the parts of an export ({others[0]!r}), so it is not replaced; "
+            "choose another name"
         )
-
-
-def publish_file(files: Files, part: Path, target: Path, *, size: int, force: bool) -> None:
-    """Give a finished file its name, in one step and durably; where that was begun or done before, go on from there.
-
-    Args:
-        files: The disk.
-        part: The file, whose content is durable.
-        target: Its name to be.
-        size: Bytes in it.
-        force: Replace what has that name.
-
-    Raises:
-        SinkError: Something else has the name.
-        CheckpointError: The file is gone, or has another size.
-    """
-    source, there = files.inspect(part), files.inspect(target)
-    if source is None:
-        if there is None or there.size != size:
-            raise CheckpointError(
-                f"{shown(part)} is gone, and {shown(target)} is not the file that was finished; "
-                "start over with resume=False (--no-resume)"
-            )
-    elif source.size != size:
-        raise CheckpointError(
-            f"{shown(part)} has {source.size:,} bytes, and {size:,} when it was finished; it was altered. "
-            "Start over with resume=False (--no-resume)"
-        )
-    elif there is not None and there.identity == source.identity:
-        files.unlink(part)  # the link was made; only its first name is left over
-    elif force:
-        files.replace(part, target)
-    else:
-        _rename(files, part, target)
-    files.sync_folder(target.parent)
-
-
-def _rename(files: Files, part: Path, target: Path) -> None:
-    try:
-        files.link(part, target)  # unlike a rename, it fails where a file has come to be meanwhile
-    except FileExistsError:
-        raise _taken(target) from None
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if files.inspect(target) is not None:
-            raise _taken(target) from None
-        files.replace(part, target)
-        return
-    files.sync_folder(target.parent)  # the old name goes when the new one is sure
-    files.unlink(part)
-
-
-def _taken(target: Path) -> SinkError:
-    return SinkError(
-        f"{shown(target)} has come to exist during the export; it was left alone. The export is complete: move that "
-        "file away, or say force=True (--force), and run the same again"
-    )
-
-
-def shown(path: Path) -> str:
-    """Show a path in a message; of a long one its end, or it would crowd out the advice behind it."""
-    text = str(path)
-    return printable(text if len(text) <= _SHOWN else f"…{text[-_SHOWN:]}")

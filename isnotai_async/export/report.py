@@ -1,31 +1,31 @@
-"""What an export tells: how far it is, and in the end what it did."""
+"""`ExportProgress` and `ExportReport`: how far an export is, and what it did."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from attrs import frozen
+from attrs import asdict, fields, frozen
 
+from isnotai_async._models.notebook import html_table
 from isnotai_async.errors import (
-    AuthenticationError,
-    ConfigError,
-    GatewayError,
     InvalidCursorError,
     InvalidRequestError,
     IsNotAIError,
-    LimiterError,
     NotFoundError,
     PermissionDeniedError,
+    printable,
 )
 
+_SHOWN: Final = 10
 _FOR_GOOD: Final = (InvalidRequestError, NotFoundError, PermissionDeniedError)
 
 
 def is_for_good(error: IsNotAIError) -> bool:
-    """Tell whether a session that failed with this would fail with it again: it is not there, or not allowed.
+    """Return whether the API itself refused the session: it is not there, not allowed, or asked for wrongly.
 
-    What is said of a cursor says nothing about the session: the code of a refused cursor is not documented.
+    What it says of a cursor says nothing about the session: the code of a refused cursor is not documented.
     """
     return isinstance(error, _FOR_GOOD) and not _is_of_a_cursor(error)
 
@@ -34,12 +34,6 @@ def _is_of_a_cursor(error: IsNotAIError) -> bool:
     had_one = error.position is not None and error.position.cursor is not None
     may_mean_it = isinstance(error, InvalidRequestError | NotFoundError)
     return isinstance(error, InvalidCursorError) or (had_one and may_mean_it)
-
-
-def is_its_fault(error: IsNotAIError) -> bool:
-    """Tell whether it is the session that failed, and not a key, a saved cursor, a limiter or the client."""
-    none_of_its = (AuthenticationError, ConfigError, GatewayError, LimiterError)
-    return not isinstance(error, none_of_its) and not _is_of_a_cursor(error)
 
 
 @frozen
@@ -60,7 +54,7 @@ class SessionFailure:
 
     @classmethod
     def describe(cls, name: str, session_id: str, error: IsNotAIError) -> SessionFailure:
-        """Put an error into words."""
+        """Return what a report says of an error."""
         return cls(name, session_id, type(error).__name__, str(error))
 
 
@@ -69,18 +63,18 @@ class ExportProgress:
     """How far an export is.
 
     Attributes:
-        rows: Rows written, those of earlier runs too.
-        size: Bytes written, likewise.
-        sessions_taken: Sessions that were begun, likewise.
-        sessions_done: Those of them that are through, as of the last commit.
-        sessions_failed: Those that have failed, likewise.
-        sessions: How many there are in all, or None where only the end will tell.
+        rows: Rows read, those of earlier runs too.
+        size: Bytes of the work store at the last commit.
+        sessions_taken: Sessions that were started, those of earlier runs too.
+        sessions_done: Those of them that were read to their end, at the last commit.
+        sessions_failed: Those of them that have failed.
+        sessions: How many there are in all, or None if only the end will show.
         requests: Requests sent in this run.
         rate: Requests sent within the last minute.
-        quota: Requests that the tiers of the keys allow within a minute, or None while that is not known.
-        waited: Seconds of this run in which requests waited, for the quota or before trying again.
-        waiting: Seconds that the present wait still takes; 0 where there is none.
-        reason: Why.
+        quota: Requests that the tiers of the keys allow within a minute, or None while that is unknown.
+        waited: Seconds of this run in which requests waited, for the quota or before a retry.
+        waiting: Seconds that the present wait still takes; 0 if there is none.
+        reason: Why requests wait.
         elapsed: Seconds of this run.
     """
 
@@ -105,27 +99,61 @@ class ExportReport:
 
     Attributes:
         path: The target.
-        format: ``"jsonl"``, ``"jsonl.gz"``, ``"csv"`` or ``"parquet"``.
+        format: Name of its format, such as ``"jsonl"``.
         rows: Rows in it.
         size: Bytes in it.
         sessions: Sessions that were read, those without events too.
         failures: Sessions that failed.
-        resumed_rows: Rows that an earlier run had written already.
+        rejected: Records that were set aside: unreadable ones, and rows that the format cannot hold. They are in
+            ``NAME.rejected``.
+        resumed_rows: Rows that were in the store from earlier runs.
         requests: Requests that this run sent.
-        waited: Seconds of this run in which requests waited, for the quota or before trying again.
+        waited: Seconds of this run in which requests waited, for the quota or before a retry.
         elapsed: Seconds of this run.
         is_complete: Whether the target is there. Otherwise sessions have failed that are worth another try, and the
             same call tries just them again.
+        is_skipped: Whether the target was there before, and ``if_exists="skip"`` left it alone.
     """
 
     path: Path
     format: str
-    rows: int
-    size: int
-    sessions: int
-    failures: tuple[SessionFailure, ...]
-    resumed_rows: int
-    requests: int
-    waited: float
-    elapsed: float
-    is_complete: bool
+    rows: int = 0
+    size: int = 0
+    sessions: int = 0
+    failures: tuple[SessionFailure, ...] = ()
+    rejected: int = 0
+    resumed_rows: int = 0
+    requests: int = 0
+    waited: float = 0.0
+    elapsed: float = 0.0
+    is_complete: bool = True
+    is_skipped: bool = False
+
+    def __repr__(self) -> str:
+        state = "complete" if self.is_complete else "not complete"
+        counts = f"{self.rows:,} rows of {self.sessions:,} sessions, {len(self.failures):,} failed"
+        return f"<ExportReport: {printable(str(self.path))} ({self.format}), {counts}, {state}>"
+
+    def _repr_html_(self) -> str:
+        """Return the report as tables, for notebooks."""
+        facts = [
+            (field.name, getattr(self, field.name)) for field in fields(ExportReport) if field.name != "failures"
+        ]
+        table = html_table(repr(self), (), facts)
+        if not self.failures:
+            return table
+        shown = [(each.name, each.session_id, each.error, each.message) for each in self.failures[:_SHOWN]]
+        caption = f"the first {len(shown)} of {len(self.failures):,} failed sessions"
+        return table + html_table(caption, ("region", "session_id", "error", "message"), shown)
+
+
+def report_to_json(report: ExportReport) -> dict[str, Any]:
+    """Return a report as values of JSON, for the receipt."""
+    return {**asdict(report), "path": report.path.name}
+
+
+def report_from_json(data: Mapping[str, Any], target: Path) -> ExportReport:
+    """Return the report of a receipt, as that of a run that had nothing to do."""
+    failures = tuple(SessionFailure(**failure) for failure in data["failures"])
+    now = {"path": target, "failures": failures, "requests": 0, "waited": 0.0, "elapsed": 0.0}
+    return ExportReport(**{**data, **now, "resumed_rows": data["rows"]})

@@ -1,4 +1,4 @@
-"""The thread in which an export works on its files, so that the event loop never waits for a disk."""
+"""`FileThread`: the one thread in which an export uses files and SQLite; the event loop never waits for a disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ P = ParamSpec("P")
 
 
 class FileThread:
-    """One thread of its own. What was begun in it is done to its end, whoever is cancelled meanwhile."""
+    """One thread. A call that was started in it runs to its end, even if its task is cancelled."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="isnotai-export")
@@ -28,11 +28,11 @@ class FileThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._executor.shutdown()  # it has nothing to do any more, so there is nothing to wait for
+        self._executor.shutdown()  # it is idle by now, so there is nothing to wait for
 
     @contextmanager
     def too_late_to_cancel(self) -> Iterator[None]:
-        """Let what is run in a block end well although it was cancelled: what it does cannot be taken back."""
+        """Ignore cancellation of the calls of a block: what they do cannot be undone."""
         self._is_too_late = True
         try:
             yield
@@ -40,10 +40,10 @@ class FileThread:
             self._is_too_late = False
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run something in the thread.
+        """Run a call in the thread.
 
-        It is handed over before anything is awaited, and a cancellation is raised after it is done. So who was
-        cancelled here knows that it was done, and who got its error that it was not.
+        It is handed over before anything is awaited, and a cancellation is raised after it has ended. So a task that
+        is cancelled here knows that the call was made, and its error comes before the cancellation.
         """
         future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
         cancelled: asyncio.CancelledError | None = None

@@ -1,13 +1,14 @@
-"""From a request to its response: key, rate limit, method, fault, operation, in this order."""
+"""From a request to its response: host, key, rate limit, method, fault, operation, in this order."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from isnotai_async.sandbox.faults import Fault, Target
+from isnotai_async.sandbox.hosts import names_this_machine
 from isnotai_async.sandbox.pagination import Visit
 from isnotai_async.sandbox.params import RefusedError
 from isnotai_async.sandbox.region import Region
@@ -43,10 +44,16 @@ def respond(region: Region, call: Call, now: float) -> tuple[Answer, Fault | Non
     Returns:
         The answer, and the fault that it meets on its way out, if any.
     """
+    if not names_this_machine(call.headers.get("Host", "")):
+        return envelope(421, "SANDBOX_FOREIGN_HOST", "The sandbox answers to localhost and loopback addresses."), None
+    return _route(region, call, now)
+
+
+def _route(region: Region, call: Call, now: float) -> tuple[Answer, Fault | None]:
     operation, names = _find(call.path)
     if operation is not None and operation.public:
         if call.method != "GET":
-            # /health never returns the envelope.
+            # What is public never returns the envelope: documented of /health.
             return Answer(405, headers={"Allow": "GET"}), None
         return _operate(region, operation, call, Visit(region, names, call.query, now))
     if not call.path.startswith("/v1/"):
@@ -61,7 +68,7 @@ def respond(region: Region, call: Call, now: float) -> tuple[Answer, Fault | Non
     if operation is None:
         return _with_tier(_not_found(), region), None
     if call.method != "GET":
-        refusal = envelope(405, "METHOD_NOT_ALLOWED", "Every route of this API is a GET.")
+        refusal = envelope(405, "SANDBOX_METHOD_NOT_ALLOWED", "Every route of this API is a GET.")
         return _with_tier(refusal, region).with_headers(Allow="GET"), None
     return _operate(region, operation, call, Visit(region, names, call.query, now))
 
@@ -74,18 +81,26 @@ def _find(path: str) -> tuple[Operation | None, Mapping[str, str]]:
 
 
 def _operate(region: Region, operation: Operation, call: Call, visit: Visit) -> tuple[Answer, Fault | None]:
-    target = Target(region.name, operation.name, has_cursor="cursor" in call.query)
+    target = Target(region.name, operation.name, has_cursor=bool(call.query.get("cursor")))
     fault = region.faults.take(target)
     if fault is not None and fault.answer is not None:
         tiered = fault.from_api and not operation.public
         return _with_tier(fault.answer, region) if tiered else fault.answer, fault
     if fault is not None and fault.page is not None:
-        visit = Visit(region, visit.names, visit.query, visit.now, fault.page)
+        visit = evolve(visit, page_fault=fault.page)
+    answer = _handle(operation, visit)
+    answer = answer if operation.public else _with_tier(answer, region)
+    return answer if fault is None or fault.change is None else fault.change(answer), fault
+
+
+def _handle(operation: Operation, visit: Visit) -> Answer:
     try:
-        answer = operation.handle(visit)
+        return operation.handle(visit)
     except RefusedError as refused:
-        answer = refused.answer
-    return answer if operation.public else _with_tier(answer, region), fault
+        if operation.rejects or refused.parameter is None:
+            return refused.answer
+        rest = {name: value for name, value in visit.query.items() if name != refused.parameter}
+    return _handle(operation, evolve(visit, query=rest))
 
 
 def _with_tier(answer: Answer, region: Region) -> Answer:
@@ -93,11 +108,11 @@ def _with_tier(answer: Answer, region: Region) -> Answer:
 
 
 def _not_found() -> Answer:
-    return envelope(404, "NOT_FOUND", "There is no such route.")
+    return envelope(404, "SANDBOX_NOT_FOUND", "There is no such route.")
 
 
 def _too_many(region: Region, wait: float) -> Answer:
-    answer = envelope(429, "RATE_LIMITED", "The rate limit of this key is reached.")
+    answer = envelope(429, "SANDBOX_RATE_LIMITED", "The rate limit of this key is reached.")
     if not region.edge.retry_after:
         return answer
     # Whole seconds, rounded up and never 0: who waits exactly that long is admitted.

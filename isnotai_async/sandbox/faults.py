@@ -1,7 +1,4 @@
-"""Faults that a test can script (status, delay, cut body, bad JSON, ...), and the queue of them.
-
-Which request meets which fault.
-"""
+"""Faults that a test can script (status, delay, cut body, deviation, ...), and the queue that hands them out."""
 
 from __future__ import annotations
 
@@ -10,11 +7,13 @@ import math
 from collections.abc import Mapping
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Self
+from typing import Final, Self
 
 from attrs import Attribute, define, evolve, field, frozen
 
 from isnotai_async.errors import ConfigError
+from isnotai_async.sandbox import deviations
+from isnotai_async.sandbox.deviations import Change, DateTimeForm
 from isnotai_async.sandbox.limits import LIST_OPERATIONS
 from isnotai_async.sandbox.responses import HTML, Answer, envelope
 from isnotai_async.sandbox.seed_data import Dice
@@ -59,6 +58,8 @@ class Fault:
         answer: Sent instead of the API's answer, or None to keep that.
         from_api: Whether `answer` comes from behind the authentication and so carries ``x-isnotai-tier``.
         page: How a list's page is changed, or None.
+        change: How the API's answer is changed, or None.
+        needs_cursor: Whether it waits for a request that carries a cursor.
         delivery: How the answer fails to arrive whole, or None.
         delay: Seconds before the first byte.
         drip: Seconds between two pieces of the body; 0 sends it at once.
@@ -70,6 +71,8 @@ class Fault:
     answer: Answer | None = None
     from_api: bool = False
     page: PageFault | None = None
+    change: Change | None = field(default=None, repr=False)
+    needs_cursor: bool = False
     delivery: Delivery | None = None
     delay: float = field(default=0.0, validator=_check_seconds)
     drip: float = field(default=0.0, validator=_check_seconds)
@@ -83,6 +86,7 @@ class Fault:
         times: int | None = 1,
         body: bool = True,
         code: str | None = None,
+        details: object = None,
         retry_after: float | str | None = None,
     ) -> Self:
         """Answer with an error status.
@@ -91,8 +95,8 @@ class Fault:
             status: 400 to 599.
             times: How many requests it meets.
             body: Whether there is an error envelope; without one the body is empty, as from an edge.
-            code: The envelope's code; default the status's name (``SERVICE_UNAVAILABLE``), for 401
-                ``INVALID_API_KEY``.
+            code: The envelope's code; default ``SANDBOX_`` and the status's name, for 401 ``INVALID_API_KEY``.
+            details: The envelope's details, any JSON value; None leaves them out.
             retry_after: ``Retry-After``: seconds, or any text (an HTTP date, or nonsense).
 
         Raises:
@@ -100,8 +104,8 @@ class Fault:
         """
         if not 400 <= status <= 599:
             raise ConfigError("Fault.status takes 400 to 599; Fault.raw takes any status")
-        code = code or ("INVALID_API_KEY" if status == 401 else _status_name(status))
-        answer = envelope(status, code, "A scripted fault of the sandbox.") if body else Answer(status)
+        code = code or ("INVALID_API_KEY" if status == 401 else f"SANDBOX_{_status_name(status)}")
+        answer = envelope(status, code, _MESSAGE, details=details) if body else Answer(status)
         if retry_after is not None:
             answer = answer.with_headers(Retry_After=str(retry_after))
         # Documented: the tier is neither on a 401 nor on what the edge answers, and the limiter is at the edge.
@@ -111,7 +115,7 @@ class Fault:
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = None, *, times: int | None = 1) -> Self:
         """Answer 429, with or without ``Retry-After``, though the window has room."""
-        return cls.status(429, times=times, retry_after=retry_after, code="RATE_LIMITED")
+        return cls.status(429, times=times, retry_after=retry_after, code="SANDBOX_RATE_LIMITED")
 
     @classmethod
     def html(cls, status: int = 502, *, times: int | None = 1) -> Self:
@@ -184,16 +188,107 @@ class Fault:
     @classmethod
     def repeated_cursor(cls, *, times: int | None = 1) -> Self:
         """Answer a list with `hasMore` and the cursor that was just sent; waits for a request that has one."""
-        return cls(name="repeated cursor", times=times, page=PageFault.REPEATED_CURSOR)
+        return cls(name="repeated cursor", times=times, page=PageFault.REPEATED_CURSOR, needs_cursor=True)
 
     @classmethod
     def no_cursor(cls, *, times: int | None = 1) -> Self:
         """Answer a list with `hasMore` and a null cursor."""
         return cls(name="no cursor", times=times, page=PageFault.NO_CURSOR)
 
+    @classmethod
+    def refused_cursor(
+        cls, status: int = 400, *, code: str = "SANDBOX_CONTINUATION_REFUSED", times: int | None = 1
+    ) -> Self:
+        """Reject a request because of its cursor; waits for a request that has one.
+
+        Args:
+            status: 400, 404, 410 or 422; the API's own is not known.
+            code: The envelope's code; the API's own is not known.
+            times: How many requests it meets.
+        """
+        return evolve(cls.status(status, code=code, times=times), name="refused cursor", needs_cursor=True)
+
+    @classmethod
+    def error_in_success(
+        cls, code: str = "SANDBOX_HIDDEN_ERROR", message: str = "", *, times: int | None = 1
+    ) -> Self:
+        """Answer 200 with an error envelope."""
+        answer = envelope(200, code, message or _MESSAGE)
+        return cls(name="error in success", times=times, answer=answer, from_api=True)
+
+    @classmethod
+    def changed_field(cls, path: str, value: object = None, *, times: int | None = 1) -> Self:
+        """Answer with another value in a field, by default null.
+
+        Args:
+            path: Which field: ``data[*].payloadSize`` in each record, ``data[0].userName`` in the first,
+                ``pagination.limit``. An answer without that field stays as it is.
+            value: Any JSON value.
+            times: How many requests it meets.
+
+        Raises:
+            ConfigError: The path is none.
+        """
+        return cls(name=f"changed {path}", times=times, change=deviations.set_field(path, value))
+
+    @classmethod
+    def absent_field(cls, path: str, *, times: int | None = 1) -> Self:
+        """Answer without a field; the path is written as in `changed_field`."""
+        return cls(name=f"absent {path}", times=times, change=deviations.remove_field(path))
+
+    @classmethod
+    def success_status(cls, status: int, *, times: int | None = 1) -> Self:
+        """Answer with another status of success instead of 200; 204 comes without a body."""
+        if not 201 <= status <= 299:
+            raise ConfigError("Fault.success_status takes 201 to 299; Fault.raw takes any status")
+        return cls(name=f"status {status}", times=times, change=deviations.set_status(status))
+
+    @classmethod
+    def decimal_numbers(cls, *, exponent: bool = False, times: int | None = 1) -> Self:
+        """Answer with whole numbers written as ``7.0``, or with an exponent as ``7e0``."""
+        return cls(name="decimal numbers", times=times, change=deviations.write_decimals(exponent=exponent))
+
+    @classmethod
+    def date_times(cls, form: DateTimeForm, *, times: int | None = 1) -> Self:
+        """Answer with date-times in another form.
+
+        Args:
+            form: ``"no offset"``, ``"space"`` (for the T), ``"short offset"`` (+0000), ``"no seconds"``,
+                ``"nine digits"`` (of a second), ``"year one"`` (0001-01-01), ``"leap second"`` (a 60th) or
+                ``"date only"``.
+            times: How many requests it meets.
+
+        Raises:
+            ConfigError: There is no such form.
+        """
+        return cls(name=f"date-times: {form}", times=times, change=deviations.write_date_times(form))
+
+    @classmethod
+    def byte_order_mark(cls, *, times: int | None = 1) -> Self:
+        """Answer with a byte order mark before the JSON."""
+        return cls(name="byte order mark", times=times, change=deviations.add_byte_order_mark)
+
+    @classmethod
+    def x_gzip(cls, *, times: int | None = 1) -> Self:
+        """Compress the answer with gzip, and call that ``x-gzip``."""
+        return cls(name="x-gzip", times=times, change=deviations.use_x_gzip)
+
+    @classmethod
+    def tier_name(cls, name: str | None, *, times: int | None = 1) -> Self:
+        """Answer with this value of ``x-isnotai-tier``, such as ``"Enterprise"``; None leaves the header out."""
+        return cls(name=f"tier {name}", times=times, change=deviations.set_tier_name(name))
+
+    @classmethod
+    def clock_skew(cls, seconds: float, *, times: int | None = 1) -> Self:
+        """Answer with a ``Date`` so many seconds ahead of this machine's clock; behind it if negative."""
+        return cls(name="clock skew", times=times, change=deviations.shift_clock(seconds))
+
     def delayed(self, delay: float) -> Self:
         """A copy that waits this many seconds before its first byte."""
         return evolve(self, delay=delay)
+
+
+_MESSAGE: Final = "A scripted fault of the sandbox."
 
 
 def _status_name(status: int) -> str:
@@ -232,7 +327,7 @@ class _Rule:
             self.operation in {None, target.operation}
             and self.region in {None, target.region}
             and (page is None or target.operation in LIST_OPERATIONS)
-            and (page is not PageFault.REPEATED_CURSOR or target.has_cursor)
+            and (target.has_cursor or not self.fault.needs_cursor)
         )
 
 

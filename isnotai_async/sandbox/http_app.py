@@ -9,14 +9,17 @@ How an answer leaves: whole, slowly, cut or not at all. The only module beside `
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from attrs import define, evolve, field
 
+from isnotai_async.errors import printable
 from isnotai_async.sandbox.dispatch import Call, respond
 from isnotai_async.sandbox.faults import Delivery, Fault
 from isnotai_async.sandbox.region import Region
@@ -98,6 +101,19 @@ def _corrupted(answer: Answer) -> Answer:
     return evolve(packed, body=packed.body[:middle] + spoilt + packed.body[middle + 8 :])
 
 
+def _shorten(record: logging.LogRecord) -> bool:
+    # What a client sent is no fault of the sandbox and needs no traceback. What follows the colon is the client's own
+    # bytes, which may hold its key.
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        reason = printable(error.message.partition(":")[0])
+        record.msg, record.args, record.exc_info = "malformed request: %s", (reason,), None
+    return True
+
+
+logger: Final = logging.getLogger("isnotai_async.sandbox")
+logger.addFilter(_shorten)
+
 # Seconds given to running answers when the sandbox closes; its own delays must not hold a test up.
 _SHUTDOWN: Final = 0.1
 
@@ -127,7 +143,7 @@ class Listener:
             OSError: The port is taken.
         """
         # Cancelling what a client has left keeps slow faults from answering nobody.
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=logger)
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()

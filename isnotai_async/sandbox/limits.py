@@ -19,6 +19,7 @@ REGION_NAMES: Final = ("us", "eu")
 LIST_OPERATIONS: Final = ("list_events", "list_sessions", "list_users", "get_user_sessions", "list_courses")
 OPERATION_NAMES: Final = (
     "health",
+    "openapi",  # the document of the API itself, which is no operation of it
     "get_integration",
     "get_session",
     "get_session_details",

@@ -10,9 +10,9 @@ from attrs import frozen
 
 from isnotai_async.sandbox.cursors import CursorRefusedError, Place
 from isnotai_async.sandbox.faults import PageFault
-from isnotai_async.sandbox.params import Query, RefusedError
+from isnotai_async.sandbox.params import Query, bad_value
 from isnotai_async.sandbox.region import Region
-from isnotai_async.sandbox.responses import Answer, envelope, json_answer
+from isnotai_async.sandbox.responses import Answer, json_answer
 
 # The API says the last page's cursor may be null, empty or absent: endpoints differ, so that clients meet several.
 LastCursor = Literal["null", "absent"]
@@ -60,18 +60,17 @@ class Listing:
         return (self.visit.region.name, self.operation, *self.filters)
 
     def place(self) -> Place:
-        """Where the asked page starts.
+        """Where the asked page starts; an empty cursor is an absent one.
 
         Raises:
             RefusedError: The cursor is not one of this list.
         """
-        if (token := self.visit.query.get("cursor")) is None:
+        if not (token := self.visit.query.get("cursor")):
             return Place()
         try:
             return self.visit.region.mints[self.operation].place(self._scope, token, now=self.visit.now)
         except CursorRefusedError as error:
-            text = f"cursor: {error}; ask again without it."
-            raise RefusedError(envelope(400, "INVALID_CURSOR", text, field_name="cursor")) from error
+            raise bad_value("cursor", f"is refused: {error}", "SANDBOX_INVALID_CURSOR") from error
 
     def answer(self, place: Place, indexes: Iterator[int], show: Callable[[int], object]) -> Answer:
         """Answer with one page.

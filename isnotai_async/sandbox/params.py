@@ -1,6 +1,7 @@
 """Reads query parameters strictly: what the contract does not allow is a 400 with the field's name.
 
-Real servers may be more lenient. A strict one finds the client's mistakes.
+Real servers may be more lenient. A strict one finds the client's mistakes. Two lists have no 400 in the contract and
+pass over a malformed parameter (see `dispatch`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from isnotai_async.sandbox.seed_data import BYTES, to_ms
 _INT32: Final = 2**31
 _INT64: Final = 2**63
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
-_HEX_BYTE: Final = re.compile(r"0[xX][0-9a-fA-F]{1,2}", re.ASCII)
+_BYTE: Final = re.compile(r"0[xX]0*([0-9a-fA-F]{1,2})|0*([0-9]{1,3})", re.ASCII)
 # RFC 3339, where the offset is not optional; a bare date stands for its midnight in UTC.
 _DATE_TIME: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}([Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?", re.ASCII
@@ -30,16 +31,18 @@ class RefusedError(Exception):
 
     Attributes:
         answer: The answer.
+        parameter: Name of the query parameter at fault, or None if it is none.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, parameter: str | None = None) -> None:
         super().__init__(answer.status)
         self.answer = answer
+        self.parameter = parameter
 
 
-def bad_value(name: str, problem: str) -> RefusedError:
+def bad_value(name: str, problem: str, code: str = "SANDBOX_INVALID_PARAMETER") -> RefusedError:
     """A 400 that names the field."""
-    return RefusedError(envelope(400, "INVALID_PARAMETER", f"{name} {problem}.", field_name=name))
+    return RefusedError(envelope(400, code, f"{name} {problem}.", details={"field": name}), name)
 
 
 def page_size(query: Query, *, default: int, cap: int) -> int:
@@ -69,10 +72,10 @@ def event_type(query: Query, types: Mapping[str, int] = BYTES) -> int | None:
     """Read ``type``: a byte in decimal or hex, or one of the known short names. A byte that no event has is fine."""
     if (text := query.get("type")) is None:
         return None
-    if _HEX_BYTE.fullmatch(text):
-        return int(text, 16)
-    if _WHOLE.fullmatch(text) and 0 <= int(text) <= 255:
-        return int(text)
+    if matched := _BYTE.fullmatch(text):
+        byte = int(matched[1], 16) if matched[1] else int(matched[2])
+        if byte <= 255:
+            return byte
     if text not in types:
         raise bad_value("type", "must be a byte in decimal or hex, or a known short name")
     return types[text]
@@ -87,8 +90,8 @@ def boolean(query: Query, name: str) -> bool:
 
 
 def choice(query: Query, name: str, options: tuple[str, ...], *, any_case: bool = False) -> str | None:
-    """Read one of several words."""
-    if (text := query.get(name)) is None:
+    """Read one of several words; empty is absent."""
+    if not (text := query.get(name)):
         return None
     for option in options:
         if text == option or (any_case and text.lower() == option.lower()):
@@ -111,6 +114,10 @@ def instant(query: Query, name: str) -> int | None:
 
 
 def in_order(start: int | None, end: int | None, *, name: str) -> None:
-    """Refuse a start after its end."""
-    if start is not None and end is not None and start > end:
+    """Reject a start after its end.
+
+    One millisecond after is no mistake but an empty window: two instants within one millisecond, of which the earlier
+    was rounded up and the later down.
+    """
+    if start is not None and end is not None and start > end + 1:
         raise bad_value(name, "must not be after the end")

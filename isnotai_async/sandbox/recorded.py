@@ -10,7 +10,7 @@ The rules:
 In memory an event takes the length of its id and 24 bytes: about 45 MB for a million events whose ids have 20
 characters, and 60 MB where they have 36.
 
-Reading back what an export wrote: JSON Lines, the same in gzip, Parquet, or a folder of Parquet files.
+Reading back what an export wrote: JSON Lines, the same in gzip, CSV, Parquet, a folder of Parquet files, or SQLite.
 
 Written without a look at the code that writes them, from the documented columns alone, so that the two cannot agree
 on the same mistake. What a file is, its first bytes tell, and not its name.
@@ -29,17 +29,17 @@ from contextlib import closing
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, Any, Final, cast
 
 from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.sandbox.details import describe
 from isnotai_async.sandbox.limits import REGION_NAMES
+from isnotai_async.sandbox.recorded_csv import BEGINNINGS, read_csv
+from isnotai_async.sandbox.recorded_database import MAGIC, read_database
+from isnotai_async.sandbox.recorded_parquet import read_parquet
 from isnotai_async.sandbox.seed_data import BYTES, iso
 
-if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
-
-EventType = tuple[int, str]
+EventType = tuple[int, str | None]
 
 
 class Types:
@@ -50,13 +50,14 @@ class Types:
         self.by_name: dict[str, int] = dict(BYTES)
         self._codes: dict[EventType, int] = {}
 
-    def code(self, kind: int, name: str) -> int:
+    def code(self, kind: int, name: str | None) -> int:
         """Number of a type; a new one where it has none yet."""
         code = self._codes.setdefault((kind, name), len(self.pairs))
         if code == len(self.pairs):
             self.pairs.append((kind, name))
             # The file's own names go before the catalogue's, which the real API need not share.
-            self.by_name[name] = kind
+            if name is not None:
+                self.by_name[name] = kind
         return code
 
 
@@ -155,8 +156,8 @@ class RecordedSession:
         return total
 
     def name_of(self, kind: int) -> str:
-        """Name of a message type: the first that the file gives it."""
-        return next(name for known, name in self._types.pairs if known == kind)
+        """Name of a message type: the first that the file gives it; empty if it gives none."""
+        return next((name for known, name in self._types.pairs if known == kind and name is not None), "")
 
     def in_time_order(self) -> RecordedSession:
         """The session itself, or a copy without event ids whose events are in time order."""
@@ -177,7 +178,7 @@ class Recording:
         self._sessions: dict[str, RecordedSession] = {}
         self._describe = lru_cache(maxsize=64)(lambda session: describe(session.id, session.in_time_order()))
 
-    def add(self, row: tuple[str, str, str, int, str, int, int]) -> None:
+    def add(self, row: Row) -> None:
         """Add a row of the file.
 
         Raises:
@@ -230,7 +231,7 @@ class Recording:
         }
 
 
-Row = tuple[str, str, str, int, str, int, int]
+Row = tuple[str, str, str, int, str | None, int, int]
 Numbered = tuple[int, Row]
 
 COLUMNS: Final[dict[str, type]] = {
@@ -243,10 +244,11 @@ COLUMNS: Final[dict[str, type]] = {
     "payload_size": int,
 }
 _TYPES: Final = tuple(COLUMNS.values())
+_NAME: Final = list(COLUMNS).index("event_type_name")  # the only column that may be null
+_OTHER_TYPES: Final = _TYPES[:_NAME] + _TYPES[_NAME + 1 :]
 _INT32: Final = range(-(2**31), 2**31)
 _INT64: Final = range(-(2**63), 2**63)
 _LONGEST: Final = 1 << 24  # bytes of a line; an answer of the API has less
-_BATCH: Final = 10_000  # rows
 
 
 def read_recordings(path: Path) -> dict[str, Recording]:
@@ -306,13 +308,17 @@ def _parts(path: Path) -> list[Path]:
 
 def _open(path: Path) -> tuple[str, Generator[Numbered, None, None]]:
     with path.open("rb") as file:
-        magic = file.read(4)
-    if magic == b"PAR1":
-        return "row", _parquet_rows(path)
+        magic = file.read(16)
+    if magic == MAGIC:
+        return "row", read_database(path)
+    if magic.startswith(BEGINNINGS):
+        return "row", read_csv(path)
+    if magic[:4] == b"PAR1":
+        return "row", read_parquet(path)
     if magic[:2] == b"\x1f\x8b":
         return "line", _json_rows(gzip.open(path))
     if magic[:1] not in {b"{", b""}:
-        raise ConfigError("it is no JSON Lines and no Parquet; export it as .jsonl, .jsonl.gz or .parquet")
+        raise ConfigError("it is no JSON Lines, CSV, Parquet or SQLite of an export; export it again")
     return "line", _json_rows(path.open("rb"))
 
 
@@ -337,7 +343,9 @@ def _json_row(line: bytes, number: int) -> Row:
     if not isinstance(row, dict):
         raise ConfigError(f"line {number:,} is no JSON object; export it again, or remove that line")
     values = tuple(map(row.get, COLUMNS))
-    if tuple(map(type, values)) != _TYPES:
+    if tuple(map(type, values)) != _TYPES and (
+        values[_NAME] is not None or tuple(map(type, values[:_NAME] + values[_NAME + 1 :])) != _OTHER_TYPES
+    ):
         raise _wrong_type(row, number)
     if row["timestamp"] not in _INT64 or row["message_id"] not in _INT32 or row["payload_size"] not in _INT32:
         raise ConfigError(
@@ -347,50 +355,13 @@ def _json_row(line: bytes, number: int) -> Row:
 
 
 def _wrong_type(row: dict[str, object], number: int) -> ConfigError:
-    name, kind = next((name, kind) for name, kind in COLUMNS.items() if type(row.get(name)) is not kind)
+    nullable = {"event_type_name"} if row.get("event_type_name", "") is None else set()
+    wrong = (
+        (name, kind) for name, kind in COLUMNS.items() if type(row.get(name)) is not kind and name not in nullable
+    )
+    name, kind = next(wrong)
     found = quoted(row[name]) if name in row else "missing"
     return ConfigError(f"line {number:,}: {name} has to be {_WORDS[kind]}, and is {found}; export it again")
 
 
 _WORDS: Final = {str: "a string", int: "a whole number"}
-
-
-def _parquet_rows(path: Path) -> Generator[Numbered, None, None]:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise ConfigError("Parquet needs pyarrow: pip install 'isnotai-async[arrow]'") from None
-    number = 0
-    try:
-        with parquet.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
-            schema = _schema(file.schema_arrow.names)
-            for batch in file.iter_batches(_BATCH, columns=list(COLUMNS)):
-                table = pa.Table.from_batches([batch]).select(list(COLUMNS)).cast(schema)
-                for row in zip(*(column.to_pylist() for column in _plain(table)), strict=True):
-                    number += 1
-                    yield number, row
-    except (pa.ArrowException, OSError) as error:  # a wrong checksum is an OSError
-        raise ConfigError(
-            f"{_after(number, 'row')}, it is damaged or has other columns ({printable(str(error), 200)}); "
-            "export it again"
-        ) from None
-
-
-def _schema(names: list[str]) -> pa.Schema:
-    import pyarrow as pa
-
-    if missing := COLUMNS.keys() - set(names):
-        raise ConfigError(f"there is no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}")
-    types = {"timestamp": pa.timestamp("ms", tz="UTC"), "message_id": pa.int32(), "payload_size": pa.int32()}
-    return pa.schema([pa.field(name, types.get(name, pa.string()), nullable=False) for name in COLUMNS])
-
-
-def _plain(table: pa.Table) -> Iterator[pa.ChunkedArray]:
-    """The columns as strings and whole numbers: a timestamp of the year 20000 is a number, and no datetime."""
-    import pyarrow as pa
-
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if column.null_count:
-            raise ConfigError(f"column {name} has a null; the export writes none")
-        yield column.cast(pa.int64()) if name == "timestamp" else column

@@ -47,24 +47,29 @@ class Answer:
         return evolve(self, body=body).with_headers(Content_Encoding=coding, Vary="Accept-Encoding")
 
 
+def json_body(value: object) -> bytes:
+    """Write a value as JSON, as the API does."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def json_answer(value: object, status: int = 200) -> Answer:
     """Answer with a JSON body."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return Answer(status, body, {"Content-Type": JSON})
+    return Answer(status, json_body(value), {"Content-Type": JSON})
 
 
-def envelope(status: int, code: str, message: str, *, field_name: str | None = None) -> Answer:
+def envelope(status: int, code: str, message: str, *, details: object = None) -> Answer:
     """Answer with the error envelope.
 
     Args:
         status: HTTP status.
-        code: Stable code. Only `INVALID_API_KEY` is documented; the others are the sandbox's own.
+        code: Stable code. Documented are `INVALID_API_KEY` and `SESSION_NOT_FOUND`; all others are the sandbox's own
+            and begin with ``SANDBOX_``.
         message: Words for people. It never repeats what the caller sent.
-        field_name: Parameter at fault, for `details`.
+        details: JSON value; None leaves it out.
     """
     error: dict[str, object] = {"code": code, "message": message}
-    if field_name is not None:
-        error["details"] = {"field": field_name}
+    if details is not None:
+        error["details"] = details
     return json_answer({"error": error}, status)
 
 

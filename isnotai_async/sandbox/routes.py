@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.resources import files
 from typing import Final
 from urllib.parse import unquote
 
@@ -19,9 +20,10 @@ from isnotai_async.sandbox import analytics, params
 from isnotai_async.sandbox.data import Log, Session
 from isnotai_async.sandbox.generated import BOT_SCORE
 from isnotai_async.sandbox.pagination import Listing, Visit
-from isnotai_async.sandbox.responses import Answer, envelope, json_answer
+from isnotai_async.sandbox.responses import JSON, Answer, envelope, json_answer
 from isnotai_async.sandbox.seed_data import DAY_MS, NOW_MS, iso
 
+_CONTRACT: Final = files("isnotai_async") / "openapi.json"
 # The range of `getUsage` where no start is given.
 _USAGE_DAYS: Final = 30
 
@@ -94,6 +96,11 @@ def get_usage(visit: Visit) -> Answer:
 def health(_visit: Visit) -> Answer:
     """Say that the server is alive."""
     return json_answer({"status": "healthy", "version": "1.0.17.0", "timestamp": iso(NOW_MS)})
+
+
+def show_contract(_visit: Visit) -> Answer:
+    """Show the API's own description: the contract that this package carries."""
+    return Answer(200, _CONTRACT.read_bytes(), {"Content-Type": JSON})
 
 
 def get_integration(visit: Visit) -> Answer:
@@ -169,7 +176,7 @@ def list_events(visit: Visit) -> Answer:
 def _session(visit: Visit, session_id: str) -> Session:
     session: Session | None = visit.region.data.find(session_id)
     if session is None:
-        raise params.RefusedError(envelope(404, "NOT_FOUND", "There is no session of this id."))
+        raise params.RefusedError(envelope(404, "SESSION_NOT_FOUND", "There is no session of this id."))
     return session
 
 
@@ -182,12 +189,14 @@ class Operation:
         path: Its path, with placeholders in braces.
         handle: Makes its answer.
         public: Whether it works without a key.
+        rejects: Whether the contract lists a 400 for its parameters.
     """
 
     name: str
     path: str
     handle: Callable[[Visit], Answer] = field(repr=False)
     public: bool = False
+    rejects: bool = True
     _pattern: re.Pattern[str] = field(init=False, repr=False)
 
     @_pattern.default
@@ -210,12 +219,13 @@ OPERATIONS: Final = (
     Operation("get_session_details", "/v1/sessions/{sessionId}/details", get_session_details),
     Operation("get_session", "/v1/sessions/{sessionId}", get_session),
     Operation("list_sessions", "/v1/sessions", list_sessions),
-    Operation("list_users", "/v1/users", list_users),
+    Operation("list_users", "/v1/users", list_users, rejects=False),
     Operation("get_user_sessions", "/v1/users/{userId}/sessions", get_user_sessions),
-    Operation("list_courses", "/v1/courses", list_courses),
+    Operation("list_courses", "/v1/courses", list_courses, rejects=False),
     Operation("get_analytics", "/v1/analytics", get_analytics),
     Operation("get_stats", "/v1/stats", get_stats),
     Operation("get_usage", "/v1/usage", get_usage),
     Operation("get_integration", "/v1/integration", get_integration),
     Operation("health", "/health", health, public=True),
+    Operation("openapi", "/openapi/v3.json", show_contract, public=True),
 )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -18,6 +18,7 @@ from attrs import Attribute, define, field
 
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox.faults import Fault
+from isnotai_async.sandbox.hosts import is_loopback
 from isnotai_async.sandbox.limits import BIGGEST, OPERATION_NAMES, PLANS, REGION_NAMES, TierName
 
 if TYPE_CHECKING:
@@ -89,12 +90,8 @@ def check_latency(value: object) -> tuple[float, float]:
 
 def check_host(host: str) -> str:
     """Check that a host is this machine only, and return its address."""
-    address = "127.0.0.1" if host == "localhost" else host
-    try:
-        if ip_address(address).is_loopback:
-            return address
-    except ValueError:
-        pass
+    if is_loopback(host):
+        return "127.0.0.1" if host.lower() == "localhost" else host
     raise ConfigError("host must be a loopback address such as 127.0.0.1: the sandbox's keys guard nothing")
 
 
@@ -145,6 +142,7 @@ class Sandbox:
 
     Open it with ``async with``, or with `start` and `aclose`. Each region has its own port, key and data. All times
     are seconds. Two sandboxes of the same options answer byte for byte alike (with a `cursor_ttl`, all but cursors).
+    Requests have to call it by a name of this machine: another ``Host`` is rejected with 421.
 
     Args:
         seed: Seed of data, keys, latencies and random faults.
@@ -159,7 +157,8 @@ class Sandbox:
         tier: Tier of the keys: `free`, `pro` or `enterprise`, or a mapping from region to tier.
         rate_limit: Requests of a window; ``"tier"`` takes the tier's, None lifts the limit.
         window: Length of the sliding window. The tiers' numbers of requests hold for whatever length it has, so
-            that tests need not wait for a minute.
+            that tests need not wait for a minute. A client takes the window for a minute, unless it has a limiter of
+            the same length: ``limiter=LocalLimiter(window=sandbox.window)``.
         counter: How the edge counts: an exact `log`, or the `approximate` counter.
         retry_after: Whether a 429 says when to come back.
         count_rejected: Whether refused requests fill the window too.
@@ -170,7 +169,7 @@ class Sandbox:
         compress: Whether answers are compressed for clients that accept it.
         host: Loopback address to listen on.
         port: Port of `us`; `eu` gets the next. 0 finds free ones.
-        api_keys: Keys by region, instead of the ones made from the seed.
+        api_keys: Keys by region, instead of the ones made from the seed, or by chance if `data` is given.
 
     Raises:
         ConfigError: An option cannot be, or `data` cannot be read, or is not what an export writes.
@@ -216,10 +215,16 @@ class Sandbox:
             self.seed,
             edge,
             tiers=check_tiers(self._tier),
-            keys=check_keys(self._given_keys or {}),
+            keys=self._own_keys() | check_keys(self._given_keys or {}),
             data=self._make_data(),
             cursor_ttl=self.cursor_ttl,
         )
+
+    def _own_keys(self) -> dict[str, str]:
+        # Data of a user's own is guarded: a key made from the seed would be the same everywhere.
+        if self.data is None:
+            return {}
+        return {name: f"aik_v1_{secrets.token_urlsafe(30)}" for name in REGION_NAMES}
 
     def _make_data(self) -> Mapping[str, Data[Any]]:
         if self.data is None:

@@ -70,7 +70,7 @@ def test_export_takes_sessions_one_by_one_and_each_once(tmp_path: Path) -> None:
         (["--out", "x"], "say which sessions"),
         (["--out", "x", "--all", "--session", "a"], "say in one way only which sessions"),
         (["--out", "x", "--session", "a", "--bot-only"], "use them with --all"),
-        (["--out", "x", "--all", "--since", "soon"], "no ISO 8601 date"),
+        (["--out", "x", "--all", "--since", "soon"], "--since 'soon' is no time"),
         (
             ["--out", "x", "--sessions-file", "missing.txt"],
             "cannot read the session ids in missing.txt: No such file",
@@ -118,13 +118,19 @@ def test_events_can_be_cut_by_time(capsys: pytest.CaptureFixture[str]) -> None:
         (["big-5", "--sandbox", "--start", "9", "--end", "8"], "exchange them"),
         (["big-5", "--sandbox", "--region", "mars"], "unknown region 'mars'"),
         (["big-5", "--sandbox", "--start", "20260610"], "'20260610' looks like a day, and as Unix milliseconds"),
-        (["big-5", "--sandbox", "--end", "2026-02-30"], "--end '2026-02-30' is no time; write 2026-06-10"),
+        (["big-5", "--sandbox", "--start", "1781068140"], "--start 1781068140 looks like seconds; multiply by 1000"),
+        (["big-5", "--sandbox", "--end", "1781068140"], "--end 1781068140 looks like seconds; multiply by 1000"),
+        (["big-5", "--sandbox", "--end=-1"], "--end is -1; it must be from 0"),
+        (["big-5", "--sandbox", "--end", "2026-02-30"], "--end '2026-02-30' is no time; write 7d or 12h"),
         (["big-5", "--sandbox", "--start", "2026-06-11", "--end", "2026-06-10"], "exchange them"),
         (["big-5", "--sandbox", "--api-key-file", "f"], "--sandbox brings its own key"),
         (["big-5", "--sandbox", "--base-url", "http://127.0.0.1:9"], "--sandbox brings its own address"),
         (["big-5"], "no API key. Set ISNOTAI_API_KEY, or pass --api-key-file"),
         (["big-5"], "To try without a key, add --sandbox"),
-        (["big-5", "--api-key-file", "missing.key"], "cannot read the key file missing.key: No such file"),
+        (
+            ["big-5", "--api-key-file", "missing.key"],
+            "cannot read the key file missing.key of --api-key-file: No such file",
+        ),
         (["big-5", "--base-url", "http://example.com"], "use https"),
     ],
     ids=str,
@@ -142,6 +148,15 @@ def test_bad_input_is_a_usage_error_in_words(argv: list[str], says: str, capsys:
 @pytest.mark.parametrize("argv", [["events"], ["nonsense"], ["events", "s", "--nonsense"], ["export"]], ids=str)
 def test_a_command_line_that_makes_no_sense_is_a_usage_error(argv: list[str]) -> None:
     assert main(argv) == 2
+
+
+@pytest.mark.parametrize("option", ["--start", "--end"])
+def test_an_export_does_not_take_seconds_for_milliseconds(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["export", "--sandbox", "--session", "big-5", "--out", str(tmp_path / "o.jsonl"), option, "1781068140"]
+    assert main(argv) == 2
+    assert f"{option} 1781068140 looks like seconds" in capsys.readouterr().err
 
 
 def test_an_unknown_session_fails_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,11 +214,19 @@ def test_sessions_are_a_table_on_a_terminal(
     assert all(len(line) <= 80 for line in shown)
 
 
-def test_events_on_a_terminal_are_ascii(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_on_a_terminal_are_a_table_and_json_there_is_ascii(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
 
-    assert main(["events", "big-2", "--sandbox"]) == 0
-    assert len(lines(capsys)) == 2
+    assert main(["events", "big-300", "--sandbox"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["time", "(UTC)", "type", "byte", "size", "id"]
+    assert len(rows) == 300
+    assert max(map(len, rows)) <= 80
+    assert main(["events", "big-2", "--sandbox", "--format", "jsonl", "--fields", "event_id"]) == 0
+    assert [list(row) for row in lines(capsys)] == [["event_id"]] * 2
 
 
 def test_version_and_help_are_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -54,16 +55,15 @@ async def test_a_signal_ends_it_with_a_checkpoint_and_the_same_command_goes_on(
     tmp_path: Path, number: int, code: int, says: str
 ) -> None:
     out = tmp_path / "out.jsonl"
-    part = tmp_path / "out.jsonl.part"
     argv = ("--session", "big-900", "--page-size", "10", "--out", str(out))
     async with Sandbox() as sandbox:
         sandbox.inject(Fault.slow_headers(0.05, times=None))
-        given = await run(*argv, sandbox=sandbox, when=lambda: part.exists() and part.stat().st_size > 0, send=number)
+        given = await run(*argv, sandbox=sandbox, when=lambda: sandbox.stats.requests > 30, send=number)
         sandbox.clear_faults()
         assert given[0] == code
         assert says in given[1]
         assert given[1].count("\n") == 2  # the plan, and how it ended
-        assert "run the same command again to go on" in given[1]
+        assert "run the same command again to resume" in given[1]
         code, words = await run(*argv, sandbox=sandbox)
     assert code == 0, words
     assert len(out.read_bytes().splitlines()) == 900
@@ -97,8 +97,8 @@ def test_it_is_silent_when_asked_to_be(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_the_report_can_be_had_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.jsonl.gz"
-    argv = ["export", "--sandbox", "--session", "big-250", "--session", "none", "--on-error", "skip"]
-    assert main([*argv, "--out", str(out), "--json"]) == 0
+    argv = ["export", "--sandbox", "--session", "big-250", "--session", "none"]
+    assert main([*argv, "--out", str(out), "--json"]) == 5
 
     captured = capsys.readouterr()
     report = json.loads(captured.out)
@@ -124,21 +124,23 @@ def test_an_estimate_exports_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_formulas_are_left_alone_only_when_asked(tmp_path: Path) -> None:
     argv = ["export", "--sandbox", "--session", "big-10", "--out", str(tmp_path / "o.csv"), "--raw-csv"]
     assert main(argv) == 0
-    assert main([*argv[:-1], "--force", "--quiet"]) == 0
+    assert main([*argv[:-1], "--quiet", "--if-exists", "replace"]) == 0
 
 
 @pytest.mark.parametrize(
     ("name", "options", "ending"),
     [
-        ("o.txt", [], (2, "cannot tell the format")),
-        ("o.jsonl", ["--segments"], (2, "segments belong to the format parquet")),
+        ("o.txt", [], (2, "is not that of a format")),
+        ("o.jsonl", ["--segments"], (2, "segments are for the format parquet")),
         ("none/o.jsonl", [], (1, "there is no folder")),
         ("o.jsonl", ["--all"], (2, "in one way only")),
         ("o.jsonl", ["--type", "presskey"], (1, "type must be a byte in decimal or hex, or a known short name")),
         ("o.jsonl", ["--concurrency", "0"], (2, "concurrency")),
         ("o.jsonl", ["--split", "many"], (2, "--split")),
+        ("o.jsonl", ["--shard", "2"], (2, "--shard '2' is no shard; write 2/8")),
+        ("o.jsonl", ["--shard", "3/2"], (2, "shard 3/2 does not exist")),
     ],
-    ids=["ending", "segments", "folder", "ways", "type", "concurrency", "split"],
+    ids=["ending", "segments", "folder", "ways", "type", "concurrency", "split", "k", "k/n"],
 )
 def test_what_cannot_work_is_refused(name: str, options: list[str], ending: tuple[int, str], tmp_path: Path) -> None:
     words = StringIO()
@@ -150,8 +152,8 @@ def test_what_cannot_work_is_refused(name: str, options: list[str], ending: tupl
 
 def test_row_66d_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "\x1b[31mred\u202e.jsonl"
-    assert main(["export", "--sandbox", "--session", "big-10", "--session", "\u202eno", "--out", str(out)]) == 1
-    assert main(["export", "--sandbox", "--session", "big-10", "--out", str(out), "--no-resume"]) == 0
+    assert main(["export", "--sandbox", "--session", "big-10", "--session", "\u202eno", "--out", str(out)]) == 5
+    assert main(["export", "--sandbox", "--session", "big-10", "--out", str(out), "--no-resume"]) == 1
 
     words = capsys.readouterr().err
     assert words.replace("\n", "").isprintable()
@@ -169,10 +171,11 @@ def test_a_session_that_is_not_there_can_be_left_out_by_going_on(
 ) -> None:
     argv = ["export", "--sandbox", "--session", "big-10", "--session", "none", "--concurrency", "1"]
     argv += ["--out", str(tmp_path / "o.jsonl")]
-    assert main(argv) == 1
-    assert "10 rows are safe; to go on without this session" in capsys.readouterr().err
-    assert main([*argv, "--on-error", "collect"]) == 0
+    assert main([*argv, "--on-error", "raise"]) == 1
+    assert "10 rows are safe; to resume without this session" in capsys.readouterr().err
+    assert main(argv) == 5
     assert "10 rows were there from before" in capsys.readouterr().err
+    assert main(argv) == 5, "as the receipt says"
 
 
 def test_no_session_at_all_is_worth_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,3 +183,58 @@ def test_no_session_at_all_is_worth_a_warning(tmp_path: Path, capsys: pytest.Cap
     ids.touch()
     assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(tmp_path / "o.jsonl")]) == 0
     assert "warning: there was no session to export" in capsys.readouterr().err
+
+
+def test_shards_and_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "o.sqlite"
+    argv = ["export", "--sandbox", *(f"--session=big-{size}" for size in range(1, 9)), "--out", str(out)]
+    assert main([*argv, "--shard", "1/2"]) == 0
+    assert main([*argv, "--shard", "1/2", "--quiet"]) == 0, "it is finished already"
+    assert main([*argv, "--shard", "2/2"]) == 1
+    assert main([*argv, "--shard", "2/2", "--if-exists", "skip"]) == 0
+    assert main([*argv, "--shard", "2/2", "--if-exists", "replace"]) == 0
+
+    words = capsys.readouterr().err
+    assert "exists; choose another name" in words
+    assert "o.sqlite exists; nothing was done" in words
+    done = [line for line in words.splitlines() if line.startswith("exported")]
+    assert sum(int(line.split()[1]) for line in done) == 36
+
+
+async def test_a_run_whose_sessions_are_all_refused_names_the_address_and_publishes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    async with Sandbox() as sandbox:
+        code, words = await run("--session", "nope", "--out", str(out), sandbox=sandbox)
+        assert code == 1
+        assert f"{sandbox.base_url} refused each of the 1 sessions" in words
+    assert not out.exists()
+
+
+async def test_when_the_store_is_removed_no_row_is_called_safe(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    out = folder / "out.jsonl"
+
+    def remove() -> bool:
+        if sandbox.stats.requests <= 30:
+            return False
+        shutil.rmtree(folder)
+        return True
+
+    async with Sandbox() as sandbox:
+        sandbox.inject(Fault.slow_headers(0.05, times=None))
+        argv = ("--session", "big-900", "--page-size", "10", "--out", str(out))
+        code, words = await run(*argv, sandbox=sandbox, when=remove, send=signal.SIGTERM)
+    assert code == 1
+    assert "no row is safe" in words
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [("s3://b/o.jsonl", "is a URL, and an export is written to a local path"), ("-", "isnotai events")],
+)
+def test_a_place_that_is_no_file_is_refused_with_what_to_do(
+    out: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--sandbox", "--session", "big-10", "--out", out]) == 2
+    assert says in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The contract file, read: operations, their parameters, and the schemas of their answers."""
+"""The packaged contract, read: operations, their parameters, and the schemas of their answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import schemathesis
 from attrs import frozen
 
-PATH = Path(__file__).with_name("openapi.yaml")
+import isnotai_async
+
+PATH = Path(isnotai_async.__file__).with_name("openapi.json")
 
 Schema = Mapping[str, Any]
 Way = tuple[str | int, ...]
@@ -27,6 +29,7 @@ class Operation:
         query: Names of its query parameters.
         in_path: Names of its path parameters.
         schema: Schema of its 200.
+        statuses: The statuses that it lists.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Operation:
     query: frozenset[str]
     in_path: frozenset[str]
     schema: Schema
+    statuses: frozenset[str]
 
     @property
     def is_list(self) -> bool:
@@ -71,6 +75,7 @@ def _read() -> Iterator[Operation]:
             query=frozenset(each["name"] for each in parameters if each["in"] == "query"),
             in_path=frozenset(each["name"] for each in parameters if each["in"] == "path"),
             schema=found["responses"]["200"]["content"]["application/json"]["schema"],
+            statuses=frozenset(found["responses"]),
         )
 
 

@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -21,7 +22,7 @@ from isnotai_async._operations import Operations
 from isnotai_async.errors import GatewayError
 from isnotai_async.sandbox.routes import OPERATIONS
 from tests.contract.asking import ARGUMENTS, IDS, Asker
-from tests.contract.contract import Schema, is_open, operations
+from tests.contract.contract import PATH, Schema, is_open, operations
 
 OWN_OPTIONS = {"max_items", "resume"}  # of the walk, not of the request
 NAMES = sorted(operations())
@@ -98,10 +99,25 @@ def test_the_client_has_every_operation_and_no_other() -> None:
 
 
 def test_the_sandbox_serves_every_operation_at_its_path_and_no_other() -> None:
-    assert {route.name: route.path for route in OPERATIONS} == {
-        name: operation.path for name, operation in operations().items()
-    }
-    assert [route.name for route in OPERATIONS if route.public] == ["health"]
+    served = {route.name: route.path for route in OPERATIONS}
+
+    assert served.pop("openapi") == "/openapi/v3.json"
+    assert served == {name: operation.path for name, operation in operations().items()}
+    assert [route.name for route in OPERATIONS if route.public] == ["health", "openapi"]
+
+
+def test_the_sandbox_answers_400_where_the_contract_lists_it() -> None:
+    listed = {name for name, operation in operations().items() if "400" in operation.statuses}
+    takes = {name for name, operation in operations().items() if operation.query}
+
+    assert {route.name for route in OPERATIONS if route.rejects} & takes == listed
+
+
+def test_there_is_one_contract_file() -> None:
+    root = Path(__file__).parents[2]
+    folders = ("isnotai_async", "tests", "benchmarks", "docs")
+
+    assert [file for folder in folders for file in (root / folder).rglob("openapi.*")] == [PATH]
 
 
 @pytest.mark.parametrize("name", NAMES)

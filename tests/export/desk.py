@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 from attrs import define, field
@@ -15,17 +15,19 @@ from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
 from isnotai_async._streaming.sources import read_sessions
 from isnotai_async.errors import NotFoundError
-from isnotai_async.export.files import Files
+from isnotai_async.export import ExportReport
+from isnotai_async.export.api import ExportJob
 from isnotai_async.export.formats import choose_format
-from isnotai_async.export.job import Job
-from isnotai_async.export.origin import AnySessions, Stream, Targets
-from isnotai_async.export.report import ExportReport
+from isnotai_async.export.source import AnySessions, Stream, Targets
+from isnotai_async.export.system import System
 from tests.event_source import Source, events
+
+RUN = ("resume", "if_exists", "on_progress")
 
 
 @define(eq=False)
 class Desk:
-    """An `Origin` over a `Source`, which also counts what it was asked.
+    """An `ExportSource` over a `Source`, which also counts what it was asked.
 
     Attributes:
         source: The sessions.
@@ -35,6 +37,7 @@ class Desk:
     source: Source
     client_error: dict[str, Exception] = field(factory=dict)
     asked_sessions: list[str] = field(factory=list)
+    region: Any = field(factory=lambda: SimpleNamespace(base_url="https://api.example"))
 
     @property
     def regions(self) -> Mapping[str, str]:
@@ -57,19 +60,26 @@ class Desk:
             raise self.client_error[session_id]
 
     async def export(
-        self, target: Path, files: Files | None = None, sessions: AnySessions | None = None, **options: Any
+        self, target: Path, system: System | None = None, sessions: AnySessions | None = None, **options: Any
     ) -> ExportReport:
         """Export all sessions, with a commit after each page."""
         names = ("page_size", "type", "start_time", "end_time")
         query = EventQuery(session_id="any", **{name: options.pop(name) for name in names if name in options})
-        format_names = ("format", "formula_guard")
-        chosen = {"name": None, **{name: options.pop(name) for name in format_names if name in options}}
-        chosen["name"] = chosen.pop("format", None) or chosen["name"]
-        streaming = {"concurrency": options.pop("concurrency", 1), "split": options.pop("split", None)}
-        given = list(self.source.sessions) if sessions is None else sessions
-        commit_bytes = options.pop("commit_bytes", 1)
-        job = Job(self, given, target, choose_format(target, **chosen), query, commit_bytes)
-        return await job.run(files or Files(), streaming=streaming, **options)
+        format_names = ("formula_guard", "bom", "segments")
+        chosen = {name: options.pop(name) for name in format_names if name in options}
+        split = options.pop("split", None)
+        job = ExportJob(
+            source=self,
+            sessions=list(self.source.sessions) if sessions is None else sessions,
+            target=target,
+            format=choose_format(target, options.pop("format", None), **chosen),
+            query=query,
+            streaming={"concurrency": options.pop("concurrency", 1), "split": split, "ordered": split is not None},
+            commit_bytes=options.pop("commit_bytes", 1),
+            on_error=options.pop("on_error", "raise"),
+            **{name: value for name, value in options.items() if name not in RUN},
+        )
+        return await job.run(system or System(), **{name: options[name] for name in RUN if name in options})
 
 
 SIZES = {"s1": 7, "empty": 0, "s2": 3, "s3": 12, "s4": 1}

@@ -1,34 +1,42 @@
-"""Row 60 with the real command: ``kill -9`` at any moment, and again while it goes on."""
+"""The real command: ``kill -9`` at any moment, real errors at real system calls, and a disk that is really full."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from time import monotonic, sleep
 
 import pytest
 
-KILLS = 3
+from isnotai_async.export.places import store_of
+from tests.export.faulty_system import names_in
+
 EVENTS = 12_000
 
 # The real command, but for commits each 20 ms, so that a short export has many.
 PROGRAM = """
 import sys
 from isnotai_async._cli import main
-from isnotai_async.export import exporter
-exporter.COMMIT_SECONDS = 0.02
+from isnotai_async.export import runner
+runner.COMMIT_SECONDS = 0.02
 sys.exit(main(sys.argv[1:]))
 """
 
 
+def command(out: Path, *options: str, events: int = EVENTS) -> list[str]:
+    """An export out of a sandbox, which has the same data each time."""
+    argv = ["export", "--sandbox", "--session", f"big-{events}", "--out", str(out), *options]
+    return [sys.executable, "-c", PROGRAM, *argv]
+
+
 def start(out: Path, *options: str, events: int = EVENTS) -> subprocess.Popen[str]:
-    """Start an export out of a sandbox, which has the same data each time."""
-    argv = ["export", "--sandbox", "--session", f"big-{events}", "--concurrency", "1", "--out", str(out), *options]
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    argv = command(out, *options, events=events)
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(out: Path, *options: str) -> str:
@@ -38,11 +46,11 @@ def finish(out: Path, *options: str) -> str:
     return words
 
 
-def kill_at(process: subprocess.Popen[str], part: Path, size: int) -> bool:
-    """Kill a process when a file has reached a size; tell whether it was still running."""
+def kill_at(process: subprocess.Popen[str], store: Path, size: int) -> bool:
+    """Kill a process when its store has reached a size; return whether it was still running."""
     deadline = monotonic() + 40
     while process.poll() is None and monotonic() < deadline:
-        if part.exists() and part.stat().st_size >= size:
+        if store.exists() and store.stat().st_size >= size:
             process.kill()
             break
         sleep(0.001)  # two processors have to do for both
@@ -50,30 +58,25 @@ def kill_at(process: subprocess.Popen[str], part: Path, size: int) -> bool:
     return process.returncode == -9
 
 
-@pytest.mark.timeout(240)  # a dozen processes, each of which has to import everything
-@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "csv"])
-def test_row_60_killed_again_and_again_it_makes_the_same_file(tmp_path: Path, ending: str) -> None:
-    whole, out = tmp_path / f"whole.{ending}", tmp_path / f"out.{ending}"
-    part, random, killed, resumed = out.with_name(f"{out.name}.part"), Random(ending), 0, 0
+@pytest.mark.timeout(120)
+def test_killed_again_and_again_it_makes_the_same_file(tmp_path: Path) -> None:
+    whole, out, random = tmp_path / "whole.jsonl", tmp_path / "out.jsonl", Random(1)
     finish(whole)
-
-    # Not in the last quarter, which may be written before the kill comes.
-    for size in sorted(random.randrange(whole.stat().st_size * 3 // 4) for _ in range(KILLS)):
-        killed += kill_at(start(out), part, size)
-    words = finish(out) if not out.exists() else ""
-    resumed += "resumed" in words
+    killed = sum(
+        kill_at(start(out), store_of(out), size) for size in sorted(random.randrange(150_000, 350_000) for _ in "ab")
+    )
+    words = finish(out)
 
     assert out.read_bytes() == whole.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([out.name, whole.name])
-    assert killed == KILLS
-    assert resumed == 1
+    assert names_in(tmp_path) == sorted([out.name, whole.name, store_of(out).name, store_of(whole).name])
+    assert killed == 2
+    assert "resumed" in words
 
 
-@pytest.mark.timeout(240)
-def test_row_65_two_processes_on_one_target_exclude_each_other_and_a_dead_one_does_not(tmp_path: Path) -> None:
+def test_two_processes_on_one_target_exclude_each_other_and_a_dead_one_does_not(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with start(out, events=1_000_000) as first:
-        while not out.with_name("out.jsonl.part").exists():
+        while not (store_of(out).exists() and store_of(out).stat().st_size > 50_000):
             assert first.poll() is None
             sleep(0.01)
         with start(out) as second:
@@ -83,4 +86,71 @@ def test_row_65_two_processes_on_one_target_exclude_each_other_and_a_dead_one_do
         first.kill()
         first.communicate()
     finish(out, "--no-resume")
+    assert len(out.read_bytes().splitlines()) == EVENTS
+
+
+def run_traced(out: Path, inject: str, folder: Path) -> tuple[int, str]:
+    """Run the command under strace, which makes a system call fail, or kills the process at it."""
+    log = folder / "strace.log"
+    traced = ["strace", "-f", "-qq", "-o", str(log), "-P", str(store_of(out)), "-P", f"{store_of(out)}-journal"]
+    traced += ["-P", str(store_of(out)) + "-new", "-e", f"trace={inject.split(':')[0]}", "-e", f"inject={inject}"]
+    done = subprocess.run(
+        [*traced, *command(out, events=2_000)], capture_output=True, text=True, check=False, timeout=50
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace: apt-get install strace")
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    "inject",
+    [
+        "fdatasync:error=EIO:when=5",
+        "pwrite64:error=ENOSPC:when=40",
+        "pwrite64:signal=SIGKILL:when=45",
+        "fsync:signal=SIGKILL:when=1",
+    ],
+)
+def test_an_error_or_death_at_a_real_system_call_costs_no_row(tmp_path: Path, inject: str) -> None:
+    out = tmp_path / "out.jsonl"
+    code, words = run_traced(out, inject, tmp_path)
+    assert code in ({1} if "error" in inject else {137, -9}), words
+    if "ENOSPC" in inject:
+        assert re.search(r"about [\d,]+ bytes are missing", words), words
+    elif "error" in inject:
+        assert "disk I/O error" in words, words
+    assert not out.exists()
+    with start(out, events=2_000) as process:
+        _, words = process.communicate(timeout=50)
+    assert process.returncode == 0, words
+    lines = out.read_bytes().splitlines()
+    assert len(lines) == len(set(lines)) == 2_000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root and the right to mount")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a tmpfs")
+@pytest.mark.timeout(120)
+def test_a_small_disk_fills_up_and_the_export_resumes_when_there_is_room(small_disk: Path) -> None:
+    out = small_disk / "out.jsonl"
+    with start(out) as process:
+        _, words = process.communicate(timeout=50)
+    assert process.returncode == 1, words
+    missing = re.search(r"the disk is full, about ([\d,]+) bytes are missing\. ([\d,]+) rows are safe", words)
+    assert missing is not None, words
+    assert names_in(small_disk) == [store_of(out).name], "what was written of the target has gone, the store stays"
+
+    enough = (2 << 20) + int(missing[1].replace(",", "")) + (64 << 10)
+    subprocess.run(["mount", "-o", f"remount,size={enough}", str(small_disk)], check=True)
+    assert f"{missing[2]} rows were there from before" in finish(out)
     assert len(out.read_bytes().splitlines()) == EVENTS

@@ -101,6 +101,7 @@ class FaultServer:
         self._in_flight = 0
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self._failures: list[BaseException] = []
         self._server: asyncio.Server
 
@@ -112,6 +113,11 @@ class FaultServer:
     @property
     def base_url(self) -> str:
         return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+
+    @property
+    def sockets(self) -> list[int]:
+        """The file descriptors of all connections, in the order of their arrival; -1 for one that was closed."""
+        return [writer.get_extra_info("socket").fileno() for writer in self._writers]
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something that this server counts is so."""
@@ -137,6 +143,7 @@ class FaultServer:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.append(writer)
         self._count(connections=1)
         task = asyncio.create_task(self._serve(self.connections, reader, writer))
         self._tasks.add(task)

@@ -124,6 +124,16 @@ async def test_row_25_interim_answers_are_passed_over() -> None:
     assert page.data[0].event_id == "e1"
 
 
+@pytest.mark.parametrize("status", [100, 102, 103])
+async def test_row_25_a_flood_of_interim_answers_is_left_before_its_timeout(status: int) -> None:
+    server = FaultServer([repeat(http_head(status) * 10)])
+    async with connected(server, timeout=3_600.0) as client:
+        with pytest.raises(isnotai.ProtocolError, match="more than 100 interim answers") as caught:
+            await client.list_events("s1")
+        await server.until(lambda: server.open_connections == 0)
+    check_error(caught.value)
+
+
 def repeat(data: bytes) -> Callable[[], Iterable[bytes]]:
     return lambda: itertools.repeat(data)
 
@@ -154,7 +164,6 @@ async def test_row_27_an_endless_answer_is_left_and_its_connection_closed(name: 
 
 # Parsers drop both as they come, so that only time can bound them.
 WITHOUT_END_OR_SIZE: dict[str, Reply] = {
-    "row_25_interim_answers": [repeat(http_head(103) * 10)],
     "row_27_a_chunk_extension": [http_head(200, [CHUNKED]) + b"5;", repeat(b"x" * 1000)],
 }
 

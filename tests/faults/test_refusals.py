@@ -94,6 +94,13 @@ async def test_row_18_rate_limiting_says_how_long_to_wait() -> None:
     assert "retry after 17 s" in str(error)
 
 
+@pytest.mark.parametrize("values", [["3", "17"], ["17", "3"], ["3, 16.5"], ["abc", "17"]])
+async def test_of_several_times_to_wait_the_longest_counts(values: list[str]) -> None:
+    reply = error_reply(503, "BUSY", "soon", headers=[("Retry-After", value) for value in values])
+    error = await failure_of(FaultServer(reply), isnotai.ServerError)
+    assert error.retry_after == 17
+
+
 ENVELOPES: dict[str, bytes] = {
     "empty": b"",
     "html": b"<html><h1>403 Forbidden</h1></html>",

@@ -8,8 +8,10 @@ import pickle
 
 import aiohttp
 import pytest
+import trio
 
 import isnotai_async as isnotai
+from tests.canary import CANARY_KEY
 from tests.faults.answers import event_page
 from tests.faults.clients import build_client, check_error, connected
 from tests.faults.server import FaultServer
@@ -18,7 +20,7 @@ from tests.faults.server import FaultServer
 async def test_a_client_is_refused_before_it_is_opened() -> None:
     async with FaultServer() as server:
         client = build_client(server)
-        with pytest.raises(isnotai.ConfigError, match="not open; write: async with Client"):
+        with pytest.raises(isnotai.ConfigError, match=r"not open; .*`async with client:` or `await client.open\(\)`"):
             await client.list_events("s1")
         assert server.connections == 0
 
@@ -29,9 +31,85 @@ async def test_a_client_is_refused_after_it_is_closed() -> None:
             await client.list_events("s1")
         with pytest.raises(isnotai.ConfigError, match="is closed"):
             await client.list_events("s1")
-        with pytest.raises(isnotai.ConfigError, match="was closed; build a new one"):
-            await client.open()
         assert len(server.requests) == 1
+
+
+async def test_a_closed_client_can_be_opened_again() -> None:
+    async with FaultServer(event_page(1)) as server:
+        client = build_client(server)
+        copy = client.with_options(timeout=5)
+        for _ in range(3):
+            async with client:
+                await client.list_events("s1")
+                await copy.list_events("s1")
+            assert "closed" in repr(client)
+            await server.until(lambda: server.open_connections == 0)
+    assert [request.connection for request in server.requests] == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_client_made_at_import_serves_one_event_loop_after_another() -> None:
+    client = build_client("http://127.0.0.1:9", limiter=isnotai.LocalLimiter())
+
+    async def ask(number: int) -> list[BaseException | None]:
+        """Some wait for the limit when the loop ends, which must not hurt those of the next loop."""
+        async with client:
+            calls = [asyncio.ensure_future(client.list_events("s1")) for _ in range(number)]
+            done, waiting = await asyncio.wait(calls, timeout=1.0, return_when=asyncio.FIRST_EXCEPTION)
+            for call in waiting:
+                call.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            return [call.exception() for call in done]
+
+    for _ in range(3):
+        errors = asyncio.run(ask(20))
+        assert errors
+        assert {type(error) for error in errors} == {isnotai.ConnectError}
+
+
+def test_a_client_whose_loop_is_gone_can_be_opened_on_the_next_one() -> None:
+    client = build_client("http://127.0.0.1:9")
+    for _ in range(2):
+        asyncio.run(client.open())  # an app that never shut down, or a fixture of each test's own loop
+
+    async def use() -> None:
+        async with client:
+            with pytest.raises(isnotai.ConnectError):
+                await client.list_events("s1")
+
+    asyncio.run(use())
+    gc.collect()  # an HTTP session that was left open would warn here, and warnings are errors
+
+
+async def test_a_borrowed_session_serves_again_as_long_as_it_is_open() -> None:
+    async with FaultServer(event_page(1)) as server, aiohttp.ClientSession() as session:
+        client = build_client(server, http_session=session)
+        for _ in range(2):
+            async with client:
+                await client.list_events("s1")
+        await session.close()
+        async with client:
+            with pytest.raises(isnotai.ConfigError, match="close it after the client"):
+                await client.list_events("s1")
+
+
+def test_trio_is_a_config_error_that_names_asyncio() -> None:
+    client = build_client("http://127.0.0.1:9")
+    manager = isnotai.SessionManager({"us": CANARY_KEY})
+
+    async def main() -> None:
+        for use in (client.open, client.__aenter__, manager.__aenter__):
+            with pytest.raises(isnotai.ConfigError, match="asyncio"):
+                await use()
+
+    trio.run(main)
+    asyncio.run(client.open())
+
+    async def ask() -> None:
+        with pytest.raises(isnotai.ConfigError, match="asyncio"):
+            await client.list_events("s1")
+
+    trio.run(ask)
+    asyncio.run(client.aclose())
 
 
 async def test_opening_and_closing_twice_changes_nothing() -> None:

@@ -745,6 +745,16 @@ def test_a_shared_limiter_takes_the_tier_that_is_told_first() -> None:
     assert share_limiter(Region("us", "https://tier"), "f", user, tier=None).tier is Tier.PRO
 
 
+def test_clients_of_one_key_have_one_quota() -> None:
+    user, about = User(), (Region("us", "https://quota"), "f")
+    limiter = share_limiter(*about, user, tier=None, quota=0.25)
+    assert share_limiter(*about, user, tier=None, quota=1 / 4) is limiter
+    for other in (0.5, 1.0):
+        with pytest.raises(ConfigError, match=r"uses the same key with quota=0\.25"):
+            share_limiter(*about, user, tier=None, quota=other)
+    assert share_limiter(about[0], "g", user, tier=None, quota=0.5) is not limiter
+
+
 def test_event_loops_in_several_threads_share_a_limiter() -> None:
     """Four loops, one window: none starves, and never are there more than the limit."""
     limiter = LocalLimiter(window=0.5)

@@ -174,15 +174,31 @@ DATE = "Wed, 10 Jun 2026 12:00:00 GMT"
         ("9" * 99, None),
         ("-1", None),
         ("+1", None),
-        ("1.5", None),
+        ("1.5", 2.0),  # rounded up: it is a floor
+        ("2.000", 2.0),
+        ("0.001", 1.0),
+        ("0.0", 0.0),
+        ("3.", 3.0),
+        (".5", 1.0),
+        ("1.5.5", None),
         ("1e10", None),
         ("abc", None),
         ("", None),
-        ("5, 10", None),  # two headers, joined
+        (",", None),
+        ("1, 1", 1.0),
+        ("5, 10", 10.0),  # two headers, joined: the largest
+        ("10,5", 10.0),
+        ("abc, 7", 7.0),
+        ("-9, 7.2", 8.0),
         ("٣", None),  # a digit, but no ASCII
+        ("5, Wed, 10 Jun 2026 12:00:30 GMT", 30.0),
+        ("Wed, 10 Jun 2026 12:00:30 GMT, Wed, 10 Jun 2026 12:00:40 GMT, 7", 40.0),
+        ("Wednesday, 10-Jun-26 12:00:30 GMT", 30.0),  # the two older forms (RFC 9110, section 5.6.7)
+        ("Wed Jun 10 12:00:30 2026", 30.0),
+        ("Wed, 10 Jun 2026 12:00:30.5 GMT", None),
         ("Wed, 10 Jun 2026 12:00:30 GMT", 30.0),
         ("Wed, 10 Jun 2026 11:00:00 GMT", 0.0),
-        ("Wed, 10 Jun 2026 12:00:30", None),
+        ("Wed, 10 Jun 2026 12:00:30", 30.0),  # always UTC in HTTP
         ("Wed, 99 Jun 2026 12:00:30 GMT", None),
         ("Wed, 10 Jun 2126 12:00:00 GMT", 36_524 * 86_400.0),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 import isnotai_async as isnotai
 from isnotai_async._http import transport
-from isnotai_async._http.messages import Request
+from isnotai_async._http.messages import Request, Response
 from isnotai_async._version import __version__
 from tests.canary import CANARY_KEY
 from tests.faults.answers import error_reply, event_page, http_head, http_reply, json_reply, session_row
@@ -29,6 +30,7 @@ from tests.faults.server import Cut, FaultServer, Received, Reply, Step
 from tests.garbage import no_collector
 
 HEALTH = json_reply({"status": "healthy", "version": "1", "timestamp": "2026-06-10T12:00:00Z"})
+CHUNKED = ("Transfer-Encoding", "chunked")
 cuts = pytest.mark.parametrize("cut", Cut)
 
 
@@ -357,12 +359,19 @@ async def test_a_failed_call_leaves_nothing_for_the_garbage_collector(steps: Rep
         [b"no HTTP\r\n\r\n", Cut.CLOSE],
         http_reply(b"no JSON"),
         error_reply(503, "X", "m"),
+        [Cut.RESET],
+        [http_head(200, [CHUNKED]) + b"fff\r\n{", Cut.CLOSE],
+        [http_head(200, [CHUNKED]) + b"zz\r\n{", Cut.CLOSE],
+        http_reply(b"no gzip", headers=[("Content-Encoding", "gzip")]),
+        [asyncio.Event()],
+        [http_head(200, [("Content-Length", "99")]), b"{", asyncio.Event()],
     ],
-    ids=["lost", "cut", "no HTTP", "no JSON", "refused"],
+    ids=["lost", "cut", "no HTTP", "no JSON", "refused", "reset", "chunk", "no chunk", "no gzip", "silent", "stuck"],
 )
 async def test_a_call_that_succeeds_at_last_leaves_nothing_for_the_garbage_collector(steps: Reply) -> None:
     """Exports make millions of calls: a page that stays behind with the failure before it would be their memory."""
-    async with connected(FaultServer(steps, event_page(1)), retry=isnotai.Retry(base=0.0)) as client:
+    server = FaultServer(steps, event_page(1))
+    async with connected(server, retry=isnotai.Retry(base=0.0), timeout=0.5) as client:
         with no_collector():
             before = count_left()
             page = ref(await client.list_events("s1"))
@@ -374,6 +383,27 @@ def count_left() -> int:
     """Count the errors of this package that are alive; other tests keep some."""
     errors = (found for found in gc.get_objects() if isinstance(found, BaseException))
     return sum(type(error).__module__.startswith("isnotai_async") for error in errors)
+
+
+@pytest.mark.parametrize(("size", "is_apart"), [(12_000, False), (300_000, True), (8_000_000, True)])
+async def test_large_bodies_are_decoded_in_a_thread_and_pages_are_not(size: int, is_apart: bool) -> None:
+    threads = list[int]()
+
+    def remember(response: Response) -> int:
+        threads.append(threading.get_ident())
+        return len(response.body)
+
+    body = b'{"a":[' + b"{}," * (size // 3) + b"{}]}"
+    async with connected(FaultServer(http_reply(body))) as client:
+        read = client._send_and_read(client._retrying, Request("get_integration", "/v1/integration"), remember)
+        assert await read == len(body)
+    assert (threads[0] != threading.get_ident()) is is_apart
+
+
+async def test_what_a_large_body_has_wrong_is_said_as_of_a_small_one() -> None:
+    body = b'{"data": [' + b" " * 300_000 + b'{"eventId": 7}], "pagination": {"hasMore": false, "limit": 1}}'
+    error = await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError)
+    assert error.path == "$.data[0].eventId"
 
 
 async def test_an_answer_that_changes_protocol_is_an_error_and_its_connection_closed() -> None:

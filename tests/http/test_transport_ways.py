@@ -79,7 +79,7 @@ async def test_a_borrowed_session_that_does_not_decompress_is_made_to() -> None:
 
 
 @pytest.mark.parametrize("source", ["auth=", "netrc"])
-async def test_a_borrowed_session_with_a_login_of_its_own_is_a_config_error(
+async def test_a_login_of_a_borrowed_session_does_not_take_the_place_of_the_key(
     source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"trust_env": True}
@@ -92,9 +92,8 @@ async def test_a_borrowed_session_with_a_login_of_its_own_is_a_config_error(
     with nullcontext() if source == "netrc" else pytest.deprecated_call():
         session = aiohttp.ClientSession(**options)
     async with server, session, build_client(server, http_session=session) as client:
-        with pytest.raises(isnotai.ConfigError, match="session"):
-            await client.list_events("s1")
-    assert server.requests == []
+        await client.list_events("s1")
+    assert server.requests[0].header("authorization") == f"Bearer {CANARY_KEY}"
 
 
 async def test_a_borrowed_session_that_fails_after_it_has_sent_costs_the_permit() -> None:

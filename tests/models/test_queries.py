@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,17 +110,33 @@ def test_inclusive_bounds_never_let_in_what_the_datetime_excludes(moment: dateti
     [
         ({"start_time": NAIVE}, "no time zone"),
         ({"end_time": NAIVE}, "no time zone"),
-        ({"start_time": 2, "end_time": 1}, "start_time 2 lies after end_time 1"),
+        ({"start_time": 3, "end_time": 1}, "start_time 3 lies after end_time 1"),
         ({"start_time": "2026-06-10"}, "an aware datetime, not str"),
         ({"start_time": 1.5}, "an aware datetime, not float"),
         ({"end_time": True}, "an aware datetime, not bool"),
         ({"end_time": 2**63}, "must be from"),
+        ({"start_time": -1}, "start_time is -1; it must be from 0"),
+        ({"start_time": 10**9}, "start_time 1000000000 looks like seconds; multiply by 1000, or pass a datetime"),
+        ({"end_time": 1781068140}, "end_time 1781068140 looks like seconds; multiply by 1000, or pass a datetime"),
+        ({"end_time": 10**10 - 1}, "looks like seconds"),
         ({"start_time": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))}, "outside the years"),
     ],
 )
 def test_a_time_that_would_be_misread_is_refused(bounds: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         EventQuery(session_id="s", **bounds)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 10**9 - 1, 10**10, 2**63 - 1])
+def test_every_other_number_is_milliseconds(milliseconds: int) -> None:
+    assert EventQuery(session_id="s", start_time=milliseconds).start_time == milliseconds
+
+
+@pytest.mark.parametrize("moment", [datetime(1960, 1, 1, tzinfo=UTC), datetime(1970, 2, 1, tzinfo=UTC)])
+def test_a_datetime_is_never_taken_for_seconds_not_even_by_a_copy(moment: datetime) -> None:
+    query = EventQuery(session_id="s", start_time=moment)
+    assert evolve(query, session_id="t").start_time == query.start_time
+    assert type(query.filters["start_time"]) is int
 
 
 def test_a_date_means_the_whole_day() -> None:

@@ -24,6 +24,20 @@ def test_a_base_url_keeps_the_region_and_its_path_prefix() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "https://gw_1.internal-net.example:8443/a-b/~c",
+        "https://host/a%20b/%C3%A9",
+        "https://10.0.0.1",
+        "https://[2001:db8::1]:8443",
+        "https://xn--hst-sna.example.",
+    ],
+)
+def test_plain_base_urls_are_taken_as_they_are(url: str) -> None:
+    assert resolve_region(None, url).base_url == url
+
+
+@pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1", "http://127.9.9.9", "http://localhost:80", "http://[::1]:8080"]
 )
 def test_loopback_may_go_without_encryption(url: str) -> None:
@@ -49,6 +63,27 @@ def test_loopback_may_go_without_encryption(url: str) -> None:
         ("https://[::1", "is not a URL"),
         ("https://host/a/../b", "path segment"),
         ("https://host/a//b", "path segment"),
+        ("https://host/%2e%2e", "path segment"),
+        ("https://host/a/%2E./b", "path segment"),
+        ("https://host/a/..\\b", "backslash"),
+        ("https://host/a\\b", "backslash"),
+        ("https://host/a%5Cb", "backslash"),
+        ("https://host/a%2Fb", "path segment"),
+        ("https://host/a%00b", "path segment"),
+        ("https://host/a%zzb", "path segment"),
+        ("https://host/a%", "path segment"),
+        ("https://[v1.x]", "no usable host"),
+        ("https://[v1.x]:80/a", "no usable host"),
+        ("https://host\\evil.example", "no usable host"),
+        ("https://evil.example\\@host", "remove it"),
+        ("https://a..b", "no usable host"),
+        ("https://a%2eb", "no usable host"),
+        ("https://a,b", "no usable host"),
+        ("https://-a", "no usable host"),
+        ("https://host:0", "port 0"),
+        ("http://127.0.0.1:00/a", "port 0"),
+        ("http://127.1", "use https"),
+        ("https://[::1]evil.example", "no usable host"),
         (b"https://host", "is not a URL"),
         (7, "is not a URL"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -228,6 +229,55 @@ def test_a_tier_that_was_asked_for_yields_to_what_the_answers_told() -> None:
     see(gate, PRO)
     gate.expect(ENTERPRISE)
     assert gate.tier is PRO
+
+
+# A share of the quota.
+
+
+@pytest.mark.parametrize(("quota", "limit"), [(1 / 4, 15), (1 / 3, 20), (0.9999, 59), (1 / 59, 1), (1.0, 60)])
+def test_a_share_is_rounded_down_to_whole_requests(quota: float, limit: int) -> None:
+    assert len(burst(Gate(FREE, quota=quota), 0.0)) == limit
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
+@pytest.mark.parametrize("share", [100, 61, 7_200])
+def test_a_share_below_one_request_a_window_is_kept_by_spacing(share: int, bulk: bool) -> None:
+    gate, now, sent, end = Gate(FREE, quota=1 / share), 0.0, list[float](), 20.0 * 60 * share / 60
+    while now < end:
+        if permit := gate.admit(now, bulk=bulk):
+            sent.append(now)
+            gate.settle(permit, OK, now + 0.2)
+        wait = gate.wait(now, bulk=bulk)[0]
+        assert 0 < wait < inf
+        now += wait
+    assert 19 <= len(sent) <= 20
+    assert min(later - earlier for earlier, later in pairwise(sent)) >= 0.75 * share
+
+
+def test_a_share_below_one_request_a_window_follows_the_tier() -> None:
+    gate = Gate(FREE, quota=1 / 100)
+    gate.settle(admit(gate, 0.0), Answer(200, None, ENTERPRISE), 0.0)
+    assert gate.wait(1.0, bulk=False)[0] > 50
+    gate.settle(admit(gate, 110.0), Answer(200, None, ENTERPRISE), 110.0)
+    permits = burst(gate, 110.0)
+    assert len(permits) == 59
+    for permit in permits:
+        gate.settle(permit, OK, 110.0)
+    gate.settle(admit(gate, 171.0), Answer(200, None, FREE), 171.0)
+    gate.settle(admit(gate, 400.0), OK, 400.0)
+    assert gate.wait(440.0, bulk=False)[0] > 20
+
+
+@pytest.mark.parametrize("bulk", [False, True], ids=["single", "bulk"])
+@pytest.mark.parametrize("tier", list(Tier))
+def test_processes_with_a_share_each_use_the_quota_together_and_meet_no_429(tier: Tier, bulk: bool) -> None:
+    windows = 3 if tier is ENTERPRISE else 8
+    server = Server(ExactLog(60.0), tier.requests_per_minute)
+    singles = 0 if bulk else inf
+    programs = [Program(Gate(tier, quota=0.25), server, workers=16, singles=singles) for _ in range(4)]
+    World(programs).run(60.0 * windows)
+    assert server.refused == 0
+    assert server.requests >= 0.95 * windows * tier.requests_per_minute
 
 
 # Against the servers that there may be.

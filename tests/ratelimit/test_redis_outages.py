@@ -14,7 +14,7 @@ import pytest
 import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.policy import FULL
-from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
 from tests.redis_server import RedisServer, running_redis
 
 OK = isnotai.Answer(200)
@@ -214,6 +214,68 @@ async def test_row_52_a_restart_with_old_data_is_noticed(tmp_path: Path) -> None
             server.kill()
             server.start()
             assert await take(limiter) == 20
+
+
+ENTERPRISE = isnotai.Answer(200, None, isnotai.Tier.ENTERPRISE)
+FREE = isnotai.Answer(200, None, isnotai.Tier.FREE)
+
+
+async def learn(limiter: KeyLimiter, answer: isnotai.Answer) -> None:
+    for _ in range(2):  # one sighting of a higher tier is not believed
+        await limiter.release(await limiter.acquire(bulk=False), answer)
+    await asyncio.sleep(0.02)
+
+
+async def test_row_52_a_redis_that_comes_back_empty_is_told_the_tier_that_was_learned(server: RedisServer) -> None:
+    async with opened(server) as limiter:
+        await learn(limiter, ENTERPRISE)
+        assert await take(limiter) == 100
+        server.kill()
+        server.start()
+        assert await take(limiter) == 100
+
+
+async def test_row_52_a_tier_that_another_process_learned_is_told_too(server: RedisServer) -> None:
+    async with opened(server) as one, opened(server) as other:
+        await learn(one, ENTERPRISE)
+        assert await take(other) == 100
+        await one.aclose()
+        server.kill()
+        server.start()
+        assert await take(other) == 100
+
+
+async def test_row_52_a_redis_with_data_from_before_the_upgrade_is_told_the_tier_of_now(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as server:
+        async with opened(server) as limiter:
+            await learn(limiter, FREE)
+            server.ask("SAVE")
+            await learn(limiter, ENTERPRISE)
+            assert await take(limiter) == 100
+            server.kill()
+            server.start()
+            assert await take(limiter) == 100
+
+
+async def test_row_52_a_process_that_starts_with_a_tier_does_not_undo_what_the_others_know(
+    server: RedisServer,
+) -> None:
+    async with opened(server, tier="free") as fresh, opened(server) as other:
+        await learn(other, ENTERPRISE)
+        server.ask("FLUSHALL")
+        taken = asyncio.create_task(take(other))
+        assert await take(fresh, at_most=20) == 20
+        assert await taken == 100
+
+
+async def test_row_52_local_share_is_of_the_limit_that_was_last_heard_of(server: RedisServer) -> None:
+    share: dict[str, Any] = {"on_outage": "local_share", "workers": 1}
+    async with opened(server, **share) as one, opened(server, **share) as other:
+        await learn(one, ENTERPRISE)
+        await learn(other, FREE)
+        await learn(one, OK)
+        server.kill()
+        assert await take(one) < 60
 
 
 async def test_row_52_whatever_happens_to_redis_no_window_has_twice_the_limit_and_work_goes_on(

@@ -1,4 +1,4 @@
-"""Processes that share one key through Redis; the sandbox's own log of arrivals is the witness.
+"""Processes that share one key through Redis or a file; the sandbox's own log of arrivals is the witness.
 
 Windows are scaled down from a minute; benchmarks/bench_shared_quota.py has whole ones.
 """
@@ -28,7 +28,7 @@ WORKER = """
 import asyncio, sys, time
 import isnotai_async as isnotai
 
-redis, skew, window, seconds, calls_url, calls_key, walks_url, walks_key = sys.argv[1:]
+place, skew, window, seconds, calls_url, calls_key, walks_url, walks_key = sys.argv[1:]
 real = time.time
 time.time = lambda: real() + float(skew)
 
@@ -41,7 +41,10 @@ async def walk(client, position):
         pass
 
 async def main():
-    limiter = isnotai.RedisLimiter.from_url(redis, window=float(window))
+    if "://" in place:
+        limiter = isnotai.RedisLimiter.from_url(place, window=float(window))
+    else:
+        limiter = isnotai.FileLimiter(place, window=float(window))
     calls = isnotai.Client(calls_key, base_url=calls_url, limiter=limiter, deadline=None)
     walks = isnotai.Client(walks_key, base_url=walks_url, limiter=limiter, deadline=None)
     async with limiter, calls, walks:
@@ -104,7 +107,10 @@ async def programs(source: str, arguments: list[list[str]]) -> AsyncIterator[lis
             await process.communicate()
 
 
-async def test_rows_50_and_53_four_processes_use_one_quota_and_meet_no_429(server: RedisServer) -> None:
+@pytest.mark.parametrize("place", ["redis", "file"])
+async def test_rows_50_and_53_four_processes_use_one_quota_and_meet_no_429(
+    server: RedisServer, tmp_path: Path, place: str
+) -> None:
     """16 tasks each that call, on one key, and 16 that walk, on another; the clocks of two are an hour wrong.
 
     Bulk work is spaced, so what a busy machine delays by more than some milliseconds is lost to it at this scale.
@@ -112,7 +118,8 @@ async def test_rows_50_and_53_four_processes_use_one_quota_and_meet_no_429(serve
     options: dict[str, Any] = {"tier": "free", "window": WINDOW, "latency": (0.0, WINDOW / 300)}
     async with isnotai.Sandbox(**options, seed="calls") as calls, isnotai.Sandbox(**options, seed="walks") as walks:
         fixed = [str(WINDOW), str(WINDOW * WINDOWS), calls.base_url, calls.api_key, walks.base_url, walks.api_key]
-        arguments = [[server.url, str(skew), *fixed] for skew in (0, 0, 3600, -3600)]
+        where = server.url if place == "redis" else str(tmp_path / "limit.db")
+        arguments = [[where, str(skew), *fixed] for skew in (0, 0, 3600, -3600)]
         async with programs(WORKER, arguments) as started:
             before = len(walks.stats.arrivals)
             await asyncio.gather(*(process.communicate(b"go\n") for process in started))

@@ -1,13 +1,15 @@
-"""The script of the shared limit in a real Redis, with a clock of the tests': it decides as the gate does.
+"""The rules of the shared limit, in a real Redis and in a file, at times that the test sets: they decide as the gate.
 
 The script's rules take the time from what stands before them; here that is the third of its keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import redis
@@ -17,10 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precondition, rule, run_state_machine_as_test
 
 from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.file.rules import answer
+from isnotai_async._ratelimit.file.store import TABLES, StoredSlots
 from isnotai_async._ratelimit.limiter import Answer, Permit
 from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED, Gate
-from isnotai_async._ratelimit.redis.protocol import Ask, Ended, Reply, name_keys, read_reply
-from isnotai_async._ratelimit.redis.script import BEHIND, JOINING, RULES
+from isnotai_async._ratelimit.redis.script import RULES
+from isnotai_async._ratelimit.shared.protocol import BEHIND, JOINING, Ask, Ended, Reply, name_keys, read_reply
 from tests.redis_server import running_redis
 
 START = 1_790_000_000.25
@@ -52,6 +56,43 @@ class Script:
         assert isinstance(count, int)
         return count
 
+    def forget(self) -> None:
+        """Lose everything, as a store that comes back empty."""
+        self.client.flushall()
+
+
+@define(eq=False)
+class FileRules:
+    """The rules of the file at a time that the test sets; as `Script` else."""
+
+    now: float = START
+    _connection: sqlite3.Connection = field(init=False)
+    _packed: bytes | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        self._connection.executescript(TABLES)
+
+    def __call__(self, ask: Ask) -> Reply:
+        slots = StoredSlots(self._connection, "key", self.now, ask.length, ask.lease)
+        reply, self._packed = answer(ask, self._packed, slots, self.now)
+        return reply
+
+    def slots(self) -> int:
+        (count,) = self._connection.execute("select count(*) from slots").fetchone()
+        assert isinstance(count, int)
+        return count
+
+    def forget(self) -> None:
+        self._connection.execute("delete from slots")
+        self._packed = None
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+Rules = Script | FileRules
+
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
@@ -60,14 +101,28 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def script(client: Any) -> Script:
-    return make_script(client)
-
-
-def make_script(client: Any) -> Script:
-    """Make one whose state has begun, and is past the moment in which processes may tell what they sent."""
+def redis_script(client: Any) -> Script:
     client.flushall()
-    script = Script(client, START - 1.25)
+    return begun(Script(client))
+
+
+@pytest.fixture(params=["redis", "file"])
+def script(client: Any, request: pytest.FixtureRequest) -> Iterator[Rules]:
+    """The rules in both places."""
+    if request.param == "redis":
+        client.flushall()
+        yield begun(Script(client))
+        return
+    with closing(FileRules()) as rules:
+        yield begun(rules)
+
+
+R = TypeVar("R", Script, FileRules)
+
+
+def begun(script: R) -> R:
+    """Let the state begin, and pass the moment in which processes may tell what they sent."""
+    script.now = START - 1.25
     assert script(Ask(singles=1)).wait == 1.25
     script.now = START
     return script
@@ -90,11 +145,11 @@ class ScriptMachine(RuleBasedStateMachine):
     """
 
     sent = Bundle("sent")
-    client: Any
+    make: Callable[[], Rules]
 
     def __init__(self) -> None:
         super().__init__()
-        self.script = make_script(self.client)
+        self.script = self.make()
         self.gate = Gate()
         self.single_until = -inf
         self.first = 0
@@ -187,16 +242,26 @@ class ScriptMachine(RuleBasedStateMachine):
             self.script.now += wait - early
 
 
-def test_row_50_the_script_decides_as_the_gate_does(client: Any) -> None:
-    machine = type("Machine", (ScriptMachine,), {"client": client})
-    run_state_machine_as_test(machine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
+@pytest.mark.parametrize("place", ["redis", "file"])
+def test_row_50_the_script_decides_as_the_gate_does(client: Any, place: str) -> None:
+    def make_script() -> Script:
+        client.flushall()
+        return begun(Script(client))
+
+    def make_file() -> FileRules:
+        return begun(stack.enter_context(closing(FileRules())))
+
+    with ExitStack() as stack:
+        make = staticmethod(make_script if place == "redis" else make_file)
+        machine = type("Machine", (ScriptMachine,), {"make": make})
+        run_state_machine_as_test(machine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
 
 
 def ask(**options: Any) -> Ask:
     return evolve(Ask(lease=65.0, prefix="a:"), **options)
 
 
-def test_row_51_permits_of_the_killed_come_back_after_lease_and_window(script: Script) -> None:
+def test_row_51_permits_of_the_killed_come_back_after_lease_and_window(script: Rules) -> None:
     assert script(ask(singles=60)).singles == 60
     script.now += 65 + 60 * (1 + 0.25 / 60) - 0.001
     reply = script(ask(first=100, singles=1))
@@ -206,7 +271,7 @@ def test_row_51_permits_of_the_killed_come_back_after_lease_and_window(script: S
     assert script(ask(first=200, singles=1)).singles == 1
 
 
-def test_row_51_a_probe_whose_process_is_killed_is_followed_by_another(script: Script) -> None:
+def test_row_51_a_probe_whose_process_is_killed_is_followed_by_another(script: Rules) -> None:
     name = script(ask(singles=1))
     assert script(ask(ended=[Ended("a:0", name.number, Answer(429, 2.0))])).paused == 2.0
     script.now += 2.0
@@ -217,7 +282,7 @@ def test_row_51_a_probe_whose_process_is_killed_is_followed_by_another(script: S
     assert script(ask(first=4, singles=1)).singles == 1
 
 
-def test_row_47_the_history_survives_a_change_of_tier(script: Script) -> None:
+def test_row_47_the_history_survives_a_change_of_tier(script: Rules) -> None:
     granted = script(ask(singles=60))
     first = granted.number - 59
     up = [Ended(f"a:{number}", first + number, Answer(200, None, Tier.PRO)) for number in range(2)]
@@ -228,7 +293,7 @@ def test_row_47_the_history_survives_a_change_of_tier(script: Script) -> None:
     assert script(ask(ended=down, first=800, singles=1)).reason == FULL
 
 
-def test_single_calls_that_wait_hold_back_bulk_work_of_all_processes(script: Script) -> None:
+def test_single_calls_that_wait_hold_back_bulk_work_of_all_processes(script: Rules) -> None:
     first = script(ask(singles=60))
     script(ask(ended=[Ended(f"a:{at}", first.number - 59 + at, OK) for at in range(60)]))
     assert script(ask(first=100, singles=1)).reason == FULL
@@ -237,9 +302,9 @@ def test_single_calls_that_wait_hold_back_bulk_work_of_all_processes(script: Scr
     assert script(evolve(ask(bulk=1), prefix="b:")).reason == FULL
 
 
-def test_row_52_what_an_emptied_redis_forgot_is_told_again(script: Script) -> None:
+def test_row_52_what_an_emptied_redis_forgot_is_told_again(script: Rules) -> None:
     known = script(ask(singles=40))
-    script.client.flushall()
+    script.forget()
     script.now += 0.01
     lost = script(ask(epoch=known.epoch, number=known.number, first=40, singles=40))
     assert (lost.is_lost, lost.reason, lost.singles) == (True, JOINING, 0)
@@ -255,9 +320,9 @@ def test_row_52_what_an_emptied_redis_forgot_is_told_again(script: Script) -> No
     assert script(ask(first=120, singles=40)).singles == 60 - 40 - 15
 
 
-def test_row_52_who_comes_new_to_an_emptied_redis_waits_until_the_others_have_told(script: Script) -> None:
+def test_row_52_who_comes_new_to_an_emptied_redis_waits_until_the_others_have_told(script: Rules) -> None:
     known = script(ask(singles=60))
-    script.client.flushall()
+    script.forget()
     fresh = evolve(ask(singles=60), prefix="b:")
     reply = script(fresh)
     assert (reply.singles, reply.reason, reply.wait) == (0, JOINING, 1.25)
@@ -269,20 +334,20 @@ def test_row_52_who_comes_new_to_an_emptied_redis_waits_until_the_others_have_to
     assert (reply.singles, reply.reason) == (0, FULL)
 
 
-def test_row_52_old_data_is_noticed_by_who_remembers_more_permits(script: Script) -> None:
-    known = script(ask(singles=10))
-    old = script.client.dump(KEYS[0]), script.client.dump(KEYS[1])
-    newer = script(ask(first=10, singles=10))
+def test_row_52_old_data_is_noticed_by_who_remembers_more_permits(redis_script: Script) -> None:
+    known = redis_script(ask(singles=10))
+    old = redis_script.client.dump(KEYS[0]), redis_script.client.dump(KEYS[1])
+    newer = redis_script(ask(first=10, singles=10))
     for name, data in zip(KEYS, old, strict=True):
-        script.client.restore(name, 0, data, replace=True)
-    script.now += 0.5
-    lost = script(ask(epoch=newer.epoch, number=newer.number))
+        redis_script.client.restore(name, 0, data, replace=True)
+    redis_script.now += 0.5
+    lost = redis_script(ask(epoch=newer.epoch, number=newer.number))
     assert lost.is_lost
     assert lost.epoch != known.epoch
-    assert script.slots() == 0  # all of them are told again, by those who know them
+    assert redis_script.slots() == 0  # all of them are told again, by those who know them
 
 
-def test_row_53_a_clock_of_redis_that_goes_back_costs_a_second(script: Script) -> None:
+def test_row_53_a_clock_of_redis_that_goes_back_costs_a_second(script: Rules) -> None:
     known = script(ask(singles=60))
     script.now -= 3600
     assert script(ask(epoch=known.epoch, number=known.number)).is_lost
@@ -294,14 +359,14 @@ def test_row_53_a_clock_of_redis_that_goes_back_costs_a_second(script: Script) -
     assert script(ask(first=80, singles=60)).singles == 60
 
 
-def test_a_clock_that_goes_back_a_little_stands_still(script: Script) -> None:
+def test_a_clock_that_goes_back_a_little_stands_still(script: Rules) -> None:
     known = script(ask(singles=1))
     script.now -= 0.5
     reply = script(ask(epoch=known.epoch, number=known.number, first=1, singles=59))
     assert (reply.is_lost, reply.singles) == (False, 59)
 
 
-def test_a_pause_ends_at_once_for_nobody_and_lets_one_probe_go_first(script: Script) -> None:
+def test_a_pause_ends_at_once_for_nobody_and_lets_one_probe_go_first(script: Rules) -> None:
     granted = script(ask(singles=3))
     refusal = Ended("a:0", granted.number - 2, Answer(429, 30.0))
     assert script(ask(ended=[refusal, Ended("a:1", granted.number - 1, Answer(429, 30.0))])).paused == 30.0
@@ -313,7 +378,7 @@ def test_a_pause_ends_at_once_for_nobody_and_lets_one_probe_go_first(script: Scr
     assert opened.reason in {"", SPACED}
 
 
-def test_what_is_told_twice_counts_once(script: Script) -> None:
+def test_what_is_told_twice_counts_once(script: Rules) -> None:
     granted = script(ask(singles=5))
     ended = [Ended("a:0", granted.number - 4, Answer(429, 3.0))]
     script(ask(ended=ended))
@@ -323,14 +388,14 @@ def test_what_is_told_twice_counts_once(script: Script) -> None:
     assert script.slots() == 4
 
 
-def test_a_call_that_is_made_again_takes_its_slots_once(script: Script) -> None:
+def test_a_call_that_is_made_again_takes_its_slots_once(script: Rules) -> None:
     call = ask(singles=2, bulk=1)
     assert script(call).singles == 2
     reply = script(call.again())
     assert (reply.singles, reply.bulk, script.slots()) == (2, 1, 3)
 
 
-def test_the_keys_are_in_one_place_of_a_cluster_and_do_not_show_the_key(script: Script) -> None:
+def test_the_keys_are_in_one_place_of_a_cluster_and_do_not_show_the_key(script: Rules) -> None:
     state, slots = name_keys("https://api.isnotai.com", "ab" * 16)
     assert "ab" * 8 not in state
     assert state.split("}")[0] == slots.split("}")[0]
@@ -339,13 +404,13 @@ def test_the_keys_are_in_one_place_of_a_cluster_and_do_not_show_the_key(script: 
     assert len({(state, slots)} | others) == 3
 
 
-def test_the_keys_are_forgotten_when_nobody_uses_them(script: Script) -> None:
-    script(ask(singles=1))
-    assert 0 < script.client.ttl(KEYS[0]) <= 86_400
-    assert 120 < script.client.ttl(KEYS[1]) < 140
+def test_the_keys_are_forgotten_when_nobody_uses_them(redis_script: Script) -> None:
+    redis_script(ask(singles=1))
+    assert 0 < redis_script.client.ttl(KEYS[0]) <= 86_400
+    assert 0 < redis_script.client.ttl(KEYS[1]) <= 86_400
 
 
-def test_a_process_with_a_short_lease_does_not_let_the_slots_of_others_expire(script: Script) -> None:
-    script(ask(singles=1, lease=600.0))
-    script(ask(prefix="b:", singles=1, lease=1.0))
-    assert 600 < script.client.ttl(KEYS[1]) < 670
+def test_a_process_with_a_short_lease_does_not_let_the_slots_of_others_expire(redis_script: Script) -> None:
+    redis_script(ask(singles=1, lease=100_000.0))
+    redis_script(ask(prefix="b:", singles=1, lease=1.0))
+    assert 100_000 < redis_script.client.ttl(KEYS[1]) < 100_070

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
 import re
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import isnotai_async
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.sandbox.responses import json_answer
 
@@ -73,6 +78,61 @@ async def test_health_needs_no_key_and_the_clock_stands_still(sandbox: Sandbox, 
     assert TIER not in reply.headers
 
 
+async def test_the_contract_is_served_without_a_key(sandbox: Sandbox, ask: Any) -> None:
+    reply = await ask(sandbox, "/openapi/v3.json", headers={})
+
+    assert (reply.status, TIER in reply.headers) == (200, False)
+    assert reply.json == json.loads((Path(isnotai_async.__file__).parent / "openapi.json").read_text("utf-8"))
+
+
+async def raw(sandbox: Sandbox, request: bytes) -> bytes:
+    """Send bytes, and read what comes back until the connection ends."""
+    host, port = sandbox.base_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    try:
+        return await reader.read(-1)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:8080"])
+async def test_names_of_this_machine_are_answered(sandbox: Sandbox, host: str) -> None:
+    request = f"GET /health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+
+    assert (await raw(sandbox, request.encode())).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", ["/health", "/openapi/v3.json", "/v1/sessions"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "8.8.8.8", "[", ""])
+async def test_another_host_gets_nothing(sandbox: Sandbox, host: str, path: str) -> None:
+    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"x-api-key: {sandbox.api_key}", "Connection: close"]
+    reply = await raw(sandbox, "\r\n".join([*lines, "", ""]).encode())
+
+    assert reply.startswith(b"HTTP/1.1 421 ")
+    assert b"SANDBOX_FOREIGN_HOST" in reply
+
+
+MALFORMED = {
+    "version": b"GET / HTTP/9\r\n\r\n",
+    "header": b"GET / HTTP/1.1\r\nHost x\r\n\r\n",
+    "long": b"GET / HTTP/1.1\r\nX: aik_v1_" + b"a" * 20_000 + b"\r\n\r\n",
+    "length": b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_a_malformed_request_is_one_line_in_the_log(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    assert (await raw(sandbox, MALFORMED[name])).startswith(b"HTTP/1.0 400 ")
+
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert record.getMessage().startswith("malformed request: ")
+    assert record.exc_info is None
+    assert "aik_v1_" not in record.getMessage()
+
+
 async def test_health_never_answers_with_the_envelope(sandbox: Sandbox, ask: Any) -> None:
     reply = await ask(sandbox, "/health", method="POST", headers={})
 
@@ -86,16 +146,16 @@ async def test_health_never_answers_with_the_envelope(sandbox: Sandbox, ask: Any
 async def test_unknown_routes_are_404(sandbox: Sandbox, ask: Any, path: str) -> None:
     reply = await ask(sandbox, path)
 
-    assert (reply.status, reply.code) == (404, "NOT_FOUND")
+    assert (reply.status, reply.code) == (404, "SANDBOX_NOT_FOUND")
     assert (TIER in reply.headers) == path.startswith("/v1/")
 
 
 @pytest.mark.parametrize("rest", ["", "/details", "/events"])
-@pytest.mark.parametrize("session_id", ["nobody", "big-1000001", "big-1%2Fevents", "%2E%2E", "%ff", "%00"])
+@pytest.mark.parametrize("session_id", ["nobody", "big-1000001", "big-1%2Fevents", "%2E%2E%2E", "%ff", "%00"])
 async def test_unknown_sessions_are_404(sandbox: Sandbox, ask: Any, session_id: str, rest: str) -> None:
     reply = await ask(sandbox, f"/v1/sessions/{session_id}{rest}")
 
-    assert (reply.status, reply.code) == (404, "NOT_FOUND")
+    assert (reply.status, reply.code) == (404, "SESSION_NOT_FOUND")
     assert reply.headers[TIER] == "enterprise"
 
 
@@ -117,7 +177,7 @@ async def test_only_get_is_allowed(sandbox: Sandbox, ask: Any, method: str) -> N
     assert reply.status == 405
     assert reply.headers["Allow"] == "GET"
     assert reply.headers[TIER] == "enterprise"
-    assert method == "HEAD" or reply.code == "METHOD_NOT_ALLOWED"
+    assert method == "HEAD" or reply.code == "SANDBOX_METHOD_NOT_ALLOWED"
 
 
 async def test_errors_after_authentication_carry_the_tier(ask: Any) -> None:

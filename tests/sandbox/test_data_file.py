@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -17,6 +18,9 @@ import pytest
 
 from isnotai_async import Client, Unlimited, export_events
 from isnotai_async.errors import ConfigError
+from isnotai_async.export.batches import Batch, Columns
+from isnotai_async.export.formats import choose_format
+from isnotai_async.export.system import System
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.sandbox.recorded import read_recordings
 from tests.sandbox.conftest import Asker
@@ -60,7 +64,9 @@ async def export(source: Sandbox, target: Path, region: str = "us", **options: A
     return target
 
 
-@pytest.mark.parametrize("name", ["first.jsonl", "first.jsonl.gz", "first.parquet", "first"])
+@pytest.mark.parametrize(
+    "name", ["first.jsonl", "first.jsonl.gz", "first.csv", "first.sqlite", "first.parquet", "first"]
+)
 async def test_export_serve_export_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     options: dict[str, Any] = {} if "." in name else {"format": "parquet", "segments": True}
     async with Sandbox(sessions=12, rate_limit=None) as made_up:
@@ -71,6 +77,26 @@ async def test_export_serve_export_gives_the_same_rows(tmp_path: Path, name: str
 
     assert again.read_bytes() == expected.read_bytes()
     assert expected.stat().st_size > 100_000
+
+
+def test_the_keys_that_guard_data_of_ones_own_are_new_each_time(tmp_path: Path) -> None:
+    file = write(tmp_path / "rows", ROWS)
+    keys = {key for _ in range(2) for key in Sandbox(data=file).api_keys.values()}
+
+    assert len(keys) == 4
+    assert all(re.fullmatch(r"aik_v1_[A-Za-z0-9_-]{40}", key) for key in keys)
+    assert Sandbox(data=file, api_keys={"us": "mine"}).api_key == "mine"
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv", "rows.sqlite", "rows.parquet"])
+async def test_null_names_and_awkward_strings_are_read_as_they_were_exported(tmp_path: Path, name: str) -> None:
+    names = [None, "", "=1+1", "'", "a,b", 'say "it"', "two\nlines"]
+    batch = Batch("us", "s1", Columns([f"e{n}" for n in range(7)], [1] * 7, names, [T] * 7, [5] * 7))
+    choose_format(tmp_path / name, None).write(iter([batch]), tmp_path / name, System())
+
+    session = read_recordings(tmp_path / name)["us"].find("s1")
+    assert session is not None
+    assert [session.event(index)["eventTypeName"] for index in range(session.size)] == names
 
 
 async def test_regions_stay_apart_and_other_names_are_served_by_us(tmp_path: Path, ask: Asker) -> None:
@@ -190,7 +216,8 @@ SURROGATE = json.dumps(make_row("a", 1, event_id="\ud800")).encode() + b"\n"
         (RIGHT.replace(b"200", b"2147483648"), "line 1: a number is out of range"),
         (RIGHT + SURROGATE, "line 2 has a lone surrogate, which is no text"),
         (RIGHT + RIGHT.replace(b'"us"', b'"acme"'), "line 2: session 'b' occurs under two names, 'us' and 'acme'"),
-        (b"region,session_id\n", "it is no JSON Lines and no Parquet"),
+        (b"region,session_id\n", "its first line has to be region,session_id,event_id"),
+        (b"something else", "it is no JSON Lines, CSV, Parquet or SQLite"),
         (gzip.compress(RIGHT * 9_999)[:-20], "gzip data are cut short or damaged, after line "),
         (gzip.compress(RIGHT)[:-6] + b"xxxxxx", "CRC check failed"),
         (b"PAR1 and no more", "at its beginning, it is damaged or has other columns"),

@@ -88,7 +88,7 @@ async def test_a_full_window_is_a_429_from_the_edge(ask: Any, counter: Any) -> N
         reply = await ask(sandbox, "/v1/sessions")
 
     assert statuses == [200, 200]
-    assert (reply.status, reply.code) == (429, "RATE_LIMITED")
+    assert (reply.status, reply.code) == (429, "SANDBOX_RATE_LIMITED")
     assert "x-isnotai-tier" not in reply.headers
     assert 1 <= int(reply.headers["Retry-After"]) <= 121
     assert sandbox.stats.rejected == 1

@@ -44,7 +44,7 @@ async def test_retry_after_is_sent_as_it_was_given(sandbox: Sandbox, ask: Any, v
 
     assert (await ask(sandbox, EVENTS)).headers["Retry-After"] == str(value)
     reply = await ask(sandbox, EVENTS)
-    assert (reply.status, reply.code, reply.headers["Retry-After"]) == (429, "RATE_LIMITED", str(value))
+    assert (reply.status, reply.code, reply.headers["Retry-After"]) == (429, "SANDBOX_RATE_LIMITED", str(value))
 
 
 async def test_a_429_can_come_without_retry_after(sandbox: Sandbox, ask: Any) -> None:
@@ -130,7 +130,7 @@ async def raw_exchange(sandbox: Sandbox) -> tuple[bytes, BaseException | None]:
     """Send one request by hand and read until the connection ends."""
     host, port = sandbox.base_url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"GET {EVENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sandbox.api_key}\r\n\r\n".encode())
+    writer.write(f"GET {EVENTS} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {sandbox.api_key}\r\n\r\n".encode())
     received = b""
     try:
         while piece := await reader.read(65_536):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isnotai_async.sandbox import Sandbox
+from isnotai_async.sandbox import Fault, Sandbox
 
 EVENTS = "/v1/sessions/big-700/events"
 
@@ -70,9 +70,8 @@ async def test_the_page_size_can_be_capped_further(ask: Any) -> None:
         (EVENTS, {"pageSize": "ten"}, "pageSize"),
         (EVENTS, {"type": "0x100"}, "type"),
         (EVENTS, {"startTime": "noon"}, "startTime"),
-        (EVENTS, {"startTime": "2", "endTime": "1"}, "startTime"),
+        (EVENTS, {"startTime": "3", "endTime": "1"}, "startTime"),
         (EVENTS, {"cursor": "nonsense"}, "cursor"),
-        (EVENTS, {"cursor": ""}, "cursor"),
         ("/v1/sessions", {"botOnly": "maybe"}, "botOnly"),
         ("/v1/sessions", {"startDate": "yesterday"}, "startDate"),
         ("/v1/sessions", {"startDate": "2026-06-02", "endDate": "2026-06-01"}, "startDate"),
@@ -86,6 +85,36 @@ async def test_bad_values_are_a_400_that_names_the_field(
 
     assert (reply.status, reply.field) == (400, field)
     assert not any(value in reply.json["error"]["message"] for value in query.values() if len(value) > 3)
+
+
+async def test_an_empty_cursor_or_metric_is_an_absent_one(sandbox: Sandbox, ask: Any) -> None:
+    for path in (EVENTS, "/v1/sessions", "/v1/users", "/v1/users/u-1000/sessions", "/v1/courses"):
+        assert (await ask(sandbox, path, cursor="")).body == (await ask(sandbox, path)).body
+    assert (await ask(sandbox, "/v1/usage", metric="")).json["totals"].keys() > {"ApiCalls"}
+
+
+async def test_a_fault_of_cursors_takes_an_empty_one_for_none(sandbox: Sandbox, ask: Any) -> None:
+    sandbox.inject(Fault.refused_cursor())
+
+    assert (await ask(sandbox, EVENTS, cursor="")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/courses"])
+@pytest.mark.parametrize("query", [{"pageSize": "ten"}, {"cursor": "nonsense"}, {"pageSize": "0", "cursor": "x"}])
+async def test_a_list_without_a_400_in_the_contract_passes_over_what_is_malformed(
+    sandbox: Sandbox, ask: Any, path: str, query: dict[str, str]
+) -> None:
+    reply = await ask(sandbox, path, **query)
+
+    assert reply.status == 200
+    assert reply.body == (await ask(sandbox, path)).body
+
+
+async def test_a_window_below_one_millisecond_is_empty(sandbox: Sandbox, ask: Any) -> None:
+    at = (await ask(sandbox, EVENTS)).json["data"][50]["timestamp"]
+    page = (await ask(sandbox, EVENTS, startTime=at + 1, endTime=at)).json
+
+    assert page == {"data": [], "pagination": {"nextCursor": None, "hasMore": False, "limit": 100}}
 
 
 async def test_a_cursor_works_for_its_own_list_and_filters_only(sandbox: Sandbox, ask: Any) -> None:
@@ -102,7 +131,7 @@ async def test_a_cursor_works_for_its_own_list_and_filters_only(sandbox: Sandbox
         ("/v1/sessions", "us", {}),
     ):
         reply = await ask(sandbox, path, region=region, cursor=cursor, **query)
-        assert (reply.status, reply.code, reply.field) == (400, "INVALID_CURSOR", "cursor")
+        assert (reply.status, reply.code, reply.field) == (400, "SANDBOX_INVALID_CURSOR", "cursor")
 
 
 async def test_a_cursor_survives_a_change_of_page_size_and_tier(sandbox: Sandbox, ask: Any) -> None:

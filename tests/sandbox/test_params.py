@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from isnotai_async._models import validation
+from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import params
 from isnotai_async.sandbox.params import RefusedError
 
@@ -26,6 +30,8 @@ def size(query: dict[str, str]) -> int:
         (params.event_type, {"type": "2"}, 2),
         (params.event_type, {"type": "0x02"}, 2),
         (params.event_type, {"type": "0Xff"}, 255),
+        (params.event_type, {"type": "0x001"}, 1),
+        (params.event_type, {"type": "0" * 5000 + "255"}, 255),
         (params.event_type, {"type": "mouse_move"}, 2),
         (lambda query: params.boolean(query, "botOnly"), {"botOnly": "True"}, True),
         (lambda query: params.boolean(query, "botOnly"), {}, False),
@@ -39,11 +45,31 @@ def test_good_values_are_read(read: Callable[[Any], object], query: dict[str, st
     assert read(query) == expected
 
 
+@given(st.from_regex(r"[-+]?(0[xX]0{0,3}[0-9a-fA-F]{1,3}|0{0,3}[0-9]{1,4})", fullmatch=True))
+@example("0x001")
+@example("0001")
+@example("+1")
+def test_client_and_sandbox_judge_numbers_of_event_types_alike(text: str) -> None:
+    assert accepts(validation.event_type, text) == accepts(lambda value: params.event_type({"type": value}), text)
+
+
+def accepts(read: Callable[[str], object], text: str) -> bool:
+    try:
+        read(text)
+    except (ConfigError, RefusedError):
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     ("read", "name", "texts"),
     [
         (size, "pageSize", ["0", "-1", "", "ten", "1.0", "1e2", "0x10", "2147483648", "٣", "1_0", " 1", "9" * 5000]),
-        (params.event_type, "type", ["", "256", "-1", "0x", "0x100", "nonsense", "MOUSE_MOVE", "1.5"]),
+        (
+            params.event_type,
+            "type",
+            ["", "256", "-1", "+1", "0x", "0x100", "0x0100", "nonsense", "MOUSE_MOVE", "1.5", "9" * 5000],
+        ),
         (lambda query: params.boolean(query, "botOnly"), "botOnly", ["", "1", "yes"]),
         (
             lambda query: params.instant(query, "startDate"),

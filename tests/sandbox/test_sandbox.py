@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from isnotai_async.sandbox import Fault, Sandbox
 from isnotai_async.sandbox.limits import LIST_OPERATIONS, OPERATION_NAMES
 from isnotai_async.sandbox.region import make_mints
 from isnotai_async.sandbox.routes import OPERATIONS
+
+DOCS = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
 
 
 async def test_starting_and_closing_twice_does_nothing_more(ask: Any) -> None:
@@ -188,11 +191,23 @@ def test_importing_and_making_it_does_not_import_the_server() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_every_fault_is_in_the_packages_table() -> None:
+def test_every_fault_is_in_the_tables_of_package_and_docs() -> None:
     makers = {name for name, value in vars(Fault).items() if isinstance(value, classmethod)}
     assert package.__doc__ is not None
     for name in makers:
         assert f"`{name}`" in package.__doc__
+        assert re.search(rf"`{name}[`(]", DOCS), name
+
+
+PRINTED = {"Fault.status(503": "100 {503: 2, 200: 1}\n", "Fault.rate_limited()": "{429: 1, 200: 1}\n"}
+
+
+@pytest.mark.parametrize("fault", PRINTED)
+def test_the_programs_of_the_docs_run(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = [each for each in re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL) if fault in each]
+    exec(compile(program, "testing.md", "exec"), {})
+
+    assert capsys.readouterr().out == PRINTED[fault]
 
 
 def test_it_shares_no_code_with_the_client() -> None:

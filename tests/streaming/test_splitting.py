@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import StreamPosition
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
 from isnotai_async._models.tiers import Tier
@@ -41,7 +42,7 @@ SPLITS = st.fixed_dictionaries(
         "buffer": st.none() | st.integers(1, 20),
         "page_size": st.none() | st.integers(1, 12),
         "type": st.none() | st.integers(0, 2),
-        "start_time": st.none() | st.integers(-10, 60),
+        "start_time": st.none() | st.integers(0, 60),
         "end_time": st.none() | st.integers(60, 130),
     }
 )
@@ -337,3 +338,16 @@ async def test_where_one_window_fails_the_session_has_failed() -> None:
     source.fail = big().fail
     seen += await read(source, split=4, ordered=True, resume=stream.position)
     assert sorted(ids(seen)) == sorted(ids(source.rows()))
+
+
+@pytest.mark.parametrize("begin", [-5_000, 10**9], ids=["before 1970", "as large as seconds"])
+async def test_windows_are_cut_and_resumed_wherever_in_time_the_session_lies(begin: int) -> None:
+    source = Source({"s": events("s", range(begin, begin + 4_000, 10))}, limit=10)
+    async with source.stream("s", split=4, ordered=True) as pages:
+        seen = [event for _ in range(15) for event in (await anext(pages)).data]
+    saved = StreamPosition.from_json(pages.position.to_json())
+
+    seen += await read(source, split=4, ordered=True, resume=saved)
+
+    assert seen == source.rows()
+    assert len(source.asked_details) == 2

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from isnotai_async._ratelimit.redis.protocol import Ask, Reply, read_reply
 from isnotai_async._ratelimit.redis.script import SCRIPT
+from isnotai_async._ratelimit.shared.protocol import Ask, Reply, read_reply
 from isnotai_async.errors import ConfigError, LimiterError, printable
 
 if TYPE_CHECKING:
@@ -28,19 +29,19 @@ class RedisStore:
     """
 
     def __init__(self, redis: Redis, *, owned: bool) -> None:
-        from redis.exceptions import ConnectionError, NoScriptError, RedisError  # noqa: A004 - Redis' own
+        from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError  # noqa: A004 - Redis' own
 
         self._redis, self._owned = redis, owned
-        self._no_script, self._lost, self._errors = (
-            NoScriptError,
-            ConnectionError,
-            (RedisError, OSError, TimeoutError),
-        )
+        self._no_script = NoScriptError
+        # A server that refuses (READONLY, MASTERDOWN, LOADING, NOREPLICAS) may not be the primary any more, while its
+        # connections stay open; a new one leads to the primary. Before Redis 7 a script reports all of these as ERR.
+        self._stale = (ConnectionError, ResponseError)
+        self._errors = (RedisError, OSError, TimeoutError)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.place = _name_place(redis)
 
     async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
-        """Call the script, once more where a connection from the pool turns out to be dead.
+        """Call the script, and once more on a new connection if the first one is dead or leads to the wrong server.
 
         Raises:
             LimiterError: Redis is down, too slow, read-only, or refuses.
@@ -49,16 +50,18 @@ class RedisStore:
             async with asyncio.timeout(TIMEOUT):
                 try:
                     return read_reply(await self._evaluate(keys, ask.to_json()))
-                except self._lost:
+                except self._stale:
+                    await self._drop_idle_connections()
                     return read_reply(await self._evaluate(keys, ask.again().to_json()))
         except self._errors as error:
             reason = _describe(error)
+        await self._drop_idle_connections()
         raise self.refusal(reason)  # not chained: the tracebacks' locals have the connection's password
 
     def refusal(self, reason: str) -> LimiterError:
         """Make the error that tells what is wrong with Redis, and what to do."""
         return LimiterError(
-            f"the shared limit cannot be asked, so nothing was sent: Redis at {self.place}: {reason}; "
+            f"the shared limit cannot be asked, so nothing was sent: {self.place}: {reason}; "
             'see to it that it runs, or choose on_outage="local_share" to go on with a share of the limit',
             reason=reason,
         )
@@ -80,6 +83,15 @@ class RedisStore:
         if self._owned:
             await self._redis.aclose()
 
+    async def _drop_idle_connections(self) -> None:
+        """Make the next call connect, and so look the server's address up again."""
+        pool = getattr(self._redis, "connection_pool", None)  # a cluster has none, and follows its servers itself
+        if pool is None:
+            return
+        with contextlib.suppress(*self._errors):
+            async with asyncio.timeout(TIMEOUT):
+                await pool.disconnect(inuse_connections=False)
+
     async def _evaluate(self, keys: tuple[str, str], written: bytes) -> Any:  # noqa: ANN401
         # The annotations of redis-py know both its faces at once.
         redis: Any = self._redis
@@ -93,8 +105,9 @@ def _name_place(redis: Redis) -> str:
     pool = getattr(redis, "connection_pool", None)  # a cluster has none
     kwargs: dict[str, Any] = getattr(pool, "connection_kwargs", {})
     if path := kwargs.get("path"):
-        return printable(str(path))
-    return printable(f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}") if pool else "the cluster"
+        return f"Redis at {printable(str(path))}"
+    host = printable(f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
+    return f"Redis at {host}" if pool else "the Redis cluster"
 
 
 def _describe(error: BaseException) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, Self, get_args
 
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier, check_tier
-from isnotai_async._models.validation import check_int, check_seconds
+from isnotai_async._models.validation import check_duration, check_int
 from isnotai_async._ratelimit.redis.connection import TIMEOUT, RedisStore
-from isnotai_async._ratelimit.redis.key_limiter import KeyLimiter
-from isnotai_async._ratelimit.redis.protocol import LEASE, name_keys
-from isnotai_async._ratelimit.redis.state import Terms
+from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.protocol import LEASE, name_keys
+from isnotai_async._ratelimit.shared.state import Terms
 from isnotai_async._ratelimit.sliding_window import MINUTE
 from isnotai_async.errors import ConfigError, quoted
 
@@ -44,6 +43,9 @@ class RedisLimiter:
     they next tell something, and is forgotten if they never do. As nobody can know whether there was something to
     lose, a key that was not used for a day begins with that pause too (1.25 s).
 
+    Give its Redis the policy ``noeviction``; an eviction is noticed and costs the same pause. The least rights of its
+    user are in docs/shared-limit.md.
+
     Open it with ``async with``, or close it with `aclose`; a client does not close what it was given. It serves any
     number of clients and keys on one event loop.
 
@@ -58,8 +60,7 @@ class RedisLimiter:
         tier: Tier to start with where no process knows it yet; None for the lowest. The answers tell the true one.
         on_outage: ``"fail"``: while Redis cannot be asked, calls raise `LimiterError`. ``"local_share"``: each
             process keeps to its share of the limit by itself.
-        workers: How many processes share the limit, for ``"local_share"``. Give the most there can be; each has a
-            share of one request a window at least.
+        workers: How many processes share the limit, for ``"local_share"``. Give the most there can be.
         lease: Seconds after its permit within which a request has reached the server for sure: the client's
             `timeout` and a little. A client whose `timeout` is not below it is refused. Half of what it is more is
             how long a permit waits for a connection (`max_concurrency`) before it is given back.
@@ -88,7 +89,7 @@ class RedisLimiter:
             raise ConfigError(f"redis must be a redis.asyncio.Redis, not {shown}; for a URL there is from_url()")
         start = None if tier is None else check_tier(tier)
         self._terms = Terms(
-            start, _finite(window, "window"), _finite(lease, "lease"), _check_share(on_outage, workers)
+            start, check_duration(window, "window"), check_duration(lease, "lease"), _check_share(on_outage, workers)
         )
         self._store = RedisStore(redis, owned=False)
         self._on_outage = on_outage
@@ -156,7 +157,7 @@ class RedisLimiter:
         await self._store.aclose()
 
     def __repr__(self) -> str:
-        return f"<RedisLimiter at {self._store.place}, on_outage={self._on_outage!r}>"
+        return f"<RedisLimiter of {self._store.place}, on_outage={self._on_outage!r}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a RedisLimiter holds a connection and perhaps its password; make one where it is used")
@@ -167,26 +168,24 @@ def _connect(url: str) -> Redis:
         from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
     except ImportError:
         raise ConfigError(_MISSING) from None
     try:
         # No retries of its own: the script's caller knows better what may be tried again, and when. And no timeouts
         # but for connecting: the caller bounds the whole call, and redis-py's own are 16 µs more.
-        return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=TIMEOUT)
-    except (ValueError, TypeError, AttributeError):
+        redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=TIMEOUT)
+        # Not opened; but redis-py reads the URL's parameters only when it makes a connection.
+        redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return redis
+    except (ValueError, TypeError, AttributeError, RedisError):
         pass
     finally:
         del url
     raise ConfigError(
-        "the Redis URL cannot be read; write it like redis://host:6379/0 or rediss://user:password@host"
+        "the Redis URL cannot be read, or has a parameter that redis-py rejects; "
+        "write it like redis://host:6379/0 or rediss://user:password@host"
     )
-
-
-def _finite(value: float, name: str) -> float:
-    seconds = check_seconds(value, name)
-    if seconds is None or seconds == math.inf:
-        raise ConfigError(f"{name} must be seconds, not {value!r}")
-    return seconds
 
 
 def _check_share(on_outage: OnOutage, workers: int | None) -> int | None:

@@ -10,6 +10,8 @@ them), with what only processes need:
    empty, or with old data), is told that it is lost, and joins again with the slots that it remembers. In a state
    that begins nothing is admitted for 1.25 s, so that all who wait or end a request meanwhile can do so: who begins
    it, though new itself, cannot know that nobody sent anything. Slots of those who come later count from then on.
+   The state is lost too if the slots are not as many as it says (Redis evicted one of the two keys), or if a key
+   holds something else. Both keys live equally long, so that neither is evicted for its age.
 5. All may be told twice: slots have names, and are overwritten by them.
 
 The limit is no part of the slots, so a change of tier keeps the history. One call of the script tells what ended,
@@ -21,13 +23,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED
-
-BEHIND: Final = "single calls come first"
-JOINING: Final = "the shared state is new in Redis, and the processes have a moment to tell what they sent"
-REASONS: Final = ("", FULL, SPACED, PAUSED, PROBING, BEHIND, JOINING)
-"""Why one waits, in the order of the numbers that the script returns."""
-
 READ_TIME: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -36,7 +31,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 RULES: Final = """
 local STATE, SLOTS = KEYS[1], KEYS[2]
 local ask = cjson.decode(ARGV[1])
-local LENGTH, LEASE, EXPECTED, MAX_PAUSE = ask.length, ask.lease, ask.expected, ask.max_pause
+local LENGTH, LEASE, EXPECTED, HIGHEST, MAX_PAUSE = ask.length, ask.lease, ask.expected, ask.highest, ask.max_pause
 local KNOWN_EPOCH, KNOWN_NUMBER = ask.epoch, ask.number
 local PREFIX, FIRST, SINGLES, BULK = ask.prefix, ask.first, ask.singles, ask.bulk
 local POLL, GRACE, CALM, KEPT = 1.05, 1.25, 10, 86400000
@@ -48,27 +43,59 @@ local function exact(number) return string.format('%.17g', number) end
 
 local function reply(...) return table.concat({...}, ' ') end
 
-local function begin(old)
-  return {epoch = exact(now), number = 1, limit = old and old.limit or 60, told = old and old.told or false,
-    rising = 0, held_up = false, bursting = true, idle_from = -INF, closed = false, closed_until = -INF,
-    closed_after = 0, refusals = 0, probe = '', probe_until = -INF, due = -INF, share = 1, slowed_at = -INF,
-    single_until = -INF, opens = now + GRACE, last = now}
+local function begin()
+  return {epoch = exact(now), number = 1, limit = 60, told = false, rising = 0, held_up = false, bursting = true,
+    idle_from = -INF, closed = false, closed_until = -INF, closed_after = 0, refusals = 0, probe = '',
+    probe_until = -INF, due = -INF, share = 1, slowed_at = -INF, spaced_until = -INF, single_until = -INF,
+    opens = now + GRACE, last = now, slots = 0}
 end
 
-local packed = redis.call('GET', STATE)
-local s = packed and cmsgpack.unpack(packed) or begin()
-if now < s.last - 1 or (KNOWN_EPOCH == s.epoch and KNOWN_NUMBER > s.number) then
+local function try(command, key)  -- nothing where the key holds a value of another type
+  local found = redis.pcall(command, key)
+  if type(found) ~= 'table' then return found end
+  if not string.find(found.err, 'WRONGTYPE', 1, true) then return redis.call(command, key) end
+end
+
+local function is_state(s, fresh)
+  for name, value in pairs(fresh) do
+    if type(s[name]) ~= type(value) then return false end
+  end
+  return s.limit <= HIGHEST
+end
+
+local function read(fresh)  -- the state, and whether something else was in its place
+  local packed = try('GET', STATE)
+  if packed == false then return fresh, false end
+  local is_packed, s = pcall(cmsgpack.unpack, packed)
+  if is_packed and type(s) == 'table' and is_state(s, fresh) then return s, false end
+  return fresh, true
+end
+
+local fresh = begin()
+local s, is_foreign = read(fresh)
+local count = try('ZCARD', SLOTS)
+is_foreign = is_foreign or not count
+local is_old = now < s.last - 1 or (KNOWN_EPOCH == s.epoch and KNOWN_NUMBER > s.number)
+if is_old or is_foreign or (s ~= fresh and count ~= s.slots) then
   redis.call('DEL', SLOTS)
-  s = begin(s)
+  s = fresh
 end
 now = max(now, s.last)
 s.last = now
 
-local function save() redis.call('SET', STATE, cmsgpack.pack(s), 'PX', KEPT) end
+local function save()
+  local last = redis.call('ZRANGE', SLOTS, -1, -1, 'WITHSCORES')[2]  -- perhaps another's, who has a longer lease
+  local kept = last and max(KEPT, math.ceil((tonumber(last) - now) * 1000) + 1000) or KEPT
+  s.slots = redis.call('ZCARD', SLOTS)
+  redis.call('SET', STATE, cmsgpack.pack(s), 'PX', kept)
+  redis.call('PEXPIRE', SLOTS, kept)
+end
+
+local FOREIGN = is_foreign and 1 or 0
 
 if KNOWN_EPOCH ~= '' and KNOWN_EPOCH ~= s.epoch then
   save()
-  return reply(1, s.epoch, 0, s.limit, 0, 0, 0, LOST, 0)
+  return reply(1, s.epoch, 0, s.limit, 0, 0, 0, LOST, 0, FOREIGN)
 end
 
 local function occupy(name, ends) redis.call('ZADD', SLOTS, exact(ends), name) end
@@ -87,7 +114,7 @@ end
 
 local function spacing() return LENGTH / (0.98 * s.limit * share()) end
 
-local function is_shaped() return now < s.slowed_at + 10 * LENGTH end
+local function is_shaped() return now < s.spaced_until end
 
 local function spend()
   local between, catch_up = spacing(), max(0.25, 0.01 * s.limit - 0.35)
@@ -120,6 +147,7 @@ local function refuse(number, after)
   if number > s.closed_after then
     s.refusals = s.refusals + 1
     s.closed, s.closed_after, s.held_up = true, s.number, true
+    if now < s.slowed_at + 10 * LENGTH then s.spaced_until = now + 10 * LENGTH end
     s.share, s.slowed_at = max(0.1, share() * 0.8), now
   elseif not s.closed or not after then
     return 0
@@ -145,7 +173,7 @@ local function settle(name, number, status, after, limit)
 end
 
 redis.call('ZREMRANGEBYSCORE', SLOTS, '-inf', exact(now))
-if EXPECTED > 0 and not s.told then s.limit = EXPECTED end
+if not s.told then s.limit = max(s.limit, EXPECTED) end
 
 if #ask.joining > 0 and now > s.opens + CALM then s.opens = now + GRACE end  -- others will come back too
 for _, slot in ipairs(ask.joining) do  -- of one who comes back: name, seconds left, whether it ended
@@ -216,9 +244,7 @@ while bulk < BULK and seconds == 0 do
 end
 
 save()
-local last = redis.call('ZRANGE', SLOTS, -1, -1, 'WITHSCORES')  -- perhaps another's, who has a longer lease
-if last[2] then redis.call('PEXPIRE', SLOTS, math.ceil((tonumber(last[2]) - now) * 1000) + 1000) end
-return reply(0, s.epoch, s.number, s.limit, singles, bulk, exact(seconds), reason, exact(closed_for))
+return reply(0, s.epoch, s.number, s.limit, singles, bulk, exact(seconds), reason, exact(closed_for), FOREIGN)
 """
 
 SCRIPT: Final = READ_TIME + RULES

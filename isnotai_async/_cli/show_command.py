@@ -1,0 +1,117 @@
+"""The command `isnotai show`: a picture of one session, in the terminal or as an HTML page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from isnotai_async._cli.options import Connection, Json, open_client
+from isnotai_async._cli.output import say, write_json
+from isnotai_async._cli.session_html import COLUMNS, draw_html
+from isnotai_async._cli.session_summary import (
+    EventTimes,
+    SessionSummary,
+    summarize_events,
+    summarize_timeline,
+    total_of,
+)
+from isnotai_async._cli.session_text import Screen, draw_text
+from isnotai_async._client import Client
+from isnotai_async._models.records import SessionDetails
+from isnotai_async.errors import ServerError, SinkError
+
+MOST_EVENTS: Final = 5_000
+"""Events that are read without ``--full``: 100 requests on the free tier, which take up to two minutes."""
+
+
+async def show(
+    session: str,
+    /,
+    *,
+    html: Path | None = None,
+    full: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
+    connection: Connection = Connection(),
+) -> None:
+    """Show what happened in a session: who, when, each event type over time, bursts, pauses and pages.
+
+    A session of more than 5,000 events is drawn from the timeline of its details, which takes two requests.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    html
+        Write the picture to this file instead, as a page for a browser; an existing file is replaced.
+    full
+        Read all events, however many.
+    json
+        Write the session's details instead, as a line of JSON.
+    """
+    async with open_client(connection) as client:
+        if json:
+            write_json(await client.get_session_details(session))
+            return
+        console = Console(highlight=False, markup=False, emoji=False)
+        screen = Screen(console.width, sys.stdout.encoding or "ascii")
+        columns = screen.columns if html is None else COLUMNS
+        summary = await _read(client, session, columns=columns, full=full)
+    if html is None:
+        _print(draw_text(summary, screen), console)
+        return
+    _write(html, draw_html(summary))
+    say(f"wrote {html}")
+
+
+async def _read(client: Client, session_id: str, *, columns: int, full: bool) -> SessionSummary:
+    session = await client.get_session(session_id)
+    details = await _get_details(client, session_id)
+    if details is not None and details.timeline and total_of(details) > MOST_EVENTS and not full:
+        return summarize_timeline(session, details, columns=columns)
+    times, is_cut = await (_read_all(client, session_id) if full else _read_first(client, session_id))
+    return summarize_events(session, details, times, columns=columns, is_cut=is_cut)
+
+
+async def _get_details(client: Client, session_id: str) -> SessionDetails | None:
+    try:
+        return await client.get_session_details(session_id)
+    except ServerError as error:
+        if error.status != 503:
+            raise
+        return None  # documented: the details may be out of service by themselves
+
+
+async def _read_all(client: Client, session_id: str) -> tuple[EventTimes, bool]:
+    times = EventTimes()
+    async with client.stream_events(session_id, split="auto") as pages:
+        async for page in pages:
+            times.add(page.data)
+    return times, False
+
+
+async def _read_first(client: Client, session_id: str) -> tuple[EventTimes, bool]:
+    times = EventTimes()
+    async with client.list_events(session_id).prefetch() as pages:
+        async for page in pages:
+            times.add(page.data)
+            if times.count >= MOST_EVENTS and page.has_more:
+                return times, True
+    return times, False
+
+
+def _print(lines: Iterable[Text], console: Console) -> None:
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or type(error).__name__}") from None

@@ -1,0 +1,223 @@
+"""The command `isnotai sync`: its arguments, its run, and what it says afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import attrs
+from cyclopts import Group, Parameter
+
+from isnotai_async._cli import exit_codes
+from isnotai_async._cli.export_command import stop_on_sigterm
+from isnotai_async._cli.options import Connection, open_client
+from isnotai_async._cli.output import say, write_json
+from isnotai_async._cli.progress import ExportDisplay
+from isnotai_async._client import Client
+from isnotai_async.errors import (
+    AuthenticationError,
+    ConfigError,
+    ExportError,
+    InvalidCursorError,
+    InvalidRequestError,
+    IsNotAIError,
+    NotFoundError,
+    PermissionDeniedError,
+    printable,
+    quoted,
+)
+from isnotai_async.export import StoreReport, update_store
+from isnotai_async.export.places import rejected_of
+
+_DURATION: Final = re.compile("([0-9]{1,6})([smhdw])", re.ASCII)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_MOST_FAILURES: Final = 20  # that are listed; --json has them all
+_RESUME: Final = "run the same command again to continue"
+_RULES: Final = Group("Rules")
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Rules:
+    """Which sessions are looked at, and when one is read."""
+
+    since: Annotated[str | None, Parameter(group=_RULES)] = None
+    """Of the first run: sessions created at or after 30d, yesterday, 2026-06-10, 2026-06-10T12:00:00Z; default all"""
+    watch: Annotated[str, Parameter(group=_RULES)] = "7d"
+    """How long after its creation a session's record is looked at again"""
+    settle: Annotated[str, Parameter(group=_RULES)] = "24h"
+    """How long a session has to be quiet before it is read"""
+    max_open: Annotated[str, Parameter(group=_RULES)] = "30d"
+    """After how long an active session is read for the last time"""
+    include_open: Annotated[bool, Parameter(group=_RULES, negative=())] = False
+    """Read active sessions too"""
+
+
+async def sync(
+    *,
+    out: Path,
+    rules: Rules = Rules(),
+    type: str | None = None,
+    status: str | None = None,
+    bot_only: Annotated[bool, Parameter(negative=())] = False,
+    concurrency: int = 16,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
+    connection: Connection = Connection(),
+) -> int:
+    """Bring an SQLite database of sessions and events up to date. Run it each night, say.
+
+    Other programs can read the database at any time. Interrupted in whatever way, the same command continues. Exit
+    codes: 0 done, 1 failed, 2 usage, 3 key refused, 4 unfinished (run it again), 5 done, but something may be
+    missing, as the report says, 130 Ctrl-C, 143 SIGTERM.
+
+    Parameters
+    ----------
+    out
+        The database, such as events.db. Its tables are events and sessions.
+    type
+        Only events of this message-type byte or short name; the same in each run, as the next two.
+    status
+        Only sessions of this status.
+    bot_only
+        Only sessions with a bot score of at least 0.7.
+    concurrency
+        Most requests in flight.
+    json
+        Write the report to stdout, as JSON.
+    quiet
+        Say nothing but errors.
+    """
+    start = _read_since(rules.since)
+    if start is not None and not quiet:
+        say(f"sessions created since {start:%Y-%m-%d %H:%M:%SZ}")
+    options = {
+        "start_date": start,
+        "watch": read_duration(rules.watch, "--watch"),
+        "settle": read_duration(rules.settle, "--settle"),
+        "max_open": read_duration(rules.max_open, "--max-open"),
+        "include_open": rules.include_open,
+        "type": type,
+        "status": status,
+        "bot_only": bot_only,
+        "concurrency": concurrency,
+    }
+    async with open_client(connection) as client:
+        report = await _run(client, out, options, quiet=quiet)
+    return report if isinstance(report, int) else _end(report, json=json, quiet=quiet)
+
+
+async def _run(client: Client, out: Path, options: Mapping[str, Any], *, quiet: bool) -> StoreReport | int:
+    """Run the sync; return the report, or the exit code if it was ended before."""
+    display = ExportDisplay(quiet=quiet)
+    with stop_on_sigterm() as stopped:
+        try:
+            with display:
+                return await update_store(client, out, on_progress=display, **options)
+        except asyncio.CancelledError:
+            say(f"isnotai: {'stopped by SIGTERM' if stopped else 'interrupted'}; {_RESUME}")
+            return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+        except IsNotAIError as error:
+            return _end_with(error)
+
+
+def read_duration(text: str, name: str) -> timedelta:
+    """Read a duration such as 7d or 12h.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"{name} {quoted(text)} is no duration; write 7d, 24h or 90m")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _read_since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if _DURATION.fullmatch(text):
+        return datetime.now(UTC) - read_duration(text, "--since")
+    if text == "yesterday":
+        return datetime.combine(datetime.now(UTC) - timedelta(days=1), time.min, tzinfo=UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"--since {quoted(text)} is no time; write 30d, yesterday, 2026-06-10 or 2026-06-10T12:00:00Z"
+        ) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _end_with(error: IsNotAIError) -> int:
+    """Say what ended the run; return the exit code."""
+    refused = InvalidRequestError | NotFoundError | PermissionDeniedError
+    if isinstance(error, ConfigError) or (isinstance(error, ExportError) and not error.is_temporary):
+        raise error
+    if isinstance(error, refused) and not isinstance(error, InvalidCursorError):
+        raise error
+    if isinstance(error, ExportError):
+        say(f"isnotai: {error}")
+        return exit_codes.UNFINISHED
+    say(f"isnotai: {exit_codes.explain(error)}; {_RESUME}")
+    return exit_codes.exit_code(error) if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
+
+
+def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
+    """Say what was done; return the exit code."""
+    if json:
+        write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
+    if not quiet:
+        _say_report(report)
+    if not report.is_complete:
+        say(f"isnotai: {printable(str(report.path))} is not up to date yet; {_RESUME}")
+        return exit_codes.UNFINISHED
+    return exit_codes.INCOMPLETE if report.has_doubts else exit_codes.DONE
+
+
+def _say_report(report: StoreReport) -> None:
+    say(
+        f"added {report.added:,} events in {report.elapsed:.1f} s; {printable(str(report.path))} has "
+        f"{report.rows:,} events of {report.sessions:,} sessions ({report.size / 1e6:.1f} MB)"
+    )
+    for name, value in _rows(report):
+        say(f"  {name:<10}{value}")
+    for failure in report.failures[:_MOST_FAILURES]:
+        say(f"  {quoted(failure.session_id)} in {printable(failure.name)}: {failure.error}: {failure.message}")
+    if len(report.failures) > _MOST_FAILURES:
+        say(f"  … and {len(report.failures) - _MOST_FAILURES:,} more; --json lists all")
+    for region in report.gaps:
+        say(
+            f"isnotai: warning: the last sync of {printable(region)} is longer ago than the API looks back, so "
+            "sessions and events may be missing for good; sync more often"
+        )
+    if report.unseen:
+        say(
+            f"isnotai: warning: an audit found {report.unseen:,} events in sessions whose records are unchanged. "
+            "They were added; other sessions may have such events too. From now on each session is read once more "
+            "when it leaves the watched days; a longer --settle finds such events earlier"
+        )
+
+
+def _rows(report: StoreReport) -> Iterator[tuple[str, str]]:
+    yield "listed", f"{report.listed:,} sessions, {report.new_sessions:,} of them new"
+    yield "read", f"{report.read:,} sessions, {report.audited:,} of them as an audit"
+    if report.waiting:
+        yield "waiting", f"{report.waiting:,} sessions were active just now; a later run reads them"
+    if report.abandoned:
+        yield "abandoned", f"{report.abandoned:,} sessions were still open at --max-open, and are not looked at again"
+    if report.expired:
+        yield "expired", f"{report.expired:,} sessions have events here that the API no longer gives"
+    if report.differing:
+        yield "differing", f"{report.differing:,} events have another content now; the first one stays"
+    if report.rejected:
+        yield "set aside", f"{report.rejected:,} records that could not be read, in {rejected_of(report.path).name}"
+    yield "requests", f"{report.requests:,}"
+    if report.waited >= 0.05:
+        yield "waited", f"{report.waited:.1f} s for the quota or before a retry"
+    if report.failures:
+        yield "failed", f"{len(report.failures):,} sessions"

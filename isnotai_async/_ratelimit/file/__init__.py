@@ -1,0 +1,1 @@
+"""The limit that the processes of one machine share through a file."""

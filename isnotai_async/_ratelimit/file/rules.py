@@ -1,0 +1,201 @@
+"""The rules of the shared limit over named slots: what the Lua script does in Redis, done here by `policy`.
+
+The numbered rules of `redis.script` hold here too. The caller sees to it that one process at a time runs them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from math import inf
+from typing import Any, Final, Protocol
+
+import msgspec
+from attrs import asdict, define
+
+from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.limiter import Permit
+from isnotai_async._ratelimit.policy import FULL, PROBING, SPACED, Gate
+from isnotai_async._ratelimit.shared.protocol import BEHIND, JOINING, Ask, Ended, Reply
+from isnotai_async._ratelimit.sliding_window import Slots
+
+POLL: Final = 1.05
+GRACE: Final = 1.25
+CALM: Final = 10.0
+_TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
+
+
+class NamedSlots(Slots, Protocol):
+    """The occupied slots of all processes. The methods of `Slots` are about the slot `name`."""
+
+    name: str
+
+    def put(self, name: str, until: float) -> None:
+        """Occupy a slot until a time, or change the time until which it is."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Free a slot, if it is occupied."""
+        ...
+
+    def clear(self) -> None:
+        """Free all."""
+        ...
+
+
+@define(eq=False)
+class SharedState:
+    """State of one key's rate limit that processes share, but for its slots.
+
+    Attributes:
+        epoch: Name of the state; another one where all was lost.
+        last: Time of the last call.
+        opens: Time from which permits are granted; before, the processes tell what they sent.
+        single_until: Time until which bulk work is held back by a single call that waits.
+        probe: Name of the slot of the probe that is under way.
+        probe_until: When the probe's process counts as dead.
+        gate: The rules of one key.
+    """
+
+    epoch: str
+    last: float
+    opens: float
+    gate: Gate
+    single_until: float = -inf
+    probe: str = ""
+    probe_until: float = -inf
+
+    @classmethod
+    def begin(cls, slots: NamedSlots, ask: Ask, now: float) -> SharedState:
+        """Begin a state of which nothing is known."""
+        slots.clear()
+        return cls(secrets.token_hex(8), now, now + GRACE, Gate(length=ask.length, slots=slots))
+
+    @classmethod
+    def read(cls, packed: bytes, slots: NamedSlots, ask: Ask) -> SharedState:
+        """Read what `write` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        saved = msgspec.msgpack.decode(packed, type=_Saved)
+        gate = Gate.restore(saved.gate, length=ask.length, slots=slots)
+        return cls(saved.epoch, saved.last, saved.opens, gate, saved.single_until, saved.probe, saved.probe_until)
+
+    def write(self) -> bytes:
+        """Write it, without the slots."""
+        saved = asdict(self, filter=lambda attribute, _: attribute.name != "gate")
+        return msgspec.msgpack.encode(_Saved(gate=self.gate.save(), **saved))
+
+
+class _Saved(msgspec.Struct):
+    epoch: str
+    last: float
+    opens: float
+    single_until: float
+    probe: str
+    probe_until: float
+    gate: dict[str, Any]
+
+
+def answer(ask: Ask, packed: bytes | None, slots: NamedSlots, now: float) -> tuple[Reply, bytes]:
+    """Do what a process asks.
+
+    Args:
+        ask: What became of requests, and for how many permits are wanted.
+        packed: The state as it was written last; None if there is none.
+        slots: The occupied slots of all processes.
+        now: The time on a clock that all processes share.
+
+    Returns:
+        The reply, and the state to write.
+    """
+    state, is_foreign = _find_state(ask, packed, slots, now)
+    now = state.last = max(now, state.last)
+    gate = state.gate
+    if ask.epoch is not None and ask.epoch != state.epoch:
+        limit = gate.tier.requests_per_minute
+        return Reply(True, state.epoch, 0, limit, 0, 0, 0.0, JOINING, 0.0, is_foreign), state.write()
+    paused = _take_news(state, ask, slots, now)
+    singles, bulk, wait, reason = _grant(state, ask, slots, now)
+    limit = gate.tier.requests_per_minute
+    return (
+        Reply(False, state.epoch, gate.number, limit, singles, bulk, wait, reason, paused, is_foreign),
+        state.write(),
+    )
+
+
+def _find_state(ask: Ask, packed: bytes | None, slots: NamedSlots, now: float) -> tuple[SharedState, bool]:
+    if packed is None:
+        return SharedState.begin(slots, ask, now), False
+    try:
+        state = SharedState.read(packed, slots, ask)
+    except (ValueError, msgspec.MsgspecError):
+        return SharedState.begin(slots, ask, now), True
+    is_old = now < state.last - 1 or (ask.epoch == state.epoch and ask.number > state.gate.number)
+    return (SharedState.begin(slots, ask, now) if is_old else state), False
+
+
+def _take_news(state: SharedState, ask: Ask, slots: NamedSlots, now: float) -> float:
+    gate = state.gate
+    slots.occupied(now)  # forgets those that were left
+    if ask.expected > gate.tier.requests_per_minute:
+        gate.expect(_TIERS[ask.expected])
+    if gate.probe and now >= state.probe_until:  # its process counts as dead
+        state.probe = ""
+        gate.forget_probe()
+    if ask.joining and now > state.opens + CALM:
+        state.opens = now + GRACE  # others will come back too
+    for name, seconds, is_ended in ask.joining:
+        slots.put(name, now + seconds)
+        if is_ended:
+            _drop_probe(state, name)
+    paused = max((_record(state, ended, slots, now) for ended in ask.ended), default=0.0)
+    for name in ask.unused:
+        slots.remove(name)
+        _drop_probe(state, name)
+    return paused
+
+
+def _drop_probe(state: SharedState, name: str) -> None:
+    if name == state.probe:
+        state.probe = ""
+        state.gate.forget_probe()
+
+
+def _record(state: SharedState, ended: Ended, slots: NamedSlots, now: float) -> float:
+    gate, slots.name = state.gate, ended.name
+    number = ended.number or max(1, gate.number)
+    if ended.name == state.probe:
+        state.probe, number = "", gate.probe
+    elif number == gate.probe:  # a number of another epoch
+        number -= 1
+    return gate.settle(Permit(number), ended.answer, now)
+
+
+def _grant(state: SharedState, ask: Ask, slots: NamedSlots, now: float) -> tuple[int, int, float, str]:
+    granted, wait, reason = [0, 0], 0.0, ""
+    for index, name in enumerate(ask.names):
+        bulk = index >= ask.singles
+        slots.name = name
+        wait, reason = _admit(state, now, bulk=bulk)
+        if wait == 0:
+            granted[bulk] += 1
+            if state.gate.probe and not state.probe:
+                state.probe, state.probe_until = name, now + ask.lease
+            continue
+        if not bulk and reason in {FULL, SPACED}:
+            state.single_until = now + min(wait, POLL) + 0.05
+        break
+    return granted[0], granted[1], wait, reason
+
+
+def _admit(state: SharedState, now: float, *, bulk: bool) -> tuple[float, str]:
+    if now < state.opens:
+        return state.opens - now, JOINING
+    if bulk and now < state.single_until:
+        return state.single_until - now, BEHIND
+    gate = state.gate
+    if gate.admit(now, bulk=bulk) is None:
+        wait, reason = gate.wait(now, bulk=bulk)
+        return (state.probe_until - now if reason == PROBING else wait), reason
+    return 0.0, ""

@@ -1,0 +1,220 @@
+"""The file that processes of one machine share the limit through: an SQLite database, changed by one at a time.
+
+Nothing in it has to survive the machine, so it is never synced. Time is the system's monotonic clock, which all
+processes of a machine share; it starts again with the machine, so what another boot wrote is not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field
+
+from isnotai_async._notices import logger
+from isnotai_async._ratelimit.file.rules import answer
+from isnotai_async._ratelimit.shared.protocol import Ask, Reply
+from isnotai_async._ratelimit.sliding_window import abandoned_lasts, answered_lasts
+from isnotai_async.errors import ConfigError, LimiterError, printable
+
+TIMEOUT: Final = 1.0
+"""Longest that one call may wait for the file, in seconds."""
+
+_PAUSES: Final = (0.001, 0.02)  # between two tries, in seconds
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # elsewhere only a clock that went back shows another boot
+TABLES: Final = """
+create table if not exists state (key text primary key, boot text, packed blob) without rowid;
+create table if not exists slots (key text, name text, until real, primary key (key, name)) without rowid;
+create index if not exists leaving on slots (key, until);
+"""
+
+
+class FileStore:
+    """Keeps the state of keys in one file.
+
+    Args:
+        path: The file. It is made, readable by this user only, if there is none.
+        is_ours: Whether it may be replaced if it is no database, as after a power cut.
+    """
+
+    def __init__(self, path: Path, *, is_ours: bool) -> None:
+        self.place = f"the file {printable(str(path))}"
+        self._path, self._is_ours = path, is_ours
+        self._thread = ThreadPoolExecutor(1, "isnotai-limit")
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
+        """Do what a process asks, as soon as no other process is at it; see `Store.run`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TIMEOUT
+        while True:
+            try:
+                return await loop.run_in_executor(self._thread, self._answer, keys[0], ask)
+            except (sqlite3.Error, OSError) as error:
+                if self._is_ours and _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+                    await loop.run_in_executor(self._thread, self._discard)
+                elif not _is_busy(error) or loop.time() > until:
+                    raise self.refusal(_describe(error)) from None
+            await asyncio.sleep(random.uniform(*_PAUSES))  # noqa: S311 - so that two do not keep in step
+
+    def refusal(self, reason: str) -> LimiterError:
+        """Make the error that says what is wrong with the file, and what to do."""
+        return LimiterError(
+            f"the shared limit cannot be asked, so nothing was sent: {self.place}: {reason}; "
+            "see to the file, or give FileLimiter another path=",
+            reason=reason,
+        )
+
+    def attach(self) -> None:
+        """Take the running event loop for the store's; see `Store.attach`."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigError("this FileLimiter is in use on another event loop; make one for each event loop")
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    # In the thread.
+
+    def _answer(self, key: str, ask: Ask) -> Reply:
+        connection = self._open()
+        try:
+            connection.execute("begin immediate")
+            found = connection.execute("select boot, packed from state where key = ?", (key,)).fetchone()
+            now = time.monotonic()
+            slots = StoredSlots(connection, key, now, ask.length, ask.lease)
+            packed = found[1] if found is not None and found[0] == _boot() else None
+            reply, written = answer(ask, packed, slots, now)
+            connection.execute("insert or replace into state values (?, ?, ?)", (key, _boot(), written))
+            connection.execute("commit")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.rollback()
+            raise
+        return reply
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            with suppress(OSError):
+                if self._path.stat().st_ino == self._inode:
+                    return self._connection
+            self._close()  # it was deleted, and another one may be there
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("pragma synchronous = off")
+            connection.execute("pragma journal_mode = wal")
+            connection.executescript(TABLES)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._inode = connection, self._path.stat().st_ino
+        return connection
+
+    def _discard(self) -> None:
+        logger.warning("%s is damaged; it is deleted, and the shared limit begins", self.place)
+        self._close()
+        for end in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + end).unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+@define(eq=False)
+class StoredSlots:
+    """The occupied slots of one key, within one call; see `NamedSlots`."""
+
+    _connection: sqlite3.Connection
+    _key: str
+    _now: float
+    _length: float
+    _lease: float
+    name: str = ""
+    _count: int | None = field(default=None, init=False)
+    held: int = field(default=0, init=False)
+
+    def occupied(self, now: float) -> int:
+        """Count the slots that are occupied."""
+        if self._count is None:
+            self._run("delete from slots where key = ? and until <= ?", now)
+            (self._count,) = self._run("select count(*) from slots where key = ?").fetchone()
+        return self._count
+
+    def next_leaving(self) -> float:
+        """When the next slot is left."""
+        (until,) = self._run("select min(until) from slots where key = ?").fetchone()
+        return inf if until is None else float(until)
+
+    def put(self, name: str, until: float) -> None:
+        """Occupy a slot until a time."""
+        self._run("insert or replace into slots values (?, ?, ?)", name, until)
+        self._count = None
+
+    def remove(self, name: str) -> None:
+        """Free a slot."""
+        self._run("delete from slots where key = ? and name = ?", name)
+        self._count = None
+
+    def clear(self) -> None:
+        """Free all."""
+        self._run("delete from slots where key = ?")
+        self._count = None
+
+    def take(self) -> None:
+        """Occupy the slot for a lease and a window."""
+        count = self.occupied(self._now)
+        self.put(self.name, self._now + self._lease + answered_lasts(self._length))
+        self._count = count + 1
+
+    def give_back(self) -> None:
+        """Free the slot."""
+        self.remove(self.name)
+
+    def answered(self, now: float) -> None:
+        """Leave the slot a window after now."""
+        self.put(self.name, now + answered_lasts(self._length))
+
+    def abandoned(self, now: float) -> None:
+        """Leave the slot a window and a linger after now."""
+        self.put(self.name, now + abandoned_lasts(self._length))
+
+    def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
+        return self._connection.execute(statement, (self._key, *values))
+
+
+def _boot() -> str:
+    try:
+        return _BOOT.read_text()
+    except OSError:
+        return ""
+
+
+def _code(error: Exception) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # without what SQLite says beyond it
+
+
+def _is_busy(error: Exception) -> bool:
+    return _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _describe(error: Exception) -> str:
+    if _is_busy(error):
+        return f"another process has had it for {TIMEOUT:g} s"
+    return printable(f"{type(error).__name__}: {error}", limit=200)

@@ -1,0 +1,253 @@
+"""The limiter of one key in one process that asks the store for permits on behalf of all waiters.
+
+1. The task lives while somebody waits or something is to be told. One call of the store tells what ended and asks for
+   all who wait. Between calls it sleeps as long as the reply says, a second at most, because others' answers may open
+   the gate; or until something ends here.
+2. Single calls go before bulk work; within each, first come, first served. Who is cancelled while waiting leaves; who
+   is cancelled with a permit in hand gives it back.
+3. A gate of this process alone goes along with every request. While the store cannot be asked it decides, with this
+   process's share of the limit, and knows already what was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import secrets
+from collections.abc import Callable
+from contextvars import Context
+from typing import Final
+
+from attrs import define, field
+
+from isnotai_async._models.tiers import Tier
+from isnotai_async._notices import TOLD_SECONDS, logger, until
+from isnotai_async._ratelimit.limiter import Answer, OnWait, Permit
+from isnotai_async._ratelimit.policy import SPACED, Gate
+from isnotai_async._ratelimit.shared.protocol import Ask, Reply
+from isnotai_async._ratelimit.shared.state import Memory, Terms
+from isnotai_async._ratelimit.shared.store import Store
+from isnotai_async._ratelimit.shared.wait_queue import Line, Waiter
+from isnotai_async.errors import ConfigError, LimiterError
+
+_POLL: Final = 1.0  # longest sleep between two calls, and shortest time between two tries of a store that is down
+_TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
+
+
+@define(eq=False)
+class KeyLimiter:
+    """The limiter of one key; `RedisLimiter` and `FileLimiter` make them.
+
+    Args:
+        store: The connection.
+        keys: Names of the state and of the slots.
+        terms: What holds for all keys.
+        name: What the log calls the key.
+        clock: Seconds, never going back.
+    """
+
+    _store: Store
+    _keys: tuple[str, str]
+    _terms: Terms
+    _name: str = field(kw_only=True)
+    _clock: Callable[[], float] = field(kw_only=True)
+    lease: float = field(init=False)  # `PacedTransport` keeps to it
+    _gate: Gate = field(init=False)
+    _memory: Memory = field(init=False)
+    _line: Line = field(factory=Line, init=False)
+    _task: asyncio.Task[None] | None = field(default=None, init=False)
+    _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _trouble: str | None = field(default=None, init=False)  # why the store cannot be asked
+    _revival: asyncio.Task[None] | None = field(default=None, init=False)
+    _tried_at: float = field(default=-math.inf, init=False)
+    _told_until: float = field(default=-math.inf, init=False)
+    _is_closed: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, 1 / (self._terms.workers or 1))
+        self._memory = Memory(self._terms)
+        self.lease = self._terms.lease
+
+    @property
+    def tier(self) -> Tier:
+        """The tier whose limit this process last heard of."""
+        return self._gate.tier
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "the store cannot be asked" if self._trouble else "shared"
+        return f"<KeyLimiter {self.tier}, {state}: {self._gate.under_way} under way here, {len(self._line)} waiting>"
+
+    async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
+        """Wait until a request may be sent; see `Limiter.acquire`.
+
+        Raises:
+            LimiterError: The store cannot be asked, and the limiter is to fail then.
+            ConfigError: The limiter is closed, or in use on another event loop.
+        """
+        self._attach()
+        if self._trouble is not None and self._terms.workers is None:
+            self._look_again()
+            raise self._store.refusal(self._trouble)
+        waiter = self._line.enter(bulk=bulk)
+        if not self._line.follow(waiter, self._clock()):  # one who follows is asked for with those before it
+            self._start()
+        try:
+            news = await waiter.told
+            if news is not None:
+                self._log_wait(*news)
+                if on_wait is not None:
+                    on_wait(*news)
+            return await waiter.future
+        except BaseException:
+            self._leave(waiter)
+            raise
+
+    async def release(self, permit: Permit, answer: Answer | None) -> None:
+        """Learn what became of a request; see `Limiter.release`. The store is told soon, and nobody waits for it."""
+        now = self._clock()
+        if answer is not None and not answer.status:  # never sent
+            self._give_back(permit)
+            return
+        self._memory.end(permit, answer, now)
+        self._gate.settle(permit, answer, now)
+        self._start()
+
+    async def aclose(self) -> None:
+        """Refuse those who wait, and tell the store the last news; idempotent."""
+        self._is_closed = True
+        self._line.fail(lambda: ConfigError("the shared limiter was closed while requests waited for it"))
+        self._wake.set()
+        tasks = [task for task in (self._task, self._revival) if task is not None]
+        if tasks:  # each makes a call or two that are bounded in time
+            await asyncio.wait(tasks)
+
+    def _attach(self) -> None:
+        if self._is_closed:
+            raise ConfigError("this shared limiter is closed; make another one")
+        self._store.attach()
+        if not self._memory.prefix:  # made only now, because the process may be the fork of one that has the limiter
+            self._memory.prefix = f"{os.getpid():x}-{secrets.token_hex(6)}:"
+
+    def _leave(self, waiter: Waiter) -> None:
+        self._line.leave(waiter)
+        if waiter.permit is not None:
+            self._give_back(waiter.permit)
+        elif self._line:  # perhaps nobody asks for those behind it
+            self._start()
+
+    def _give_back(self, permit: Permit) -> None:
+        self._gate.withdraw(permit)
+        self._memory.give_back(permit)
+        self._start()
+
+    def _log_wait(self, wait: float, reason: str) -> None:
+        now = self._clock()
+        if TOLD_SECONDS < wait < math.inf and reason != SPACED and now >= self._told_until:  # once for all that wait
+            self._told_until = now + wait
+            logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason)
+
+    # The task that asks.
+
+    def _start(self) -> None:
+        self._wake.set()
+        if self._task is None and not self._is_closed:  # a closed connection would be opened again
+            self._task = asyncio.get_running_loop().create_task(self._serve(), context=Context())
+
+    async def _serve(self) -> None:
+        try:
+            while self._line or (self._memory.has_news and self._trouble is None):
+                self._wake.clear()
+                wait = await self._ask() if self._trouble is None else self._ask_gate()
+                if wait > 0 and self._line:
+                    await self._rest(min(wait, _POLL))
+        except Exception as error:  # noqa: BLE001 - not foreseen, and logged; but nobody must wait for ever
+            logger.exception("the shared limit of %s failed", self._name)
+            reason = f"{type(error).__name__}, which the log tells of"
+            self._line.fail(lambda: self._store.refusal(reason))
+        finally:
+            self._task = None
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _ask(self) -> float:
+        tier = self._gate.known_tier or self._terms.tier
+        singles, bulk = len(self._line.single), len(self._line.bulk)
+        ask = self._memory.write(self._clock(), tier, singles=singles, bulk=bulk)
+        try:
+            reply = await self._store.run(self._keys, ask)
+        except LimiterError as error:
+            self._memory.miss(ask)
+            self._fall_back(error)
+            return 0.0
+        self._take(ask, reply)
+        return reply.wait
+
+    def _take(self, ask: Ask, reply: Reply) -> None:
+        now = self._clock()
+        for bulk, name, number in self._memory.take(ask, reply):
+            queue = self._line.bulk if bulk else self._line.single
+            if not queue:  # who asked for it has left
+                self._memory.refuse(name)
+                continue
+            permit = self._gate.record(now)
+            self._memory.hold(permit, name, number)
+            queue.popleft().grant(permit)
+        if reply.is_foreign:
+            text = "%s held something else under %s or %s; it was deleted, and the shared limit of %s begins"
+            logger.warning(text, self._store.place, *self._keys, self._name)
+        elif reply.is_lost:
+            logger.warning("%s lost the shared limit of %s; it is told again", self._store.place, self._name)
+        if not reply.is_lost and (tier := _TIERS.get(reply.limit)):
+            self._gate.adopt(tier)
+        self._line.tell(now, reply.wait, reply.reason)
+        if reply.paused > TOLD_SECONDS:
+            logger.info("429 from the API: all requests of %s pause for %s", self._name, until(reply.paused))
+
+    # While the store cannot be asked.
+
+    def _fall_back(self, error: LimiterError) -> None:
+        self._trouble, self._tried_at = error.reason, self._clock()
+        way = "calls fail" if self._terms.workers is None else f"going on with 1/{self._terms.workers} of the limit"
+        logger.warning("the shared limit of %s: %s: %s; %s", self._name, self._store.place, error.reason, way)
+
+    def _ask_gate(self) -> float:
+        self._look_again()
+        self._memory.drop_news()
+        if self._terms.workers is None:
+            trouble = self._trouble or ""
+            self._line.fail(lambda: self._store.refusal(trouble))
+            return 0.0
+        now = self._clock()
+        while queue := self._line.single or self._line.bulk:
+            bulk = queue is self._line.bulk
+            permit = self._gate.admit(now, bulk=bulk)
+            if permit is None:
+                wait, reason = self._gate.wait(now, bulk=bulk)
+                self._line.tell(now, wait, reason)
+                return wait
+            self._memory.hold(permit, self._memory.make_name(), 0)
+            queue.popleft().grant(permit)
+        return 0.0
+
+    def _look_again(self) -> None:
+        """Try the store in the background, at most once a second, and only while somebody asks."""
+        if self._revival is None and self._clock() >= self._tried_at + _POLL:
+            self._revival = asyncio.get_running_loop().create_task(self._revive(), context=Context())
+
+    async def _revive(self) -> None:
+        try:
+            await self._store.run(self._keys, Ask(length=self._terms.window))  # it writes, so it fails on a replica
+        except LimiterError as error:
+            self._trouble = error.reason
+        else:
+            self._trouble = None
+            logger.warning("the shared limit of %s: %s is back", self._name, self._store.place)
+        finally:
+            self._tried_at, self._revival = self._clock(), None
+            self._start()

@@ -1,0 +1,154 @@
+"""What one process has still to report to the store, and what it can restore if Redis forgets."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from attrs import define, field, frozen
+
+from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.limiter import Answer, Permit
+from isnotai_async._ratelimit.shared.protocol import Ask, Ended, Reply
+from isnotai_async._ratelimit.sliding_window import abandoned_lasts
+
+
+@frozen
+class Terms:
+    """What holds for all keys of a limiter.
+
+    Attributes:
+        tier: Tier to start with, or None.
+        window: Length of the server's window, in seconds.
+        lease: Seconds after its permit within which a request has reached the server.
+        workers: Among how many processes the limit is divided while the store cannot be asked; None to fail then.
+    """
+
+    tier: Tier | None
+    window: float
+    lease: float
+    workers: int | None
+
+
+@define(eq=False)
+class Memory:
+    """The slots this process took in the last window, and the news of them. Times are seconds on a clock of its own.
+
+    Args:
+        terms: What holds for all keys.
+        prefix: Names of its slots begin so; no other process may use it.
+    """
+
+    _terms: Terms
+    prefix: str = ""
+    _first: int = field(default=0, init=False)
+    _epoch: str | None = field(default=None, init=False)
+    _number: int = field(default=0, init=False)
+    _held: dict[int, tuple[str, int]] = field(
+        factory=dict, init=False
+    )  # by number of the permit: name, shared number
+    _left: deque[tuple[float, str]] = field(factory=deque, init=False)  # of ended ones: when they are left, and names
+    _ended: list[Ended] = field(factory=list, init=False)  # not told yet, as the next
+    _unused: list[str] = field(factory=list, init=False)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._ended or self._unused)
+
+    def make_name(self) -> str:
+        """Name a slot that is taken without asking."""
+        self._first += 1
+        return f"{self.prefix}{self._first - 1}"
+
+    def hold(self, permit: Permit, name: str, number: int) -> None:
+        """Take a slot.
+
+        Args:
+            permit: The permit in this process.
+            name: Of the slot.
+            number: Of the permit in the shared state, or 0.
+        """
+        self._held[permit.number] = name, number
+
+    def end(self, permit: Permit, answer: Answer | None, now: float) -> None:
+        """Note that a request ended."""
+        name, number = self._held.pop(permit.number)
+        self._left.append((now + self._longest, name))
+        self._ended.append(Ended(name, number, answer))
+
+    def give_back(self, permit: Permit) -> None:
+        """Note that a permit was not used."""
+        self._unused.append(self._held.pop(permit.number)[0])
+
+    def write(self, now: float, tier: Tier | None, *, singles: int = 0, bulk: int = 0) -> Ask:
+        """Write the next call, with all news.
+
+        Args:
+            now: The time.
+            tier: The tier that this process knows, or starts with; None if neither.
+            singles: Permits wanted for single calls.
+            bulk: Permits wanted for bulk work.
+        """
+        if self._is_empty(now):
+            self._epoch = None  # nothing of ours can have been lost
+        first, self._first = self._first, self._first + singles + bulk
+        ended, self._ended = self._ended, []
+        unused, self._unused = self._unused, []
+        return Ask(
+            length=self._terms.window,
+            lease=self._terms.lease,
+            expected=0 if tier is None else tier.requests_per_minute,
+            epoch=self._epoch,
+            number=self._number,
+            prefix=self.prefix,
+            first=first,
+            singles=singles,
+            bulk=bulk,
+            ended=ended,
+            unused=unused,
+            joining=self._remembered(now) if self._epoch is None else (),
+        )
+
+    def take(self, ask: Ask, reply: Reply) -> Iterator[tuple[bool, str, int]]:
+        """Read the reply to a call.
+
+        Returns:
+            Of each permit granted: whether it is for bulk work, its slot's name, its shared number.
+        """
+        if reply.is_lost:
+            self._epoch = None
+            self._ended[:0], self._unused[:0] = ask.ended, ask.unused
+            return
+        self._epoch, self._number = reply.epoch, reply.number
+        number = reply.number - reply.singles - reply.bulk
+        for index in (*range(reply.singles), *range(ask.singles, ask.singles + reply.bulk)):
+            number += 1
+            yield index >= ask.singles, f"{ask.prefix}{ask.first + index}", number
+
+    def refuse(self, name: str) -> None:
+        """Note that a permit was granted to nobody."""
+        self._unused.append(name)
+
+    def miss(self, ask: Ask) -> None:
+        """Note that no reply came: the call was done or not, and its permits are nobody's."""
+        self._unused[:0] = ask.again().unused
+        self.drop_news()
+
+    def drop_news(self) -> None:
+        """Forget what could not be told of ended requests; their slots are told when this process joins again."""
+        self._ended.clear()
+        self._epoch = None
+
+    def _is_empty(self, now: float) -> bool:
+        while self._left and self._left[0][0] <= now:
+            self._left.popleft()
+        return not self._held and not self._left
+
+    def _remembered(self, now: float) -> list[tuple[str, float, bool]]:
+        held = [(name, self._terms.lease + self._longest, False) for name, _ in self._held.values()]
+        return held + [(name, left - now, True) for left, name in self._left if left > now]
+
+    @property
+    def _longest(self) -> float:
+        return abandoned_lasts(self._terms.window)  # with an answer it is left a little earlier

@@ -1,0 +1,270 @@
+"""`export_events`: the call that exports."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from attrs import frozen
+
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
+from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.validation import one_of
+from isnotai_async._notices import overhear
+from isnotai_async._streaming.options import Split, StreamOptions
+from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.export.formats import Format, choose_format
+from isnotai_async.export.identity import count_sessions, identify
+from isnotai_async.export.metrics import ExportMetrics
+from isnotai_async.export.opening import IfExists, Opener, Opening
+from isnotai_async.export.places import store_of
+from isnotai_async.export.publishing import Publisher
+from isnotai_async.export.report import ExportReport
+from isnotai_async.export.runner import COMMIT_BYTES, OnProgress, Runner
+from isnotai_async.export.shard import Shard, check_shard
+from isnotai_async.export.source import AnySessions, ExportSource, find_source
+from isnotai_async.export.system import System
+from isnotai_async.export.thread import FileThread
+from isnotai_async.export.tracker import OnExportError, SessionTracker
+from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.work_store import WorkStore
+
+_URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter and a colon is a drive of Windows
+
+
+async def export_events(  # noqa: PLR0913 - one place for all options, each with a default
+    source: Client | SessionManager,
+    sessions: AnySessions,
+    to: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    concurrency: int = 16,
+    split: Split = None,
+    shard: Shard | None = None,
+    resume: bool = True,
+    if_exists: IfExists = "fail",
+    on_error: OnExportError = "collect",
+    on_progress: OnProgress | None = None,
+    formula_guard: bool = True,
+    bom: bool = False,
+    segments: bool = False,
+    page_size: int | None = None,
+    type: int | str | None = None,
+    start_time: int | datetime | None = None,
+    end_time: int | datetime | None = None,
+) -> ExportReport:
+    """Export the events of many sessions into one file, each row exactly once.
+
+    The file takes its name when it is complete and durable, and not before. Until then the rows are in a work store
+    next to it, ``.NAME.isnotai``. After an error, a cancellation, ``kill -9`` or a power cut the same call resumes
+    from the last commit (each second, or 4 MiB). The file has the sessions in the order in which they were given, and
+    their rows as the API gave them: the same bytes at any concurrency, however often it was interrupted.
+
+    When the file is there, the store shrinks to a receipt: the same call again finds it and returns its report.
+
+    Args:
+        source: A `Client`, or a `SessionManager` for the sessions of several regions.
+        sessions: The sessions, as `stream_events` of the source takes them. A session that comes more than once is
+            exported once. On resuming they have to be the same ones, in any order. Those listed by
+            ``list_sessions()`` may be more by then, and are exported too; an iterator cannot be checked.
+        to: The file to make; its ending decides the format.
+        format: ``"jsonl"``, ``"jsonl.gz"``, ``"csv"``, ``"parquet"`` (extra ``arrow``) or ``"sqlite"``, if the ending
+            does not decide it. It may be another one on resuming.
+        concurrency: Most requests in flight.
+        split: Windows of time to cut each session into, or ``"auto"``; as of `Client.stream_events`.
+        shard: ``(k, n)`` exports the k-th of n shards, from 1: each session is in exactly one of them, the same in
+            every release. None exports all sessions.
+        resume: False removes what an earlier run left, and starts over.
+        if_exists: What to do if `to` exists and is not the result of this same call: ``"fail"``, ``"skip"`` (return
+            at once) or ``"replace"``.
+        on_error: What to do if a session fails. ``"collect"``: the others continue. Sessions that the API refused are
+            in the report, and the file is finished; the same call tries just those again. If anything else failed,
+            the export stays unfinished, and the same call resumes it. ``"raise"``: the error ends the export, which
+            the same call resumes.
+        on_progress: Called with an `ExportProgress` as pages come, on the event loop, so it has to be quick. What it
+            raises is logged and ignored.
+        formula_guard: In CSV, put a ``'`` before strings that a spreadsheet would run as a formula.
+        bom: In CSV, start with a byte order mark, for spreadsheets.
+        segments: With Parquet, make a folder of files instead of one file.
+        page_size: Events a page, as of `Client.list_events`, as all below.
+        type: Message-type byte or short name.
+        start_time: Earliest timestamp, inclusive.
+        end_time: Latest timestamp, inclusive.
+
+    Returns:
+        What was done. `ExportReport.is_complete` is False if the same call is to be made again.
+
+    Raises:
+        ConfigError: At once, for an option that cannot work.
+        SinkError: The target cannot be written, or exists; the message says how many rows are safe.
+        StoreError: The work store belongs to another export, is damaged, or was removed.
+        ExportLockedError: Another export of this target is running.
+        AuthenticationError: The key was refused; with another one of the same account, the same call resumes.
+        ExportError: The API refused every session; nothing was published.
+        IsNotAIError: With ``on_error="raise"``, the error of a session.
+
+    Example:
+        >>> report = await export_events(client, ["s1", "s2"], "events.parquet")  # doctest: +SKIP
+        >>> report.is_complete, report.rows, report.failures  # doctest: +SKIP
+        (True, 1500, ())
+    """
+    one_of(on_error, "on_error", get_args(OnExportError))
+    one_of(if_exists, "if_exists", get_args(IfExists))
+    query = EventQuery(session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time)
+    StreamOptions(concurrency=concurrency, split=split)  # to reject what cannot work before anything is touched
+    target = check_target_name(to)
+    job = ExportJob(
+        source=find_source(source),
+        sessions=sessions,
+        target=target,
+        format=choose_format(target, format, formula_guard=formula_guard, bom=bom, segments=segments),
+        query=query,
+        shard=check_shard(shard),
+        # The windows of a split session come in time order, so that the rows do, too.
+        streaming={"concurrency": concurrency, "split": split, "ordered": split is not None},
+        on_error=on_error,
+    )
+    return await job.run(System(), resume=resume, if_exists=if_exists, on_progress=on_progress)
+
+
+def check_target_name(to: str | os.PathLike[str]) -> Path:
+    """Return the path of a target.
+
+    Raises:
+        ConfigError: It is a URL, standard output, or no name of a file.
+    """
+    text = os.fspath(to)
+    if text == "-":
+        raise ConfigError(
+            "an export needs a file, so that it can resume; to write events to stdout, use `isnotai events SESSION`"
+        )
+    if _URL.match(text):
+        raise ConfigError(
+            f"{quoted(text)} is a URL, and an export is written to a local path; export to a file, and copy it when "
+            "it is there"
+        )
+    target = Path(text)
+    if not target.name or "\0" in text:
+        raise ConfigError(f"{quoted(text)} is no name of a file to write to")
+    return target
+
+
+@frozen(kw_only=True)
+class ExportJob:
+    """An export that can be run.
+
+    Attributes:
+        source: Where the events come from.
+        sessions: Their sessions.
+        target: The file or folder to make.
+        format: How.
+        query: Which events; its session is a placeholder.
+        streaming: Options of the stream.
+        shard: Which of the sessions, or None for all.
+        on_error: Whether a session's error ends the export.
+        commit_bytes: Bytes after which to commit, at the latest.
+    """
+
+    source: ExportSource
+    sessions: AnySessions
+    target: Path
+    format: Format
+    query: EventQuery
+    streaming: Mapping[str, Any]
+    shard: Shard | None = None
+    on_error: OnExportError = "collect"
+    commit_bytes: int = COMMIT_BYTES
+
+    async def run(
+        self,
+        system: System,
+        *,
+        resume: bool = True,
+        if_exists: IfExists = "fail",
+        on_progress: OnProgress | None = None,
+    ) -> ExportReport:
+        """Run it; arguments and errors as of `export_events`."""
+        tracker = self._track()
+        with FileThread() as thread, overhear(tracker.metrics.on_notice):
+            identity = await identify(
+                self.source,
+                self.sessions,
+                filters=self.query.filters,
+                shard=self.shard,
+                strict=self.on_error == "raise",
+            )
+            publisher = self._publisher(system)
+            opener = Opener(publisher=publisher, identity=identity, resume=resume, if_exists=if_exists)
+            try:
+                opening = await thread.run(self._open, opener, tracker)
+                if opening.report is not None:
+                    return opening.report
+                runner = Runner(
+                    target=self.target,
+                    tracker=tracker,
+                    store=publisher.store,
+                    system=system,
+                    thread=thread,
+                    streaming=self.streaming,
+                    on_progress=on_progress,
+                    count=count_sessions(identity["sessions"]),
+                    commit_bytes=self.commit_bytes,
+                )
+                await runner.read()
+                return await self._finish(thread, publisher, tracker, opening)
+            finally:
+                await thread.run(publisher.store.close)
+
+    def _publisher(self, system: System) -> Publisher:
+        store = WorkStore(system, store_of(self.target), self.target)
+        return Publisher(system, store, self.target, self.format, tuple(self.source.read(self.sessions)))
+
+    def _track(self) -> SessionTracker:
+        return SessionTracker(
+            source=self.source,
+            sessions=self.sessions,
+            filters=self.query.filters,
+            shard=self.shard,
+            on_error=self.on_error,
+            metrics=ExportMetrics(),
+        )
+
+    def _open(self, opener: Opener, tracker: SessionTracker) -> Opening:
+        store = opener.publisher.store
+        try:
+            opening = opener.open()
+            if opening.report is None and opening.totals.sessions:
+                tracker.load(store.read_sessions(), opening.totals, only_failed=opening.only_failed)
+        except DISK_ERRORS as error:
+            raise explain_disk(error, self.target, system=opener.publisher.system, rows=0) from None
+        return opening
+
+    async def _finish(
+        self, thread: FileThread, publisher: Publisher, tracker: SessionTracker, opening: Opening
+    ) -> ExportReport:
+        metrics = tracker.metrics
+        report = ExportReport(
+            path=self.target,
+            format=self.format.name,
+            rows=tracker.rows,
+            size=publisher.store.size,
+            sessions=tracker.taken,
+            failures=tuple(tracker.describe_failures()),
+            rejected=tracker.totals.rejected,
+            resumed_rows=opening.totals.rows,
+            requests=metrics.requests,
+            waited=metrics.waited,
+            elapsed=metrics.elapsed,
+            is_complete=False,
+        )
+        if tracker.failures:
+            return report
+        with thread.too_late_to_cancel():
+            return await thread.run(
+                publisher.publish, report, replace=opening.replace, keep_pages=bool(tracker.failed)
+            )

@@ -1,0 +1,374 @@
+"""What a sync reads from its store and writes into it: the listings, the plan of a run, the rows.
+
+Rows, newest event, counts and state of a session change in one transaction: both tables are right at any commit. No
+transaction is open while the network is waited for, so a reader waits for the milliseconds of a commit only.
+
+Everything here blocks; it is called in one thread, never on the event loop. What SQLite raises comes out as it is;
+`store_file.explain_error` puts it into words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event, Session
+from isnotai_async.errors import StoreError, quoted
+from isnotai_async.export.places import rejected_of
+from isnotai_async.export.store_file import StoreFile
+from isnotai_async.export.store_rejected import Rejected, append_rejected
+from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
+from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
+
+_STATE: Final = "_isnotai_born, _isnotai_recorded, _isnotai_newest, _isnotai_state, _isnotai_pages"
+_OPEN: Final = "sessions WHERE region = ? AND _isnotai_state = 'open'"
+_KEY: Final = "WHERE id = ? AND region = ?"
+_ROWS_BY_ID: Final = (
+    "SELECT event_id, message_id, event_type_name, timestamp, payload_size FROM events "
+    "WHERE session_id = ? AND region = ? AND event_id IN (SELECT value FROM json_each(?))"
+)
+_MOST_ROWS: Final = 1_000  # of one statement: SQLite takes 32,766 values
+_SAVED: Final = ("began", "given", "pages", "walks")
+
+
+@define(kw_only=True, eq=False)
+class Reading:
+    """The reading of one session.
+
+    Attributes:
+        region: Name of its region, or of the credential in a `SessionManager`.
+        session_id: Its id.
+        choice: Why it is read.
+        began: When it started, or earlier.
+        newest: Timestamp of the newest event in the store when it was chosen.
+        given: Rows that the API gave so far.
+        pages: Pages that the API gave so far.
+        added: Rows of them that were not in the store.
+        differing: Rows of them that were in the store with another content.
+        walks: Where it stands, as JSON, if it can be resumed from there.
+        is_through: Whether all of it was read.
+        state: What the session is after that.
+        is_expired: Whether the store has rows that the API no longer gives.
+    """
+
+    region: str
+    session_id: str
+    choice: Choice
+    began: int
+    newest: int | None = None
+    given: int = 0
+    pages: int = 0
+    added: int = 0
+    differing: int = 0
+    walks: list[dict[str, Any]] = field(factory=list)
+    is_through: bool = False
+    state: State | None = None
+    is_expired: bool = False
+
+
+@frozen(eq=False)
+class Rows:
+    """The rows of a page, as SQLite takes them. They are made on the event loop: the thread then needs the GIL less.
+
+    Attributes:
+        values: The columns of the first row, those of the second, and so on.
+        newest: The latest timestamp.
+    """
+
+    values: tuple[Any, ...]
+    newest: int
+
+    @classmethod
+    def of(cls, page: Page[Event]) -> Rows:
+        """Return the rows of a page that has some."""
+        values = tuple(
+            value
+            for e in page.data
+            for value in (e.event_id, e.message_id, e.event_type_name, e.timestamp, e.payload_size)
+        )
+        return cls(values, max(e.timestamp for e in page.data))
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.values) // 5
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Return the rows one by one."""
+        return (self.values[at : at + 5] for at in range(0, len(self.values), 5))
+
+
+@define(eq=False)
+class EventStore:
+    """A store that is open for a sync.
+
+    Attributes:
+        file: Its open file.
+        rules: The rules of the sync.
+        rejected: Records that this run could not read, but for those that an earlier run has reported.
+    """
+
+    file: StoreFile
+    rules: SyncRules
+    rejected: int = field(default=0, init=False)
+
+    def find_coverage(self, region: str, place: str) -> Coverage | None:
+        """Return what the store knows of a region; None before its first listing.
+
+        Args:
+            region: Its name.
+            place: Which API it is, in words.
+
+        Raises:
+            StoreError: The store knows another API by that name.
+        """
+        query = "SELECT listed_from, listed_until, history, distrusted, place FROM _isnotai_regions WHERE region = ?"
+        row = self.file.row(query, region)
+        if row is None:
+            return None
+        *known, other = row
+        if other != place:
+            raise StoreError(
+                f"{self.file.name} has sessions of {quoted(other)} under the name {quoted(region)}, which now is "
+                f"{quoted(place)}; choose another file"
+            )
+        return Coverage(**dict(zip(("since", "until", "history", "distrusted"), known, strict=True)))
+
+    def has_sessions(self, region: str, since: int) -> bool:
+        """Return whether the store has sessions of a region that were created since a time."""
+        query = "SELECT 1 FROM sessions WHERE region = ? AND _isnotai_born > ? LIMIT 1"
+        return self.file.value(query, region, since) is not None
+
+    def find_oldest_open(self, region: str, born_after: int) -> int | None:
+        """Return when the oldest open session was created, of those created after a time."""
+        oldest = self.file.value(f"SELECT min(_isnotai_born) FROM {_OPEN} AND _isnotai_born > ?", region, born_after)
+        return oldest if isinstance(oldest, int) else None
+
+    def forget_listed(self, region: str) -> None:
+        """Forget what this run has listed of a region."""
+        self.file.db.execute("DELETE FROM temp.listed WHERE region = ?", (region,))
+
+    def note_listed(self, region: str, records: Sequence[Session], now: int) -> None:
+        """Note sessions of a listing that is not complete yet. It is lost with the connection."""
+        rows = [describe_session(region, record, now) for record in records]
+        self.file.db.execute("BEGIN")
+        self.file.db.executemany(NOTE_LISTED, rows)
+        self.file.db.execute("COMMIT")
+
+    def find_stranger(self, region: str) -> str | None:
+        """Return a session of the store if not one of those that were listed is in it; None for no doubt."""
+        known = "SELECT 1 FROM temp.listed AS l JOIN sessions AS s ON s.id = l.id AND s.region = l.region"
+        if not self.file.value("SELECT 1 FROM temp.listed WHERE region = ?", region):
+            return None
+        if self.file.value(f"{known} WHERE l.region = ? LIMIT 1", region):
+            return None
+        newest = "SELECT id FROM sessions WHERE region = ? ORDER BY _isnotai_born DESC LIMIT 1"
+        found = self.file.value(newest, region)
+        return None if found is None else str(found)
+
+    def commit_listing(self, region: str, place: str, coverage: Coverage) -> tuple[int, int]:
+        """Commit the sessions of a complete listing, and what the store knows with it.
+
+        Returns:
+            How many sessions were listed, and how many of them are new.
+        """
+        listed = self.file.value("SELECT count(*) FROM temp.listed WHERE region = ?", region)
+        before = self.count_sessions()
+        with self.file.transaction():
+            self.file.db.execute(MERGE_LISTED, (region,))
+            self.file.db.execute(
+                "INSERT INTO _isnotai_regions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET listed_from = "
+                "excluded.listed_from, listed_until = excluded.listed_until, history = excluded.history",
+                (region, place, coverage.since, coverage.until, coverage.history, coverage.distrusted),
+            )
+        self.forget_listed(region)
+        return listed, self.count_sessions() - before
+
+    def plan(self, region: str, coverage: Coverage, now: int) -> tuple[int, int]:
+        """Choose what this run reads of a region; `next_readings` returns it.
+
+        Returns:
+            How many sessions are read, and how many wait.
+        """
+        insert = "INSERT INTO temp.work (region, id, choice) VALUES (?, ?, ?)"
+        audits = [(region, session_id, Choice.AUDIT) for session_id in self._choose_audits(region, coverage, now)]
+        count, db = Counter[Choice](), self.file.db
+        db.execute("BEGIN")
+        db.executemany(insert, self._choose(region, now, count))
+        db.executemany(insert, audits)
+        db.execute("COMMIT")
+        return count[Choice.READ] + count[Choice.READ_NEW] + len(audits), count[Choice.WAIT]
+
+    def _choose(self, region: str, now: int, count: Counter[Choice]) -> Iterator[tuple[str, str, Choice]]:
+        """Return what is read; they are too many for a list in a first run."""
+        query = f"SELECT id, {_STATE} FROM {_OPEN} ORDER BY _isnotai_born"
+        for session_id, *state in self.file.db.execute(query, (region,)):
+            choice = self.rules.choose(_read_state(state), now)
+            count[choice] += 1
+            if choice in {Choice.READ, Choice.READ_NEW}:
+                yield region, session_id, choice
+
+    def _choose_audits(self, region: str, coverage: Coverage, now: int) -> list[str]:
+        final = "SELECT id FROM sessions WHERE region = ? AND _isnotai_state = 'final'"
+        oldest_first = f"{final} AND _isnotai_born >= ? ORDER BY _isnotai_began, id LIMIT ?"
+        chosen = self.file.db.execute(oldest_first, (region, now - self.rules.watch, self.rules.audited)).fetchall()
+        if left := self.rules.leaving(coverage, now):
+            unread = f"{final} AND _isnotai_born >= ? AND _isnotai_born < ? AND _isnotai_began < _isnotai_born + ?"
+            chosen += self.file.db.execute(unread, (region, *left, self.rules.watch)).fetchall()
+        return [session_id for (session_id,) in chosen]
+
+    def next_readings(self, region: str, now: int, *, after: int, most: int) -> list[tuple[int, Reading]]:
+        """Return the next readings of the plan, each with its number in it."""
+        query = (
+            "SELECT w.number, w.id, w.choice, s._isnotai_newest, NULL FROM temp.work AS w "
+            "JOIN sessions AS s ON s.id = w.id AND s.region = w.region "
+            "WHERE w.region = ? AND w.number > ? ORDER BY w.number LIMIT ?"
+        )
+        rows = self.file.db.execute(query, (region, after, most)).fetchall()
+        return [(row[0], _make_reading(region, now, row[1:])) for row in rows]
+
+    def find_saved(self, region: str, now: int) -> list[Reading]:
+        """Return the readings of the plan that an earlier run left in the middle, and that may be continued."""
+        query = (
+            f"SELECT {_STATE}, w.id, w.choice, s._isnotai_newest, s._isnotai_reading FROM temp.work AS w "
+            "JOIN sessions AS s ON s.id = w.id AND s.region = w.region "
+            "WHERE w.region = ? AND w.choice = ? AND s._isnotai_reading IS NOT NULL"
+        )
+        rows = self.file.db.execute(query, (region, Choice.READ.value))
+        saved = [(_read_state(row), _make_reading(region, now, row[-4:])) for row in rows]
+        return [reading for state, reading in saved if self.rules.can_resume(state, reading.began)]
+
+    def commit(
+        self,
+        pages: Iterable[tuple[Reading, Rows]],
+        standing: Iterable[Reading],
+        rejected: Iterable[Rejected] = (),
+    ) -> int:
+        """Commit what was read, rows and how far their sessions are; return how many rows were added.
+
+        Args:
+            pages: The rows of pages, each with its reading, whose counts are brought up to date.
+            standing: Readings that have moved. One that is through gets the state of its session.
+            rejected: Records that could not be read.
+        """
+        added = 0
+        with self.file.transaction():
+            for reading, rows in pages:
+                added += self._add_rows(reading, rows)
+            for reading in standing:
+                if reading.is_through:
+                    self._finish(reading)
+                else:
+                    self._save_reading(reading)
+            self._set_aside(rejected)
+        return added
+
+    def _add_rows(self, reading: Reading, rows: Rows) -> int:
+        key = (reading.region, reading.session_id)
+        added = 0
+        for at in range(0, len(rows.values), 5 * _MOST_ROWS):
+            values = rows.values[at : at + 5 * _MOST_ROWS]
+            added += self.file.db.execute(_insert(len(values) // 5), (*key, *values)).rowcount
+        if added < rows.count:
+            reading.differing += self._count_differing(reading, rows)
+        reading.given += rows.count
+        reading.pages += 1
+        reading.added += added
+        if added and reading.choice is Choice.AUDIT:
+            self._set_distrust("ifnull(distrusted, ?)", reading.region, reading.began)
+        self.file.db.execute(
+            "UPDATE sessions SET _isnotai_rows = _isnotai_rows + ?, "
+            f"_isnotai_newest = max(ifnull(_isnotai_newest, ?2), ?2) {_KEY}",
+            (added, rows.newest, reading.session_id, reading.region),
+        )
+        return added
+
+    def _count_differing(self, reading: Reading, rows: Rows) -> int:
+        given = {row[0]: row for row in rows}
+        query = (reading.session_id, reading.region, json.dumps(list(given)))
+        return sum(given[row[0]] != row for row in self.file.db.execute(_ROWS_BY_ID, query))
+
+    def _set_aside(self, rejected: Iterable[Rejected]) -> None:
+        add = "INSERT INTO _isnotai_rejected VALUES (?) ON CONFLICT DO NOTHING"
+        new = [record for record in rejected if self.file.db.execute(add, (record.digest,)).rowcount]
+        if new:
+            append_rejected(rejected_of(self.file.path), new)  # before the commit, which says that they are there
+            self.rejected += len(new)
+
+    def _save_reading(self, reading: Reading) -> None:
+        if reading.choice is not Choice.READ:
+            return
+        saved = json.dumps({name: getattr(reading, name) for name in _SAVED}) if reading.walks else None
+        self.file.db.execute(
+            f"UPDATE sessions SET _isnotai_reading = ? {_KEY}", (saved, reading.session_id, reading.region)
+        )
+
+    def _finish(self, reading: Reading) -> None:
+        key = (reading.session_id, reading.region)
+        if reading.choice is Choice.READ_NEW:
+            reading.state = State.OPEN
+            return
+        row = self.file.row(f"SELECT {_STATE}, _isnotai_rows FROM sessions {_KEY}", *key)
+        assert row is not None  # noqa: S101 - sessions are never deleted
+        reading.state = self.rules.finish(_read_state(row), reading.began)
+        reading.is_expired = self.rules.is_expired(reading.given, row[-1])
+        self.file.db.execute(
+            "UPDATE sessions SET _isnotai_state = ?, _isnotai_began = ?, _isnotai_pages = ?, "
+            f"_isnotai_reading = NULL {_KEY}",
+            (reading.state, reading.began, reading.pages, *key),
+        )
+
+    def give_up(self, reading: Reading) -> None:
+        """Abandon a session that the API refuses for good, if it is too old to be tried again."""
+        key = (reading.session_id, reading.region)
+        row = self.file.row(f"SELECT {_STATE} FROM sessions {_KEY}", *key)
+        if row is not None and self.rules.is_too_old(_read_state(row), reading.began):
+            with self.file.transaction():
+                self.file.db.execute(f"UPDATE sessions SET _isnotai_state = ? {_KEY}", (State.ABANDONED, *key))
+            reading.state = State.ABANDONED
+
+    def trust(self, region: str) -> None:
+        """Take back that updatedAt cannot be trusted."""
+        with self.file.transaction():
+            self._set_distrust("?", region, None)
+
+    def _set_distrust(self, value: str, region: str, time: int | None) -> None:
+        self.file.db.execute(f"UPDATE _isnotai_regions SET distrusted = {value} WHERE region = ?", (time, region))
+
+    def find_updated_at(self, region: str, session_id: str) -> str | None:
+        """Return the updatedAt of a session, as the store writes it."""
+        found = self.file.value(f"SELECT updated_at FROM sessions {_KEY}", session_id, region)
+        return None if found is None else str(found)
+
+    def count_sessions(self) -> int:
+        """Count the sessions in the store."""
+        return int(self.file.value("SELECT count(*) FROM sessions"))
+
+    def count_rows(self) -> int:
+        """Count the events in the store, by their sessions: to count the rows themselves takes long."""
+        return int(self.file.value("SELECT ifnull(sum(_isnotai_rows), 0) FROM sessions"))
+
+
+@cache
+def _insert(count: int) -> str:
+    """Return the statement that adds so many rows of a session; one for all, because it runs without the GIL."""
+    rows = ", ".join(["(?1, ?2, ?, ?, ?, ?, ?)"] * count)
+    columns = "region, session_id, event_id, message_id, event_type_name, timestamp, payload_size"
+    return f"INSERT INTO events ({columns}) VALUES {rows} ON CONFLICT DO NOTHING"
+
+
+def _read_state(row: Sequence[Any]) -> SessionState:
+    born, recorded, newest, state, pages = row[:5]
+    return SessionState(born=born, recorded=recorded, newest=newest, state=State(state), pages=pages)
+
+
+def _make_reading(region: str, now: int, row: Sequence[Any]) -> Reading:
+    session_id, chosen, newest, saved = row
+    state = {"began": now} if saved is None else json.loads(saved)
+    return Reading(region=region, session_id=session_id, choice=Choice(chosen), newest=newest, **state)

@@ -1,0 +1,134 @@
+"""Formats: pure writers of finished files, and the table that says which one a target gets.
+
+A new format is one module and one row of `FORMATS`. A writer takes batches and a path that names nothing yet, and
+makes that file (or folder) complete and durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from attrs import evolve, frozen
+
+from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.export.batches import Batch
+from isnotai_async.export.formats.csv import encode_csv
+from isnotai_async.export.formats.gzip import encode_gzip
+from isnotai_async.export.formats.jsonl import encode_jsonl
+from isnotai_async.export.formats.parquet import TIMESTAMPS, encode_parquet, encode_parquet_parts
+from isnotai_async.export.formats.sqlite import write_sqlite
+from isnotai_async.export.system import System
+
+Write = Callable[[Iterable[Batch], Path, System], None]
+
+
+@frozen(kw_only=True)
+class Format:
+    """How an export is written.
+
+    Attributes:
+        name: A key of `FORMATS`.
+        write: Writes batches into a new file or folder.
+        endings: Endings of names that mean this format, without the dot.
+        needs: A package that it needs, or an empty string.
+        is_folder: Whether the target is a folder.
+        timestamps: The timestamps that it can hold, or None for all.
+    """
+
+    name: str
+    write: Write
+    endings: tuple[str, ...]
+    needs: str = ""
+    is_folder: bool = False
+    timestamps: range | None = None
+
+
+def _write_chunks(
+    batches: Iterable[Batch], path: Path, system: System, *, encode: Callable[[Iterable[Batch]], Iterator[bytes]]
+) -> None:
+    system.write_file(path, encode(batches))
+
+
+def _write_parts(batches: Iterable[Batch], path: Path, system: System) -> None:
+    system.make_folder(path)
+    for number, chunks in enumerate(encode_parquet_parts(batches)):
+        system.write_file(path / f"part-{number:06}.parquet", chunks)
+    system.sync_folder(path)
+
+
+def _write_database(batches: Iterable[Batch], path: Path, system: System) -> None:
+    write_sqlite(batches, path)
+    system.sync_file(path)
+
+
+def _chunks_of(encode: Callable[[Iterable[Batch]], Iterator[bytes]]) -> Write:
+    return partial(_write_chunks, encode=encode)
+
+
+FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            Format(name="jsonl", write=_chunks_of(encode_jsonl), endings=("jsonl",)),
+            Format(name="jsonl.gz", write=_chunks_of(encode_gzip), endings=("jsonl.gz",)),
+            Format(name="csv", write=_chunks_of(encode_csv), endings=("csv",)),
+            Format(
+                name="parquet",
+                write=_chunks_of(encode_parquet),
+                endings=("parquet",),
+                needs="pyarrow",
+                timestamps=TIMESTAMPS,
+            ),
+            Format(name="sqlite", write=_write_database, endings=("sqlite", "sqlite3", "db")),
+        )
+    }
+)
+
+
+def choose_format(
+    target: Path, name: str | None, *, formula_guard: bool = True, bom: bool = False, segments: bool = False
+) -> Format:
+    """Choose the format of a target.
+
+    Args:
+        target: The target, whose ending decides if `name` is None.
+        name: The format, or None.
+        formula_guard: Of CSV: whether strings that a spreadsheet would run get a ``'`` before them.
+        bom: Of CSV: whether it starts with a byte order mark.
+        segments: Of Parquet: whether the target is a folder of files.
+
+    Raises:
+        ConfigError: The format is not known, needs a package that is not installed, or does not go with an option.
+    """
+    chosen = FORMATS.get(name) if name is not None else _find_by_ending(target)
+    if chosen is None:
+        known = ", ".join(FORMATS)
+        if name is not None:
+            raise ConfigError(f"unknown format {quoted(name)}; the formats are: {known}")
+        raise ConfigError(
+            f"the ending of {quoted(target.name)} is not that of a format; end it in .{', .'.join(FORMATS)}, or pass "
+            "format= (--format)"
+        )
+    if segments and chosen.name != "parquet":
+        raise ConfigError(f"segments are for the format parquet, not for {chosen.name}; remove that option")
+    if bom and chosen.name != "csv":
+        raise ConfigError(f"bom is for the format csv, not for {chosen.name}; remove that option")
+    # Only looked for: its import takes a tenth of a second, and this runs on the event loop.
+    if chosen.needs and find_spec(chosen.needs) is None:
+        raise ConfigError(f"{chosen.name} needs {chosen.needs}: pip install 'isnotai-async[arrow]'")
+    if segments:
+        return evolve(chosen, write=_write_parts, is_folder=True)
+    if chosen.name == "csv":
+        return evolve(chosen, write=_chunks_of(partial(encode_csv, formula_guard=formula_guard, bom=bom)))
+    return chosen
+
+
+def _find_by_ending(target: Path) -> Format | None:
+    name = target.name.lower()
+    found = (row for row in FORMATS.values() if name.endswith(tuple(f".{ending}" for ending in row.endings)))
+    return next(found, None)

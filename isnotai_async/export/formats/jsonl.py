@@ -1,0 +1,62 @@
+"""JSON Lines: one object a line, UTF-8; a newline byte ends a row and occurs nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from typing import Final
+
+import msgspec
+
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
+from isnotai_async.export.batches import Batch, to_columns
+
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
+
+
+class _Row(msgspec.Struct, gc=False):
+    region: str
+    session_id: str
+    event_id: str
+    message_id: int
+    event_type_name: str | None
+    timestamp: int
+    payload_size: int
+
+
+def encode_jsonl(batches: Iterable[Batch]) -> Iterator[bytes]:
+    """Encode batches, a chunk of whole lines each."""
+    for batch in batches:
+        yield _encode_batch(batch)
+
+
+def _encode_batch(batch: Batch) -> bytes:
+    columns = batch.columns
+    rows = map(
+        _Row,
+        repeat(batch.region),
+        repeat(batch.session_id),
+        columns.event_id,
+        columns.message_id,
+        columns.event_type_name,
+        columns.timestamp,
+        columns.payload_size,
+    )
+    return _encode_lines(list(rows))
+
+
+def encode_rows(page: Page[Event], session_id: str | None = None) -> bytes:
+    r"""Encode a page of one session as JSON lines, the last one ended too.
+
+    Line breaks within strings are escaped, so a newline byte ends a row and nothing else does.
+
+    Args:
+        page: The page.
+        session_id: The session, if the page does not have it.
+
+    Example:
+        >>> encode_rows(await client.list_events("big-1000"))  # doctest: +SKIP
+        b'{"region":"us","session_id":"big-1000","event_id":"ev-…\n'
+    """
+    return _encode_batch(Batch(page.name, session_id or page.session_id or "", to_columns(page.data)))

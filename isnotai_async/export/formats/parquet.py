@@ -1,0 +1,140 @@
+"""Parquet: columns in row groups, zstd, a checksum for each page; it needs pyarrow (extra `arrow`).
+
+Row groups are cut by rows alone, so the same rows are the same bytes (with the same release of pyarrow), however they
+come in batches. Nothing is written from within pyarrow: an error of the disk would be raised through C++, and the
+writer would still write the end. pyarrow takes a tenth of a second to import, so the functions do it, in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final
+
+from isnotai_async.export.batches import COLUMNS, SCHEMA_VERSION, Batch
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from _typeshed import ReadableBuffer
+
+ROW_GROUP: Final = 50_000  # rows
+GROUPS_OF_A_PART: Final = 2
+TIMESTAMPS: Final = range(-62_135_596_800_000, 253_402_300_800_000)
+"""Milliseconds of the years 1 to 9999: what readers of Parquet can show."""
+
+_VERSION_KEY: Final = "isnotai_async.schema_version"
+# Few different values: a dictionary of them, and numbers for the rows. Plain strings to every reader.
+_DICTIONARIES: Final = ["region", "session_id", "message_id", "event_type_name", "payload_size"]
+
+
+def schema() -> pa.Schema:
+    """Return the schema of the rows, with its version in the metadata."""
+    import pyarrow as pa
+
+    types = {"message_id": pa.int32(), "payload_size": pa.int32(), "timestamp": pa.timestamp("ms", tz="UTC")}
+    fields = [pa.field(name, types.get(name, pa.string()), nullable=name == "event_type_name") for name in COLUMNS]
+    return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION)})
+
+
+def encode_parquet(batches: Iterable[Batch]) -> Iterator[bytes]:
+    """Encode batches as one file; the chunks are its row groups and its end."""
+    yield from _encode_groups(_row_groups(batches))
+
+
+def encode_parquet_parts(batches: Iterable[Batch]) -> Iterator[Iterator[bytes]]:
+    """Encode batches as several files, at least one; the chunks of one are to be taken before the next is."""
+    groups = _row_groups(batches)
+    first = next(groups, None)
+    yield _encode_groups([] if first is None else chain([first], islice(groups, GROUPS_OF_A_PART - 1)))
+    for group in groups:
+        yield _encode_groups(chain([group], islice(groups, GROUPS_OF_A_PART - 1)))
+
+
+def _row_groups(batches: Iterable[Batch]) -> Iterator[pa.Table]:
+    import pyarrow as pa
+
+    held, rows = list[pa.Table](), 0
+    for batch in batches:
+        held.append(_to_table(batch))
+        rows += batch.rows
+        while rows >= ROW_GROUP:
+            table = _join(held)
+            yield table.slice(0, ROW_GROUP)
+            held, rows = [table.slice(ROW_GROUP)], rows - ROW_GROUP
+    if rows:
+        yield _join(held)
+
+
+def _join(tables: list[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    pool = pa.system_memory_pool()
+    return pa.concat_tables(tables, memory_pool=pool).combine_chunks(memory_pool=pool)
+
+
+def _to_table(batch: Batch) -> pa.Table:
+    import pyarrow as pa
+
+    columns, rows, pool = batch.columns, schema(), pa.system_memory_pool()  # which gives memory back at once
+    array = partial(pa.array, memory_pool=pool)
+    arrays = [
+        pa.repeat(batch.region, batch.rows, memory_pool=pool),
+        pa.repeat(batch.session_id, batch.rows, memory_pool=pool),
+        array(columns.event_id, pa.string()),
+        array(columns.message_id, pa.int32()),
+        array(columns.event_type_name, pa.string()),
+        array(columns.timestamp, pa.int64()).view(rows.field("timestamp").type),
+        array(columns.payload_size, pa.int32()),
+    ]
+    return pa.Table.from_arrays(arrays, schema=rows)
+
+
+def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    buffer = _Buffer()
+    writer = parquet.ParquetWriter(
+        pa.PythonFile(buffer, mode="w"),
+        schema(),
+        compression="zstd",
+        use_dictionary=_DICTIONARIES,
+        column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
+        write_page_checksum=True,
+    )
+    for table in tables:
+        writer.write_table(table, row_group_size=ROW_GROUP)
+        yield from buffer.take()
+    writer.close()
+    yield from buffer.take()
+
+
+class _Buffer:
+    """What pyarrow takes for a file to write to."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: ReadableBuffer) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._size += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def take(self) -> list[bytes]:
+        """Return what was written since the last time."""
+        parts, self._parts = self._parts, []
+        return parts

@@ -1,0 +1,173 @@
+"""Opening: what an export finds at its target when it starts, and what it does about it.
+
+In this order:
+
+- the target of a finished export, as its receipt describes it: the receipt's report is the answer. If sessions had
+  failed, just those are tried again. (With ``if_exists="replace"`` a complete one is exported anew.)
+- the same, but killed between the name and the receipt: likewise;
+- anything else of the target's name: `if_exists` decides;
+- the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from isnotai_async.errors import SinkError, StoreError
+from isnotai_async.export.checksums import measure_target
+from isnotai_async.export.identity import Identity, check_identity, is_same
+from isnotai_async.export.places import replaced_of, shown
+from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
+from isnotai_async.export.report import ExportReport, report_from_json
+from isnotai_async.export.system import System
+from isnotai_async.export.work_rows import Totals
+from isnotai_async.export.work_store import WorkStore
+
+IfExists = Literal["fail", "skip", "replace"]
+
+
+@frozen(kw_only=True)
+class Opening:
+    """How an export starts.
+
+    Attributes:
+        report: The report, if there is nothing to do.
+        totals: Totals of what the store has.
+        only_failed: Whether just the sessions are to be read that have failed.
+        replace: Whether the target may be replaced.
+    """
+
+    report: ExportReport | None = None
+    totals: Totals = field(factory=Totals)
+    only_failed: bool = False
+    replace: bool = False
+
+
+@frozen(kw_only=True)
+class Opener:
+    """Opens the store of a target.
+
+    Attributes:
+        publisher: The target, its format and its store.
+        identity: Which export this is.
+        resume: Whether to resume what an earlier run left; otherwise it is removed.
+        if_exists: What to do if the target is there and is not of this export.
+    """
+
+    publisher: Publisher
+    identity: Identity
+    resume: bool
+    if_exists: IfExists
+
+    def open(self) -> Opening:
+        """Open the store, and decide how to start.
+
+        Raises:
+            SinkError: The target exists, or cannot be written.
+            StoreError: The store belongs to another export, or is damaged.
+            ExportLockedError: Another export has it.
+        """
+        store = self.publisher.store
+        if not (store.exists and self.resume) and (opening := self._check_target()) is not None:
+            return opening
+        if not self.resume and store.exists:
+            self._discard(store)
+        store.open()
+        theirs = store.read_fact("identity")
+        if theirs is None:
+            return self._check_target() or self._start(store)
+        self._recover_folder(store)
+        if is_same(self.identity, theirs):
+            return self._resume(store)
+        totals = store.read_totals()
+        if totals.rows and store.read_fact("receipt") is None:
+            check_identity(self.identity, theirs)
+        return self._check_target() or self._start(store)
+
+    def _discard(self, store: WorkStore) -> None:
+        """Remove what an earlier run left, damaged or not, unless an export is using it."""
+        try:
+            store.open()
+            self._recover_folder(store)
+        except StoreError:
+            pass  # damaged; it is not needed
+        finally:
+            store.close()
+        store.discard()
+
+    def _start(self, store: WorkStore) -> Opening:
+        store.reset(self.identity)
+        return Opening(replace=self.if_exists == "replace")
+
+    def _resume(self, store: WorkStore) -> Opening:
+        receipt, publishing = store.read_fact("receipt"), store.read_fact("publishing")
+        finished = receipt or publishing
+        totals = store.read_totals()
+        is_known = self.identity["sessions"] is not None
+        if finished is not None and _is_target(self.publisher.target, finished, self.publisher.system):
+            report = report_from_json(finished["report"], self.publisher.target)
+            if any(row.state == "failed" for row in store.read_sessions()):
+                return Opening(totals=totals, only_failed=is_known, replace=True)
+            if is_known and (receipt is None or self.if_exists != "replace"):
+                self.publisher.settle(finished, keep_pages=False)
+                return Opening(report=report)
+        if (opening := self._check_target()) is not None:
+            return opening
+        if not totals.sessions:  # it has shrunk, or there was nothing to keep
+            return self._start(store)
+        return Opening(totals=totals, replace=self.if_exists == "replace")
+
+    def _recover_folder(self, store: WorkStore) -> None:
+        """Finish or undo the replacing of a folder that was interrupted."""
+        system, target = self.publisher.system, self.publisher.target
+        old = replaced_of(target)
+        if system.inspect(old) is None:
+            return
+        if system.inspect(target) is None:
+            system.replace(old, target)
+            return
+        publishing = store.read_fact("publishing")
+        if publishing is None or not _is_target(target, publishing, system):
+            raise SinkError(
+                f"{shown(old)} is the folder that was to be replaced; move it away, and run the same again"
+            )
+        system.remove(old)
+
+    def _check_target(self) -> Opening | None:
+        """Check that the target can come to be; return an opening if it exists and is to be left alone.
+
+        Raises:
+            SinkError: It cannot.
+        """
+        system, target, is_folder = self.publisher.system, self.publisher.target, self.publisher.format.is_folder
+        there = system.inspect(target)
+        if there is None:
+            return None
+        if self.if_exists == "skip":
+            report = ExportReport(path=target, format=self.publisher.format.name, is_skipped=True)
+            return Opening(report=report)
+        if (there.kind == "folder") != is_folder:
+            kind, wanted = ("a folder", "a file") if there.kind == "folder" else ("no folder", "a folder")
+            raise SinkError(f"{shown(target)} is {kind}; name {wanted} to write into")
+        if self.if_exists == "fail":
+            raise SinkError(
+                f'{shown(target)} exists; choose another name, or replace it with if_exists="replace" '
+                "(--if-exists replace)"
+            )
+        if there.kind == "other":
+            raise SinkError(f"{shown(target)} is no regular file; name one to write into")
+        if is_folder:
+            check_replaceable(target, system)
+        return None
+
+
+def _is_target(target: Path, receipt: Mapping[str, Any], system: System) -> bool:
+    """Return whether a target is the one that a receipt describes."""
+    found = system.inspect(target)
+    if found is None or found.kind == "other" or measure_size(target) != receipt["size"]:
+        return False
+    return measure_target(target) == (receipt["size"], receipt["digest"])

@@ -1,0 +1,212 @@
+"""`Runner`: one run of an export: pages out of a stream and into the store, with a commit now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final, ParamSpec, TypeVar
+
+import anyio
+from attrs import define, field
+
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
+from isnotai_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigError,
+    ExportError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    StoreError,
+    TransportError,
+)
+from isnotai_async.export.places import shown
+from isnotai_async.export.report import ExportProgress
+from isnotai_async.export.source import Stream
+from isnotai_async.export.system import System
+from isnotai_async.export.thread import FileThread
+from isnotai_async.export.tracker import SessionTracker
+from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.work_store import WorkStore
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+OnProgress = Callable[[ExportProgress], None]
+
+COMMIT_BYTES: Final = 4 << 20
+COMMIT_SECONDS: Final = 1.0
+_MOST_UNREPORTED: Final = 4  # pages, while more are ready
+
+_DOWN: Final = (TransportError, AuthenticationError, RateLimitedError, ServerError)  # the walks meet it themselves
+
+_logger: Final = logging.getLogger("isnotai_async")
+
+
+@define(kw_only=True, eq=False)
+class Runner:
+    """Reads the sessions of an export into its store.
+
+    Attributes:
+        target: The file or folder to be.
+        tracker: State of the sessions.
+        store: The work store; it is open.
+        system: The operating system.
+        thread: Where the store is used.
+        streaming: Options of the stream.
+        on_progress: Is called with the progress, or None.
+        count: How many sessions there are, if that is known.
+        commit_bytes: Bytes after which to commit, at the latest.
+    """
+
+    target: Path
+    tracker: SessionTracker
+    store: WorkStore
+    system: System
+    thread: FileThread
+    streaming: Mapping[str, Any]
+    on_progress: OnProgress | None = None
+    count: int | None = None
+    commit_bytes: int = COMMIT_BYTES
+    _committed: float = field(factory=monotonic, init=False)
+    _committed_rows: int = field(default=0, init=False)
+    _committed_done: int = field(default=0, init=False)
+    _unreported: int = field(default=0, init=False)  # pages
+    _is_broken: bool = field(default=False, init=False)  # the store; nothing more is written
+
+    async def read(self) -> None:
+        """Read until all sessions are done or have failed; what was taken by then is committed, also after an error.
+
+        Raises:
+            IsNotAIError: With ``on_error="raise"`` the first error; a refused key in any case.
+            SinkError: The store cannot be written.
+        """
+        self._committed_rows, self._committed_done = self.tracker.totals.rows, self.tracker.done
+        await self._check_account()
+        try:
+            await self._read_streams()
+        except BaseException:
+            if not self._is_broken:
+                await self._commit()  # to its end, even if this task was cancelled
+            raise
+        for refusal in self.tracker.refusals.values():
+            raise refusal
+        self._check_any_served()
+
+    async def _check_account(self) -> None:
+        """Check that the key may read a session of the store; it may have been removed, and a region may be down."""
+        harmless = (NotFoundError,) if self.tracker.on_error == "raise" else (NotFoundError, *_DOWN)
+        for name, session_id in self.tracker.witnesses.items():
+            try:
+                await self.tracker.source.client(name).get_session(session_id)
+            except PermissionDeniedError:
+                raise StoreError(
+                    f"{shown(self.target)} was started with a key of another account, which may not read the "
+                    "sessions it has; use that account's key, start over with resume=False (--no-resume), or choose "
+                    "another target"
+                ) from None
+            except harmless:
+                continue
+
+    def _check_any_served(self) -> None:
+        """Check that not every session was refused: then it is the command that is wrong, and not the sessions."""
+        tracker = self.tracker
+        refused, invalid = list(tracker.failed.values()), list(tracker.invalid.values())
+        if tracker.done or tracker.rows or tracker.failures or not (refused or invalid):
+            return
+        if not refused:
+            raise ConfigError(invalid[0].message)
+        addresses = {tracker.source.client(failure.name).region.base_url for failure in refused}
+        raise ExportError(
+            f"{', '.join(sorted(addresses))} refused each of the {len(refused):,} sessions, so nothing was "
+            f"published; check ids, key and region. The first: {refused[0].message}"
+        )
+
+    async def _read_streams(self) -> None:
+        is_unfinished = True
+        while is_unfinished:
+            for session in self.tracker.restarted:
+                session.written = await self._use_disk(self.store.read_written, session.number)
+            try:
+                await self._read_stream()
+                is_unfinished = self.tracker.restart_expired() or self.tracker.is_resuming
+            except APIError as error:
+                if not self.tracker.restart_expired(error):
+                    raise
+                is_unfinished = True
+            await self._commit()
+
+    async def _read_stream(self) -> None:
+        async with self.tracker.open_stream(**self.streaming) as stream:
+            while (page := await self._next_page(stream)) is not None:
+                self.tracker.add(page)
+                if self.tracker.size >= self.commit_bytes:
+                    await self._commit()
+                self._unreported += 1
+                if not stream.has_ready or self._unreported >= _MOST_UNREPORTED:
+                    self._report_progress()
+                if self.tracker.is_resuming and not self.tracker.has_saved:
+                    return  # the next stream reads the source, too
+
+    async def _next_page(self, stream: Stream) -> Page[Event] | None:
+        """Take a page; commit each second, even if none comes."""
+        while True:
+            with anyio.move_on_after(self._committed + COMMIT_SECONDS - monotonic()) as scope:
+                return await anext(stream, None)
+            if scope.cancelled_caught:
+                await self._commit()
+
+    async def _commit(self) -> None:
+        change = self.tracker.take_change()
+        if change is not None:
+            needed = sum(len(row.data) for row in change.pages)
+            await self._use_disk(self.store.commit, change, needed=needed)
+            self._committed_rows, self._committed_done = change.totals.rows, self.tracker.done
+        else:
+            await self._use_disk(self.store.check_place)  # or rows would be reported as safe that are gone
+        self._committed = monotonic()
+        self._report_progress()
+
+    async def _use_disk(self, call: Callable[..., T], *args: object, needed: int = 0) -> T:
+        try:
+            return await self.thread.run(call, *args)
+        except DISK_ERRORS as error:
+            self._is_broken = True
+            rows = self._committed_rows
+            raise explain_disk(error, self.target, system=self.system, rows=rows, needed=needed) from None
+        except BaseException as error:
+            self._is_broken = not isinstance(
+                error, asyncio.CancelledError
+            )  # which is raised after a call that went well
+            raise
+
+    def _report_progress(self) -> None:
+        self._unreported = 0
+        if self.on_progress is None:
+            return
+        tracker, metrics = self.tracker, self.tracker.metrics
+        progress = ExportProgress(
+            rows=tracker.rows,
+            size=self.store.size,
+            sessions_taken=tracker.taken,
+            sessions_done=self._committed_done,
+            sessions_failed=len(tracker.failed) + len(tracker.invalid) + len(tracker.failures),
+            sessions=self.count,
+            requests=metrics.requests,
+            rate=metrics.rate,
+            quota=metrics.quota,
+            waited=metrics.waited,
+            waiting=metrics.waiting,
+            reason=metrics.reason,
+            elapsed=metrics.elapsed,
+        )
+        try:
+            self.on_progress(progress)
+        except Exception:  # a broken progress bar must not break the export that it shows
+            _logger.exception("on_progress raised; the export continues")

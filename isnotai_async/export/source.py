@@ -1,0 +1,152 @@
+"""`ExportSource`: what an export reads from; a `Client`, or a `SessionManager` with clients by name, in one form."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from isnotai_async._client import Client
+from isnotai_async._manager import ManagedEventStream, SessionManager
+from isnotai_async._models.positions import ANY, Target
+from isnotai_async._models.regions import Region
+from isnotai_async._streaming.paginator import Paginator
+from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
+from isnotai_async._streaming.stream import EventStream
+from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.export.shard import Shard, is_in_shard
+
+AnySessions = Sessions | NamedSessions | Mapping[str, Sessions]
+"""Sessions as `Client.stream_events` takes them, or as `SessionManager.stream_events` does."""
+
+Stream = EventStream | ManagedEventStream
+
+Targets = Mapping[str, AsyncGenerator[Target, None]]
+"""Sessions by the name of their source; `ANY` where one has those of all names."""
+
+
+class ExportSource(Protocol):
+    """Clients by name that an export reads from."""
+
+    @property
+    def regions(self) -> Mapping[str, str]:
+        """The names there are, and region and address of each in words."""
+        ...
+
+    def read(self, sessions: AnySessions) -> Targets:
+        """Return the sessions, which are read as they are needed.
+
+        Raises:
+            ConfigError: They are none; some of that comes only when they are read.
+        """
+        ...
+
+    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
+        """Return the stream over sessions; it is not open yet."""
+        ...
+
+    def client(self, name: str) -> Client:
+        """Return the client of a name.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        ...
+
+
+@frozen
+class _ClientSource:
+    """A client, which goes by the name of its region."""
+
+    source: Client
+
+    @property
+    def regions(self) -> Mapping[str, str]:
+        return {self.source.region.name: _describe(self.source.region)}
+
+    def read(self, sessions: AnySessions) -> Targets:
+        return {ANY: read_sessions(cast(Sessions, _from_start(sessions)), self.source.region.name)}
+
+    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
+        return self.source.stream_events(_ids(targets[ANY]), **options)
+
+    def client(self, name: str) -> Client:
+        if name != self.source.region.name:
+            raise ConfigError(f"the client asks {quoted(self.source.region.name)}, not {quoted(name)}")
+        return self.source
+
+
+@frozen
+class _ManagerSource:
+    """A manager and its names."""
+
+    source: SessionManager
+
+    @property
+    def regions(self) -> Mapping[str, str]:
+        return {name: _describe(region) for name, region in self.source.regions.items()}
+
+    def read(self, sessions: AnySessions) -> Targets:
+        if isinstance(sessions, Mapping):
+            sessions = {name: cast(Sessions, _from_start(source)) for name, source in sessions.items()}
+        return read_named_sources(cast(NamedSessions | Mapping[str, Sessions], _from_start(sessions)))
+
+    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
+        if ANY in targets:
+            return self.source.stream_events(targets[ANY], **options)
+        return self.source.stream_events({name: _ids(source) for name, source in targets.items()}, **options)
+
+    def client(self, name: str) -> Client:
+        return self.source[name]
+
+
+def _describe(region: Region) -> str:
+    """Say which API it is. A loopback address is the sandbox, or a tunnel, and its port another one each time."""
+    parts = urlsplit(region.base_url)
+    host = parts.netloc if parts.scheme == "https" else "this machine"
+    return f"{region.name} at {host}{parts.path}"
+
+
+def _from_start(sessions: object) -> object:
+    """Return a list from its start: its identity is its query, so each reading has to give all of it."""
+    return sessions.again() if isinstance(sessions, Paginator) else sessions
+
+
+async def _ids(source: AsyncGenerator[Target, None]) -> AsyncGenerator[str, None]:
+    async with aclosing(source) as targets:
+        async for target in targets:
+            yield target.session_id
+
+
+def take_shard(targets: Targets, shard: Shard | None) -> Targets:
+    """Return the sessions of a shard only."""
+    return {name: _filter(source, shard) for name, source in targets.items()}
+
+
+async def _filter(source: AsyncGenerator[Target, None], shard: Shard | None) -> AsyncGenerator[Target, None]:
+    async with aclosing(source) as targets:
+        async for target in targets:
+            if is_in_shard(target.name, target.session_id, shard):
+                yield target
+
+
+async def read_nothing() -> AsyncGenerator[Target, None]:
+    """Read a source without sessions."""
+    return
+    yield
+
+
+def find_source(source: Client | SessionManager) -> ExportSource:
+    """Return the source for what `export_events` was given.
+
+    Raises:
+        ConfigError: It is neither a client nor a manager.
+    """
+    if isinstance(source, SessionManager):
+        return _ManagerSource(source)
+    if not isinstance(source, Client):
+        raise ConfigError(f"export from a Client or a SessionManager, not from {type(source).__name__}")
+    return _ClientSource(source)

@@ -1,0 +1,221 @@
+"""`export_store`: write what an event store holds as a file of any format of an export.
+
+The sessions come by region and creation, their rows by time: the same rows are the same bytes, in whatever order a
+sync added them. The rows of one session are read in one transaction, all of them in many: a sync that runs at the
+same time waits for moments, and what it adds may be in the file or not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from time import monotonic
+from typing import Final, get_args
+from urllib.parse import quote
+
+from attrs import frozen
+
+from isnotai_async._models.validation import one_of
+from isnotai_async.errors import SinkError, StoreError
+from isnotai_async.export.api import check_target_name
+from isnotai_async.export.batches import COLUMNS, Batch, Columns
+from isnotai_async.export.formats import Format, choose_format
+from isnotai_async.export.opening import IfExists
+from isnotai_async.export.places import rejected_of, replaced_of, shown, unnamed_of
+from isnotai_async.export.publishing import check_replaceable, measure_size
+from isnotai_async.export.rejected import keep_holdable
+from isnotai_async.export.report import ExportReport
+from isnotai_async.export.store_file import READER_SECONDS, explain_error
+from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_schema import APPLICATION_ID
+from isnotai_async.export.system import System
+from isnotai_async.export.thread import FileThread
+
+_BATCH_ROWS: Final = 10_000
+_TODO: Final = """
+CREATE TEMP TABLE todo AS
+SELECT region, id FROM sessions WHERE _isnotai_rows > 0 ORDER BY region, _isnotai_born, id
+"""
+_ROWS: Final = """
+SELECT event_id, message_id, event_type_name, timestamp, payload_size FROM events
+WHERE session_id = ? AND region = ? ORDER BY timestamp, event_id
+"""
+
+
+async def export_store(
+    store: str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    if_exists: IfExists = "fail",
+    formula_guard: bool = True,
+    bom: bool = False,
+    segments: bool = False,
+) -> ExportReport:
+    """Write the events of a store that `update_store` keeps up to date as a file. It asks no API.
+
+    Args:
+        store: The store.
+        to: The file to make; its ending decides the format. It takes its name when it is complete and durable.
+        format: As of `export_events`, as all below.
+        if_exists: What to do if `to` exists: ``"fail"``, ``"skip"`` or ``"replace"``.
+        formula_guard: In CSV, put a ``'`` before strings that a spreadsheet would run as a formula.
+        bom: In CSV, start with a byte order mark.
+        segments: With Parquet, make a folder of files instead of one file.
+
+    Raises:
+        ConfigError: At once, for an option that cannot work.
+        StoreError: There is no such store, or it is damaged.
+        SinkError: The target cannot be written, or exists.
+        ExportLockedError: Another call is writing this target.
+    """
+    one_of(if_exists, "if_exists", get_args(IfExists))
+    target = check_target_name(to)
+    chosen = choose_format(target, format, formula_guard=formula_guard, bom=bom, segments=segments)
+    job = StoreExport(Path(store), target, chosen, System())
+    with FileThread() as thread:
+        return await thread.run(job.run, if_exists)
+
+
+@frozen
+class StoreExport:
+    """An export of a store; it blocks.
+
+    Attributes:
+        store: The store.
+        target: The file or folder to make.
+        format: How.
+        system: The operating system.
+    """
+
+    store: Path
+    target: Path
+    format: Format
+    system: System
+
+    def run(self, if_exists: IfExists) -> ExportReport:
+        """Export; errors as of `export_store`."""
+        started = monotonic()
+        is_there = self.system.inspect(self.target) is not None
+        if is_there and if_exists == "skip":
+            return ExportReport(path=self.target, format=self.format.name, is_skipped=True)
+        if is_there and if_exists == "fail":
+            raise SinkError(
+                f'{shown(self.target)} exists; pass if_exists="replace" (--if-exists replace), or choose another name'
+            )
+        lock = StoreLock(self.target)
+        lock.acquire()
+        try:
+            rows, rejected, sessions = self._write(replace=if_exists == "replace")
+        finally:
+            lock.release()
+        return ExportReport(
+            path=self.target,
+            format=self.format.name,
+            rows=rows,
+            size=measure_size(self.target),
+            sessions=sessions,
+            rejected=rejected,
+            elapsed=monotonic() - started,
+        )
+
+    def _write(self, *, replace: bool) -> tuple[int, int, int]:
+        """Write and name the target; return its rows, those that were set aside, and its sessions."""
+        unnamed = unnamed_of(self.target)
+        with closing(self._open()) as db:
+            try:
+                db.execute(_TODO)
+                sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
+            except sqlite3.Error as error:
+                raise explain_error(error, self.store) from None
+            read, written = _Counter(), _Counter()
+            try:
+                self.system.remove(unnamed)
+                batches = keep_holdable(read.count(_read_batches(db)), self.format.timestamps)
+                self.format.write(written.count(batches), unnamed, self.system)
+                if written.rows < read.rows and self.format.timestamps is not None:
+                    self._write_rejected(db, self.format.timestamps)
+                self._name(unnamed, replace=replace)
+            except OSError as error:
+                self.system.remove(unnamed)
+                raise SinkError(f"cannot write {shown(self.target)}: {error.strerror or error}") from None
+            except sqlite3.Error as error:
+                self.system.remove(unnamed)
+                raise explain_error(error, self.store) from None
+        return written.rows, read.rows - written.rows, sessions
+
+    def _open(self) -> sqlite3.Connection:
+        if self.system.inspect(self.store) is None:
+            raise StoreError(f"there is no store {shown(self.store)}; isnotai sync makes one")
+        try:
+            # Not read-only: a crash may have left half a commit, which the next reader has to undo.
+            uri = f"file:{quote(os.fspath(self.store.absolute()))}?mode=rw"
+            db = sqlite3.connect(uri, uri=True, timeout=READER_SECONDS, isolation_level=None)
+            if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+                return db
+        except sqlite3.Error as error:
+            raise explain_error(error, self.store) from None
+        db.close()
+        raise StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
+
+    def _write_rejected(self, db: sqlite3.Connection, timestamps: range) -> None:
+        """Write the rows that the format cannot hold into a file next to the target."""
+        path = rejected_of(self.target)
+        self.system.remove(path)
+        self.system.write_file(path, _describe_rejected(_read_batches(db), timestamps), mode=0o600)
+
+    def _name(self, unnamed: Path, *, replace: bool) -> None:
+        try:
+            if not replace:
+                self.system.rename_new(unnamed, self.target)
+            elif self.format.is_folder and self.system.inspect(self.target) is not None:
+                check_replaceable(self.target, self.system)
+                self.system.replace(self.target, replaced_of(self.target))
+                self.system.rename_new(unnamed, self.target)
+                self.system.remove(replaced_of(self.target))
+            else:
+                self.system.replace(unnamed, self.target)
+        except FileExistsError:
+            self.system.remove(unnamed)
+            raise SinkError(f"{shown(self.target)} has come to exist during the export; it was left alone") from None
+        self.system.sync_folder(self.target.parent)
+
+
+class _Counter:
+    """Counts the rows of batches."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def count(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.rows += batch.rows
+            yield batch
+
+
+def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:
+    number = 0
+    while session := db.execute(
+        "SELECT rowid, region, id FROM temp.todo WHERE rowid > ? ORDER BY rowid LIMIT 1", (number,)
+    ).fetchone():
+        number, region, session_id = session
+        rows = db.execute(_ROWS, (session_id, region))
+        while chunk := rows.fetchmany(_BATCH_ROWS):
+            yield Batch(region, session_id, Columns(*(list(column) for column in zip(*chunk, strict=True))))
+
+
+def _describe_rejected(batches: Iterable[Batch], timestamps: range) -> Iterator[bytes]:
+    for batch in batches:
+        columns = batch.columns
+        for index, time in enumerate(columns.timestamp):
+            if time not in timestamps:
+                values = (batch.region, batch.session_id, *(getattr(columns, name)[index] for name in COLUMNS[2:]))
+                record = {
+                    "reason": "the format cannot hold the timestamp",
+                    "record": dict(zip(COLUMNS, values, strict=True)),
+                }
+                yield f"{json.dumps(record)}\n".encode()

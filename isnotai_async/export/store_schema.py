@@ -1,0 +1,143 @@
+"""The tables of an event store, and how a session's record becomes a row of them.
+
+``events`` has the columns of an export and is unique by session, region and event id. ``sessions`` has the fields of
+the record, JSON where they are lists; its times are ISO 8601 in UTC, all with six digits, so that they sort as text.
+Columns and tables whose names start with ``_isnotai_`` are ours; their times, as those of ``events``, are Unix
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from isnotai_async._models.records import Session
+
+APPLICATION_ID: Final = 0x4E6F4149
+"""Marks the file as ours (the letters NoAI), for the program ``file`` and for the check on opening."""
+
+FIELDS: Final = (
+    "created_at",
+    "updated_at",
+    "status",
+    "bot_score",
+    "detection_flags",
+    "page_url",
+    "user_agent_summary",
+    "user_id",
+    "user_name",
+    "user_url",
+)
+
+# WITHOUT ROWID: the key is in the row, and not in an index once more, which would take half of the file.
+MIGRATIONS: Final = (
+    """
+CREATE TABLE events (
+    region TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    message_id INTEGER NOT NULL,
+    event_type_name TEXT,
+    timestamp INTEGER NOT NULL,
+    payload_size INTEGER NOT NULL,
+    PRIMARY KEY (session_id, region, event_id)
+) WITHOUT ROWID;
+CREATE TABLE sessions (
+    region TEXT NOT NULL,
+    id TEXT NOT NULL,
+    created_at TEXT,
+    updated_at TEXT,
+    status TEXT,
+    bot_score REAL,
+    detection_flags TEXT,
+    page_url TEXT,
+    user_agent_summary TEXT,
+    user_id TEXT,
+    user_name TEXT,
+    user_url TEXT,
+    _isnotai_state TEXT NOT NULL DEFAULT 'open',
+    _isnotai_born INTEGER NOT NULL,
+    _isnotai_recorded INTEGER,
+    _isnotai_newest INTEGER,
+    _isnotai_rows INTEGER NOT NULL DEFAULT 0,
+    _isnotai_pages INTEGER NOT NULL DEFAULT 0,
+    _isnotai_began INTEGER,
+    _isnotai_reading TEXT,
+    PRIMARY KEY (id, region)
+);
+CREATE INDEX _isnotai_by_age ON sessions (region, _isnotai_born);
+CREATE INDEX _isnotai_open ON sessions (region, _isnotai_born) WHERE _isnotai_state = 'open';
+CREATE TABLE _isnotai_regions (
+    region TEXT NOT NULL PRIMARY KEY,
+    place TEXT NOT NULL,
+    listed_from INTEGER,
+    listed_until INTEGER NOT NULL,
+    history INTEGER,
+    distrusted INTEGER
+);
+CREATE TABLE _isnotai_rejected (digest BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE _isnotai_store (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
+""",
+)
+"""The script at index n brings a store of version n to n + 1."""
+
+_RECORD: Final = ", ".join(FIELDS)
+
+# Of one run only, so in a temporary file of the connection and not in the store.
+TEMPORARY: Final = f"""
+CREATE TEMP TABLE listed (region, id, {_RECORD}, born, recorded, PRIMARY KEY (region, id));
+CREATE TEMP TABLE work (number INTEGER PRIMARY KEY, region, id, choice);
+"""
+
+NOTE_LISTED: Final = f"INSERT OR REPLACE INTO temp.listed VALUES ({', '.join('?' * (len(FIELDS) + 4))})"
+
+# A session whose record has changed is open again, and a reading that an earlier run left starts from the beginning.
+MERGE_LISTED: Final = f"""
+INSERT INTO sessions (region, id, {_RECORD}, _isnotai_born, _isnotai_recorded)
+SELECT region, id, {_RECORD}, born, recorded FROM temp.listed WHERE region = ?
+ON CONFLICT (id, region) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in FIELDS)},
+    _isnotai_born = iif(excluded.created_at IS NULL, _isnotai_born, excluded._isnotai_born),
+    _isnotai_recorded = excluded._isnotai_recorded,
+    _isnotai_state = 'open',
+    _isnotai_reading = NULL
+WHERE ({", ".join(f"sessions.{name}" for name in FIELDS)}) IS NOT ({", ".join(f"excluded.{name}" for name in FIELDS)})
+"""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def describe_session(region: str, record: Session, now: int) -> tuple[Any, ...]:
+    """Return a session's row of the temporary table ``listed``."""
+    times = [moment for moment in (record.created_at, record.updated_at) if moment is not None]
+    # Rounded so that a session is listed again rather than missed, and waits rather than is read too early.
+    born = now if record.created_at is None else to_milliseconds(record.created_at)
+    recorded = max((to_milliseconds(moment) + 1 for moment in times), default=None)
+    fields = (_encode(getattr(record, name)) for name in FIELDS)
+    return (region, record.id, *fields, born, recorded)
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, datetime):
+        return encode_time(value)
+    return json.dumps(value) if isinstance(value, tuple) else value
+
+
+def encode_time(moment: datetime) -> str:
+    """Return a time as the table ``sessions`` has it."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Return a time as Unix milliseconds, rounded down."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def to_datetime(milliseconds: int | None) -> datetime | None:
+    """Return Unix milliseconds as a time; None if there are none, or if they are before the year 1."""
+    try:
+        return None if milliseconds is None else _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None

@@ -1,0 +1,347 @@
+"""Bring an event store up to date: list the regions, read what the rules choose, judge what audits found.
+
+The rules are in `sync_rules`, their effect on the database in `event_store`.
+
+1. All regions are listed at once. One that cannot be listed ends alone; its error is raised when the others are done.
+2. The sessions that the plan names are read and committed (`sync_reading`).
+3. If audits found rows, the records of their sessions are asked for: one whose updatedAt has changed since the
+   listing is no reason to distrust it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+from attrs import asdict, define, field
+
+from isnotai_async._client import Client
+from isnotai_async._manager import SessionManager
+from isnotai_async._models.positions import Target
+from isnotai_async._models.queries import EventQuery, SessionQuery
+from isnotai_async._notices import overhear
+from isnotai_async._streaming.options import StreamOptions
+from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
+from isnotai_async.export.api import check_target_name
+from isnotai_async.export.event_store import EventStore, Reading
+from isnotai_async.export.metrics import ExportMetrics
+from isnotai_async.export.report import ExportProgress, SessionFailure, is_for_good
+from isnotai_async.export.source import ExportSource, find_source
+from isnotai_async.export.store_access import StoreAccess
+from isnotai_async.export.store_file import READER_SECONDS, StoreFile
+from isnotai_async.export.store_report import StoreReport
+from isnotai_async.export.store_schema import encode_time, to_milliseconds
+from isnotai_async.export.sync_listing import Listing, RegionLister
+from isnotai_async.export.sync_reading import SessionReader
+from isnotai_async.export.sync_rules import Choice, State, SyncRules
+from isnotai_async.export.thread import FileThread
+
+OnProgress = Callable[[ExportProgress], None]
+
+Duration = timedelta | float
+"""A `timedelta`, or seconds."""
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_WATCH: Final = timedelta(days=7)
+_SETTLE: Final = timedelta(hours=24)
+_MAX_OPEN: Final = timedelta(days=30)
+
+_logger: Final = logging.getLogger("isnotai_async")
+
+
+async def update_store(
+    source: Client | SessionManager,
+    path: str | os.PathLike[str],
+    *,
+    start_date: datetime | date | str | None = None,
+    watch: Duration = _WATCH,
+    settle: Duration = _SETTLE,
+    max_open: Duration = _MAX_OPEN,
+    include_open: bool = False,
+    type: int | str | None = None,
+    status: str | None = None,
+    bot_only: bool = False,
+    concurrency: int = 16,
+    on_progress: OnProgress | None = None,
+) -> StoreReport:
+    """Bring an SQLite database of sessions and events up to date, each event once.
+
+    The first call makes the database; the same call, each night say, adds what is new. A session is read whole once
+    it has been quiet for `settle`, and again if it was not; rows are only added. After an error, a cancellation,
+    ``kill -9`` or a power cut, the same call continues. Other programs can read the database at any time.
+
+    Args:
+        source: A `Client`, or a `SessionManager` for all its regions.
+        path: The database. Tables: ``events`` and ``sessions``.
+        start_date: Sessions created at or after it, for the first call; None for all. A later call may extend the
+            store to an earlier date.
+        watch: How long after its creation a session's record is looked at again. A `timedelta`, or seconds, as the
+            next two.
+        settle: How long a session has to be quiet before it is read; at most `watch`.
+        max_open: After how long an active session is read for the last time; at least `watch`.
+        include_open: Read active sessions too, and again in each call until they are quiet.
+        type: Message-type byte or short name of the events. The filters are the same in each call.
+        status: Only sessions that were listed with this status.
+        bot_only: Only sessions with a bot score of at least 0.7.
+        concurrency: Most requests in flight.
+        on_progress: Called with an `ExportProgress` as sessions are listed and as pages are committed, on the event
+            loop, so it has to be quick. What it raises is logged and ignored.
+
+    Returns:
+        What was done. If it `is_complete` is False, sessions have failed that the same call tries again.
+
+    Raises:
+        ConfigError: At once, for an option that cannot work.
+        ExportLockedError: Another sync is updating this store.
+        StoreError: The file is no event store, or has other filters, another API or another account.
+        SinkError: The store cannot be written. What was committed is safe.
+        IsNotAIError: A region could not be listed or refused the key. The others were brought up to date.
+    """
+    rules = SyncRules(
+        watch=_read_duration(watch, "watch"),
+        settle=_read_duration(settle, "settle"),
+        max_open=_read_duration(max_open, "max_open"),
+        include_open=include_open,
+    )
+    if not rules.settle <= rules.watch <= rules.max_open:
+        raise ConfigError(f"settle={settle} must not be above watch={watch}, nor that above max_open={max_open}")
+    sessions = SessionQuery(status=status, bot_only=bot_only or None, start_date=start_date)
+    StreamOptions(concurrency=concurrency)  # rejects what cannot work before anything is touched
+    start = None if sessions.start_date is None else to_milliseconds(datetime.fromisoformat(sessions.start_date))
+    filters = {name: value for name, value in sessions.filters.items() if name != "start_date"}
+    events = EventQuery(session_id="any", type=type).filters
+    return await run_sync(
+        source,
+        check_target_name(path),
+        rules,
+        events=events,
+        sessions=filters,
+        start=start,
+        concurrency=concurrency,
+        on_progress=on_progress,
+    )
+
+
+def _read_duration(value: Duration, name: str) -> int:
+    """Return a duration in milliseconds."""
+    if isinstance(value, timedelta):
+        milliseconds = value / _MILLISECOND
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        milliseconds = value * 1000
+    else:
+        raise ConfigError(f"{name} must be a timedelta or seconds, not {value.__class__.__name__}")
+    if not 0 < milliseconds < 1e15:
+        raise ConfigError(f"{name} is {quoted(value)}; it must be more than nothing")
+    return round(milliseconds)
+
+
+async def run_sync(
+    source: Client | SessionManager,
+    path: Path,
+    rules: SyncRules,
+    *,
+    events: Mapping[str, Any],
+    sessions: Mapping[str, Any],
+    start: int | None = None,
+    concurrency: int = 16,
+    on_progress: OnProgress | None = None,
+    patience: float = READER_SECONDS,
+) -> StoreReport:
+    """Bring a store up to date by any rules; `update_store` has checked the arguments."""
+    metrics, file = ExportMetrics(), StoreFile(path, patience)
+    with FileThread() as thread, overhear(metrics.on_notice):
+        access = StoreAccess(EventStore(file, rules), thread)
+        run = Sync(
+            source=find_source(source),
+            is_single=isinstance(source, Client),
+            access=access,
+            metrics=metrics,
+            events=events,
+            sessions=sessions,
+            start=start,
+            concurrency=concurrency,
+            on_progress=on_progress,
+        )
+        try:
+            await access(file.open, {**events, **sessions})
+            return await run.run()
+        finally:
+            await thread.run(file.close)
+
+
+@define(eq=False)
+class _Counts:
+    """What is counted during a run, under the names of `StoreReport`."""
+
+    listed: int = 0
+    new_sessions: int = 0
+    read: int = 0
+    added: int = 0
+    waiting: int = 0
+    abandoned: int = 0
+    expired: int = 0
+    differing: int = 0
+    audited: int = 0
+    unseen: int = 0
+
+
+@define(kw_only=True, eq=False)
+class Sync:
+    """One run.
+
+    Attributes:
+        source: Where the events come from.
+        is_single: Whether that is one client, and not a `SessionManager`.
+        access: The way to the store.
+        metrics: What the requests cost.
+        events: The filters of the events.
+        sessions: The filters of the sessions.
+        start: The creation from which the first run lists, in Unix milliseconds; None for no lower bound.
+        concurrency: Most requests in flight.
+        on_progress: Called with an `ExportProgress`, or None.
+    """
+
+    source: ExportSource
+    is_single: bool
+    access: StoreAccess
+    metrics: ExportMetrics
+    events: Mapping[str, Any]
+    sessions: Mapping[str, Any]
+    start: int | None
+    concurrency: int
+    on_progress: OnProgress | None = None
+    _counts: _Counts = field(factory=_Counts, init=False)
+    _listings: dict[str, Listing] = field(factory=dict, init=False)
+    _listed: int = field(default=0, init=False)  # sessions, so far
+    _errors: list[Exception] = field(factory=list, init=False)  # each ended a region
+    _rows: int = field(default=0, init=False)  # in the store, before this run
+    _grown: list[Reading] = field(factory=list, init=False)  # audits that found rows
+
+    async def run(self) -> StoreReport:
+        """Run, and return what was done; errors as of `update_store`."""
+        self._rows = await self.access(self.access.store.count_rows)
+        async with anyio.create_task_group() as group:
+            for name in self.source.regions:
+                group.start_soon(self._list, name)
+        for error in self._errors:
+            if isinstance(error, ExportError) or not isinstance(error, IsNotAIError):
+                raise error
+        reader = SessionReader(
+            source=self.source,
+            is_single=self.is_single,
+            access=self.access,
+            filters=self.events,
+            concurrency=self.concurrency,
+            times={name: listing.now for name, listing in self._listings.items()},
+            on_commit=self._note,
+        )
+        await reader.run()
+        await self._judge_growth()
+        for error in [*reader.refusals.values(), *self._errors]:
+            raise error
+        return await self._report(reader.failures)
+
+    async def _list(self, name: str) -> None:
+        lister = RegionLister(
+            name=name,
+            place=self.source.regions[name],
+            # Without a deadline: like a stream, a listing waits for the quota as long as it takes.
+            client=self.source.client(name).with_options(deadline=None),
+            access=self.access,
+            filters=self.sessions,
+            start=self.start,
+            on_page=self._note_listed,
+        )
+        try:
+            listing = self._listings[name] = await lister.run()
+        except Exception as error:  # noqa: BLE001 - raised when all regions are through
+            self._errors.append(error)
+            return
+        self._counts.listed += listing.listed
+        self._counts.new_sessions += listing.new
+        self._counts.waiting += listing.waiting
+
+    def _note_listed(self, sessions: int) -> None:
+        self._listed += sessions
+        self._show_progress()
+
+    def _note(self, readings: Sequence[Reading], added: int) -> None:
+        """Count what a commit has brought."""
+        counts = self._counts
+        counts.added += added
+        for reading in readings:
+            is_audit = reading.choice is Choice.AUDIT and reading.is_through
+            counts.read += reading.is_through
+            counts.audited += is_audit
+            counts.abandoned += reading.state is State.ABANDONED
+            counts.expired += reading.is_expired
+            counts.differing += reading.differing if reading.is_through else 0
+            if is_audit and reading.added:
+                self._grown.append(reading)
+        self._show_progress()
+
+    async def _judge_growth(self) -> None:
+        """Decide whether audits that found rows are a reason to distrust updatedAt; the store does until now."""
+        for name, listing in self._listings.items():
+            grown = [reading for reading in self._grown if reading.region == name]
+            unseen = [reading for reading in grown if not await self._has_new_record(reading)]
+            self._counts.unseen += sum(reading.added for reading in unseen)
+            if grown and not unseen and listing.is_trusted:
+                await self.access(self.access.store.trust, name)
+
+    async def _has_new_record(self, reading: Reading) -> bool:
+        """Return whether the updatedAt of a session has changed since it was listed."""
+        known = await self.access(self.access.store.find_updated_at, reading.region, reading.session_id)
+        try:
+            record = await self.source.client(reading.region).get_session(reading.session_id)
+        except IsNotAIError:
+            return False
+        return record.updated_at is not None and encode_time(record.updated_at) != known
+
+    async def _report(self, failures: Mapping[Target, IsNotAIError]) -> StoreReport:
+        store, path = self.access.store, self.access.store.file.path
+        return StoreReport(
+            path=path,
+            rows=self._rows + self._counts.added,
+            sessions=await self.access(store.count_sessions),
+            size=store.file.size,
+            **asdict(self._counts),
+            rejected=store.rejected,
+            gaps=tuple(name for name, listing in self._listings.items() if listing.is_gap),
+            failures=tuple(SessionFailure.describe(*target, error) for target, error in failures.items()),
+            requests=self.metrics.requests,
+            waited=self.metrics.waited,
+            elapsed=self.metrics.elapsed,
+            is_complete=all(map(is_for_good, failures.values())),
+        )
+
+    def _show_progress(self) -> None:
+        if self.on_progress is None:
+            return
+        counts, metrics = self._counts, self.metrics
+        is_listed = len(self._listings) + len(self._errors) == len(self.source.regions)
+        planned = sum(listing.planned for listing in self._listings.values())
+        progress = ExportProgress(
+            rows=self._rows + counts.added,
+            size=self.access.store.file.size,
+            sessions_taken=self._listed,
+            sessions_done=counts.read,
+            sessions_failed=0,
+            sessions=planned if is_listed else None,
+            requests=metrics.requests,
+            rate=metrics.rate,
+            quota=metrics.quota,
+            waited=metrics.waited,
+            waiting=metrics.waiting,
+            reason=metrics.reason,
+            elapsed=metrics.elapsed,
+        )
+        try:
+            self.on_progress(progress)
+        except Exception:  # a broken progress bar must not break the sync that it shows
+            _logger.exception("on_progress raised; the sync continues")

@@ -1,0 +1,176 @@
+"""List the sessions of one region for a sync, commit them together, plan what to read (rule 1 of `sync_rules`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
+from datetime import timedelta
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from isnotai_async._client import Client
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Session
+from isnotai_async.errors import (
+    InvalidCursorError,
+    NotFoundError,
+    PaginationError,
+    PermissionDeniedError,
+    StoreError,
+)
+from isnotai_async.export.server_time import read_now
+from isnotai_async.export.store_access import StoreAccess
+from isnotai_async.export.store_schema import to_datetime
+from isnotai_async.export.sync_rules import Coverage
+
+_PAGE_SIZE: Final = 100  # the largest of any tier; a smaller cap is applied by the server
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+@frozen(kw_only=True)
+class Listing:
+    """What came of listing a region.
+
+    Attributes:
+        now: The server's time when it started.
+        listed: Sessions that were listed.
+        new: Sessions of them that were not in the store.
+        planned: Sessions that this run reads.
+        waiting: Sessions that wait for a later run.
+        is_gap: Whether the last run is longer ago than the tier's history.
+        is_trusted: Whether updatedAt was trusted before this run.
+    """
+
+    now: int
+    listed: int
+    new: int
+    planned: int
+    waiting: int
+    is_gap: bool
+    is_trusted: bool
+
+
+@frozen(kw_only=True)
+class RegionLister:
+    """Lists one region.
+
+    Attributes:
+        name: Its name, or that of the credential.
+        place: Which API it is, in words.
+        client: Its client.
+        access: The way to the store.
+        filters: Which sessions to list.
+        start: The caller's `start_date` in Unix milliseconds, or None.
+        on_page: Called after each page with the number of its sessions.
+    """
+
+    name: str
+    place: str
+    client: Client
+    access: StoreAccess
+    filters: Mapping[str, Any]
+    start: int | None
+    on_page: Callable[[int], None]
+
+    async def run(self) -> Listing:
+        """List the region, commit and plan.
+
+        Raises:
+            StoreError: The store has sessions of another API or account.
+            IsNotAIError: As of `Client.list_sessions`; nothing was committed then.
+        """
+        try:
+            return await self._list()
+        except (InvalidCursorError, PaginationError):
+            return await self._list()  # the ids are a set, so a lost cursor costs a second listing and no more
+
+    async def _list(self) -> Listing:
+        access, store, rules = self.access, self.access.store, self.access.store.rules
+        coverage = await access(store.find_coverage, self.name, self.place)
+        first, now, rest = await self._find_first(coverage)
+        await access(store.forget_listed, self.name)
+        await self._note(first, now)
+        async with aclosing(rest) as pages:
+            async for page in pages:
+                await self._note(page, now)
+        await self._check_account()
+        known = Coverage(
+            since=rules.covered_from(coverage, self.start),
+            until=now,
+            history=_read_history(first),
+            distrusted=None if coverage is None else coverage.distrusted,
+        )
+        listed, new = await access(store.commit_listing, self.name, self.place, known)
+        planned, waiting = await access(store.plan, self.name, known, now)
+        return Listing(
+            now=now,
+            listed=listed,
+            new=new,
+            planned=planned,
+            waiting=waiting,
+            is_gap=rules.is_gap(coverage, known.history, now),
+            is_trusted=known.distrusted is None,
+        )
+
+    async def _note(self, page: Page[Session], now: int) -> None:
+        await self.access(self.access.store.note_listed, self.name, page.data, now)
+        self.on_page(len(page.data))
+
+    async def _find_first(
+        self, coverage: Coverage | None
+    ) -> tuple[Page[Session], int, AsyncGenerator[Page[Session], None]]:
+        """Return the first page of the listing, the server's time, and the pages after it."""
+        since = await self._find_since(coverage, 0 if coverage is None else coverage.until)
+        first, now, rest = await self._ask(since)
+        needed = await self._find_since(coverage, now)
+        if since is None:
+            return first, now, rest
+        if needed is not None and needed < since:  # the server's clock went back since the last run
+            return await self._ask(needed)
+        return await self._ask(None) if await self._is_doubtful(first, since, now) else (first, now, rest)
+
+    async def _is_doubtful(self, first: Page[Session], since: int, now: int) -> bool:
+        """Return whether a listing is empty, and its start may be the reason."""
+        if first.data or first.has_more:
+            return False
+        history = _read_history(first)
+        if history is None or self.access.store.rules.is_before_history(since, history, now):
+            return True
+        return await self.access(self.access.store.has_sessions, self.name, since)
+
+    async def _find_since(self, coverage: Coverage | None, now: int) -> int | None:
+        rules, store = self.access.store.rules, self.access.store
+        oldest = await self.access(store.find_oldest_open, self.name, rules.open_after(now))
+        return rules.list_since(coverage, oldest, start=self.start, now=now)
+
+    async def _ask(self, since: int | None) -> tuple[Page[Session], int, AsyncGenerator[Page[Session], None]]:
+        options = {"page_size": _PAGE_SIZE, "start_date": to_datetime(since), **self.filters}
+        walk = self.client.list_sessions(**options)
+        first = await walk  # a walk passes over empty pages, and the first page has the time
+        after = evolve(walk.position, cursor=first.next_cursor)
+        rest = self.client.list_sessions(**options, resume=after).pages() if first.has_more else _no_pages()
+        return first, await read_now(self.client, first), rest
+
+    async def _check_account(self) -> None:
+        """Check that the key belongs to the account of the store; normally without a request."""
+        stranger = await self.access(self.access.store.find_stranger, self.name)
+        if stranger is None:
+            return
+        with suppress(NotFoundError):
+            try:
+                await self.client.get_session(stranger)
+            except PermissionDeniedError:
+                name = self.access.store.file.name
+                raise StoreError(
+                    f"{name} was filled with a key of another account; use that key, or choose another file"
+                ) from None
+
+
+def _read_history(page: Page[Session]) -> int | None:
+    return None if page.tier is None else page.tier.history // _MILLISECOND
+
+
+async def _no_pages() -> AsyncGenerator[Page[Session], None]:
+    return
+    yield

@@ -1,0 +1,231 @@
+"""Read the sessions that a sync has planned, and commit what comes (rules 3 and 4 of `sync_rules`).
+
+1. One stream reads the sessions of the plan, those first that an earlier run left in the middle.
+2. What was taken is committed each second or 32,000 rows, together with how far its sessions are. So the next run
+   continues one that was killed, whenever that was.
+3. A session whose cursor was refused is read whole once more: its rows are a set.
+4. Long active sessions (`include_open`) are read from their newest events on, one after another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Any, Final
+
+import anyio
+from attrs import define, field
+
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._models.records import Event
+from isnotai_async._streaming.progress import Tally
+from isnotai_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigError,
+    InvalidCursorError,
+    IsNotAIError,
+    PaginationError,
+)
+from isnotai_async.export.event_store import Reading, Rows
+from isnotai_async.export.report import is_for_good
+from isnotai_async.export.source import ExportSource, Stream
+from isnotai_async.export.store_access import StoreAccess
+from isnotai_async.export.store_rejected import Rejected
+from isnotai_async.export.store_schema import to_datetime
+from isnotai_async.export.sync_rules import Choice
+
+COMMIT_SECONDS: Final = 1.0
+COMMIT_ROWS: Final = 32_000  # some 4 MiB
+_MOST_PLANNED: Final = 1_000  # readings that are taken out of the plan at a time
+_LOST_CURSOR: Final = frozenset({400, 404, 410, 422})  # what an API may say of a saved cursor
+
+Targets = AsyncGenerator[Target, None]
+
+
+@define(kw_only=True, eq=False)
+class SessionReader:
+    """Reads planned sessions into the store.
+
+    Attributes:
+        source: Where the events come from.
+        is_single: Whether that is one client, and not a `SessionManager`.
+        access: The way to the store.
+        filters: The filters of the events.
+        concurrency: Most requests in flight.
+        times: By region, the time of this run; a region that was not listed is not read.
+        on_commit: Called after each commit with the readings that have moved and how many rows were added.
+        failures: Sessions that could not be read, and why.
+        refusals: By region, that its key was refused.
+    """
+
+    source: ExportSource
+    is_single: bool
+    access: StoreAccess
+    filters: Mapping[str, Any]
+    concurrency: int
+    times: Mapping[str, int]
+    on_commit: Callable[[Sequence[Reading], int], None]
+    failures: dict[Target, IsNotAIError] = field(factory=dict, init=False)
+    refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
+    _readings: dict[Target, Reading] = field(factory=dict, init=False)  # under way
+    _resumed: set[Target] = field(factory=set, init=False)  # those that an earlier run started
+    _again: dict[Target, Reading] = field(factory=dict, init=False)  # whose cursor was refused
+    _long: list[Reading] = field(factory=list, init=False)  # active, and too long to be read whole each time
+    _pages: list[tuple[Reading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
+    _rejected: list[Rejected] = field(factory=list, init=False)  # likewise
+    _pending: int = field(default=0, init=False)  # rows of them
+    _committed: float = field(factory=monotonic, init=False)
+
+    async def run(self) -> None:
+        """Read what is planned.
+
+        Raises:
+            ExportError: The store cannot be written. What is wrong with single sessions is in `failures`.
+        """
+        saved = [reading for name in self.times for reading in await self._find_saved(name)]
+        await self._read({name: self._take(name) for name in self.times}, resume=self._resume(saved))
+        again = list(self._again)
+        await self._read({name: _give(again, name) for name in dict.fromkeys(target.name for target in again)})
+        for reading in self._long:
+            await self._read_long(reading)
+
+    async def _find_saved(self, name: str) -> list[Reading]:
+        saved = await self.access(self.access.store.find_saved, name, self.times[name])
+        return [reading for reading in saved if _read_walks(reading)]
+
+    def _resume(self, saved: Sequence[Reading]) -> StreamPosition | None:
+        """Return the position of a stream that has taken nothing but these sessions."""
+        if not saved:
+            return None
+        for reading in saved:
+            self._readings[Target(reading.region, reading.session_id)] = reading
+        self._resumed.update(self._readings)
+        nothing = Tally().taken.digest
+        return StreamPosition(
+            taken=0,
+            digest=nothing,
+            filters=self.filters,
+            unfinished=tuple(Unfinished(reading.region, _read_walks(reading)) for reading in saved),
+            sources={} if self.is_single else {name: Taken(0, nothing) for name in self.times},
+        )
+
+    async def _take(self, name: str) -> Targets:
+        """Take the sessions of a region out of the plan, as they can be read."""
+        number, now = 0, self.times[name]
+        next_readings = self.access.store.next_readings
+        while readings := await self.access(next_readings, name, now, after=number, most=_MOST_PLANNED):
+            number = readings[-1][0]
+            for _, reading in readings:
+                target = Target(name, reading.session_id)
+                if name in self.refusals:
+                    return
+                if reading.choice is Choice.READ_NEW:
+                    self._long.append(reading)
+                elif target not in self._resumed:
+                    self._readings[target] = reading
+                    yield target
+
+    async def _read_long(self, reading: Reading) -> None:
+        target = Target(reading.region, reading.session_id)
+        self._readings[target] = reading
+        start = to_datetime(self.access.store.rules.read_from(reading.choice, reading.newest))
+        await self._read({target.name: _give([target], target.name)}, start_time=start)
+
+    async def _read(self, targets: Mapping[str, Targets], **options: Any) -> None:  # noqa: ANN401 - of stream_events
+        """Read sessions by name, and commit what comes."""
+        if not targets:
+            return
+        stream = self.source.open_stream(
+            {ANY: next(iter(targets.values()))} if self.is_single else targets,
+            on_error="collect",
+            concurrency=self.concurrency,
+            **{**self.filters, **options},
+        )
+        try:
+            async with stream:
+                await self._take_pages(stream)
+        finally:
+            if self.access.trouble is None:
+                await self._commit(stream)  # to its end, also if this task is cancelled
+        if self.access.trouble is not None:  # of a region's plan; the stream takes it for that region's only
+            raise self.access.trouble
+
+    async def _take_pages(self, stream: Stream) -> None:
+        stream.take_news()  # from now on, it returns what has changed
+        while (page := await self._next_page(stream)) is not None:
+            target = Target(page.name, page.session_id or "")
+            if page.data:
+                self._pages.append((self._readings[target], Rows.of(page)))
+            self._rejected += [Rejected.of(target, record) for record in getattr(page, "rejected", ())]
+            self._pending += len(page.data)
+            if self._pending >= COMMIT_ROWS:
+                await self._commit(stream)
+
+    async def _next_page(self, stream: Stream) -> Page[Event] | None:
+        """Take a page; commit what is there while none comes."""
+        while True:
+            with anyio.move_on_after(self._committed + COMMIT_SECONDS - monotonic()) as scope:
+                return await anext(stream, None)
+            if scope.cancelled_caught:
+                await self._commit(stream)
+
+    async def _commit(self, stream: Stream) -> None:
+        pages, self._pages, self._pending = self._pages, [], 0
+        moves, failures = stream.take_news()
+        standing = [self._describe(target, session) for target, session in moves.items()]
+        rejected, self._rejected = self._rejected, []
+        added = await self.access(self.access.store.commit, pages, standing, rejected) if standing or rejected else 0
+        self._committed = monotonic()
+        self.on_commit(standing, added)
+        for target, error in failures.items():
+            await self._note_failure(target, error)
+
+    def _describe(self, target: Target, session: Unfinished | None) -> Reading:
+        """Bring a reading up to where the stream stands."""
+        if session is None:
+            reading = self._readings.pop(target)
+            reading.is_through = True
+            return reading
+        reading = self._readings[target]
+        reading.walks = [json.loads(walk.to_json()) for walk in session.walks]
+        return reading
+
+    async def _note_failure(self, target: Target, error: IsNotAIError) -> None:
+        reading = self._readings.pop(target)
+        if isinstance(error, AuthenticationError):
+            self.refusals.setdefault(target.name, error)
+        elif target not in self._again and self._has_lost_cursor(target, error):
+            began = self.times[target.name]
+            fresh = Reading(region=target.name, session_id=target.session_id, choice=reading.choice, began=began)
+            self._readings[target] = self._again[target] = fresh
+        elif is_for_good(error) and reading.choice is Choice.AUDIT:
+            reading.is_expired = True
+            self.on_commit([reading], 0)
+        else:
+            self.failures[target] = error
+            if is_for_good(error):
+                await self.access(self.access.store.give_up, reading)
+                self.on_commit([reading], 0)
+
+    def _has_lost_cursor(self, target: Target, error: IsNotAIError) -> bool:
+        if isinstance(error, InvalidCursorError | PaginationError):
+            return True
+        return target in self._resumed and isinstance(error, APIError) and error.status in _LOST_CURSOR
+
+
+def _read_walks(reading: Reading) -> tuple[Position, ...]:
+    """Return where a reading stands; nothing if that cannot be used, so that it starts from the beginning."""
+    try:
+        walks = tuple(Position.from_json(json.dumps(walk)) for walk in reading.walks)
+    except ConfigError:  # of another release
+        return ()
+    return walks if any(walk.cursor is not None for walk in walks) else ()
+
+
+async def _give(targets: Iterable[Target], name: str) -> Targets:
+    for target in targets:
+        if target.name == name:
+            yield target

@@ -1,0 +1,109 @@
+"""`TrackedSession`: where a session stands that is not done, and which of its pages are not committed yet."""
+
+from __future__ import annotations
+
+import json
+
+from attrs import asdict, define, field
+
+from isnotai_async._models.positions import Position, Target
+from isnotai_async.errors import ExportError, quoted
+from isnotai_async.export.batches import join_pages
+from isnotai_async.export.report import SessionFailure
+from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, PageRow, SessionRow, State
+
+
+@define(eq=False)
+class TrackedSession:
+    """A session that is not done.
+
+    Attributes:
+        number: Its number.
+        source: Name of its source.
+        target: Which it is.
+        state: Where it stands.
+        walks: Where its walks stand.
+        pages: Pages of it that are committed.
+        rows: Rows that were taken from the stream, those of earlier runs too.
+        rejected: Records of it that were set aside.
+        is_restarted: Whether it is read again from its start.
+        failure: Why it has failed.
+        saved: Where its walks stood when this run started.
+        written: If it is read again, the ids that are in the store, and the raw records that were set aside.
+        is_stored: Whether the store has it.
+        held: Encoded pages that are not committed.
+        held_rows: Rows in them.
+    """
+
+    number: int
+    source: str
+    target: Target
+    state: State = "open"
+    walks: tuple[Position, ...] = ()
+    pages: int = 0
+    rows: int = 0
+    rejected: int = 0
+    is_restarted: bool = False
+    failure: SessionFailure | None = None
+    saved: tuple[Position, ...] = ()
+    written: set[str | bytes] | None = None
+    is_stored: bool = False
+    held: list[bytes] = field(factory=list)
+    held_rows: int = 0
+
+    @classmethod
+    def load(cls, row: SessionRow) -> TrackedSession:
+        """Return a session that the store has, to be asked for again."""
+        walks = tuple(Position.from_json(json.dumps(walk)) for walk in json.loads(row.walks or "[]"))
+        return cls(
+            number=row.number,
+            source=row.source,
+            target=Target(row.region, row.session_id),
+            walks=walks,
+            pages=row.pages,
+            rows=row.rows,
+            rejected=row.rejected,
+            is_restarted=bool(row.is_restarted),
+            saved=tuple(walk for walk in walks if walk.cursor is not None),
+            is_stored=True,
+        )
+
+    def restart(self) -> None:
+        """Read it again from the start of its walks."""
+        self.walks = tuple(
+            Position(operation=walk.operation, region=walk.region, session_id=walk.session_id, filters=walk.filters)
+            for walk in self.walks
+        )
+        self.is_restarted, self.saved, self.written = True, (), None
+
+    def take_pages(self) -> list[PageRow]:
+        """Return the pages that are held, as one row."""
+        if not self.held:
+            return []
+        first, count = self.pages, len(self.held)
+        if first + count > MOST_PAGES:
+            raise ExportError(
+                f"session {quoted(self.target.session_id)} has more than {MOST_PAGES:,} pages, the most that an "
+                "export can keep; export it in parts, with start_time and end_time"
+            )
+        row = PageRow(self.number << PAGE_BITS | first, count, self.held_rows, join_pages(self.held))
+        self.pages += count
+        self.held, self.held_rows = [], 0
+        return [row]
+
+    def to_row(self) -> SessionRow:
+        """Return what the store keeps of it."""
+        walks = "" if self.state == "done" else f"[{','.join(walk.to_json() for walk in self.walks)}]"
+        failure = "" if self.failure is None else json.dumps(asdict(self.failure))
+        return SessionRow(
+            self.number,
+            self.source,
+            *self.target,
+            self.state,
+            self.pages,
+            self.rows,
+            self.rejected,
+            int(self.is_restarted and self.state != "done"),
+            walks,
+            failure,
+        )

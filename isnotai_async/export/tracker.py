@@ -1,0 +1,316 @@
+"""`SessionTracker`: which sessions an export has taken, and where each of them stands.
+
+The rules:
+
+1. A session is taken once, whatever the order of the source, in this run or an earlier one. It gets a number when it
+   is taken, and is written in the order of these numbers.
+2. What is true of the pages that were taken from the stream is true of the store, because both go into one commit. So
+   the stream's own position is what is saved.
+3. A session is open, done or failed. Failed is what the API itself refused; any other trouble leaves it open. Every
+   run asks for open and for failed sessions again, from where they stand.
+4. A saved cursor that is refused in a run that did not get it from the API is not the session's end, once a run: the
+   session is read again from its start, and rows that are in the store already are left out, by their event ids. If
+   an error ends the stream, such sessions are read first and the source is not: it may be readable only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any, Final, Literal
+
+import msgspec
+from attrs import define, field
+
+from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.positions import ANY, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._models.records import Event
+from isnotai_async._models.validation import FilterValue, check_id
+from isnotai_async._streaming.progress import Tally
+from isnotai_async.errors import APIError, AuthenticationError, ConfigError, IsNotAIError
+from isnotai_async.export.batches import pack_page
+from isnotai_async.export.identity import digest_target
+from isnotai_async.export.metrics import ExportMetrics
+from isnotai_async.export.report import SessionFailure, is_for_good
+from isnotai_async.export.shard import Shard
+from isnotai_async.export.source import AnySessions, ExportSource, Stream, read_nothing, take_shard
+from isnotai_async.export.tracked_session import TrackedSession
+from isnotai_async.export.work_rows import (
+    PAGE_BITS,
+    Change,
+    RejectedRow,
+    SessionRow,
+    Totals,
+)
+
+OnExportError = Literal["raise", "collect"]
+
+_REFUSED_CURSOR: Final = frozenset({400, 404, 410, 422})
+_MOST_RAW: Final = 1 << 16  # bytes of a record that was set aside
+
+
+@define(kw_only=True, eq=False)
+class SessionTracker:
+    """State of all sessions of an export; the rules are above.
+
+    Attributes:
+        source: Where the events come from.
+        sessions: The sessions, as they were given.
+        filters: The filters of the events.
+        shard: The shard, or None.
+        on_error: Whether a session's error ends the export.
+        metrics: What the requests cost.
+        totals: Sums over all sessions, as of the last commit that was prepared.
+        rows: Rows that were taken, those of earlier runs too.
+        size: Bytes of the pages that are held.
+        done: Sessions that were read to their end.
+        failures: Errors of open sessions, in this run.
+        failed: Sessions that the API refused.
+        invalid: Sessions that cannot be asked for.
+        refusals: By name, that its key was refused.
+        witnesses: By name, a session that was read to its end.
+        is_resuming: Whether the stream is over sessions with saved cursors alone.
+    """
+
+    source: ExportSource
+    sessions: AnySessions
+    filters: Mapping[str, FilterValue]
+    shard: Shard | None
+    on_error: OnExportError
+    metrics: ExportMetrics
+    totals: Totals = field(factory=Totals, init=False)
+    rows: int = field(default=0, init=False)
+    size: int = field(default=0, init=False)
+    done: int = field(default=0, init=False)
+    failures: dict[Target, IsNotAIError] = field(factory=dict, init=False)
+    failed: dict[Target, SessionFailure] = field(factory=dict, init=False)
+    invalid: dict[Target, SessionFailure] = field(factory=dict, init=False)
+    refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
+    witnesses: dict[str, str] = field(factory=dict, init=False)
+    is_resuming: bool = field(default=False, init=False)
+    _seen: set[bytes] = field(factory=set, init=False)
+    _number: int = field(default=0, init=False)  # of the next session
+    _tracked: dict[Target, TrackedSession] = field(factory=dict, init=False)
+    _changed: dict[Target, TrackedSession] = field(factory=dict, init=False)  # since the last commit
+    _rejected: list[RejectedRow] = field(factory=list, init=False)  # likewise
+    _expired: list[TrackedSession] = field(factory=list, init=False)
+    _stream: Stream | None = field(default=None, init=False)
+    _refused: int = field(default=0, init=False)  # answers 401 that were looked into
+    _reads_source: bool = field(default=True, init=False)
+
+    def load(self, rows: Iterable[SessionRow], totals: Totals, *, only_failed: bool) -> None:
+        """Start from what the store has.
+
+        Args:
+            rows: Its sessions.
+            totals: Its totals.
+            only_failed: Whether the export is finished but for those that failed.
+        """
+        self.totals, self.rows, self._reads_source = totals, totals.rows, not only_failed
+        for row in rows:
+            target = Target(row.region, row.session_id)
+            self._seen.add(digest_target(target))
+            self._number = row.number + 1
+            if row.state == "done":
+                self.done += 1
+                self.witnesses.setdefault(row.region, row.session_id)
+            else:
+                self._tracked[target] = TrackedSession.load(row)
+
+    @property
+    def taken(self) -> int:
+        """How many sessions were taken, those of earlier runs too."""
+        return len(self._seen)
+
+    @property
+    def restarted(self) -> list[TrackedSession]:
+        """Sessions that are read again, and whose ids are not known yet."""
+        return [session for session in self._tracked.values() if session.is_restarted and session.written is None]
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether a session stands at a cursor of an earlier run."""
+        return any(session.saved for session in self._tracked.values())
+
+    def open_stream(self, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
+        """Return the next stream: over the sessions that are not done, and those of the source."""
+        sources = take_shard(self.source.read(self.sessions), self.shard)
+        self.is_resuming = self.on_error == "raise" and self.has_saved
+        if self._reads_source and not self.is_resuming:
+            targets = {name: self._take(name, source) for name, source in sources.items()}
+        else:
+            targets = {name: read_nothing() for name in sources}
+        self.failures.clear()
+        unfinished = tuple(
+            Unfinished(target.name, session.walks) for target, session in self._tracked.items() if session.walks
+        )
+        position = None
+        if unfinished:
+            nothing = Taken(0, Tally().taken.digest)
+            position = StreamPosition(
+                taken=0,
+                digest=nothing.digest,
+                filters=self.filters,
+                unfinished=unfinished,
+                sources={name: nothing for name in sources if name != ANY},
+            )
+        self._stream = self.source.open_stream(
+            targets, resume=position, on_error=self.on_error, **self.filters, **options
+        )
+        self._stream.take_news()  # the first call returns all that is resumed; from now on, it returns what is new
+        return self._stream
+
+    async def _take(self, name: str, source: AsyncGenerator[Target, None]) -> AsyncGenerator[Target, None]:
+        async with aclosing(source) as targets:
+            async for target in targets:
+                digest = digest_target(target)
+                if digest in self._seen or self._is_refused(target.name):
+                    continue
+                fault = self._find_fault(target)
+                if fault is not None and self.on_error == "raise":
+                    raise fault
+                self._seen.add(digest)
+                if fault is not None:
+                    self.invalid[target] = SessionFailure.describe(*target, fault)
+                    continue
+                self._tracked[target] = TrackedSession(self._number, name, target)
+                self._number += 1
+                yield target
+
+    def _is_refused(self, name: str) -> bool:
+        """Return whether a key was refused: its sessions stay in the source, for a run with another key."""
+        if self.metrics.refusals != self._refused:  # so that the failures are not read for each session
+            self._refused = self.metrics.refusals
+            self._look()
+        return name in self.refusals
+
+    def _find_fault(self, target: Target) -> ConfigError | None:
+        try:
+            check_id(target.session_id)
+            self.source.client(target.name)
+        except ConfigError as error:
+            return error
+        return None
+
+    def add(self, page: Page[Event]) -> None:
+        """Hold a page that was taken from the stream, until the next commit."""
+        session = self._tracked.get(Target(page.name, page.session_id or ""))
+        if session is None:
+            return  # another window of it has failed for good; what is saved does not include this page
+        if len(session.saved) == 1:  # of several walks, this page may be of another one
+            session.saved = ()
+        data = rows_of(page)  # columns are made of them, so records would only cost time
+        if session.written:
+            data = tuple(event for event in data if event.event_id not in session.written)
+        if data:
+            packed = pack_page(data)
+            session.held.append(packed)
+            session.held_rows += len(data)
+            session.rows += len(data)
+            self.rows += len(data)
+            self.size += len(packed)
+        for record in getattr(page, "rejected", ()):
+            self._set_aside(session, record)
+
+    def _set_aside(self, session: TrackedSession, record: Any) -> None:  # noqa: ANN401 - a RejectedRecord of "Reading"
+        raw = bytes(record.raw[:_MOST_RAW])
+        if session.written and raw in session.written:
+            return
+        data = msgspec.msgpack.encode((record.index, record.reason, raw))
+        self._rejected.append(RejectedRow(session.number << PAGE_BITS | session.rejected, data))
+        session.rejected += 1
+        self.size += len(data)
+
+    def _look(self) -> None:
+        """Take over what the stream reports of its sessions since the last look."""
+        if self._stream is None:
+            return
+        moves, failures = self._stream.take_news()
+        for target, unfinished in moves.items():
+            session = self._tracked.get(target)
+            if session is None:
+                continue
+            if unfinished is None:
+                session.state, session.walks, session.failure = "done", (), None
+            else:
+                session.walks = unfinished.walks
+            self._changed[target] = session
+        for target, error in failures.items():
+            self._fail(target, error)
+
+    def _fail(self, target: Target, error: IsNotAIError) -> None:
+        session = self._tracked.get(target)
+        if isinstance(error, AuthenticationError):
+            self.refusals[target.name] = error
+        if session is not None and _is_expired(session, error):
+            self._expired.append(session)
+        elif session is not None and is_for_good(error):
+            session.state, session.failure = "failed", SessionFailure.describe(*target, error)
+            self._changed[target] = session
+        else:
+            self.failures[target] = error
+
+    def restart_expired(self, error: IsNotAIError | None = None) -> bool:
+        """Restart the sessions whose saved cursors were refused, after the stream has ended.
+
+        Args:
+            error: What ended the stream; None if it collected errors.
+
+        Returns:
+            Whether there are any.
+        """
+        self._look()
+        if error is not None:
+            self._expired += [session for session in self._tracked.values() if _is_expired(session, error)]
+        expired, self._expired = self._expired, []
+        for session in expired:
+            session.restart()
+            self._changed[session.target] = session
+        self._stream = None
+        return bool(expired)
+
+    def take_change(self) -> Change | None:
+        """Return what changed since the last commit, pages included; None for nothing.
+
+        Raises:
+            ExportError: A session has more pages than a store can number.
+        """
+        self._look()
+        if not self._changed and not self._rejected:
+            return None
+        changed, self._changed = self._changed, {}
+        pages = [row for session in changed.values() for row in session.take_pages()]
+        sessions = [session.to_row() for session in changed.values()]
+        for target, session in changed.items():
+            if session.state != "open":
+                self._forget(target, session)
+        rejected, self._rejected, self.size = self._rejected, [], 0
+        before = self.totals
+        self.totals = Totals(
+            before.sessions + sum(not session.is_stored for session in changed.values()),
+            before.rows + sum(row.rows for row in pages),
+            before.rejected + len(rejected),
+        )
+        for session in changed.values():
+            session.is_stored = True
+        return Change(sessions, pages, rejected, self.totals)
+
+    def _forget(self, target: Target, session: TrackedSession) -> None:
+        """Keep no more of a session than the report needs."""
+        del self._tracked[target]
+        if session.failure is not None:
+            self.failed[target] = session.failure
+        else:
+            self.done += 1
+            self.witnesses.setdefault(target.name, target.session_id)
+
+    def describe_failures(self) -> Iterator[SessionFailure]:
+        """Return all failures: refused by the API, not to be asked for, and those that another run may mend."""
+        yield from self.failed.values()
+        yield from self.invalid.values()
+        for target, error in self.failures.items():
+            yield SessionFailure.describe(*target, error)
+
+
+def _is_expired(session: TrackedSession, error: IsNotAIError) -> bool:
+    return isinstance(error, APIError) and error.status in _REFUSED_CURSOR and error.position in session.saved

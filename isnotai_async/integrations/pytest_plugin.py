@@ -1,0 +1,64 @@
+"""Fixtures of pytest for tests of your own code: a sandbox, and a client of it. Installed with the package.
+
+They work in plain tests, and with anyio's and pytest-asyncio's plugins: the sandbox runs in a thread of its own, and
+the client is opened by the test, in the test's event loop.
+
+Example::
+
+    async def test_my_report(isnotai_sandbox, isnotai_client):
+        isnotai_sandbox.inject(Fault.status(503))
+        async with isnotai_client as client:
+            assert await my_report(client, "big-100") == "100 events"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from isnotai_async import Client, Sandbox
+
+
+@pytest.fixture
+def isnotai_sandbox_options() -> dict[str, Any]:
+    """Return the options of `isnotai_sandbox`; override this fixture to change them.
+
+    The default has no rate limit, so that no test waits for a quota.
+    """
+    return {"rate_limit": None}
+
+
+@pytest.fixture
+def isnotai_sandbox(isnotai_sandbox_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Run a sandbox while the test runs, and point ``ISNOTAI_*`` at it, so that ``Client()`` finds it."""
+    from anyio.from_thread import start_blocking_portal  # only a test that asks for it pays for the imports
+
+    from isnotai_async import Sandbox
+
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(Sandbox(**isnotai_sandbox_options)) as sandbox,
+    ):
+        monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("ISNOTAI_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("ISNOTAI_REGION", "us")
+        yield sandbox
+
+
+@pytest.fixture
+def isnotai_client(isnotai_sandbox: Sandbox) -> Client:
+    """Return a client of the sandbox that waits for no quota and backs off for milliseconds.
+
+    It is not open yet: ``async with isnotai_client as client``.
+    """
+    from isnotai_async import Client, Retry, Unlimited
+
+    return Client(
+        isnotai_sandbox.api_key,
+        base_url=isnotai_sandbox.base_url,
+        limiter=Unlimited(),
+        retry=Retry(base=0.01),
+    )

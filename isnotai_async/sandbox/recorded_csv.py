@@ -1,0 +1,71 @@
+"""Rows of a CSV file that an export wrote.
+
+Written from the documented columns alone, as the readers in `recorded` are: an empty cell is a null, ``""`` the empty
+string, and a ``'`` at the start of a string is the guard against formulas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+from isnotai_async.errors import ConfigError, quoted
+
+BEGINNINGS: Final = (b"region,", b"\xef\xbb\xbfregion,")
+"""What such a file can start with: its header, or a byte order mark before it."""
+
+Row = tuple[str, str, str, int, str | None, int, int]
+
+_HEADER: Final = "region,session_id,event_id,message_id,event_type_name,timestamp,payload_size"
+_CELL: Final = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\n)')
+_NUMBERS: Final = (3, 5, 6)
+_NAME: Final = 4
+
+
+def read_csv(path: Path) -> Generator[tuple[int, Row], None, None]:
+    """Read the rows of a file, each with its number.
+
+    Raises:
+        ConfigError: It has another header, or a row that is not of this form.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            if file.readline() != f"{_HEADER}\n":
+                raise ConfigError(f"its first line has to be {_HEADER}")
+            for number, row in enumerate(_records(file), 1):
+                yield number, _read_row(row, number)
+        except UnicodeDecodeError:
+            raise ConfigError("it is not UTF-8 text; export it again") from None
+
+
+def _records(file: TextIO) -> Iterator[str]:
+    """Yield records: lines, joined while a quote is open."""
+    record = ""
+    for line in file:
+        record += line
+        if record.count('"') % 2 == 0:
+            yield record
+            record = ""
+    if record:
+        yield record
+
+
+def _read_row(record: str, number: int) -> Row:
+    cells, at = list[str | None](), 0
+    while at < len(record) and (found := _CELL.match(record, at)):
+        quoted_text, plain, _ = found.groups()
+        cells.append(_unguard(quoted_text.replace('""', '"')) if quoted_text is not None else _unguard(plain) or None)
+        at = found.end()
+    if at != len(record) or len(cells) != 7 or any(cell is None for at, cell in enumerate(cells) if at != _NAME):
+        raise ConfigError(f"row {number:,} is no row of an export: {quoted(record)}; export it again")
+    try:
+        values = [int(str(cell)) if at in _NUMBERS else cell for at, cell in enumerate(cells)]
+    except ValueError:
+        raise ConfigError(f"row {number:,} has no number where one belongs: {quoted(record)}") from None
+    return tuple(values)  # type: ignore[return-value] # as checked
+
+
+def _unguard(text: str) -> str:
+    return text.removeprefix("'")

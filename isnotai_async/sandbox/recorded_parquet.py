@@ -1,0 +1,68 @@
+"""Rows of Parquet files that an export wrote; it needs pyarrow.
+
+Written from the documented columns alone, as the readers in `recorded` are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from isnotai_async.errors import ConfigError, printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+Row = tuple[str, str, str, int, str | None, int, int]
+
+_COLUMNS: Final = ("region", "session_id", "event_id", "message_id", "event_type_name", "timestamp", "payload_size")
+_BATCH: Final = 10_000  # rows
+
+
+def read_parquet(path: Path) -> Generator[tuple[int, Row], None, None]:
+    """Read the rows of a file, each with its number.
+
+    Raises:
+        ConfigError: It is damaged, or has other columns.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError("Parquet needs pyarrow: pip install 'isnotai-async[arrow]'") from None
+    number = 0
+    try:
+        with parquet.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
+            schema = _schema(file.schema_arrow.names)
+            for batch in file.iter_batches(_BATCH, columns=list(_COLUMNS)):
+                table = pa.Table.from_batches([batch]).select(list(_COLUMNS)).cast(schema)
+                for row in zip(*(column.to_pylist() for column in _plain(table)), strict=True):
+                    number += 1
+                    yield number, row
+    except (pa.ArrowException, OSError) as error:  # a wrong checksum is an OSError
+        where = f"after row {number:,}" if number else "at its beginning"
+        raise ConfigError(
+            f"{where}, it is damaged or has other columns ({printable(str(error), 200)}); export it again"
+        ) from None
+
+
+def _schema(names: list[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    if missing := set(_COLUMNS) - set(names):
+        raise ConfigError(f"there is no column {', '.join(sorted(missing))}; the columns are {', '.join(_COLUMNS)}")
+    types = {"timestamp": pa.timestamp("ms", tz="UTC"), "message_id": pa.int32(), "payload_size": pa.int32()}
+    return pa.schema(
+        [pa.field(name, types.get(name, pa.string()), nullable=name == "event_type_name") for name in _COLUMNS]
+    )
+
+
+def _plain(table: pa.Table) -> Iterator[pa.ChunkedArray]:
+    """The columns as strings and whole numbers: a timestamp of the year 20000 is a number, and no datetime."""
+    import pyarrow as pa
+
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count and name != "event_type_name":
+            raise ConfigError(f"column {name} has a null; the export writes none")
+        yield column.cast(pa.int64()) if name == "timestamp" else column

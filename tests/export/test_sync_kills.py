@@ -1,0 +1,210 @@
+"""The real command, killed at any moment: the same command continues, and in the end the store has what exists."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from isnotai_async._cli import main
+from tests.export.sync_world import DAY, HOUR, KEY, World, read_rows
+
+pytestmark = pytest.mark.timeout(180)  # several processes each
+
+
+async def start(world: World, path: Path, *argv: str) -> tuple[asyncio.subprocess.Process, object]:
+    runner = await world.start()
+    port = runner.addresses[0][1]
+    environment = {**os.environ, "ISNOTAI_API_KEY": KEY, "ISNOTAI_BASE_URL": f"http://127.0.0.1:{port}"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "isnotai_async", "sync", "--out", str(path), *argv),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    return process, runner
+
+
+async def run(world: World, path: Path, *argv: str) -> tuple[int, str, str]:
+    process, runner = await start(world, path, *argv)
+    out, words = await process.communicate()
+    await runner.cleanup()  # type: ignore[attr-defined]
+    assert process.returncode is not None
+    return process.returncode, out.decode(), words.decode()
+
+
+def make_world(sessions: int = 12, rows: int = 40) -> World:
+    world = World(page_size=10)
+    for number in range(sessions):
+        world.add_session(f"s{number}", world.now - 3 * DAY)
+        world.grow(f"s{number}", *(world.now - 3 * DAY + n for n in range(rows)), moves=False)
+    return world
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_killed_at_any_request_it_continues_and_loses_nothing(tmp_path: Path, seed: int) -> None:
+    world, path, dice = make_world(), tmp_path / "events.db", random.Random(seed)
+    for _ in range(3):
+        left = dice.randint(1, 45)
+        process: list[asyncio.subprocess.Process] = []
+
+        def kill(kind: str, process: list[asyncio.subprocess.Process] = process) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0 and process[0].returncode is None:
+                process[0].kill()
+
+        world.during = kill
+        started, runner = await start(world, path, "--quiet")
+        process.append(started)
+        await started.wait()
+        await runner.cleanup()  # type: ignore[attr-defined]
+        if path.exists():
+            with closing(sqlite3.connect(path)) as db:
+                assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    world.during = lambda kind: None
+    code, _, words = await run(world, path)
+    assert code == 0, words
+    assert read_rows(path) == sorted(world.exists.values())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_a_signal_ends_it_with_what_was_read_and_the_same_command_continues(
+    tmp_path: Path, number: int, code: int
+) -> None:
+    world, path = make_world(), tmp_path / "events.db"
+    started: list[asyncio.subprocess.Process] = []
+
+    def stop(kind: str) -> None:
+        if world.requests["events"] == 20 and started[0].returncode is None:
+            started[0].send_signal(number)
+
+    world.during = stop
+    process, runner = await start(world, path)
+    started.append(process)
+    _, words = await process.communicate()
+    await runner.cleanup()  # type: ignore[attr-defined]
+    assert process.returncode == code
+    assert "run the same command again" in words.decode()
+    before = world.requests["events"]
+    world.during = lambda kind: None
+    code, _, _ = await run(world, path)
+    assert code == 0
+    assert read_rows(path) == sorted(world.exists.values())
+    assert world.requests["events"] < before + 48, "what was through is not read again"
+
+
+async def test_a_long_session_is_continued_where_it_was(tmp_path: Path) -> None:
+    world, path = make_world(sessions=1, rows=400), tmp_path / "events.db"
+    started: list[asyncio.subprocess.Process] = []
+
+    def stop(kind: str) -> None:
+        if world.requests["events"] == 30 and started[0].returncode is None:
+            started[0].terminate()
+
+    world.during = stop
+    process, runner = await start(world, path)
+    started.append(process)
+    await process.communicate()
+    await runner.cleanup()  # type: ignore[attr-defined]
+    world.requests.clear()
+    world.during = lambda kind: None
+    assert (await run(world, path))[0] == 0
+    assert world.requests["events"] <= 12
+    assert read_rows(path) == sorted(world.exists.values())
+
+
+async def test_a_saved_cursor_that_is_refused_costs_a_reading_from_the_start(tmp_path: Path) -> None:
+    world, path = make_world(sessions=1, rows=400), tmp_path / "events.db"
+    started: list[asyncio.subprocess.Process] = []
+
+    def stop(kind: str) -> None:
+        if world.requests["events"] == 30 and started[0].returncode is None:
+            started[0].terminate()
+
+    world.during = stop
+    process, runner = await start(world, path)
+    started.append(process)
+    await process.communicate()
+    await runner.cleanup()  # type: ignore[attr-defined]
+    for status in (404, 410, 422):
+        world.requests.clear()
+        world.expire_cursors()
+        world.during = lambda kind: None
+        world.refuse = lambda kind, request, status=status: (  # type: ignore[misc]
+            status if kind == "events" and world.requests["events"] == 1 and "cursor" in request.query else None
+        )
+        code, _, words = await run(world, path, "--quiet")
+        assert (code, words) == (0, "")
+    assert read_rows(path) == sorted(world.exists.values())
+
+
+async def test_the_exit_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def run(world: World, path: Path, *argv: str) -> tuple[int, str, str]:
+        runner = await world.start()
+        monkeypatch.setenv("ISNOTAI_BASE_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
+        code = await asyncio.to_thread(main, ["sync", "--out", str(path), *argv])
+        await runner.cleanup()
+        return code, *capfd.readouterr()
+
+    monkeypatch.setenv("ISNOTAI_API_KEY", KEY)
+    world, path = make_world(sessions=3), tmp_path / "events.db"
+    world.refuse = lambda kind, request: 401
+    assert (await run(world, path))[0] == 3
+    world.refuse = lambda kind, request: 403 if kind == "list" else None
+    assert (await run(world, path))[0] == 1
+    world.refuse = lambda kind, request: 404 if "s1/" in request.path else None
+    code, out, words = await run(world, path, "--json")
+    assert code == 5
+    assert '"failures": [{"name": "us", "session_id": "s1"' in out
+    assert "NotFoundError" in words
+    world.refuse = lambda kind, request: None
+    code, _, words = await run(world, path)
+    assert (code, "added 40 events" in words) == (0, True)
+    world.sessions["s1"].rows.append({**world.sessions["s1"].rows[0], "eventId": "late"})
+    code, _, words = await run(world, path)
+    assert (code, "an audit found 1 events" in words) == (5, True)
+    world.tier = "free"
+    world.pass_time(9 * DAY + HOUR)
+    code, _, words = await run(world, path)
+    assert (code, "longer ago than the API looks back" in words) == (5, True)
+    assert (await run(world, path, "--settle", "8d"))[0] == 2
+    assert (await run(world, path, "--since", "soon"))[0] == 2
+    assert (await run(world, tmp_path / "none" / "events.db"))[0] == 1
+
+
+async def test_a_second_command_is_kept_out(tmp_path: Path) -> None:
+    world, path = make_world(), tmp_path / "events.db"
+    second: list[tuple[int, str, str]] = []
+    waiting: list[asyncio.Task[None]] = []
+
+    async def go() -> None:
+        second.append(await run(make_world(), path))
+
+    world.during = lambda kind: waiting.append(asyncio.create_task(go())) if not waiting else None
+    world.refuse = lambda kind, request: 503 if not second else None
+    code, _, _ = await run(world, path)
+    await asyncio.gather(*waiting)
+    assert second[0][0] == 1
+    assert "another sync is updating" in second[0][2]
+    assert code in {0, 4}
+
+
+async def test_readers_that_do_not_end_leave_it_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from isnotai_async._cli import sync_command
+    from isnotai_async.errors import SinkError
+
+    error = SinkError("another program kept it locked")
+    error.is_temporary = True
+    assert sync_command._end_with(error) == 4
+    with pytest.raises(SinkError):
+        sync_command._end_with(SinkError("the disk is full"))

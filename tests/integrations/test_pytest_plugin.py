@@ -1,0 +1,82 @@
+"""The fixtures for users' tests, each tried in a pytest of its own, as a user would."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLAIN = """
+import asyncio, os
+import isnotai_async as isnotai
+
+def test_plain(isnotai_sandbox):
+    assert os.environ["ISNOTAI_BASE_URL"] == isnotai_sandbox.base_url
+    async def count():
+        async with isnotai.Client() as client:  # finds the sandbox by itself
+            return len((await client.list_events("big-100")).data)
+    assert asyncio.run(count()) == 100
+    assert isnotai_sandbox.stats.requests == 1
+"""
+ANYIO = """
+import pytest
+from isnotai_async.sandbox import Fault
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@pytest.mark.anyio
+async def test_anyio(isnotai_sandbox, isnotai_client):
+    isnotai_sandbox.inject(Fault.status(503, times=2))
+    async with isnotai_client as client:
+        assert len((await client.list_events("big-100")).data) == 100
+    assert isnotai_sandbox.stats.requests == 3
+"""
+ASYNCIO = """
+import pytest
+
+@pytest.mark.asyncio
+async def test_asyncio(isnotai_client):
+    async with isnotai_client as client:
+        assert len([event async for event in client.list_events("big-1000")]) == 1000
+"""
+OPTIONS = """
+import asyncio, pytest
+
+@pytest.fixture
+def isnotai_sandbox_options():
+    return {"sessions": 3}
+
+def test_options(isnotai_client):
+    async def count():
+        async with isnotai_client as client:
+            return len([session async for session in client.list_sessions()])
+    assert asyncio.run(count()) == 3
+"""
+
+
+OF_ASYNCIO = ["-o", "asyncio_default_fixture_loop_scope=function"]  # pytest-asyncio warns without it
+
+
+@pytest.mark.parametrize(
+    "program", [PLAIN, ANYIO, ASYNCIO, OPTIONS], ids=["plain", "anyio", "pytest-asyncio", "options"]
+)
+def test_the_fixtures_work_in_a_users_test(program: str, tmp_path: Path) -> None:
+    file = tmp_path / "test_mine.py"
+    file.write_text(program)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *OF_ASYNCIO, str(file)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_a_pytest_that_does_not_use_them_does_not_import_the_sandbox(tmp_path: Path) -> None:
+    program = """
+import sys, isnotai_async.integrations.pytest_plugin
+assert "isnotai_async.sandbox" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)

@@ -1,0 +1,65 @@
+"""The pages of docs/: their programs run and print what is shown, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from isnotai_async import errors
+from tests.redis_server import running_redis
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+OF_THEIR_OWN = {"export"}  # pages whose programs build on each other have a test of their own
+PROGRAMS = [
+    pytest.param(program, output, id=f"{name}-{number}")
+    for name, text in PAGES.items()
+    if name not in OF_THEIR_OWN
+    for number, (program, output) in enumerate(
+        re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", text, re.DOTALL)
+    )
+]
+
+
+@pytest.mark.parametrize(("program", "output"), PROGRAMS)
+def test_each_program_runs_and_prints_what_is_shown(program: str, output: str, tmp_path: Path) -> None:
+    with running_redis(tmp_path) if "REDIS_URL" in program else nullcontext() as redis:
+        environment = {**os.environ, "ISNOTAI_API_KEY": "aik_v1_" + "a" * 40}
+        environment |= {"REDIS_URL": redis.url} if redis else {}
+        command = [sys.executable, "-W", "error", "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_to_a_file_or_a_heading(name: str) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", PAGES[name]):
+        file, _, heading = target.partition("#")
+        place = DOCS / file if file else DOCS / f"{name}.md"
+        assert place.exists(), target
+        if heading:
+            assert heading in _headings(place.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("name", sorted(PAGES.keys() - {"index"}))
+def test_every_page_is_in_the_table_of_contents(name: str) -> None:
+    assert re.search(rf"^{name}$", PAGES["index"], re.MULTILINE)
+
+
+def _headings(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_every_error_has_a_heading_that_says_what_to_do() -> None:
+    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    raised = {kind.__name__ for kind in classes if not issubclass(kind, Warning)}
+
+    assert raised <= set(re.findall(r"^## (\w+)$", PAGES["errors"], re.MULTILINE))
