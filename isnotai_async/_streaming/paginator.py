@@ -410,6 +410,8 @@ class Paginator(Generic[T]):
         self._seen.add(digest)
         if not self._skip:
             self._trail = self._trail.follow(hand.given, self._mark, passed=hand.passed)
+        if self._trail.watermark is not None and self._base.since != self._trail.watermark[0]:
+            self._known = frozenset()
         self._cursor, self._hand = page.next_cursor, None
         return True
 
@@ -428,7 +430,9 @@ class Paginator(Generic[T]):
             self._enter_run(hand)
 
     def _is_known(self, record: T) -> bool:
-        return self._mark(record) in self._known
+        mark = self._mark(record)
+        # An earlier one was given too, if the server does not keep to the time that it is asked for.
+        return mark in self._known or (self._base.since is not None and mark[0] < self._base.since)
 
     def _open(self, page: Page[T], skip: int) -> PageInHand[T]:
         """Open a page behind the records to skip, and check those."""
