@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         UsageEntry,
         UserMatching,
     )
-    from isnotai_async._models.pages import Page
+    from isnotai_async._models.pages import Page, RejectedRecord
+    from isnotai_async._models.plain import to_dict, to_json
     from isnotai_async._models.positions import Position, StreamPosition, Taken, Unfinished
     from isnotai_async._models.queries import EventQuery, SessionQuery
     from isnotai_async._models.records import (
@@ -42,7 +43,15 @@ if TYPE_CHECKING:
     from isnotai_async._models.regions import REGIONS, Region
     from isnotai_async._models.responses import RawResponse
     from isnotai_async._models.tiers import Tier
-    from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
+    from isnotai_async._notices import (
+        AttemptNotice,
+        DeviationNotice,
+        Notice,
+        PageNotice,
+        RetryNotice,
+        TierNotice,
+        WaitNotice,
+    )
     from isnotai_async._ratelimit.file.limiter import FileLimiter
     from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
     from isnotai_async._ratelimit.local import LocalLimiter
@@ -106,7 +115,8 @@ _NAMES_OF = {
         "UsageEntry",
         "UserMatching",
     ),
-    "._models.pages": ("Page",),
+    "._models.pages": ("Page", "RejectedRecord"),
+    "._models.plain": ("to_dict", "to_json"),
     "._models.positions": ("Position", "StreamPosition", "Taken", "Unfinished"),
     "._models.queries": ("EventQuery", "SessionQuery"),
     "._models.records": (
@@ -122,7 +132,15 @@ _NAMES_OF = {
     "._models.regions": ("REGIONS", "Region"),
     "._models.responses": ("RawResponse",),
     "._models.tiers": ("Tier",),
-    "._notices": ("AttemptNotice", "Notice", "PageNotice", "RetryNotice", "TierNotice", "WaitNotice"),
+    "._notices": (
+        "AttemptNotice",
+        "DeviationNotice",
+        "Notice",
+        "PageNotice",
+        "RetryNotice",
+        "TierNotice",
+        "WaitNotice",
+    ),
     "._ratelimit.file.limiter": ("FileLimiter",),
     "._ratelimit.limiter": ("Answer", "Limiter", "Permit", "SharedLimiter", "Unlimited"),
     "._ratelimit.local": ("LocalLimiter",),
@@ -201,6 +219,7 @@ __all__ = [
     "ConnectError",
     "Credential",
     "DecodeError",
+    "DeviationNotice",
     "DeviceBreakdown",
     "Diagnosis",
     "Event",
@@ -239,6 +258,7 @@ __all__ = [
     "RawResponse",
     "RedisLimiter",
     "Region",
+    "RejectedRecord",
     "Retry",
     "RetryNotice",
     "Sandbox",
@@ -272,5 +292,7 @@ __all__ = [
     "estimate_export",
     "export_events",
     "export_store",
+    "to_dict",
+    "to_json",
     "update_store",
 ]

@@ -24,8 +24,8 @@ from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
-from isnotai_async._models.tiers import Tier, check_tier
-from isnotai_async._models.validation import check_int, check_quota, check_seconds
+from isnotai_async._models.tiers import Tier, TierName, check_tier
+from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
 from isnotai_async._notices import Narrator, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
@@ -90,9 +90,12 @@ class Client(Operations):
         ssl: Whom to trust: an `ssl.SSLContext`, or the path of a PEM file of certificate authorities, which are then
             the only ones. None for the system's, or those that ``SSL_CERT_FILE`` names.
         user_agent: Names your program, like ``"my-app/1.2"``; appended to the name of this package.
+        strict: True makes every deviation from the documented answers a `DecodeError`. By default what can be read is
+            read, and each deviation is reported once (`IsNotAIWarning`, `DeviationNotice`).
         trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see the key in
             `on_request_headers_sent` and nowhere else.
-        on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
+        on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`,
+            `DeviationNotice`) as
             things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
 
     Raises:
@@ -105,7 +108,7 @@ class Client(Operations):
         *,
         region: str | None = None,
         base_url: str | None = None,
-        tier: Tier | str | None = None,
+        tier: Tier | TierName | None = None,
         quota: float = 1.0,
         max_concurrency: int = 32,
         timeout: float | None = 60.0,
@@ -117,6 +120,7 @@ class Client(Operations):
         trust_env: bool = False,
         ssl: Trust | None = None,
         user_agent: str | None = None,
+        strict: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
     ) -> None:
@@ -156,6 +160,7 @@ class Client(Operations):
             RetryQuota(),
             self._narrator,
             key,
+            strict=check_flag(strict, "strict"),
         )
         self._is_copy = False
         self._bind()
@@ -239,7 +244,11 @@ class Client(Operations):
         return retrying.fetch(request, read)
 
     def _find_limiter(
-        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | str | None, quota: float
+        self,
+        key: ApiKey | None,
+        limiter: Limiter | SharedLimiter | None,
+        tier: Tier | TierName | None,
+        quota: float,
     ) -> Limiter:
         start = None if tier is None else check_tier(tier)
         if limiter is not None and tier is not None:

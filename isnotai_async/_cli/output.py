@@ -176,5 +176,6 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - whatever json cannot write it
     if isinstance(value, Mapping):
         return dict(value)
     if attrs.has(type(value)):
-        return {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+        fields = {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+        return {name: inner for name, inner in fields.items() if name != "extra" or inner}
     raise TypeError(f"{type(value).__name__} is not written as JSON")

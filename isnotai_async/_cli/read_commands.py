@@ -287,11 +287,11 @@ async def usage(
 
 
 def _write_usage(found: Usage) -> None:
-    values = {(entry.period, entry.metric_type): entry.value for entry in found.data}
+    values = {(entry.period or "-", entry.metric_type or "-"): entry.value for entry in found.data}
     metrics = tuple(dict.fromkeys([*found.totals, *(metric for _, metric in values)]))
     periods = dict.fromkeys(period for period, _ in values)
     rows = [(period, *(values.get((period, metric)) for metric in metrics)) for period in periods]
     total = ("total", *(found.totals.get(metric) for metric in metrics))
-    write_line(f"{printable(found.start_date)} to {printable(found.end_date)}")
+    write_line(f"{printable(found.start_date or '-')} to {printable(found.end_date or '-')}")
     write_line("")
     write_table(("period", *metrics), [*rows, total])

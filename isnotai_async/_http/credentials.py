@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Final, NoReturn, Self, SupportsIndex
 
 from isnotai_async._models.regions import REGIONS, resolve_region
-from isnotai_async._models.tiers import Tier
+from isnotai_async._models.tiers import Tier, TierName
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter
 from isnotai_async.errors import APIError, ConfigError, quoted
 
@@ -161,7 +161,7 @@ class Credential:
         *,
         region: str = "us",
         base_url: str | None = None,
-        tier: Tier | str | None = None,
+        tier: Tier | TierName | None = None,
         limiter: Limiter | SharedLimiter | None = None,
     ) -> None:
         try:

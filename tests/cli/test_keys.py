@@ -56,7 +56,7 @@ def test_a_key_in_the_region_variable_is_not_printed_back(
     "call",
     [
         lambda: isnotai.Client(region=KEY),
-        lambda: isnotai.Client("k", tier=KEY),
+        lambda: isnotai.Client("k", tier=KEY),  # type: ignore[arg-type] # the fault
         lambda: isnotai.Client("k", base_url=f"https://{KEY}/../x"),
         lambda: isnotai.Client("k", proxy=KEY),
         lambda: isnotai.SessionManager({KEY: "us"}),
