@@ -88,7 +88,7 @@ def test_export_refuses_what_it_cannot_do(argv: list[str], says: str, capsys: py
 
 def test_export_into_a_place_that_cannot_be_written_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--sandbox", "--all", "--out", str(tmp_path), "--format", "jsonl"]) == 1
-    assert capsys.readouterr().err == f"isnotai: {tmp_path} is a directory; name a file to write into\n"
+    assert capsys.readouterr().err == f"isnotai: {tmp_path} is a folder; name a file to write into\n"
 
 
 def test_events_are_json_lines_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
