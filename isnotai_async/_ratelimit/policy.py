@@ -22,8 +22,11 @@ against such a counter, bursts up to an exact limit had 18 to 50 % refused, even
 1. Requests that are spaced come at 98 % of the rate, counted from when they were due rather than from when they
    came, so that late wake-ups do not add up; what may be caught up so is less than half of the 2 %.
 2. A burst through half of the window is let pass by the approximate counter too, if spaced requests follow.
-3. After an unexpected 429 everything is spaced for ten windows. Each one lowers the rate by a fifth, to no less than
-   a tenth; it comes back by a twentieth of the full rate each window (additive increase, multiplicative decrease).
+3. Each unexpected 429 lowers the rate of spaced work by a fifth, to no less than a tenth; it comes back by a
+   twentieth of the full rate each window (additive increase, multiplicative decrease). After the second within ten
+   windows, everything is spaced for ten more. After one alone, single calls are not: a stray 429 would slow 20 of
+   them on the free tier from 2 s to 25 s, and what the rule is for (an approximate counter, another program) sends
+   the second 429 soon. That is one more refused request before it holds, for each time it begins (docs/network.md).
 """
 
 from __future__ import annotations
@@ -58,10 +61,11 @@ class Shape:
     _due: float = field(default=-inf, init=False)
     _share: float = field(default=1.0, init=False)
     _slowed_at: float = field(default=-inf, init=False)
+    _spaced_until: float = field(default=-inf, init=False)
 
     def is_on(self, now: float) -> bool:
         """Whether everything is spaced, and not only bulk work."""
-        return now < self._slowed_at + _SHAPED_WINDOWS * self.length
+        return now < self._spaced_until
 
     def share(self, now: float) -> float:
         """Part of the rate that is used now, from 0.1 to 1."""
@@ -99,6 +103,8 @@ class Shape:
 
     def slow_down(self, now: float) -> None:
         """Answer an unexpected 429."""
+        if now < self._slowed_at + _SHAPED_WINDOWS * self.length:
+            self._spaced_until = now + _SHAPED_WINDOWS * self.length
         self._share = max(_LEAST_SHARE, self.share(now) * _DECREASE)
         self._slowed_at = now
 

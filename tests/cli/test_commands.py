@@ -60,7 +60,9 @@ def test_export_takes_sessions_one_by_one_and_each_once(tmp_path: Path) -> None:
         == 0
     )
     assert len(out.read_bytes().splitlines()) == 3
-    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--force"]) == 0
+    assert (
+        main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--if-exists", "replace"]) == 0
+    )
     assert [json.loads(row)["session_id"] for row in out.read_bytes().splitlines()] == ["big-3"] * 3 + ["big-2"] * 2
 
 

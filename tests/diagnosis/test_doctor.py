@@ -83,7 +83,7 @@ async def test_a_healthy_api_has_no_trouble_and_no_drift() -> None:
     assert list(found) == [
         "name", "connection", "clock", "latency", "keep-alive", "key", "tier", "answers", "contract", "compression",
     ]  # fmt: skip
-    assert sandbox.stats.requests == 16
+    assert sandbox.stats.requests == 17
     assert set(sandbox.stats.statuses) == {200}
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from isnotai_async._ratelimit.policy import Shape
+from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.limiter import Answer
+from isnotai_async._ratelimit.policy import Gate, Shape
 
 
 def test_spaced_requests_come_at_98_percent_of_the_rate() -> None:
@@ -45,8 +47,30 @@ def test_the_rate_comes_back_by_a_twentieth_each_window() -> None:
     assert [shape.share(60.0 * windows) for windows in (1, 2, 8)] == pytest.approx([0.69, 0.74, 1.0])
 
 
-def test_everything_is_spaced_for_ten_windows() -> None:
+def test_everything_is_spaced_for_ten_windows_after_the_second_429_within_ten() -> None:
     shape = Shape(60.0)
-    assert not shape.is_on(0.0)
     shape.slow_down(0.0)
-    assert [shape.is_on(now) for now in (0.0, 599.0, 600.0)] == [True, True, False]
+    assert not shape.is_on(0.0)
+    shape.slow_down(599.0)
+    assert [shape.is_on(now) for now in (599.0, 1198.0, 1199.0)] == [True, True, False]
+
+
+def test_429s_that_are_far_apart_space_nothing_but_bulk_work() -> None:
+    shape = Shape(60.0)
+    for now in (0.0, 601.0, 1202.0):
+        shape.slow_down(now)
+        assert not shape.is_on(now)
+        assert shape.spacing(60, now) > shape.spacing(60, now + 600)
+
+
+def test_a_stray_429_costs_single_calls_its_pause_and_no_more() -> None:
+    gate, now, sent = Gate(Tier.FREE), 0.0, 0
+    while sent < 21:
+        wait, _ = gate.wait(now, bulk=False)
+        now += wait
+        if (permit := gate.admit(now, bulk=False)) is None:
+            continue
+        answer = Answer(429, 1.0, Tier.FREE) if sent == 0 else Answer(200, None, Tier.FREE)
+        gate.settle(permit, answer, now + 0.05)
+        now, sent = now + 0.05, sent + 1
+    assert now < 3.0

@@ -46,8 +46,8 @@ local function reply(...) return table.concat({...}, ' ') end
 local function begin()
   return {epoch = exact(now), number = 1, limit = 60, told = false, rising = 0, held_up = false, bursting = true,
     idle_from = -INF, closed = false, closed_until = -INF, closed_after = 0, refusals = 0, probe = '',
-    probe_until = -INF, due = -INF, share = 1, slowed_at = -INF, single_until = -INF, opens = now + GRACE, last = now,
-    slots = 0}
+    probe_until = -INF, due = -INF, share = 1, slowed_at = -INF, spaced_until = -INF, single_until = -INF,
+    opens = now + GRACE, last = now, slots = 0}
 end
 
 local function try(command, key)  -- nothing where the key holds a value of another type
@@ -114,7 +114,7 @@ end
 
 local function spacing() return LENGTH / (0.98 * s.limit * share()) end
 
-local function is_shaped() return now < s.slowed_at + 10 * LENGTH end
+local function is_shaped() return now < s.spaced_until end
 
 local function spend()
   local between, catch_up = spacing(), max(0.25, 0.01 * s.limit - 0.35)
@@ -147,6 +147,7 @@ local function refuse(number, after)
   if number > s.closed_after then
     s.refusals = s.refusals + 1
     s.closed, s.closed_after, s.held_up = true, s.number, true
+    if now < s.slowed_at + 10 * LENGTH then s.spaced_until = now + 10 * LENGTH end
     s.share, s.slowed_at = max(0.1, share() * 0.8), now
   elseif not s.closed or not after then
     return 0
