@@ -6,74 +6,83 @@ Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isn
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from isnotai_async._client import Client
-from isnotai_async._http.credentials import Credential
-from isnotai_async._http.retry_policy import Retry
-from isnotai_async._manager import ManagedEventStream, SessionManager
-from isnotai_async._models.analytics import (
-    Analytics,
-    AnalyticsPoint,
-    AnalyticsSummary,
-    BotDetection,
-    DeviceBreakdown,
-    TopOrigin,
-    Usage,
-    UsageEntry,
-    UserMatching,
-)
-from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Position, StreamPosition, Taken, Unfinished
-from isnotai_async._models.queries import EventQuery, SessionQuery
-from isnotai_async._models.records import (
-    Event,
-    EventCounts,
-    Health,
-    PageVisit,
-    Session,
-    SessionDetails,
-    TimelineBucket,
-    User,
-)
-from isnotai_async._models.regions import REGIONS, Region
-from isnotai_async._models.responses import RawResponse
-from isnotai_async._models.tiers import Tier
-from isnotai_async._notices import AttemptNotice, Notice, PageNotice, RetryNotice, TierNotice, WaitNotice
-from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
-from isnotai_async._ratelimit.local import LocalLimiter
-from isnotai_async._streaming.paginator import Paginator
-from isnotai_async._streaming.stream import EventStream
 from isnotai_async._version import __version__
-from isnotai_async.errors import (
-    APIError,
-    AuthenticationError,
-    ConfigError,
-    ConnectError,
-    DecodeError,
-    ExportError,
-    ExportLockedError,
-    GatewayError,
-    InvalidCursorError,
-    InvalidRequestError,
-    IsNotAIError,
-    IsNotAIWarning,
-    LimiterError,
-    NotFoundError,
-    PaginationError,
-    PermissionDeniedError,
-    ProtocolError,
-    RateLimitedError,
-    ServerError,
-    SinkError,
-    StoreError,
-    TransportError,
-    TransportTimeoutError,
-)
 
 if TYPE_CHECKING:
+    from isnotai_async._client import Client
     from isnotai_async._diagnosis.doctor import diagnose
     from isnotai_async._diagnosis.findings import Diagnosis, Finding
+    from isnotai_async._http.credentials import Credential
+    from isnotai_async._http.retry_policy import Retry
+    from isnotai_async._manager import ManagedEventStream, SessionManager
+    from isnotai_async._models.analytics import (
+        Analytics,
+        AnalyticsPoint,
+        AnalyticsSummary,
+        BotDetection,
+        DeviceBreakdown,
+        TopOrigin,
+        Usage,
+        UsageEntry,
+        UserMatching,
+    )
+    from isnotai_async._models.pages import Page, RejectedRecord
+    from isnotai_async._models.plain import to_dict, to_json
+    from isnotai_async._models.positions import Position, StreamPosition, Taken, Unfinished
+    from isnotai_async._models.queries import EventQuery, SessionQuery
+    from isnotai_async._models.records import (
+        Event,
+        EventCounts,
+        Health,
+        PageVisit,
+        Session,
+        SessionDetails,
+        TimelineBucket,
+        User,
+    )
+    from isnotai_async._models.regions import REGIONS, Region
+    from isnotai_async._models.responses import RawResponse
+    from isnotai_async._models.tiers import Tier
+    from isnotai_async._notices import (
+        AttemptNotice,
+        DeviationNotice,
+        Notice,
+        PageNotice,
+        RetryNotice,
+        TierNotice,
+        WaitNotice,
+    )
     from isnotai_async._ratelimit.file.limiter import FileLimiter
+    from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
+    from isnotai_async._ratelimit.local import LocalLimiter
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
+    from isnotai_async._streaming.paginator import Paginator
+    from isnotai_async._streaming.stream import EventStream
+    from isnotai_async.errors import (
+        APIError,
+        AuthenticationError,
+        ConfigError,
+        ConnectError,
+        DecodeError,
+        ExportError,
+        ExportLockedError,
+        GatewayError,
+        InvalidCursorError,
+        InvalidRequestError,
+        IsNotAIError,
+        IsNotAIWarning,
+        LimiterError,
+        NotFoundError,
+        PaginationError,
+        PermissionDeniedError,
+        ProtocolError,
+        RateLimitedError,
+        ServerError,
+        SinkError,
+        StoreError,
+        TransportError,
+        TransportTimeoutError,
+    )
     from isnotai_async.export import (
         ExportEstimate,
         ExportProgress,
@@ -87,13 +96,83 @@ if TYPE_CHECKING:
     )
     from isnotai_async.sandbox import Sandbox
 
-# Modules that many programs do without are imported when they are first asked for: a third of the import time.
-_LAZY = {
-    "isnotai_async._diagnosis.doctor": ("diagnose",),
-    "isnotai_async._diagnosis.findings": ("Diagnosis", "Finding"),
-    "isnotai_async._ratelimit.file.limiter": ("FileLimiter",),
-    "isnotai_async._ratelimit.redis.limiter": ("RedisLimiter",),
-    "isnotai_async.export": (
+# Each name is imported when it is first asked for: `isnotai --version` needs none of them, few programs need all.
+_NAMES_OF = {
+    "._client": ("Client",),
+    "._diagnosis.doctor": ("diagnose",),
+    "._diagnosis.findings": ("Diagnosis", "Finding"),
+    "._http.credentials": ("Credential",),
+    "._http.retry_policy": ("Retry",),
+    "._manager": ("ManagedEventStream", "SessionManager"),
+    "._models.analytics": (
+        "Analytics",
+        "AnalyticsPoint",
+        "AnalyticsSummary",
+        "BotDetection",
+        "DeviceBreakdown",
+        "TopOrigin",
+        "Usage",
+        "UsageEntry",
+        "UserMatching",
+    ),
+    "._models.pages": ("Page", "RejectedRecord"),
+    "._models.plain": ("to_dict", "to_json"),
+    "._models.positions": ("Position", "StreamPosition", "Taken", "Unfinished"),
+    "._models.queries": ("EventQuery", "SessionQuery"),
+    "._models.records": (
+        "Event",
+        "EventCounts",
+        "Health",
+        "PageVisit",
+        "Session",
+        "SessionDetails",
+        "TimelineBucket",
+        "User",
+    ),
+    "._models.regions": ("REGIONS", "Region"),
+    "._models.responses": ("RawResponse",),
+    "._models.tiers": ("Tier",),
+    "._notices": (
+        "AttemptNotice",
+        "DeviationNotice",
+        "Notice",
+        "PageNotice",
+        "RetryNotice",
+        "TierNotice",
+        "WaitNotice",
+    ),
+    "._ratelimit.file.limiter": ("FileLimiter",),
+    "._ratelimit.limiter": ("Answer", "Limiter", "Permit", "SharedLimiter", "Unlimited"),
+    "._ratelimit.local": ("LocalLimiter",),
+    "._ratelimit.redis.limiter": ("RedisLimiter",),
+    "._streaming.paginator": ("Paginator",),
+    "._streaming.stream": ("EventStream",),
+    ".errors": (
+        "APIError",
+        "AuthenticationError",
+        "ConfigError",
+        "ConnectError",
+        "DecodeError",
+        "ExportError",
+        "ExportLockedError",
+        "GatewayError",
+        "InvalidCursorError",
+        "InvalidRequestError",
+        "IsNotAIError",
+        "IsNotAIWarning",
+        "LimiterError",
+        "NotFoundError",
+        "PaginationError",
+        "PermissionDeniedError",
+        "ProtocolError",
+        "RateLimitedError",
+        "ServerError",
+        "SinkError",
+        "StoreError",
+        "TransportError",
+        "TransportTimeoutError",
+    ),
+    ".export": (
         "ExportEstimate",
         "ExportProgress",
         "ExportReport",
@@ -104,10 +183,10 @@ _LAZY = {
         "export_store",
         "update_store",
     ),
-    "isnotai_async.sandbox": ("Sandbox",),
+    ".sandbox": ("Sandbox",),
 }
-_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
-_PUBLIC_MODULES = ("export", "sandbox")
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
+_PUBLIC_MODULES = ("errors", "export", "sandbox")
 
 
 if not TYPE_CHECKING:  # or type checkers would take any name for granted
@@ -117,7 +196,7 @@ if not TYPE_CHECKING:  # or type checkers would take any name for granted
             return importlib.import_module(f"{__name__}.{name}")
         if name not in _MODULE_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}{_MODULE_OF[name]}"), name)
         return value
 
 
@@ -140,6 +219,7 @@ __all__ = [
     "ConnectError",
     "Credential",
     "DecodeError",
+    "DeviationNotice",
     "DeviceBreakdown",
     "Diagnosis",
     "Event",
@@ -178,6 +258,7 @@ __all__ = [
     "RawResponse",
     "RedisLimiter",
     "Region",
+    "RejectedRecord",
     "Retry",
     "RetryNotice",
     "Sandbox",
@@ -211,5 +292,7 @@ __all__ = [
     "estimate_export",
     "export_events",
     "export_store",
+    "to_dict",
+    "to_json",
     "update_store",
 ]

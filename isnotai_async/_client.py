@@ -15,6 +15,7 @@ from attrs import evolve
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import Connections
+from isnotai_async._http.key_file import read_key_file
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import choose_proxy
 from isnotai_async._http.rate_limited import PacedTransport
@@ -23,8 +24,8 @@ from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
-from isnotai_async._models.tiers import Tier, check_tier
-from isnotai_async._models.validation import check_int, check_quota, check_seconds
+from isnotai_async._models.tiers import Tier, TierName, check_tier
+from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
 from isnotai_async._notices import Narrator, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
@@ -61,7 +62,8 @@ class Client(Operations):
         us 1 True
 
     Args:
-        api_key: Key of the region; default ``ISNOTAI_API_KEY``. Only `health` works without one.
+        api_key: Key of the region; default ``ISNOTAI_API_KEY``, else what the file ``ISNOTAI_API_KEY_FILE`` holds.
+            Only `health` works without one.
         region: ``"us"`` or ``"eu"``; default ``ISNOTAI_REGION``, else ``"us"``.
         base_url: Where the region answers; default ``ISNOTAI_BASE_URL``, else the vendor's address. https, or a
             loopback address.
@@ -88,9 +90,12 @@ class Client(Operations):
         ssl: Whom to trust: an `ssl.SSLContext`, or the path of a PEM file of certificate authorities, which are then
             the only ones. None for the system's, or those that ``SSL_CERT_FILE`` names.
         user_agent: Names your program, like ``"my-app/1.2"``; appended to the name of this package.
+        strict: True makes every deviation from the documented answers a `DecodeError`. By default what can be read is
+            read, and each deviation is reported once (`IsNotAIWarning`, `DeviationNotice`).
         trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see the key in
             `on_request_headers_sent` and nowhere else.
-        on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`) as
+        on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`,
+            `DeviationNotice`) as
             things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
 
     Raises:
@@ -103,7 +108,7 @@ class Client(Operations):
         *,
         region: str | None = None,
         base_url: str | None = None,
-        tier: Tier | str | None = None,
+        tier: Tier | TierName | None = None,
         quota: float = 1.0,
         max_concurrency: int = 32,
         timeout: float | None = 60.0,
@@ -115,6 +120,7 @@ class Client(Operations):
         trust_env: bool = False,
         ssl: Trust | None = None,
         user_agent: str | None = None,
+        strict: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
     ) -> None:
@@ -154,6 +160,7 @@ class Client(Operations):
             RetryQuota(),
             self._narrator,
             key,
+            strict=check_flag(strict, "strict"),
         )
         self._is_copy = False
         self._bind()
@@ -237,7 +244,11 @@ class Client(Operations):
         return retrying.fetch(request, read)
 
     def _find_limiter(
-        self, key: ApiKey | None, limiter: Limiter | SharedLimiter | None, tier: Tier | str | None, quota: float
+        self,
+        key: ApiKey | None,
+        limiter: Limiter | SharedLimiter | None,
+        tier: Tier | TierName | None,
+        quota: float,
     ) -> Limiter:
         start = None if tier is None else check_tier(tier)
         if limiter is not None and tier is not None:
@@ -259,8 +270,11 @@ def _read_key(api_key: str | ApiKey | None) -> ApiKey | None:
     if isinstance(api_key, ApiKey):  # a Credential's
         return api_key
     # No name of this frame may hold the key when ApiKey refuses it: tracebacks with locals would show it.
+    if api_key is None and _environment("API_KEY") is not None:
+        return ApiKey(str(_environment("API_KEY")))
     if api_key is None:
-        return None if _environment("API_KEY") is None else ApiKey(str(_environment("API_KEY")))
+        path = _environment("API_KEY_FILE")
+        return None if path is None else ApiKey(read_key_file(path, "ISNOTAI_API_KEY_FILE"))
     try:
         return ApiKey(api_key)
     finally:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Final, NoReturn, Self, TypeVar
 
 import aiohttp
 import anyio
-from anyio import AsyncContextManagerMixin
 
 from isnotai_async._client import Client
 from isnotai_async._http.converter import load_converter
@@ -39,7 +38,7 @@ T = TypeVar("T")
 _VARIABLE: Final = "ISNOTAI_API_KEY_"
 
 
-class SessionManager(AsyncContextManagerMixin):
+class SessionManager:
     """Clients of several regions, with common settings: ``async with SessionManager({"us": …, "eu": …}) as manager``.
 
     ``manager["eu"]`` is the `Client` of that name. Its HTTP session is opened by its first request, and all are
@@ -59,6 +58,7 @@ class SessionManager(AsyncContextManagerMixin):
         trust_env: Whether to read the proxy from the environment.
         ssl: Whom to trust.
         user_agent: Names your program.
+        strict: Whether a deviation from the documented answers is an error.
         trace_configs: aiohttp trace configurations.
         on_notice: Called with a notice as things happen.
 
@@ -80,6 +80,7 @@ class SessionManager(AsyncContextManagerMixin):
         trust_env: bool = False,
         ssl: Trust | None = None,
         user_agent: str | None = None,
+        strict: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] | None = None,
         on_notice: OnNotice | None = None,
     ) -> None:
@@ -91,6 +92,7 @@ class SessionManager(AsyncContextManagerMixin):
             raise ConfigError("no credential: pass keys by region, like {'us': …, 'eu': …}")
         self._most = max_concurrency if max_concurrency is None else _check_count(max_concurrency, "max_concurrency")
         self._state = "not open"
+        self._block: AbstractAsyncContextManager[Self]
         self._clients = {
             name: _ManagedClient(
                 credential.api_key,  # type: ignore[arg-type]  # checked already, and never a string again
@@ -107,6 +109,7 @@ class SessionManager(AsyncContextManagerMixin):
                 trust_env=trust_env,
                 ssl=ssl,
                 user_agent=user_agent,
+                strict=strict,
                 trace_configs=trace_configs,
                 on_notice=on_notice,
             )
@@ -132,8 +135,19 @@ class SessionManager(AsyncContextManagerMixin):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a SessionManager holds API keys and open connections; build one where it is used")
 
+    async def __aenter__(self) -> Self:
+        block = self._run()
+        entered = await block.__aenter__()
+        self._block = block  # not before, or a second attempt to open would take the place of the first
+        return entered
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, trace)
+
     @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
+    async def _run(self) -> AsyncGenerator[Self, None]:
         running_loop()  # there has to be one of asyncio
         load_converter()  # now, rather than within the first request
         shared = None if self._most is None else anyio.Semaphore(self._most, fast_acquire=True)

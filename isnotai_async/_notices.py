@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -16,9 +18,10 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
+from isnotai_async._models.deviations import Deviation, DeviationKind
 from isnotai_async._models.tiers import Tier
 from isnotai_async._showing import show
-from isnotai_async.errors import ConfigError, printable
+from isnotai_async.errors import ConfigError, IsNotAIWarning, printable
 
 
 class _SafeLogger(logging.LoggerAdapter[logging.Logger]):
@@ -68,6 +71,28 @@ class AttemptNotice:
 
 
 @frozen(kw_only=True)
+class DeviationNotice:
+    """An answer is not as documented and was read all the same; once for each operation and path of a client.
+
+    Attributes:
+        region: Name of the region.
+        operation: What was asked.
+        path: JSON path of the place without indexes, such as ``$.data[*].payloadSize``; ``$`` for the whole answer.
+        kind: What differs, as a stable word: ``"absent"``, ``"null"``, ``"number"``, ``"date-time"``, ``"status"`` or
+            ``"byte order mark"``.
+        text: The same in words.
+    """
+
+    region: str
+    operation: str
+    path: str
+    kind: DeviationKind
+    text: str
+
+    __repr__ = show
+
+
+@frozen(kw_only=True)
 class RetryNotice:
     """One more attempt will be made.
 
@@ -76,7 +101,9 @@ class RetryNotice:
         operation: What is asked.
         attempt: Which attempt comes next, from 2.
         wait: Seconds until then; a wait for the limiter may follow.
-        reason: What the last attempt met.
+        reason: What the last attempt met, in words.
+        kind: The same as a stable word, for a metric's label: ``"rate limited"``, ``"status"``, ``"gateway"``,
+            ``"connect"``, ``"timeout"``, ``"protocol"``, ``"connection lost"``, ``"limiter"`` or ``"unreadable"``.
     """
 
     region: str
@@ -84,6 +111,7 @@ class RetryNotice:
     attempt: int
     wait: float
     reason: str
+    kind: str = ""
 
     __repr__ = show
 
@@ -143,7 +171,7 @@ class PageNotice:
     __repr__ = show
 
 
-Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice
+Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice | DeviationNotice
 OnNotice = Callable[[Notice], None]
 
 
@@ -194,6 +222,7 @@ class Narrator:
     on_notice: OnNotice | None = None
     _tier: Tier | None = field(default=None, init=False)
     _met_unknown_tier: bool = field(default=False, init=False)
+    _met_deviations: set[tuple[str, str]] = field(factory=set, init=False)
 
     @property
     def is_heard(self) -> bool:
@@ -224,6 +253,39 @@ class Narrator:
         elif tier is not self._tier:
             previous, self._tier = self._tier, tier
             self.tell(TierNotice(region=self.region, tier=tier, previous=previous))
+
+    def see_deviations(self, operation: str, deviations: Iterable[Deviation]) -> None:
+        """Report what is not as documented in an answer, each place of an operation once.
+
+        Warns:
+            IsNotAIWarning: For each.
+        """
+        for deviation in deviations:
+            seen = (operation, deviation.place)
+            if seen in self._met_deviations:
+                continue
+            self._met_deviations.add(seen)
+            notice = DeviationNotice(
+                region=self.region,
+                operation=operation,
+                path=deviation.place,
+                kind=deviation.kind,
+                text=deviation.text,
+            )
+            self.tell(notice)
+            text = (
+                f"{operation} of region {self.region} is not as documented: {deviation.text} - at {deviation.place}"
+            )
+            warnings.warn(text, IsNotAIWarning, stacklevel=count_own_frames())
+
+
+def count_own_frames() -> int:
+    """Count the frames from the caller up to the program's own, so that a warning names a line of the program's."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - `inspect` reads source files for the same
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def until(seconds: float) -> str:

@@ -9,11 +9,13 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Protocol, TypeVar
 
+from attrs import evolve
+
 from isnotai_async._http import endpoints
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import ANY, Position, StreamPosition, Watermark, mark_event
+from isnotai_async._models.positions import ANY, Position, StreamPosition, mark_event
 from isnotai_async._models.queries import (
     AnalyticsQuery,
     CourseQuery,
@@ -26,9 +28,10 @@ from isnotai_async._models.queries import (
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
 from isnotai_async._models.responses import RawResponse
+from isnotai_async._models.trail import Watermark
 from isnotai_async._streaming.history import Clock, HistoryWatch, wall_clock
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
-from isnotai_async._streaming.paginator import Paginator
+from isnotai_async._streaming.paginator import FetchPage, FetchSince, Paginator
 from isnotai_async._streaming.sources import Sessions, read_sessions
 from isnotai_async._streaming.splitting import Feed
 from isnotai_async._streaming.stream import EventStream
@@ -72,12 +75,12 @@ class Operations:
         """
         return await self._fetch(endpoints.build_health(), endpoints.read_health)
 
-    async def get_integration(self) -> Mapping[str, Any]:
+    async def get_integration(self) -> dict[str, Any]:
         """Return the integration that the key stands for: the best test of a key.
 
-        Reference page: "Get the current integration". Its schema is not public but for ``apiKeyMasked``, so the
-        answer comes as a read-only mapping, as the server sent it. If you have answers of the real API, please open
-        an issue with one (without data of yours): then it becomes a record.
+        Reference page: "Get the current integration". Its schema is not known here except ``apiKeyMasked``, so
+        the answer comes as a plain dict, as the server sent it. The API's own OpenAPI document has the schema: run
+        ``isnotai doctor``.
 
         Raises:
             AuthenticationError: The key is not known in this region.
@@ -152,7 +155,7 @@ class Operations:
 
     def list_events(
         self,
-        session_id: str,
+        session_id: str | Session,
         *,
         page_size: int | None = None,
         type: int | str | None = None,
@@ -166,7 +169,7 @@ class Operations:
         Reference page: "List event-level metadata for a session".
 
         Args:
-            session_id: Id of the session.
+            session_id: Id of the session, or its record.
             page_size: Events a page, from 1; default the server's 100. The tier's cap clamps it.
             type: Message-type byte (0 to 255, or ``"0x01"``) or short name (``"keypress"``).
             start_time: Earliest timestamp, inclusive: Unix **milliseconds** or an aware datetime.
@@ -184,10 +187,20 @@ class Operations:
             IsNotAIWarning: There was no event, and `start_time` lies before the tier's history window.
         """
         query = EventQuery(
-            session_id=session_id, page_size=page_size, type=type, start_time=start_time, end_time=end_time
+            session_id=session_id.id if isinstance(session_id, Session) else session_id,
+            page_size=page_size,
+            type=type,
+            start_time=start_time,
+            end_time=end_time,
         )
         read = partial(endpoints.read_events, session_id=query.session_id)
-        return self._list(query, read, mark_event, record=Event, max_items=max_items, resume=resume)
+
+        def fetch_since(start_time: int) -> FetchPage[Event]:
+            return self._fetch_pages(evolve(query, start_time=start_time), read)
+
+        return self._list(
+            query, read, mark_event, record=Event, since=fetch_since, max_items=max_items, resume=resume
+        )
 
     def stream_events(
         self,
@@ -317,12 +330,11 @@ class Operations:
 
     def list_courses(
         self, *, page_size: int | None = None, max_items: int | None = None, resume: ResumePosition | None = None
-    ) -> Paginator[Mapping[str, Any]]:
+    ) -> Paginator[dict[str, Any]]:
         """List the courses that the addresses of the sessions' pages tell of.
 
-        Reference page of ``listCourses``. The schema of a course is not public, so each comes as a read-only mapping,
-        as the server sent it. If you have answers of the real API, please open an issue with one (without data of
-        yours): then it becomes a record.
+        Reference page of ``listCourses``. The schema of a course is not known here, so each comes as a plain dict,
+        as the server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
 
         Args:
             page_size: Courses a page, from 1; default the server's 50. The tier's cap clamps it.
@@ -367,12 +379,11 @@ class Operations:
         query = AnalyticsQuery(period=period, group_by=group_by)
         return await self._fetch(endpoints.build_report(query), endpoints.read_analytics)
 
-    async def get_stats(self) -> Mapping[str, Any]:
+    async def get_stats(self) -> dict[str, Any]:
         """Return high-level counters.
 
-        Reference page of ``getStats``. Its schema is not public, so the answer comes as a read-only mapping, as the
-        server sent it. If you have answers of the real API, please open an issue with one (without data of yours):
-        then it becomes a record.
+        Reference page of ``getStats``. Its schema is not known here, so the answer comes as a plain dict, as the
+        server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
         """
         return await self._fetch(endpoints.build_stats(), endpoints.read_mapping)
 
@@ -455,6 +466,7 @@ class Operations:
         read: Callable[[Response], Page[T]],
         mark: Callable[[T], Watermark],
         *,
+        since: FetchSince[T] | None = None,
         record: type[T] | None = None,
         max_items: int | None,
         resume: ResumePosition | None,
@@ -466,19 +478,34 @@ class Operations:
             raise ConfigError(f"resume must be a Position, not {type(resume).__name__}; use Position.from_json(text)")
         resume.check(start)
 
+        see_empty = HistoryWatch(query, self._clock).see_empty
+        return Paginator(
+            self._fetch_pages(query, read),
+            start=resume,
+            mark=mark,
+            record=record,
+            since=since,
+            max_items=max_items,
+            on_empty=see_empty,
+        )
+
+    def _fetch_pages(self, query: ListQuery, read: Callable[[Response], Page[T]]) -> FetchPage[T]:
         def fetch_page(cursor: str | None) -> Awaitable[Page[T]]:
             return self._fetch(endpoints.build_list(query, cursor), read)
 
-        see_empty = HistoryWatch(query, self._clock).see_empty
-        return Paginator(fetch_page, start=resume, mark=mark, record=record, max_items=max_items, on_empty=see_empty)
+        return fetch_page
 
 
 def _mark_session(session: Session) -> Watermark:
-    return int(session.created_at.timestamp() * 1000), session.id
+    return _milliseconds(session.created_at), session.id
 
 
 def _mark_user(user: User) -> Watermark:
-    return int(user.first_seen.timestamp() * 1000), user.user_id
+    return _milliseconds(user.first_seen), user.user_id
+
+
+def _milliseconds(moment: datetime | None) -> int:
+    return 0 if moment is None else int(moment.timestamp() * 1000)
 
 
 def _mark_mapping(value: Mapping[str, Any]) -> Watermark:

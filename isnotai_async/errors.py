@@ -18,7 +18,7 @@ The branches answer one question, whose fault was it::
     │   ├── NotFoundError          404
     │   ├── RateLimitedError       429
     │   └── ServerError            5xx
-    ├── DecodeError              they answered nonsense
+    ├── DecodeError              the answer cannot be read
     │   └── PaginationError        a cursor that repeats, is missing or cannot be one
     └── ExportError              an export could not be written
         ├── SinkError              the target cannot be written
@@ -31,8 +31,9 @@ because it may end up in a terminal; the attributes hold it as it came.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 
 class ResumePosition(Protocol):
@@ -78,8 +79,27 @@ class ResumePosition(Protocol):
         ...
 
 
+# Up to where a word ends, not only to the key's alphabet: a stray character in the middle must not show the rest.
+_KEY: Final = re.compile(r"""aik_v1_[^\s"'`<>(){},;|]*""", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """Replace whatever looks like an API key: it may stand where another value was meant."""
+    return _KEY.sub(_mask, text)
+
+
+def _mask(found: re.Match[str]) -> str:
+    # What the API shows as `apiKeyMasked` is masked already, and says which key it is.
+    return found[0] if re.search(r"\*\*|…|•|\.\.\.", found[0]) else "aik_v1_***"
+
+
+def has_key(text: str) -> bool:
+    """Whether something in a text looks like an API key."""
+    return _KEY.search(text) is not None
+
+
 def printable(text: str, limit: int = 500) -> str:
-    """Escape what a terminal or a log could misread, and cut what is too long to read.
+    """Escape what a terminal or a log could misread, mask API keys, and cut what is too long to read.
 
     Control characters, escape sequences and bidirectional marks become backslash escapes (they are what
     `str.isprintable` refuses).
@@ -88,6 +108,7 @@ def printable(text: str, limit: int = 500) -> str:
         text: Any text, hostile too.
         limit: Characters of it to show; an ellipsis stands for the rest.
     """
+    text = masked(text)
     shown = text[:limit]
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
@@ -118,8 +139,8 @@ class IsNotAIError(Exception):
     position: ResumePosition | None = None
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = masked(message)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return printable(self.message)
@@ -207,7 +228,8 @@ class APIError(IsNotAIError):
     Attributes:
         status: HTTP status.
         code: Stable, open-ended error code of the envelope; ``"unknown"`` if the answer had none.
-        details: The envelope's details (often names the offending ``field``); empty if there are none.
+        details: The envelope's details as they came: mostly a mapping, which often names the offending ``field``;
+            some APIs give a list or a text. Empty if there are none.
         retry_after: Seconds the server asked to wait, or None.
         headers: Headers of the answer, read by name in any case; the API key is taken out.
         hint: What to try, if this client knows; may be empty.
@@ -219,7 +241,7 @@ class APIError(IsNotAIError):
         *,
         status: int,
         code: str = "unknown",
-        details: Mapping[str, object] | None = None,
+        details: Any = None,  # noqa: ANN401 - whatever JSON the API put there
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
         hint: str = "",
@@ -227,7 +249,7 @@ class APIError(IsNotAIError):
         super().__init__(message)
         self.status = status
         self.code = code
-        self.details: Mapping[str, object] = details or {}
+        self.details: Any = details or {}
         self.retry_after = retry_after
         self.headers: Mapping[str, str] = {} if headers is None else headers
         self.hint = hint
@@ -235,8 +257,11 @@ class APIError(IsNotAIError):
     def __str__(self) -> str:
         where = f" from region {self.region}" if self.region else ""
         text = f"{self.status} {printable(self.code)}{where}: {printable(self.message)}"
-        if field := self.details.get("field"):
-            text += f" (field: {printable(str(field))})"
+        if isinstance(self.details, Mapping):
+            if field := self.details.get("field"):
+                text += f" (field: {printable(str(field))})"
+        else:
+            text += f" (details: {printable(str(self.details), 200)})"
         if self.retry_after is not None:
             text += f" (retry after {self.retry_after:g} s)"
         return f"{text.rstrip('.')}. {self.hint}" if self.hint else text
@@ -274,19 +299,28 @@ class ServerError(APIError):
 
 
 class DecodeError(IsNotAIError):
-    """The answer is not what the contract promises.
+    """The answer cannot be read, because it is not what the contract promises.
+
+    If a walk raises it for one record, its position is behind that record: iterate again to read the others.
 
     Attributes:
         path: JSON path of the wrong value, such as ``$.data[3].timestamp``; ``$`` for the whole body.
+        record: The record that could not be read, as plain JSON values; None if it was not one record.
+        body: What was received, cut at 64 KiB, without the API key; of a record its own part.
+        retry_limit: Most retries that this is worth: 1, or None for as many as there are if the body was damaged.
     """
 
-    def __init__(self, message: str, *, path: str = "$") -> None:
+    retry_limit: int | None = 1
+
+    def __init__(self, message: str, *, path: str = "$", record: object = None, body: bytes = b"") -> None:
         super().__init__(message)
         self.path = path
+        self.record = record
+        self.body = body
 
 
 class PaginationError(DecodeError):
-    """The chain of cursors is broken, so the walk cannot tell what it has missed."""
+    """The chain of cursors is broken or the order has changed, so rows could be lost or repeated."""
 
 
 class ExportError(IsNotAIError):
@@ -312,4 +346,4 @@ class ExportLockedError(ExportError):
 
 
 class IsNotAIWarning(UserWarning):
-    """The API did as it was asked, and that is likely not what was meant."""
+    """An answer was read, but differs from the contract; or is likely not what was meant to be asked."""

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-import sys
+import errno
 from collections.abc import Sequence
+from typing import Final
 
 from cyclopts import App, CycloptsError
 
-from isnotai_async._cli import (
-    doctor_command,
-    exit_codes,
-    export_command,
-    read_commands,
-    sandbox_command,
-    show_command,
-    sync_command,
-)
+from isnotai_async._cli import exit_codes
 from isnotai_async._cli.output import say, told_warnings
-from isnotai_async._cli.streams import StdoutError
+from isnotai_async._cli.usage import explain_usage
 from isnotai_async._version import __version__
-from isnotai_async.errors import IsNotAIError
+from isnotai_async.errors import IsNotAIError, has_key
+
+# A command's module is imported when the command is run, so each has its first line of help here (a test compares).
+COMMANDS: Final = (
+    ("read_commands:health", "Ask whether the API is alive. Needs no key."),
+    ("read_commands:whoami", "Show which integration the key stands for: the best test of a key."),
+    ("doctor_command:doctor", "Look for what is wrong between here and the API."),
+    ("read_commands:sessions", "List sessions."),
+    ("read_commands:session", "Show the record of one session; `isnotai show` shows what happened in it."),
+    ("read_commands:events", "List the events of one session."),
+    ("read_commands:users", "List the users of the learning platform."),
+    ("read_commands:courses", "List courses, with whatever fields the API gives them."),
+    ("read_commands:analytics", "Show summary and time series of a period."),
+    ("read_commands:stats", "Show the API's counters, whatever they are."),
+    ("read_commands:usage", "Show the consumption of the API."),
+    (
+        "show_command:show",
+        "Show what happened in a session: who, when, each event type over time, bursts, pauses and pages.",
+    ),
+    ("export_command:export", "Write the events of many sessions into one file, each exactly once."),
+    ("sync_command:sync", "Bring an SQLite database of sessions and events up to date. Run it each night, say."),
+    ("sandbox_command:sandbox", "Serve the sandbox until Ctrl-C: the API on this machine."),
+    ("completion_command:completion", "Write a completion script for a shell to stdout."),
+)
 
 app = App(
     name="isnotai",
@@ -28,41 +44,42 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
-app.command(read_commands.health)
-app.command(read_commands.whoami)
-app.command(doctor_command.doctor)
-app.command(read_commands.sessions)
-app.command(read_commands.session)
-app.command(read_commands.events)
-app.command(read_commands.users)
-app.command(read_commands.user_sessions)
-app.command(read_commands.courses)
-app.command(read_commands.analytics)
-app.command(read_commands.stats)
-app.command(read_commands.usage)
-app.command(show_command.show)
-app.command(export_command.export)
-app.command(sync_command.sync)
-app.command(sandbox_command.sandbox)
+for place, line in COMMANDS:
+    app.command(f"isnotai_async._cli.{place}", help=line)
+
+_KEY_IN_ARGV: Final = (
+    "isnotai: an API key was on the command line, where every user of the machine can see it: revoke it, and set "
+    "ISNOTAI_API_KEY or pass --api-key-file FILE"
+)
 
 
-def run(argv: Sequence[str] | None = None) -> int:
+def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    code = _run(argv)
+    if any(map(has_key, argv)):
+        say(_KEY_IN_ARGV)
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
     try:
         with told_warnings():
-            result = app(sys.argv[1:] if argv is None else argv, exit_on_error=False, result_action="return_value")
-        sys.stdout.flush()
-    except CycloptsError:
-        return exit_codes.USAGE  # cyclopts has printed what was wrong
+            result = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        say(f"isnotai: {explain_usage(error)}")
+        return exit_codes.USAGE
     except IsNotAIError as error:
         say(f"isnotai: {exit_codes.explain(error)}")
         return exit_codes.exit_code(error)
-    except StdoutError as error:
-        if error.is_reader_gone:
-            return exit_codes.DONE
-        say(f"isnotai: {error}")
+    except OSError as error:
+        say(f"isnotai: {_explain_system(error)}")
         return exit_codes.FAILED
-    except KeyboardInterrupt:
-        say("isnotai: interrupted")
-        return exit_codes.INTERRUPTED
     return result if isinstance(result, int) else exit_codes.DONE
+
+
+def _explain_system(error: OSError) -> str:
+    # What concerns a user's file or the network is an IsNotAIError; here the process itself lacks something.
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "the system lets this process open no more files; raise the limit, as with: ulimit -n 256"
+    place = f"{error.filename}: " if error.filename else ""
+    return f"the system failed: {place}{error.strerror or type(error).__name__}"

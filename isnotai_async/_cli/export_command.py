@@ -141,7 +141,7 @@ async def export(
     *,
     out: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     session: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    sessions_file: Path | None = None,
+    sessions_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     all: Annotated[bool, Parameter(negative=())] = False,
     from_: Annotated[Path | None, Parameter(name="--from")] = None,
     session_filters: SessionFilters = SessionFilters(),
@@ -165,7 +165,7 @@ async def export(
     session
         Id of a session; give it as often as needed.
     sessions_file
-        File with one session id a line.
+        File with one session id a line; - for stdin.
     all
         Every session, or every one that the filters below let through.
     from_

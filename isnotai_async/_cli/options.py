@@ -6,29 +6,31 @@ Options of the export: which sessions, and how they are written.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, time
+from datetime import datetime
+from getpass import getpass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from attrs import frozen
 from cyclopts import Group, Parameter, validators
 
+from isnotai_async._cli.logs import logged
 from isnotai_async._cli.quota import open_shared_limiter, read_quota
+from isnotai_async._cli.streams import STDIN, open_stdin
+from isnotai_async._cli.times import check_interval, read_time
 from isnotai_async._client import Client
-from isnotai_async._models.records import Event, Session
-from isnotai_async._models.regions import REGIONS
-from isnotai_async._models.validation import check_milliseconds
+from isnotai_async._http.key_file import read_key, read_key_file
+from isnotai_async._models.records import Session
+from isnotai_async._models.regions import resolve_region
 from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.sandbox import Sandbox
 
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_DAY_IN_DIGITS: Final = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
-
-_CONNECTION = Group("Connection")
+_CONNECTION = Group("Connection", sort_key=9)  # the last one: it is the same everywhere
 
 
 @Parameter(name="*")
@@ -39,19 +41,29 @@ class Connection:
     region: Annotated[str | None, Parameter(group=_CONNECTION, env_var="ISNOTAI_REGION")] = None
     """us or eu; default us"""
     base_url: Annotated[str | None, Parameter(group=_CONNECTION)] = None
-    """Where the region answers; default the environment's ISNOTAI_BASE_URL, else the vendor's address"""
-    api_key_file: Annotated[Path | None, Parameter(group=_CONNECTION)] = None
-    """File that holds the API key; default is the environment's ISNOTAI_API_KEY"""
-    sandbox: Annotated[bool, Parameter(group=_CONNECTION, negative=())] = False
+    """Where the region answers; default ISNOTAI_BASE_URL, else the vendor's address"""
+    api_key_file: Annotated[Path | None, Parameter(group=_CONNECTION, allow_leading_hyphen=True)] = None
+    """File that holds the API key, - for stdin; default ISNOTAI_API_KEY, else the file ISNOTAI_API_KEY_FILE"""
+    proxy: Annotated[str | None, Parameter(group=_CONNECTION)] = None
+    """URL of an HTTP proxy; default HTTPS_PROXY, with the exceptions in NO_PROXY"""
+    timeout: Annotated[float | None, Parameter(group=_CONNECTION)] = 60.0
+    """Seconds for one attempt; none for no limit"""
+    deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = 120.0
+    """Seconds for a request with all its attempts and waits; none for no limit"""
+    sandbox: Annotated[bool, Parameter(group=_CONNECTION, negative=(), show_default=False)] = False
     """Ask a sandbox inside this process instead: no key, no network"""
     quota: Annotated[str | None, Parameter(group=_CONNECTION)] = None
     """Share of the key's rate that this command may use, e.g. 1/8 or 0.125; default all of it"""
     redis: Annotated[str | None, Parameter(group=_CONNECTION)] = None
     """Share the key's rate with other processes at this Redis: its URL, or env for the one in ISNOTAI_REDIS_URL"""
+    verbose: Annotated[
+        int, Parameter(group=_CONNECTION, name=("--verbose", "-v"), count=True, show_default=False)
+    ] = 0
+    """Log waits and retries on stderr, with -vv each attempt; also ISNOTAI_LOG=info or debug"""
 
 
 Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=0), help="Most of them; default all")]
-Json = Annotated[bool, Parameter(negative=(), help="JSON lines on a terminal, too")]
+Json = Annotated[bool, Parameter(negative=(), show_default=False, help="Write JSON, on a terminal too")]
 PageSize = Annotated[
     int | None,
     Parameter(validator=validators.Number(gte=1), help="Rows a request; the tier has a cap"),
@@ -68,12 +80,21 @@ class SessionFilters:
 
     status: Annotated[str | None, Parameter(group=_SESSIONS)] = None
     """Only sessions of this status, e.g. active or closed"""
-    bot_only: Annotated[bool, Parameter(group=_SESSIONS, negative=())] = False
+    bot_only: Annotated[bool, Parameter(group=_SESSIONS, negative=(), show_default=False)] = False
     """Only sessions with a bot score of at least 0.7"""
     since: Annotated[str | None, Parameter(group=_SESSIONS)] = None
-    """Created at or after: 2026-06-10 or 2026-06-10T12:00:00Z"""
+    """Created at or after: 7d or 12h (ago), yesterday, 2026-06-10 or 2026-06-10T12:00:00Z"""
     until: Annotated[str | None, Parameter(group=_SESSIONS)] = None
-    """Created at or before, likewise; a day counts whole"""
+    """Created at or before, written like --since; a day counts whole"""
+
+    @property
+    def interval(self) -> tuple[datetime | None, datetime | None]:
+        """The two times.
+
+        Raises:
+            ConfigError: One of them is no time, or they are in the wrong order.
+        """
+        return _read_interval(("--since", self.since), ("--until", self.until))
 
 
 _EVENTS = Group("Events")
@@ -85,31 +106,45 @@ class EventFilters:
     """Which events are meant."""
 
     type: Annotated[str | None, Parameter(group=_EVENTS)] = None
-    """Message-type byte (1, 0x01) or short name (keypress)"""
+    """Message-type byte (1, 0x01) or short name. Documented names: init, mouse_move, keypress; there are more"""
     start: Annotated[str | None, Parameter(group=_EVENTS)] = None
-    """Earliest time, inclusive: 2026-06-10, 2026-06-10T12:00:00Z or Unix milliseconds"""
+    """Earliest time, inclusive: 7d or 12h (ago), yesterday, 2026-06-10, 2026-06-10T12:00:00Z or Unix milliseconds"""
     end: Annotated[str | None, Parameter(group=_EVENTS)] = None
-    """Latest time, inclusive, likewise; a day counts whole"""
+    """Latest time, inclusive, written like --start; a day counts whole"""
     page_size: Annotated[int | None, Parameter(group=_EVENTS, validator=validators.Number(gte=1))] = None
     """Events a request; default and cap depend on the tier"""
 
+    @property
+    def interval(self) -> tuple[datetime | None, datetime | None]:
+        """The two times.
 
-def list_sessions(client: Client, filters: SessionFilters, *, max_items: int | None = None) -> Paginator[Session]:
+        Raises:
+            ConfigError: One of them is no time, or they are in the wrong order.
+        """
+        return _read_interval(("--start", self.start), ("--end", self.end))
+
+
+def _read_interval(
+    first: tuple[str, str | None], last: tuple[str, str | None]
+) -> tuple[datetime | None, datetime | None]:
+    start, end = read_time(first[1], first[0]), read_time(last[1], last[0], is_end=True)
+    check_interval(start, end, (first[0], last[0]))
+    return start, end
+
+
+def list_sessions(
+    client: Client, filters: SessionFilters, *, page_size: int | None = None, max_items: int | None = None
+) -> Paginator[Session]:
     """List the sessions that the options ask for."""
+    start, end = filters.interval
     return client.list_sessions(
         status=filters.status,
         bot_only=filters.bot_only or None,
-        start_date=filters.since,
-        end_date=filters.until,
+        start_date=start,
+        end_date=end,
+        page_size=page_size,
         max_items=max_items,
     )
-
-
-def list_events(
-    client: Client, session_id: str, filters: EventFilters, *, max_items: int | None = None
-) -> Paginator[Event]:
-    """List the events of a session that the options ask for."""
-    return client.list_events(session_id, max_items=max_items, **read_query(filters))
 
 
 def read_query(filters: EventFilters) -> dict[str, Any]:
@@ -118,12 +153,8 @@ def read_query(filters: EventFilters) -> dict[str, Any]:
     Raises:
         ConfigError: One of the times is none.
     """
-    return {
-        "page_size": filters.page_size,
-        "type": filters.type,
-        "start_time": _read_time(filters.start, "--start", time.min),
-        "end_time": _read_time(filters.end, "--end", time.max),
-    }
+    start, end = filters.interval
+    return {"page_size": filters.page_size, "type": filters.type, "start_time": start, "end_time": end}
 
 
 @asynccontextmanager
@@ -139,8 +170,12 @@ async def open_client(connection: Connection) -> AsyncIterator[Client]:
     if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
     quota = read_quota(connection.quota)
-    if not connection.sandbox:
-        key = None if connection.api_key_file is None else _read_key_file(connection.api_key_file)
+    with logged(connection.verbose):
+        if connection.sandbox:
+            async with _open_sandbox(connection) as client:
+                yield client
+            return
+        key = None if connection.api_key_file is None else _read_key(connection.api_key_file)
         async with open_shared_limiter(connection.redis) as shared:
             client = Client(
                 key,
@@ -148,53 +183,51 @@ async def open_client(connection: Connection) -> AsyncIterator[Client]:
                 base_url=connection.base_url,
                 quota=quota,
                 limiter=shared,
+                proxy=_check_proxy(connection.proxy),
                 trust_env=True,
+                timeout=connection.timeout,
+                deadline=connection.deadline,
             )
             async with client:
                 yield client
-        return
-    if connection.api_key_file is not None:
-        raise ConfigError("--sandbox brings its own key; leave out --api-key-file")
-    if connection.base_url is not None:
-        raise ConfigError("--sandbox brings its own address; leave out --base-url")
+
+
+def _check_proxy(proxy: str | None) -> str | None:
+    if proxy is not None and "@" in proxy:
+        raise ConfigError(
+            "--proxy has a user name or password, which others on this machine can see; set HTTPS_PROXY instead"
+        )
+    return proxy
+
+
+@asynccontextmanager
+async def _open_sandbox(connection: Connection) -> AsyncIterator[Client]:
+    for name, brings in {"api_key_file": "key", "base_url": "address", "proxy": "address"}.items():
+        if getattr(connection, name) is not None:
+            raise ConfigError(f"--sandbox brings its own {brings}; leave out --{name.replace('_', '-')}")
     if connection.quota is not None or connection.redis is not None:
         raise ConfigError("--sandbox has no quota to share; leave out --quota and --redis")
-    region = connection.region or "us"
-    if region not in REGIONS:
-        raise ConfigError(f"unknown region {quoted(region)}; the regions are: {', '.join(REGIONS)}")
+    region = resolve_region(connection.region).name
     # No quota: a sandbox of one's own has nothing to protect, and a demonstration should be quick.
     async with Sandbox(rate_limit=None) as sandbox:
         key, base_url = sandbox.api_keys[region], sandbox.base_urls[region]
-        async with Client(key, region=region, base_url=base_url, limiter=Unlimited()) as client:
+        async with Client(
+            key,
+            region=region,
+            base_url=base_url,
+            limiter=Unlimited(),
+            timeout=connection.timeout,
+            deadline=connection.deadline,
+        ) as client:
             yield client
 
 
-def _read_key_file(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
-    except OSError as error:
-        raise ConfigError(f"cannot read the key file {path}: {error.strerror}") from None
-
-
-def _read_time(text: str | None, name: str, of_day: time) -> int | datetime | None:
-    if text is None:
-        return None
-    if _DAY_IN_DIGITS.fullmatch(text):
-        raise ConfigError(
-            f"{name} {quoted(text)} looks like a day, and as Unix milliseconds would lie in 1970; write it "
-            f"{text[:4]}-{text[4:6]}-{text[6:]}"
-        )
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", text):
-        return check_milliseconds(int(text), name)
-    try:
-        if _DAY.fullmatch(text):
-            return datetime.combine(date.fromisoformat(text), of_day, tzinfo=UTC)
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(
-            f"{name} {quoted(text)} is no time; write 2026-06-10, 2026-06-10T12:00:00Z or Unix milliseconds "
-            "(1781092800000)"
-        ) from None
+def _read_key(path: Path) -> str:
+    if path != STDIN:
+        return read_key_file(path, "--api-key-file")
+    if sys.stdin is not None and sys.stdin.isatty():
+        return getpass("API key: ")
+    return read_key(open_stdin(), "--api-key-file -")
 
 
 _WRITING = Group("Writing")
@@ -290,6 +323,8 @@ def choose_sessions(
         return list_sessions(client, filters)
     if file is None:
         return given
+    if file == STDIN:
+        return read_ids(open_stdin(), "stdin")
     # A pipe gives its ids only once.
     return SessionsFile(file) if file.is_file() or not file.exists() else tuple(SessionsFile(file))
 
@@ -309,11 +344,33 @@ class SessionsFile:
 
     def __iter__(self) -> Iterator[str]:
         try:
-            with self.path.open(encoding="utf-8-sig") as lines:
-                yield from (session_id for line in lines if (session_id := line.strip()))
+            with self.path.open("rb") as lines:
+                yield from _ids(lines)
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise ConfigError(f"cannot read the session ids in {self.path}: {reason}") from None
+            raise _unreadable_ids(self.path, error) from None
+
+
+def read_ids(lines: Iterable[bytes], name: str) -> tuple[str, ...]:
+    """Read ids, one a line, from what can be read only once.
+
+    Raises:
+        ConfigError: It cannot be read, or is not text.
+    """
+    try:
+        return tuple(_ids(lines))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable_ids(name, error) from None
+
+
+def _ids(lines: Iterable[bytes]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if session_id := line.decode("utf-8-sig" if number == 0 else "utf-8").strip():
+            yield session_id
+
+
+def _unreadable_ids(place: Path | str, error: OSError | UnicodeDecodeError) -> ConfigError:
+    reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+    return ConfigError(f"cannot read the session ids in {place}: {reason}")
 
 
 def count_ids(sessions: Paginator[Session] | SessionsFile | tuple[str, ...]) -> int | None:

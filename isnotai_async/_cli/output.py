@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import attrs
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from isnotai_async.errors import IsNotAIWarning, printable
-
-T = TypeVar("T")
+from isnotai_async.errors import IsNotAIWarning, masked, printable
 
 
 def say(text: str) -> None:
     """Say something to the person: on stderr, a line of its own."""
-    print(text, file=sys.stderr)
+    print(masked(text), file=sys.stderr)
 
 
 @contextmanager
@@ -43,51 +41,75 @@ def write_line(text: str) -> None:
 
 
 def write_json(value: object) -> None:
-    """Write a value as one line of JSON. It is ASCII, so no server string can steer the terminal."""
-    write_line(json.dumps(value, default=_plain))
+    """Write a value as one line of JSON: UTF-8, and ASCII on a terminal, which no string of the server can steer."""
+    write_data(f"{to_json(value)}\n")
 
 
-def write_lines(lines: bytes) -> None:
-    """Write JSON lines as they are, or for a terminal as ASCII."""
-    if not sys.stdout.isatty():
-        sys.stdout.buffer.write(lines)
-        return
-    for line in lines.split(b"\n")[:-1]:
-        write_json(json.loads(line))
+def to_json(value: object) -> str:
+    """Return a value as JSON without spaces, as exports have it."""
+    return json.dumps(value, default=to_plain, ensure_ascii=sys.stdout.isatty(), separators=(",", ":"))
 
 
-def write_table(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Write a table for people; what is too wide is cut on the right, so put there what can be spared."""
-    # rich's Table would cut every column a little, and an id that is cut cannot be copied.
-    cells = [tuple(_cell(name) for name in columns), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
-    screen = Console().width
-    for row in cells:
-        line = "  ".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
-        write_line(set_cell_size(line, screen).rstrip())
+def write_data(text: str) -> None:
+    """Write text for programs to stdout, in UTF-8 whatever the terminal's encoding is."""
+    write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def is_for_people(json: bool) -> bool:
-    """Whether to write tables: on a terminal, where no JSON was asked for."""
-    return sys.stdout.isatty() and not json
+def write_bytes(data: bytes) -> None:
+    """Write bytes to stdout as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
 
 
-async def write_records(
-    records: AsyncIterable[T], columns: tuple[str, ...], row: Callable[[T], tuple[object, ...]], *, json: bool
-) -> None:
-    """Write records as a table for people, or as JSON lines while they come.
+_ROWS_AT_FIRST: Final = 100  # of a table, which set the widths of its columns
+
+
+class Table:
+    """A table for people, written while its rows come.
+
+    What is too wide for the screen is cut on the right, so put there what can be spared.
 
     Args:
-        records: The records.
         columns: Heads of the table.
-        row: Makes the table's row of a record.
-        json: Whether JSON was asked for.
     """
-    if is_for_people(json):
-        write_table(columns, [row(record) async for record in records])
-        return
-    async for record in records:
-        write_json(record)
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._waiting = [tuple(map(_cell, columns))]
+        self._widths: list[int] = []
+        self._screen = Console().width
+
+    def add(self, row: Sequence[object]) -> None:
+        """Add a row."""
+        cells = tuple(map(_cell, row))
+        if self._widths:
+            self._write(cells)
+            return
+        self._waiting.append(cells)
+        if len(self._waiting) > _ROWS_AT_FIRST:
+            self.end()
+
+    def end(self) -> None:
+        """Write the rows that waited for the widths of the columns."""
+        if not self._widths:
+            self._widths = [max(map(cell_len, column)) for column in zip(*self._waiting, strict=True)]
+            for cells in self._waiting:
+                self._write(cells)
+            self._waiting.clear()
+
+    def _write(self, cells: tuple[str, ...]) -> None:
+        # rich's Table would cut every column a little, and an id that is cut cannot be copied.
+        padded = (
+            set_cell_size(cell, max(width, cell_len(cell))) for cell, width in zip(cells, self._widths, strict=True)
+        )
+        write_line(set_cell_size("  ".join(padded), self._screen).rstrip())
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table for people."""
+    table = Table(columns)
+    for row in rows:
+        table.add(row)
+    table.end()
 
 
 def write_facts(value: object, *, leave_out: tuple[str, ...] = ()) -> None:
@@ -104,7 +126,7 @@ def write_facts(value: object, *, leave_out: tuple[str, ...] = ()) -> None:
 
 
 def _facts(value: object, leave_out: tuple[str, ...], prefix: str = "") -> Iterator[tuple[str, str]]:
-    fields = value if isinstance(value, Mapping) else _plain(value)
+    fields = value if isinstance(value, Mapping) else to_plain(value)
     for name, inner in fields.items():
         if name in leave_out:
             continue
@@ -119,13 +141,22 @@ def to_second(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
+def to_millisecond(timestamp: int) -> str:
+    """Write Unix milliseconds as a UTC time; the number itself for years that have no date."""
+    try:
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=timestamp)
+    except OverflowError:
+        return str(timestamp)
+    return f"{to_second(moment)}.{timestamp % 1000:03}"
+
+
 def _cell(value: object) -> str:
     if value is None or value == ():
         return "-"
     if isinstance(value, tuple):
         return ", ".join(_cell(item) for item in value)
     if isinstance(value, Mapping):
-        return json.dumps(value, default=_plain)
+        return _encodable(to_json(value))
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
     return f"{value:.2f}" if isinstance(value, float) else _encodable(printable(str(value)))
@@ -138,11 +169,13 @@ def _encodable(text: str) -> str:
     )
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever json cannot write itself
+def to_plain(value: Any) -> Any:  # noqa: ANN401 - whatever json cannot write itself
+    """Turn a time, mapping or record into what JSON has; what it holds stays as it is."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, Mapping):
         return dict(value)
     if attrs.has(type(value)):
-        return {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+        fields = {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+        return {name: inner for name, inner in fields.items() if name != "extra" or inner}
     raise TypeError(f"{type(value).__name__} is not written as JSON")

@@ -1,39 +1,46 @@
 """The commands that read: health, whoami, sessions, session, events, users, courses, analytics, stats, usage.
 
-Commands that list: sessions, users, the sessions of a user, courses.
-
-Commands that sum up: analytics, counters, API consumption.
+All take the same options of the connection and of the output; on a terminal they write tables, in a pipe JSON Lines.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+from isnotai_async._cli.event_types import explain_type
+from isnotai_async._cli.formats import Output, check_names, write_one, write_records
 from isnotai_async._cli.options import (
     Connection,
     EventFilters,
-    Json,
     Limit,
     PageSize,
     SessionFilters,
-    list_events,
     list_sessions,
     open_client,
+    read_query,
 )
 from isnotai_async._cli.output import (
-    is_for_people,
+    say,
+    to_millisecond,
+    write_bytes,
     write_facts,
-    write_json,
     write_line,
-    write_lines,
-    write_records,
     write_table,
 )
+from isnotai_async._cli.times import check_interval, describe_interval, read_time
 from isnotai_async._models.analytics import Analytics, Usage
-from isnotai_async._models.records import Session, User
-from isnotai_async.errors import printable
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event, Session, User
+from isnotai_async._streaming.paginator import Paginator
+from isnotai_async.errors import ConfigError, printable
 from isnotai_async.export import encode_rows
+from isnotai_async.export.batches import COLUMNS
 
 _SESSION_COLUMNS = ("id", "created (UTC)", "status", "bot", "user", "name")
 _USER_COLUMNS = ("id", "sessions", "bots", "mean", "max", "risk", "last seen (UTC)", "name")
+_EVENT_COLUMNS = ("time (UTC)", "type", "byte", "size", "id")
 
 
 def _session_row(session: Session) -> tuple[object, ...]:
@@ -47,17 +54,120 @@ def _user_row(user: User) -> tuple[object, ...]:
     return user.user_id, *counts, *scores, user.risk_level, user.last_seen, user.user_name
 
 
+async def health(*, output: Output = Output(), connection: Connection = Connection()) -> None:
+    """Ask whether the API is alive. Needs no key."""
+    async with open_client(connection) as client:
+        answer = await client.health()
+        write_one({"region": client.region.name, "status": answer.status, "version": answer.version}, output)
+
+
+async def whoami(*, output: Output = Output(), connection: Connection = Connection()) -> None:
+    """Show which integration the key stands for: the best test of a key."""
+    async with open_client(connection) as client:
+        write_one({"region": client.region.name, "integration": await client.get_integration()}, output)
+
+
 async def sessions(
     *,
+    user: str | None = None,
     filters: SessionFilters = SessionFilters(),
+    page_size: PageSize = None,
     limit: Limit = None,
-    json: Json = False,
+    output: Output = Output(),
     connection: Connection = Connection(),
 ) -> None:
-    """List sessions: a table on a terminal, JSON lines in a pipe."""
+    """List sessions.
+
+    Parameters
+    ----------
+    user
+        Only those of this user: an id, as `isnotai users` lists it. No other filter goes with it.
+    """
+    output.check(Session)
+    if user is not None and filters != SessionFilters():
+        raise ConfigError(
+            "--user lists all sessions of a user; --status, --bot-only, --since and --until are not for it"
+        )
+    if interval := describe_interval("sessions created", *filters.interval):
+        say(interval)
     async with open_client(connection) as client:
-        walk = list_sessions(client, filters, max_items=limit)
-        await write_records(walk, _SESSION_COLUMNS, _session_row, json=json)
+        if user is None:
+            walk = list_sessions(client, filters, page_size=page_size, max_items=limit)
+        else:
+            walk = client.get_user_sessions(user, page_size=page_size, max_items=limit)
+        await write_records(walk, output, _SESSION_COLUMNS, _session_row)
+
+
+async def session(
+    session: str,
+    /,
+    *,
+    output: Output = Output(),
+    connection: Connection = Connection(),
+) -> None:
+    """Show the record of one session; `isnotai show` shows what happened in it.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    """
+    output.check(Session)
+    async with open_client(connection) as client:
+        write_one(await client.get_session(session), output)
+
+
+async def events(
+    session: str,
+    /,
+    *,
+    filters: EventFilters = EventFilters(),
+    limit: Limit = None,
+    output: Output = Output(),
+    connection: Connection = Connection(),
+) -> None:
+    """List the events of one session.
+
+    Parameters
+    ----------
+    session
+        Id of the session.
+    """
+    form = output.form
+    check_names(output.names, COLUMNS)
+    query = read_query(filters)
+    if interval := describe_interval("events", query["start_time"], query["end_time"]):
+        say(interval)
+    async with open_client(connection) as client:
+        walk = client.list_events(session, max_items=limit, **query)
+        with explain_type(filters.type):
+            if form == "jsonl" and not output.names:
+                async for page in walk.pages():
+                    write_bytes(encode_rows(page, session))
+            else:
+                await write_records(_event_rows(walk, session), output, _EVENT_COLUMNS, _event_row)
+
+
+async def _event_rows(walk: Paginator[Event], session: str) -> AsyncIterator[dict[str, Any]]:
+    async for page in walk.pages():
+        for event in page.data:
+            yield _event_fields(page, event, session)
+
+
+def _event_fields(page: Page[Event], event: Event, session: str) -> dict[str, Any]:
+    known = {"region": page.name, "session_id": session}
+    return {name: known[name] if name in known else getattr(event, name) for name in COLUMNS}
+
+
+def _event_row(fields: dict[str, Any]) -> tuple[object, ...]:
+    milliseconds = fields["timestamp"]
+    return (
+        to_millisecond(milliseconds),
+        fields["event_type_name"],
+        fields["message_id"],
+        fields["payload_size"],
+        fields["event_id"],
+    )
 
 
 async def users(
@@ -65,69 +175,55 @@ async def users(
     search: str | None = None,
     page_size: PageSize = None,
     limit: Limit = None,
-    json: Json = False,
+    output: Output = Output(),
     connection: Connection = Connection(),
 ) -> None:
-    """List the users of the learning platform: a table on a terminal, JSON lines in a pipe.
+    """List the users of the learning platform.
 
     Parameters
     ----------
     search
         Part of the id or name, in any case.
     """
+    output.check(User)
     async with open_client(connection) as client:
         walk = client.list_users(search=search, page_size=page_size, max_items=limit)
-        await write_records(walk, _USER_COLUMNS, _user_row, json=json)
-
-
-async def user_sessions(
-    user: str,
-    /,
-    *,
-    page_size: PageSize = None,
-    limit: Limit = None,
-    json: Json = False,
-    connection: Connection = Connection(),
-) -> None:
-    """List the sessions of one user: a table on a terminal, JSON lines in a pipe.
-
-    Parameters
-    ----------
-    user
-        Id of the user, as `isnotai users` lists it.
-    """
-    async with open_client(connection) as client:
-        walk = client.get_user_sessions(user, page_size=page_size, max_items=limit)
-        await write_records(walk, _SESSION_COLUMNS, _session_row, json=json)
+        await write_records(walk, output, _USER_COLUMNS, _user_row)
 
 
 async def courses(
     *,
     page_size: PageSize = None,
     limit: Limit = None,
-    json: Json = False,
+    output: Output = Output(),
     connection: Connection = Connection(),
 ) -> None:
-    """List courses, with whatever fields the API gives them: a table on a terminal, JSON lines in a pipe."""
+    """List courses, with whatever fields the API gives them."""
+    output.check(dict)
     async with open_client(connection) as client:
-        walk = client.list_courses(page_size=page_size, max_items=limit)
-        if not is_for_people(json):
-            async for course in walk:
-                write_json(course)
-            return
-        found = [course async for course in walk]
+        # Their fields are not documented and may differ, so the columns are known when all are there.
+        found = [course async for course in client.list_courses(page_size=page_size, max_items=limit)]
     columns = tuple(dict.fromkeys(name for course in found for name in course))
-    write_table(columns, [tuple(course.get(name) for name in columns) for course in found])
+    if found:
+        check_names(output.names, columns)
+    if output.form in {"table", "csv"}:
+        found = [{name: course.get(name) for name in columns} for course in found]
+    await write_records(_each(found), output, columns, lambda course: tuple(course.values()))
+
+
+async def _each(records: list[Any]) -> AsyncIterator[Any]:
+    for record in records:
+        yield record
 
 
 async def analytics(
     *,
     period: str | None = None,
     group_by: str | None = None,
-    json: Json = False,
+    output: Output = Output(),
     connection: Connection = Connection(),
 ) -> None:
-    """Show summary and time series of a period: tables on a terminal, one line of JSON in a pipe.
+    """Show summary and time series of a period. As CSV: the time series.
 
     Parameters
     ----------
@@ -136,12 +232,10 @@ async def analytics(
     group_by
         hour, day or week; default day
     """
+    output.check(Analytics)
     async with open_client(connection) as client:
         found = await client.get_analytics(period=period, group_by=group_by)
-    if is_for_people(json):
-        _write_analytics(found)
-    else:
-        write_json(found)
+    write_one(found, output, table=partial(_write_analytics, found), rows=found.time_series)
 
 
 def _write_analytics(found: Analytics) -> None:
@@ -156,14 +250,11 @@ def _write_analytics(found: Analytics) -> None:
     write_table(("sessions", "bot %", "origin"), origins)
 
 
-async def stats(*, json: Json = False, connection: Connection = Connection()) -> None:
-    """Show the API's counters, whatever they are: a table on a terminal, one line of JSON in a pipe."""
+async def stats(*, output: Output = Output(), connection: Connection = Connection()) -> None:
+    """Show the API's counters, whatever they are."""
+    output.check(dict)
     async with open_client(connection) as client:
-        found = await client.get_stats()
-    if is_for_people(json):
-        write_facts(found)
-    else:
-        write_json(found)
+        write_one(await client.get_stats(), output)
 
 
 async def usage(
@@ -171,89 +262,36 @@ async def usage(
     since: str | None = None,
     until: str | None = None,
     metric: str | None = None,
-    json: Json = False,
+    output: Output = Output(),
     connection: Connection = Connection(),
 ) -> None:
-    """Show the consumption of the API: a table on a terminal, one line of JSON in a pipe.
+    """Show the consumption of the API. As CSV: a row for each period and metric.
 
     Parameters
     ----------
     since
-        From here on: 2026-06-10 or 2026-06-10T12:00:00Z; default 30 days before --until
+        From here on: 7d, yesterday, 2026-06-10 or 2026-06-10T12:00:00Z; default 30 days before --until
     until
-        Up to here, likewise; a day counts whole; default today
+        Up to here, written like --since; a day counts whole; default today
     metric
         ApiCalls, Events, Sessions, StorageBytes or BotAnalyses; default all
     """
+    output.check(Usage)
+    start, end = read_time(since, "--since"), read_time(until, "--until", is_end=True)
+    check_interval(start, end, ("--since", "--until"))
+    if interval := describe_interval("consumption", start, end):
+        say(interval)
     async with open_client(connection) as client:
-        found = await client.get_usage(start_date=since, end_date=until, metric=metric)
-    if is_for_people(json):
-        _write_usage(found)
-    else:
-        write_json(found)
+        found = await client.get_usage(start_date=start, end_date=end, metric=metric)
+    write_one(found, output, table=partial(_write_usage, found), rows=found.data)
 
 
 def _write_usage(found: Usage) -> None:
-    values = {(entry.period, entry.metric_type): entry.value for entry in found.data}
+    values = {(entry.period or "-", entry.metric_type or "-"): entry.value for entry in found.data}
     metrics = tuple(dict.fromkeys([*found.totals, *(metric for _, metric in values)]))
     periods = dict.fromkeys(period for period, _ in values)
     rows = [(period, *(values.get((period, metric)) for metric in metrics)) for period in periods]
     total = ("total", *(found.totals.get(metric) for metric in metrics))
-    write_line(f"{printable(found.start_date)} to {printable(found.end_date)}")
+    write_line(f"{printable(found.start_date or '-')} to {printable(found.end_date or '-')}")
     write_line("")
     write_table(("period", *metrics), [*rows, total])
-
-
-async def health(*, connection: Connection = Connection()) -> None:
-    """Ask whether the API is alive. Needs no key."""
-    async with open_client(connection) as client:
-        answer = await client.health()
-        write_json({"region": client.region.name, "status": answer.status, "version": answer.version})
-
-
-async def whoami(*, connection: Connection = Connection()) -> None:
-    """Show which integration the key stands for: the best test of a key."""
-    async with open_client(connection) as client:
-        write_json({"region": client.region.name, "integration": await client.get_integration()})
-
-
-async def session(
-    session: str,
-    /,
-    *,
-    json: Json = False,
-    connection: Connection = Connection(),
-) -> None:
-    """Show the record of one session; `isnotai show` shows what happened in it.
-
-    Parameters
-    ----------
-    session
-        Id of the session.
-    """
-    async with open_client(connection) as client:
-        found = await client.get_session(session)
-    if is_for_people(json):
-        write_facts(found)
-    else:
-        write_json(found)
-
-
-async def events(
-    session: str,
-    /,
-    *,
-    filters: EventFilters = EventFilters(),
-    limit: Limit = None,
-    connection: Connection = Connection(),
-) -> None:
-    """Write the events of one session to stdout, as JSON lines.
-
-    Parameters
-    ----------
-    session
-        Id of the session.
-    """
-    async with open_client(connection) as client:
-        async for page in list_events(client, session, filters, max_items=limit).pages():
-            write_lines(encode_rows(page, session))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
 from cyclopts import Parameter
 
+from isnotai_async._cli.fault_options import read_fault, read_latency
 from isnotai_async._cli.output import say, write_line
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Sandbox
@@ -28,6 +29,9 @@ async def sandbox(
     seed: str = "isnotai",
     session_count: Annotated[int | None, Parameter(name="--sessions")] = None,
     data: Path | None = None,
+    tier: Literal["free", "pro", "enterprise"] = "enterprise",
+    latency: str = "0",
+    fault: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
 ) -> None:
     """Serve the sandbox until Ctrl-C: the API on this machine, with made-up people and bots, or with your own data.
 
@@ -43,15 +47,32 @@ async def sandbox(
     data
         Serve what an export wrote instead: a file of any of its formats, or a folder of segments. Its keys
         are new each time.
+    tier
+        Tier of the keys, with its rate limit.
+    latency
+        Seconds that each answer takes: 0.2, or 0.1-0.4 for a random time between the two.
+    fault
+        What goes wrong: a status (503), cut, reset, html, slow, garbage, empty or cursor. The next request meets it;
+        503:5 is for the next five, 503:10% for one in ten, 503@list_events for one operation. Repeat it for more.
     """
     if data is not None and session_count is not None:
         raise ConfigError("--data brings its own sessions; leave out --sessions")
-    server = Sandbox(port=port, seed=seed, sessions=40 if session_count is None else session_count, data=data)
+    server = Sandbox(
+        port=port,
+        seed=seed,
+        sessions=40 if session_count is None else session_count,
+        data=data,
+        tier=tier,
+        latency=read_latency(latency),
+    )
+    faults = [read_fault(text) for text in fault]
     try:
         await server.start()
     except OSError as error:
         raise ConfigError(f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}") from None
     logging.getLogger("isnotai_async.sandbox").addHandler(_Said())
+    for each in faults:
+        server.inject(each.fault, operation=each.operation, probability=each.share)
     async with server:
         for region, base_url in server.base_urls.items():
             say(f"# region {region}; this key opens nothing else")

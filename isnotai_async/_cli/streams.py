@@ -13,11 +13,16 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from io import RawIOBase, TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from io import BytesIO, RawIOBase, TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+STDIN: Final = Path("-")
+"""What an option for a file takes for stdin."""
 
 
 class StdoutError(Exception):
@@ -111,3 +116,8 @@ def _take_free_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+
+
+def open_stdin() -> BinaryIO:
+    """Return stdin as bytes; what was closed before the start has none."""
+    return BytesIO() if sys.stdin is None else sys.stdin.buffer

@@ -31,6 +31,7 @@ from isnotai_async.errors import (
     quoted,
 )
 from isnotai_async.export import StoreReport, update_store
+from isnotai_async.export.places import rejected_of
 
 _DURATION: Final = re.compile("([0-9]{1,6})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -213,6 +214,8 @@ def _rows(report: StoreReport) -> Iterator[tuple[str, str]]:
         yield "expired", f"{report.expired:,} sessions have events here that the API no longer gives"
     if report.differing:
         yield "differing", f"{report.differing:,} events have another content now; the first one stays"
+    if report.rejected:
+        yield "set aside", f"{report.rejected:,} records that could not be read, in {rejected_of(report.path).name}"
     yield "requests", f"{report.requests:,}"
     if report.waited >= 0.05:
         yield "waited", f"{report.waited:.1f} s for the quota or before a retry"

@@ -104,7 +104,8 @@ class _Examination:
         self.findings.append(Finding(level=level, probe=probe, region=self.client.region.name, message=message))
 
     async def _can_connect(self) -> bool:
-        base_url, proxy = self.client.region.base_url, self.client._transport.proxy  # noqa: SLF001 - no face of its own: it may hold a password
+        base_url = self.client.region.base_url
+        proxy = self.client._transport.proxy  # noqa: SLF001 - not public, because it may hold a password
         unused = "" if proxy else name_unused_proxy(base_url)
         if proxy:
             self._add("ok", "name", f"{show_host(base_url)} is resolved by the proxy")
@@ -180,6 +181,10 @@ class _Examination:
     async def _ask(self) -> None:
         for level, probe, message in await ask_each_operation(self.client):
             self._add(level, probe, message)
+        try:
+            self._answers.append(await self.client.request("/v1/sessions", params={"pageSize": 100}))
+        except IsNotAIError:  # which the typed operation has reported
+            return
 
     async def _compare(self) -> None:
         try:
@@ -199,11 +204,13 @@ class _Examination:
         self._add(level, "contract", f"compared with the contract of version {built}: {told}")
 
     def _look_at_compression(self) -> None:
-        large = [answer for answer in self._answers if len(answer.body) >= _WORTH_COMPRESSING]
-        packed = [coding for answer in large if (coding := answer.headers.get("content-encoding"))]
-        if packed:
-            self._add("ok", "compression", f"answers come compressed ({printable(packed[0], 20)})")
-        elif large:
+        # A page of sessions, or if that is small the API's document.
+        large = next((answer for answer in self._answers if len(answer.body) >= _WORTH_COMPRESSING), None)
+        if large is None:
+            self._add("note", "compression", "no answer was large enough to be compressed")
+        elif coding := large.headers.get("content-encoding"):
+            self._add("ok", "compression", f"answers come compressed ({printable(coding, 20)})")
+        else:
             self._add("note", "compression", _NOT_COMPRESSED)
 
 

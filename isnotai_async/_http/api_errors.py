@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from isnotai_async._http import codec
 from isnotai_async._http.messages import Request, Response, read_retry_after
+from isnotai_async._models.deviations import Deviation
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
@@ -41,13 +42,22 @@ def read_content(response: Response) -> bytes:
         ProtocolError: A status that this API does not use.
     """
     check_status(response)
-    start = response.body[:_START_BYTES].lstrip()
+    start = response.body[:_START_BYTES].removeprefix(codec.BYTE_ORDER_MARK).lstrip()
     if start.startswith((b"{", b"[")):
+        if response.status != 200:
+            text = f"the status is {response.status}, where 200 is documented"
+            response.deviations.append(Deviation("$", "status", text))
         return response.body
     kind = response.headers.get("content-type", "")
     if not start or start.startswith(b"<") or kind.startswith("text/"):
         raise _gateway(response, f"answered {response.status} without JSON, {_sample(response)}")
     raise DecodeError(f"the answer is {response.status} and not JSON, {_sample(response)}")
+
+
+def find_error(response: Response) -> APIError | None:
+    """Return the error that a success holds in its body, if its body is the error envelope."""
+    envelope = codec.decode_error(response.body)
+    return _api_error(response, envelope) if _has_words(envelope) else None
 
 
 def check_status(response: Response) -> None:
@@ -73,6 +83,10 @@ def _is_of_the_api(response: Response, envelope: Mapping[str, Any]) -> bool:
         return True
     if response.request.operation == "health":  # the one route that never has an envelope
         return False
+    return _has_words(envelope)
+
+
+def _has_words(envelope: Mapping[str, Any]) -> bool:
     return any(isinstance(envelope.get(name), str) and envelope[name] for name in ("code", "message"))
 
 
@@ -118,7 +132,7 @@ def _api_error(response: Response, envelope: Mapping[str, Any]) -> APIError:
         message if isinstance(message, str) and message else f"no error envelope, {_sample(response)}",
         status=response.status,
         code=code if isinstance(code, str) and code else "unknown",
-        details=details if isinstance(details, dict) else None,
+        details=details if isinstance(details, dict | list | str) else None,
         retry_after=read_retry_after(response.headers),
         headers=response.headers,
         hint=_HINTS.get(kind, "").format(region=response.region),

@@ -1,40 +1,43 @@
 """Decodes JSON bodies (camelCase names) into records and pages (snake_case). It knows no HTTP.
 
-Theory of operation:
+Theory of operation: strict first, tolerant only if that fails.
 
-1. msgspec reads the bytes: strict (no ``"7"`` for 7, no NaN, no BOM, no lone surrogates, no integer that would
-   become a float), and it gives the path of a wrong field.
-2. One cattrs converter structures every record, with hooks as strict as that.
+1. msgspec reads the bytes: strict (no ``"7"`` for 7, no NaN, no lone surrogates, no integer that would become a
+   float), and it gives the path of a wrong field.
+2. One cattrs converter structures every record, with hooks as strict as that (`converter`).
 3. The event page, nearly all of the traffic, takes a way of its own: msgspec decodes it straight into structs of
    the documented types. A loop makes frozen records of those when they are first asked for, which an Arrow table
    never does. The values are checked by then, so the loop fills plain slots and freezes at the end: 34 µs for 100
    events, against 65 through the frozen ``__init__`` and 63 for `json.loads` to dicts (Python 3.11,
    benchmarks/bench_codec.py).
+4. What fails is read a second time, record by record, by `tolerant`: it lists each deviation. A record that does not
+   fit even so is set aside in `Page.rejected`, and the rest of its page is good.
 
-Whatever is wrong becomes a `DecodeError`, before the first record of a page is handed out.
+Whatever is wrong beyond that becomes a `DecodeError`, before the first record of a page is handed out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
-from attrs import define
+from attrs import define, frozen
 
 from isnotai_async._http.converter import structure
+from isnotai_async._http.tolerant import TolerantReader, Unreadable
+from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.headers import Headers
-from isnotai_async._models.mappings import ReadOnlyMapping
-from isnotai_async._models.pages import MAX_CURSOR_BYTES, Page, Unbuilt
-from isnotai_async._models.records import Event
+from isnotai_async._models.pages import MAX_CURSOR_BYTES, MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
+from isnotai_async._models.records import Event, Int32
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, PaginationError
 
 T = TypeVar("T")
 
 NO_HEADERS: Final = Headers()
-
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _TOO_DEEP: Final = "the body is nested too deep to be an answer of this API"
 
 _Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
@@ -67,14 +70,37 @@ class _AnyList(msgspec.Struct):
     pagination: _Pagination
 
 
+class _RawList(msgspec.Struct):
+    data: list[msgspec.Raw]
+    pagination: dict[str, Any]
+
+
 class _AnyItem(msgspec.Struct):
     data: Any
 
 
+@frozen
+class _TolerantPagination:
+    has_more: bool
+    limit: Int32 | None
+    next_cursor: str | None = None
+
+
+class _Listing(NamedTuple, Generic[T]):
+    rows: tuple[T, ...]
+    pagination: tuple[str | None, bool, int | None]
+    rejected: tuple[RejectedRecord, ...] = ()
+
+
 _read_any: Final = msgspec.json.Decoder().decode
+_read_event: Final = msgspec.json.Decoder(_EventRow).decode
 _read_events: Final = msgspec.json.Decoder(_EventList).decode
 _read_list: Final = msgspec.json.Decoder(_AnyList).decode
+_read_raws: Final = msgspec.json.Decoder(_RawList).decode
 _read_item: Final = msgspec.json.Decoder(_AnyItem).decode
+
+ReadRow = Callable[[msgspec.Raw, str, list[Deviation]], T]
+"""Reads one record of a list, at a path; raises `ValueError` if it cannot."""
 
 
 def decode_events(
@@ -84,78 +110,200 @@ def decode_events(
     region: str,
     session_id: str | None = None,
     headers: Mapping[str, str] = NO_HEADERS,
+    deviations: list[Deviation] | None = None,
 ) -> Page[Event]:
     """Decode a page of events.
 
+    Args:
+        body: The JSON.
+        tier: What the page says of itself, as the next three.
+        region: Name of the region.
+        session_id: Session of the events.
+        headers: Headers of the answer.
+        deviations: Where to add what is not as documented and was read all the same.
+
     Raises:
-        DecodeError: The body is not what the contract promises; `path` tells where.
+        DecodeError: The body is not a page; `path` says where.
         PaginationError: More pages follow and there is no usable cursor to them.
     """
-    listing = _read(_read_events, body)
-    rows: Any = Unbuilt(listing.data, _build_events)
-    return Page(rows, *_ways(listing.pagination), tier, region, session_id, headers=headers)
+    try:
+        found = _read_events(body)
+    except (ValueError, RecursionError):
+        found = None
+    rows: Any
+    if found is None:
+        rows, pagination, rejected = _decode_tolerantly(body, _read_event_row, deviations)
+    else:
+        rows, pagination, rejected = Unbuilt(found.data, _build_events), _ways(found.pagination), ()
+    return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 
 
 def decode_page(
-    body: bytes, record: type[T], *, tier: Tier | None, region: str, headers: Mapping[str, str] = NO_HEADERS
+    body: bytes,
+    record: type[T],
+    *,
+    tier: Tier | None,
+    region: str,
+    headers: Mapping[str, str] = NO_HEADERS,
+    deviations: list[Deviation] | None = None,
 ) -> Page[T]:
-    """Decode a page of any other list; errors as of `decode_events`."""
-    listing = _read(_read_list, body)
-    rows = tuple(structure(row, record, f"$.data[{index}]") for index, row in enumerate(listing.data))
-    return Page(rows, *_ways(listing.pagination), tier, region, headers=headers)
+    """Decode a page of any other list; arguments and errors as of `decode_events`."""
+
+    def read_row(raw: msgspec.Raw, path: str, found: list[Deviation]) -> T:
+        return _structure(_read_any(raw), record, path, found)
+
+    def read_strictly(value: object, path: str) -> T:
+        return structure(value, record, path)
+
+    rows, pagination, rejected = _decode_list(body, read_strictly, read_row, deviations)
+    return Page(rows, *pagination, tier, region, headers=headers, rejected=rejected)
 
 
 def decode_mappings(
-    body: bytes, *, tier: Tier | None, region: str, headers: Mapping[str, str] = NO_HEADERS
-) -> Page[Mapping[str, Any]]:
-    """Decode a page of objects without a public schema; errors as of `decode_events`."""
-    listing = _read(_read_list, body)
-    rows = tuple(_open_object(row, f"$.data[{index}]") for index, row in enumerate(listing.data))
-    return Page(rows, *_ways(listing.pagination), tier, region, headers=headers)
+    body: bytes,
+    *,
+    tier: Tier | None,
+    region: str,
+    headers: Mapping[str, str] = NO_HEADERS,
+    deviations: list[Deviation] | None = None,
+) -> Page[dict[str, Any]]:
+    """Decode a page of objects without a public schema; arguments and errors as of `decode_events`."""
+
+    def read_row(raw: msgspec.Raw, path: str, _: list[Deviation]) -> dict[str, Any]:
+        return _open_object(_read_any(raw), path)
+
+    rows, pagination, rejected = _decode_list(body, _open_object, read_row, deviations)
+    return Page(rows, *pagination, tier, region, headers=headers, rejected=rejected)
 
 
-def decode_item(body: bytes, record: type[T]) -> T:
+def decode_item(body: bytes, record: type[T], deviations: list[Deviation] | None = None) -> T:
     """Decode one record in its ``{"data": …}`` envelope.
 
     Raises:
-        DecodeError: The body is not what the contract promises.
+        DecodeError: The body holds no such record.
     """
-    return structure(_read(_read_item, body).data, record, "$.data")
+    found = [] if deviations is None else deviations
+    return _structure(_read(_read_item, _without_mark(body, found)).data, record, "$.data", found)
 
 
-def decode_bare(body: bytes, record: type[T]) -> T:
+def decode_bare(body: bytes, record: type[T], deviations: list[Deviation] | None = None) -> T:
     """Decode one record that comes without an envelope; errors as of `decode_item`."""
-    return structure(_read(_read_any, body), record, "$")
+    found = [] if deviations is None else deviations
+    return _structure(_read(_read_any, _without_mark(body, found)), record, "$", found)
 
 
-def decode_mapping(body: bytes) -> Mapping[str, Any]:
-    """Decode an object without a public schema, as a read-only mapping.
+def decode_mapping(body: bytes, deviations: list[Deviation] | None = None) -> dict[str, Any]:
+    """Decode an object without a public schema.
 
     Raises:
         DecodeError: The body is no JSON object.
     """
-    return _open_object(_read(_read_any, body), "$")
-
-
-def _open_object(value: object, path: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise DecodeError(f"expected a JSON object, got {type(value).__name__} - at {path}", path=path)
-    if not _is_shallow(value):
-        raise DecodeError(f"{_TOO_DEEP} - at {path}", path=path)
-    frozen: Mapping[str, Any] = _freeze(value)
-    return frozen
+    return _open_object(_read(_read_any, _without_mark(body, [] if deviations is None else deviations)), "$")
 
 
 def decode_error(body: bytes) -> Mapping[str, Any]:
-    """Read what there is of an error envelope; empty where the body is none. It never raises."""
+    """Read what there is of an error envelope; empty if the body is none. It never raises."""
     try:
         envelope = _read_any(body)
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return {}
-    error = envelope.get("error") if isinstance(envelope, dict) else None
+    error = envelope.get("error") if isinstance(envelope, dict) and "data" not in envelope else None
     if not isinstance(error, dict):
         return {}
     return {name: value for name, value in error.items() if _is_shallow(value)}
+
+
+def _decode_list(
+    body: bytes,
+    read_strictly: Callable[[Any, str], T],
+    read_row: ReadRow[T],
+    deviations: list[Deviation] | None,
+) -> _Listing[T]:
+    try:
+        found = _read_list(body)
+        rows = tuple(read_strictly(row, f"$.data[{index}]") for index, row in enumerate(found.data))
+    except (DecodeError, ValueError, RecursionError):
+        found = None
+    if found is None:
+        return _decode_tolerantly(body, read_row, deviations)
+    return _Listing(rows, _ways(found.pagination))
+
+
+def _decode_tolerantly(body: bytes, read_row: ReadRow[T], deviations: list[Deviation] | None) -> _Listing[T]:
+    noted: list[Deviation] = []
+    found = _read(_read_raws, _without_mark(body, noted))
+    pagination = _read_pagination(found.pagination, noted)
+    rows, rejected = list[T](), list[RejectedRecord]()
+    for index, raw in enumerate(found.data):
+        path, of_record = f"$.data[{index}]", list[Deviation]()
+        try:
+            rows.append(read_row(raw, path, of_record))
+        except (Unreadable, DecodeError) as error:
+            rejected.append(RejectedRecord(index, str(error), bytes(raw)[:MAX_RECORD_BYTES], error.path))
+        except (ValueError, RecursionError) as error:
+            words = str(error).partition(" - at `")[0] or type(error).__name__
+            reason = f"{words} - at {path}"
+            rejected.append(RejectedRecord(index, reason, bytes(raw)[:MAX_RECORD_BYTES], path))
+        else:
+            noted += of_record
+    if deviations is not None:
+        deviations += noted
+    return _Listing(tuple(rows), pagination, tuple(rejected))
+
+
+def _read_event_row(raw: msgspec.Raw, path: str, deviations: list[Deviation]) -> Event:
+    try:
+        return _build_events([_read_event(raw)])[0]
+    except (ValueError, RecursionError):
+        return TolerantReader(deviations).read_record(_read_any(raw), Event, path)
+
+
+def _structure(value: object, record: type[T], path: str, deviations: list[Deviation]) -> T:
+    try:
+        return structure(value, record, path)
+    except DecodeError:
+        pass
+    failure: DecodeError
+    try:
+        return TolerantReader(deviations).read_record(value, record, path)
+    except Unreadable as error:
+        failure = DecodeError(str(error), path=error.path, record=value)
+    try:
+        raise failure
+    finally:
+        del failure  # or error, traceback and this frame would keep one another alive
+
+
+def _read_pagination(value: dict[str, Any], deviations: list[Deviation]) -> tuple[str | None, bool, int | None]:
+    failure: DecodeError
+    try:
+        found = TolerantReader(deviations).read_record(value, _TolerantPagination, "$.pagination")
+    except Unreadable as error:
+        kind = PaginationError if error.path == "$.pagination.nextCursor" else DecodeError
+        failure = kind(str(error), path=error.path)
+    else:
+        if found.has_more:
+            _check_cursor(found.next_cursor)
+        return found.next_cursor if found.has_more else None, found.has_more, found.limit
+    try:
+        raise failure
+    finally:
+        del failure
+
+
+def _without_mark(body: bytes, deviations: list[Deviation]) -> bytes:
+    if not body.startswith(BYTE_ORDER_MARK):
+        return body
+    deviations.append(Deviation("$", "byte order mark", "the body starts with a byte order mark"))
+    return body[len(BYTE_ORDER_MARK) :]
+
+
+def _open_object(value: object, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DecodeError(f"expected a JSON object, got {type(value).__name__} - at {path}", path=path)
+    if not _is_shallow(value):
+        raise DecodeError(f"{_TOO_DEEP} - at {path}", path=path)
+    return value
 
 
 def _read(read: Any, body: bytes) -> Any:  # noqa: ANN401 - typed by the decoder that is passed
@@ -166,9 +314,13 @@ def _read(read: Any, body: bytes) -> Any:  # noqa: ANN401 - typed by the decoder
         failure = _validation_failure(str(error))
     except RecursionError:
         failure = DecodeError(_TOO_DEEP)
-    except ValueError as error:  # malformed JSON, or not UTF-8
+    except ValueError as error:  # malformed JSON, or not UTF-8: damaged on its way
         failure = DecodeError(f"the body is not valid JSON: {error}")
-    raise failure  # outside of the except clause: the cause may hold the whole body
+        failure.retry_limit = None
+    try:
+        raise failure  # outside of the except clause: the cause may hold the whole body
+    finally:
+        del failure
 
 
 def _validation_failure(text: str) -> DecodeError:
@@ -195,7 +347,7 @@ class _Draft:
 
     event_id: str
     message_id: int
-    event_type_name: str
+    event_type_name: str | None
     timestamp: int
     payload_size: int
 
@@ -231,12 +383,6 @@ def _check_cursor(cursor: str | None) -> None:
 
 
 def _is_shallow(value: object, levels: int = 64) -> bool:
-    """Tell whether what walks through a value (freezing, `repr`, pickle) stays clear of Python's recursion limit."""
+    """Whether what walks through a value (`repr`, pickle) stays clear of Python's recursion limit."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels > 0 and all(_is_shallow(item, levels - 1) for item in inside)
-
-
-def _freeze(value: Any) -> Any:  # noqa: ANN401 - JSON of no known schema
-    if isinstance(value, dict):
-        return ReadOnlyMapping({key: _freeze(item) for key, item in value.items()})
-    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Final, NoReturn, Self, SupportsIndex
 
 from isnotai_async._models.regions import REGIONS, resolve_region
-from isnotai_async._models.tiers import Tier
+from isnotai_async._models.tiers import Tier, TierName
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter
 from isnotai_async.errors import APIError, ConfigError, quoted
 
@@ -130,6 +130,10 @@ def _fault(value: object) -> str:
         return "is empty"
     if len(value) > _MAX_LENGTH:
         return f"is {len(value)} characters long, more than {_MAX_LENGTH}"
+    if value[0] in "\"'" or value[-1] in "\"'":
+        return "is in quotes"
+    if value[:6].lower() in {"bearer", "bearer:"}:
+        return "begins with 'Bearer', which belongs to the header and not to the key"
     # Lone surrogates would be sent as an empty token, other non-ASCII as UTF-8; CR and LF would split the header.
     wrong = next((index for index, character in enumerate(value) if not "!" <= character <= "~"), None)
     return "" if wrong is None else f"has a character at index {wrong} that is not printable ASCII"
@@ -157,7 +161,7 @@ class Credential:
         *,
         region: str = "us",
         base_url: str | None = None,
-        tier: Tier | str | None = None,
+        tier: Tier | TierName | None = None,
         limiter: Limiter | SharedLimiter | None = None,
     ) -> None:
         try:

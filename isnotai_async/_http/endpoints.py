@@ -7,16 +7,17 @@ one place that says path, parameter, status or header. Sources: the vendor's ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from isnotai_async._http import codec
-from isnotai_async._http.api_errors import check_status, read_content
+from isnotai_async._http.api_errors import check_status, find_error, read_content
 from isnotai_async._http.converter import camel
 from isnotai_async._http.messages import TIER_HEADER, Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
+from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Page
 from isnotai_async._models.queries import (
     AnalyticsQuery,
@@ -31,8 +32,9 @@ from isnotai_async._models.queries import (
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
 from isnotai_async._models.responses import RawResponse
-from isnotai_async._models.tiers import Tier, read_tier
+from isnotai_async._models.tiers import read_tier
 from isnotai_async._models.validation import check_id, check_path, check_text
+from isnotai_async.errors import APIError, DecodeError, PaginationError
 
 T = TypeVar("T")
 
@@ -147,13 +149,15 @@ def read_events(response: Response, session_id: str | None = None) -> Page[Event
     """Read a page of events, of the session with this id.
 
     Raises:
-        APIError: The API refused; the class tells why. Likewise of all readers.
+        APIError: The API answered with an error; the class says which. All readers raise the same.
+        GatewayError: Something in front of the API answered.
         ProtocolError: A status that this API does not use.
-        DecodeError: The body is not what the contract promises.
+        DecodeError: The body cannot be read.
     """
-    body, headers = read_content(response), response.headers
-    tier, region = _read_tier_of(response), response.region
-    return codec.decode_events(body, tier=tier, region=region, session_id=session_id, headers=headers)
+    facts = _facts_of(response)
+    if response.status == 204:
+        return _read_nothing(response, session_id)
+    return _decode(response, lambda body: codec.decode_events(body, session_id=session_id, **facts))
 
 
 def read_sessions(response: Response) -> Page[Session]:
@@ -167,44 +171,95 @@ def read_users(response: Response) -> Page[User]:
 
 
 def _read_page(response: Response, record: type[T]) -> Page[T]:
-    tier, region = _read_tier_of(response), response.region
-    return codec.decode_page(read_content(response), record, tier=tier, region=region, headers=response.headers)
+    facts = _facts_of(response)
+    if response.status == 204:
+        return _read_nothing(response)
+    return _decode(response, lambda body: codec.decode_page(body, record, **facts))
 
 
-def read_mappings(response: Response) -> Page[Mapping[str, Any]]:
+def read_mappings(response: Response) -> Page[dict[str, Any]]:
     """Read a page of objects without a public schema; errors as of `read_events`."""
-    tier, region = _read_tier_of(response), response.region
-    return codec.decode_mappings(read_content(response), tier=tier, region=region, headers=response.headers)
+    facts = _facts_of(response)
+    if response.status == 204:
+        return _read_nothing(response)
+    return _decode(response, lambda body: codec.decode_mappings(body, **facts))
+
+
+def _facts_of(response: Response) -> dict[str, Any]:
+    tier = read_tier(response.headers.get(TIER_HEADER))
+    return {
+        "tier": tier,
+        "region": response.region,
+        "headers": response.headers,
+        "deviations": response.deviations,
+    }
+
+
+def _read_nothing(response: Response, session_id: str | None = None) -> Page[Any]:
+    """Read a 204: the empty last page of a list, unless it answers a cursor, which ends nothing."""
+    if response.request.cursor is not None:
+        raise PaginationError("the answer to a cursor is 204 without a page, so what follows is not known")
+    _note_no_content(response)
+    facts = _facts_of(response)
+    return Page((), None, False, None, facts["tier"], response.region, session_id, headers=response.headers)
+
+
+def _note_no_content(response: Response) -> None:
+    response.deviations.append(Deviation("$", "status", "the status is 204 without a body, read as empty"))
 
 
 def read_session(response: Response) -> Session:
     """Read one session; errors as of `read_events`."""
-    return codec.decode_item(read_content(response), Session)
+    return _decode(response, lambda body: codec.decode_item(body, Session, response.deviations))
 
 
 def read_session_details(response: Response) -> SessionDetails:
     """Read the details of one session; errors as of `read_events`."""
-    return codec.decode_item(read_content(response), SessionDetails)
+    return _decode(response, lambda body: codec.decode_item(body, SessionDetails, response.deviations))
 
 
 def read_health(response: Response) -> Health:
     """Read the health answer, which has no envelope; errors as of `read_events`."""
-    return codec.decode_bare(read_content(response), Health)
+    return _decode(response, lambda body: codec.decode_bare(body, Health, response.deviations))
 
 
 def read_analytics(response: Response) -> Analytics:
     """Read analytics; errors as of `read_events`."""
-    return codec.decode_item(read_content(response), Analytics)
+    return _decode(response, lambda body: codec.decode_item(body, Analytics, response.deviations))
 
 
 def read_usage(response: Response) -> Usage:
     """Read the usage answer, which has no envelope; errors as of `read_events`."""
-    return codec.decode_bare(read_content(response), Usage)
+    return _decode(response, lambda body: codec.decode_bare(body, Usage, response.deviations))
 
 
-def read_mapping(response: Response) -> Mapping[str, Any]:
+def read_mapping(response: Response) -> dict[str, Any]:
     """Read an object without a public schema; errors as of `read_events`."""
-    return codec.decode_mapping(read_content(response))
+    if response.status == 204:
+        _note_no_content(response)
+        return {}
+    failure: APIError | None = None
+    found = _decode(response, lambda body: codec.decode_mapping(body, response.deviations))
+    if "error" in found:  # without a schema, an envelope is a mapping like any other
+        failure = find_error(response)
+    if failure is not None:
+        raise failure
+    return found
+
+
+def _decode(response: Response, decode: Callable[[bytes], T]) -> T:
+    if response.status == 204:
+        raise DecodeError("the answer is 204 without a body where a record was expected")
+    body = read_content(response)
+    failure: APIError | DecodeError
+    try:
+        return decode(body)
+    except DecodeError as error:
+        failure = find_error(response) or error
+    try:
+        raise failure
+    finally:
+        del failure  # or error, traceback and this frame would keep one another alive
 
 
 def read_raw(response: Response) -> RawResponse:
@@ -218,8 +273,3 @@ def read_raw(response: Response) -> RawResponse:
         attempts=response.attempts,
         elapsed=response.elapsed,
     )
-
-
-def _read_tier_of(response: Response) -> Tier | None:
-    """Read the tier that the key resolved to, where the answer names a documented one."""
-    return read_tier(response.headers.get(TIER_HEADER))

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 from attrs import define, field
 
+from isnotai_async._models.deviations import Deviation
+
 TIER_HEADER: Final = "x-isnotai-tier"
 
 _SECONDS: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+")
@@ -81,6 +83,7 @@ class Response:
         region: Name of the region that answered.
         attempts: Requests that were sent for it so far; the retry sets it, as the next.
         elapsed: Seconds since the start of the call.
+        deviations: What its reader found that is not as documented.
     """
 
     request: Request
@@ -90,3 +93,4 @@ class Response:
     region: str
     attempts: int = 1
     elapsed: float = 0.0
+    deviations: list[Deviation] = field(factory=list)

@@ -21,7 +21,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
@@ -29,14 +29,17 @@ from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._http.retry_policy import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
 from isnotai_async._http.transport import Transport
-from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, rows_of
 from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Narrator, PageNotice, RetryNotice, logger, until
 from isnotai_async.errors import (
     APIError,
+    ConnectError,
     DecodeError,
     GatewayError,
+    IsNotAIError,
     LimiterError,
-    PaginationError,
+    ProtocolError,
+    RateLimitedError,
     TransportError,
     TransportTimeoutError,
 )
@@ -99,7 +102,9 @@ class _Call:
         last: The last failure that came from outside, and not from the deadline.
         is_late: Whether the deadline ended it.
         backoff: Made when there is trouble.
-        is_told: Whether anybody wants to hear of it.
+        is_told: Whether a notice of it is wanted.
+        is_second_look: Whether a page with records that could not be read was asked for once more.
+        spare: That page, which is good enough if there is no other attempt.
     """
 
     request: Request
@@ -109,6 +114,8 @@ class _Call:
     last: Failure | None = None
     is_late: bool = False
     backoff: Backoff | None = None
+    is_second_look: bool = False
+    spare: Any = None
 
 
 @define(eq=False, repr=False)
@@ -126,6 +133,7 @@ class RetryingTransport:
         sleep: Waits.
         roll: Random numbers from 0 to 1.
         turns: Keeps answers that come together from being read all at once.
+        strict: Whether an answer that is not as documented is an error.
     """
 
     transport: Transport
@@ -138,6 +146,7 @@ class RetryingTransport:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     roll: Callable[[], float] = random.random
     turns: Turns = field(factory=Turns)
+    strict: bool = False
 
     async def fetch(self, request: Request, read: Callable[[Response], T]) -> T:
         """Send and read, until that succeeds or there is no hope that it will.
@@ -161,9 +170,10 @@ class RetryingTransport:
                     await self.turns.take()
                 response.attempts, response.elapsed = call.attempts, self.clock() - call.begun
                 if len(response.body) <= _LARGE_BODY:
-                    value = read(response)
+                    value = _read(response, read)
                 else:
-                    value = await asyncio.to_thread(read, response)
+                    value = await asyncio.to_thread(_read, response, read)
+                self._accept(call, response, value)
             except (TransportError, APIError, DecodeError) as error:
                 failure = error
             else:
@@ -173,7 +183,13 @@ class RetryingTransport:
             wait = self._judge(call, failure)
             if wait is None:
                 break
-            await self._wait(call, wait, _describe(failure))
+            call.spare = None
+            await self._wait(call, wait, failure)
+        if call.spare is not None:
+            spare: T = call.spare
+            call.spare = failure = None
+            self._settle(call, spare)
+            return spare
         failure = self._complete(call, failure)
         try:
             raise failure
@@ -208,6 +224,16 @@ class RetryingTransport:
             self._tell_attempt(call, response, begun)
         return response
 
+    def _accept(self, call: _Call, response: Response, value: object) -> None:
+        """Look at what was read: whether it is worth a second look, or has something to report."""
+        if self.strict:
+            check_strictly(response, value)
+        if isinstance(value, Page) and value.rejected and not call.is_second_look:
+            call.is_second_look, call.spare = True, value
+            raise value.rejected[0].as_error()
+        if response.deviations:
+            self.narrator.see_deviations(call.request.operation, response.deviations)
+
     def _judge(self, call: _Call, failure: Failure) -> float | None:
         """Return the seconds to wait for one more attempt; None where there is none."""
         if self.key is not None and isinstance(failure, APIError):
@@ -229,12 +255,13 @@ class RetryingTransport:
         call.is_late = verdict.is_late
         return verdict.wait
 
-    async def _wait(self, call: _Call, wait: float, reason: str) -> None:
-        operation, attempt = call.request.operation, call.attempts + 1
+    async def _wait(self, call: _Call, wait: float, failure: Failure) -> None:
+        operation, attempt, reason = call.request.operation, call.attempts + 1, _describe(failure)
         if wait > TOLD_SECONDS:
             logger.info("%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason)
         region = self.narrator.region
-        notice = RetryNotice(region=region, operation=operation, attempt=attempt, wait=wait, reason=reason)
+        kind = _name_kind(failure)
+        notice = RetryNotice(region=region, operation=operation, attempt=attempt, wait=wait, reason=reason, kind=kind)
         self.narrator.tell(notice)
         await self.sleep(wait)
 
@@ -274,13 +301,13 @@ class RetryingTransport:
 
 def _find_trouble(failure: Failure) -> Trouble | None:
     match failure:
+        case APIError() if failure.status < 300:  # an error envelope under a success
+            return Trouble(Kind.TRANSIENT, retry_limit=1)
         case APIError():
             kind = judge_status(failure.status)
             return None if kind is None else Trouble(kind, retry_after=failure.retry_after)
-        case PaginationError():  # a broken chain of cursors is no accident of the transfer
-            return None
         case DecodeError():
-            return Trouble(Kind.TRANSIENT, retry_limit=1)
+            return Trouble(Kind.TRANSIENT, retry_limit=failure.retry_limit)
         case GatewayError():
             return Trouble(Kind.TRANSIENT, retry_after=read_retry_after(failure.headers))
         case TransportTimeoutError():
@@ -288,6 +315,45 @@ def _find_trouble(failure: Failure) -> Trouble | None:
         case _:  # the base class itself says that a connection was lost which had been made before
             at_once = type(failure) is TransportError
             return Trouble(Kind.TRANSIENT, retry_limit=failure.retry_limit, at_once=at_once)
+
+
+def _read(response: Response, read: Callable[[Response], T]) -> T:
+    try:
+        return read(response)
+    except DecodeError as error:
+        error.body = error.body or response.body[:MAX_RECORD_BYTES]
+        raise
+
+
+def check_strictly(response: Response, value: object) -> None:
+    """Check that an answer is as documented, after it was read.
+
+    Raises:
+        DecodeError: It is not; of several places the first.
+    """
+    if response.deviations:
+        first = response.deviations[0]
+        text = f"{first.text} - at {first.path}"
+        raise DecodeError(text, path=first.path, body=response.body[:MAX_RECORD_BYTES])
+    if isinstance(value, Page) and value.rejected:
+        raise value.rejected[0].as_error()
+
+
+_KINDS: Final[tuple[tuple[type[IsNotAIError], str], ...]] = (
+    (RateLimitedError, "rate limited"),
+    (APIError, "status"),
+    (DecodeError, "unreadable"),
+    (GatewayError, "gateway"),
+    (ConnectError, "connect"),
+    (TransportTimeoutError, "timeout"),
+    (ProtocolError, "protocol"),
+    (LimiterError, "limiter"),
+    (TransportError, "connection lost"),
+)
+
+
+def _name_kind(failure: Failure) -> str:
+    return next(name for kind, name in _KINDS if isinstance(failure, kind))
 
 
 def _describe(failure: Failure) -> str:

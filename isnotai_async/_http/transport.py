@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import zlib
 from collections.abc import Awaitable
 from functools import partial
 from math import inf
@@ -254,6 +255,8 @@ class AiohttpTransport:
     def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
         scrub = self._scrub
         headers = Headers((scrub(name), scrub(value)) for name, value in answer.headers.items())
+        if headers.get("content-encoding", "").lower() == "x-gzip":  # the one name of gzip that aiohttp does not know
+            body = _inflate(body)
         if self.key is not None:  # a server that echoes the request must not put the key into a message
             body = self.key.scrub(body)
         return Response(request, answer.status, headers, body, self.region.name)
@@ -263,6 +266,21 @@ class AiohttpTransport:
 
     def _scrub_pieces(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_pieces(text)
+
+
+def _inflate(body: bytes) -> bytes:
+    failure: ProtocolError
+    inflater = zlib.decompressobj(31)
+    try:
+        content = inflater.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error:
+        failure = ProtocolError("the body is called x-gzip and cannot be decompressed")
+        failure.retry_limit = None  # damaged on its way
+    else:
+        if inflater.eof and len(content) <= MAX_BODY_BYTES:
+            return content
+        failure = ProtocolError("the body called x-gzip is cut or too large")
+    raise failure
 
 
 _BORROWED: Final = "the one passed as http_session= has to be open, and of this event loop"

@@ -5,11 +5,12 @@ Rules and source as of `records`: frozen, the API's field names in snake_case, o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
-from isnotai_async._models.mappings import ReadOnlyMapping
 from isnotai_async._models.records import Int32
 from isnotai_async._showing import show
 
@@ -25,14 +26,16 @@ class AnalyticsSummary:
         unique_users: Users of the learning platform.
         average_bot_score: From 0 to 1.
         average_events_per_session: Events a session.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    total_sessions: Int32
-    total_events: Int32
-    unique_bots: Int32
-    unique_users: Int32
-    average_bot_score: float
-    average_events_per_session: float
+    total_sessions: Int32 | None
+    total_events: Int32 | None
+    unique_bots: Int32 | None
+    unique_users: Int32 | None
+    average_bot_score: float | None
+    average_events_per_session: float | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -47,13 +50,15 @@ class AnalyticsPoint:
         event_count: Their events.
         bot_count: Bots among them.
         user_matched_count: Sessions that were matched to a user.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    timestamp: datetime
-    session_count: Int32
-    event_count: Int32
-    bot_count: Int32
-    user_matched_count: Int32
+    timestamp: datetime | None
+    session_count: Int32 | None
+    event_count: Int32 | None
+    bot_count: Int32 | None
+    user_matched_count: Int32 | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -67,12 +72,14 @@ class BotDetection:
         medium_confidence_bots: Bots, with medium confidence.
         low_confidence_bots: Bots, with low confidence.
         likely_humans: The others.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    high_confidence_bots: Int32
-    medium_confidence_bots: Int32
-    low_confidence_bots: Int32
-    likely_humans: Int32
+    high_confidence_bots: Int32 | None
+    medium_confidence_bots: Int32 | None
+    low_confidence_bots: Int32 | None
+    likely_humans: Int32 | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -86,12 +93,14 @@ class UserMatching:
         total_unmatched: The others.
         match_rate: Share of the matched ones; whether from 0 to 1 or to 100 is not documented.
         average_correlation_confidence: How sure the matches are; the scale is not documented.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    total_matched: Int32
-    total_unmatched: Int32
-    match_rate: float
-    average_correlation_confidence: float
+    total_matched: Int32 | None
+    total_unmatched: Int32 | None
+    match_rate: float | None
+    average_correlation_confidence: float | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -104,11 +113,13 @@ class TopOrigin:
         origin: The origin.
         session_count: Its sessions.
         bot_percentage: Share of bots among them; whether from 0 to 1 or to 100 is not documented.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    origin: str
-    session_count: Int32
-    bot_percentage: float
+    origin: str | None
+    session_count: Int32 | None
+    bot_percentage: float | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -122,12 +133,14 @@ class DeviceBreakdown:
         tablet: On tablets.
         desktop: On desktops.
         browser_counts: Sessions by name of the browser; an open list.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    mobile: Int32
-    tablet: Int32
-    desktop: Int32
-    browser_counts: ReadOnlyMapping[int]
+    mobile: Int32 | None
+    tablet: Int32 | None
+    desktop: Int32 | None
+    browser_counts: Mapping[str, int] = field(hash=False)
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -148,19 +161,21 @@ class Analytics:
         user_matching: Sessions by whether their user is known.
         top_origins: Where most sessions come from.
         device_breakdown: Sessions by device and browser.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    period: str
-    group_by: str
-    start_date: datetime
-    end_date: datetime
-    generated_at: datetime
-    summary: AnalyticsSummary
+    period: str | None
+    group_by: str | None
+    start_date: datetime | None
+    end_date: datetime | None
+    generated_at: datetime | None
+    summary: AnalyticsSummary | None
     time_series: tuple[AnalyticsPoint, ...]
-    bot_detection: BotDetection
-    user_matching: UserMatching
+    bot_detection: BotDetection | None
+    user_matching: UserMatching | None
     top_origins: tuple[TopOrigin, ...]
-    device_breakdown: DeviceBreakdown
+    device_breakdown: DeviceBreakdown | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -173,11 +188,13 @@ class UsageEntry:
         period: Which stretch, as the API writes it: the form is not documented.
         metric_type: Which metric, such as ``"ApiCalls"``; an open list in answers.
         value: How much; ``StorageBytes`` in bytes, the others in pieces.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    period: str
-    metric_type: str
-    value: int
+    period: str | None
+    metric_type: str | None
+    value: int | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -191,11 +208,13 @@ class Usage:
         end_date: Last day, likewise.
         data: Values by stretch of time and metric.
         totals: Sums over all stretches, by name of the metric.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    start_date: str
-    end_date: str
+    start_date: str | None
+    end_date: str | None
     data: tuple[UsageEntry, ...]
-    totals: ReadOnlyMapping[int]
+    totals: Mapping[str, int] = field(hash=False)
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show

@@ -2,7 +2,8 @@
 
 A position is valid after every single record. It names the page by the cursor that fetched it and counts the
 records of that page already handed out, so nothing is repeated; and it carries a watermark, the time and id of the
-last record, by which the walk proves on resuming that the page still reads the same.
+last record, by which the walk proves on resuming that the page still reads the same. If the API refuses the cursor by
+then, the walk begins again by time or by count, for which the position knows what was given (`trail`).
 
 Where a stream over many sessions stands, as a value that can be saved and gone on from.
 
@@ -18,19 +19,17 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from isnotai_async._models.pages import MAX_CURSOR_BYTES
 from isnotai_async._models.queries import ListQuery
 from isnotai_async._models.records import Event
+from isnotai_async._models.trail import MOST_IDS, Trail, Watermark
 from isnotai_async._models.validation import FilterValue
 from isnotai_async._showing import show
 from isnotai_async.errors import ConfigError, printable, quoted
 
-Watermark = tuple[int, str]
-"""Unix milliseconds and id of a record."""
-
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 def mark_event(event: Event) -> Watermark:
@@ -48,8 +47,13 @@ class Position:
         session_id: Session whose events are walked; None for other lists.
         filters: The filters, which have to be the same on resuming.
         cursor: Opaque cursor of the page the walk stands in; None for the first page.
-        index: Records of that page already handed out.
+        index: Records of that page that were passed: handed out, or not readable.
         watermark: Unix milliseconds and id of the last record handed out; None before the first.
+        given: Records passed in all; None if that is not known, because the position is of version 1.
+        rising: Whether the times of all that was handed out never fell.
+        ids: Ids handed out in the watermark's millisecond; empty if they are more than a hundred.
+        since: Unix milliseconds from which the walk began again, after an earlier cursor was refused; the cursor
+            belongs to that walk. None for a walk from its start.
     """
 
     operation: str
@@ -59,6 +63,10 @@ class Position:
     cursor: str | None = None
     index: int = 0
     watermark: Watermark | None = None
+    given: int | None = 0
+    rising: bool = True
+    ids: tuple[str, ...] = ()
+    since: int | None = None
 
     def __repr__(self) -> str:
         session = "" if self.session_id is None else f" of session {quoted(self.session_id)}"
@@ -70,6 +78,23 @@ class Position:
     def start(cls, query: ListQuery, region: str) -> Position:
         """Return the position before the first record of a query."""
         return cls(operation=query.operation, region=region, session_id=query.session_id, filters=query.filters)
+
+    @property
+    def trail(self) -> Trail:
+        """What was given so far."""
+        return Trail(self.watermark, self.given, self.rising, self.ids)
+
+    def at(self, cursor: str | None, index: int, trail: Trail) -> Position:
+        """Return the position of the same walk at another place."""
+        return evolve(
+            self,
+            cursor=cursor,
+            index=index,
+            watermark=trail.watermark,
+            given=trail.given,
+            rising=trail.rising,
+            ids=trail.ids,
+        )
 
     def to_json(self) -> str:
         """Write the position as one line of ASCII JSON. It holds no secret."""
@@ -83,6 +108,10 @@ class Position:
                 "cursor": self.cursor,
                 "index": self.index,
                 "watermark": None if self.watermark is None else list(self.watermark),
+                "given": self.given,
+                "rising": self.rising,
+                "ids": list(self.ids),
+                "since": self.since,
             }
         )
 
@@ -97,12 +126,17 @@ class Position:
             data = json.loads(text)
         except (ValueError, TypeError, RecursionError):
             raise ConfigError("the position is not JSON; pass what Position.to_json() returned") from None
-        if not isinstance(data, dict) or data.pop("v", None) != _VERSION:
-            raise ConfigError(f"this is no position of version {_VERSION}; pass what Position.to_json() returned")
+        version = data.pop("v", None) if isinstance(data, dict) else None
+        if version not in {1, _VERSION} or not isinstance(data, dict):
+            raise ConfigError(
+                f"this is no position of version 1 to {_VERSION}; pass what Position.to_json() returned"
+            )
+        if version == 1 and not data.keys() & _OF_VERSION_2.keys():
+            data |= _OF_VERSION_2
         if wrong := _wrong_field(data):
             raise ConfigError(f"the position's field {printable(wrong)!r} is wrong; it was altered or cut")
         mark = data["watermark"]
-        return cls(**{**data, "watermark": None if mark is None else (mark[0], mark[1])})
+        return cls(**{**data, "watermark": None if mark is None else (mark[0], mark[1]), "ids": tuple(data["ids"])})
 
     def check(self, start: Position) -> None:
         """Check that this position belongs to a walk.
@@ -127,6 +161,10 @@ class Position:
             )
 
 
+# What version 1 did not say, so that it is not known.
+_OF_VERSION_2: Final[dict[str, Any]] = {"given": None, "rising": False, "ids": [], "since": None}
+
+
 def _show(value: object) -> str:
     return quoted(value)
 
@@ -141,6 +179,10 @@ def _wrong_field(data: dict[str, Any]) -> str:
         "cursor": lambda v: v is None or (isinstance(v, str) and is_cursor(v)),
         "index": lambda v: type(v) is int and 0 <= v < 2**31,
         "watermark": lambda v: v is None or _is_watermark(v),
+        "given": lambda v: v is None or _is_count(v),
+        "rising": lambda v: isinstance(v, bool),
+        "ids": lambda v: isinstance(v, list) and len(v) <= MOST_IDS and all(isinstance(x, str) for x in v),
+        "since": lambda v: v is None or type(v) is int,
     }
     if unknown := data.keys() - checks.keys():
         return min(unknown)

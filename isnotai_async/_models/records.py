@@ -1,16 +1,21 @@
 """Records: events, sessions, details, users, as frozen values with snake_case field names.
 
 They know no JSON; `codec` reads them. Names of events, statuses and flags stay open strings, because the vendor
-does not publish closed lists. What the contract marks nullable is None when it is null or absent. Source: the
-schemas of the vendor's reference (documentation version 1.0.17.0).
+does not publish closed lists. Source: the schemas of the vendor's reference (documentation version 1.0.17.0).
+
+The annotations say what can be there at run time. The vendor's document marks no field as required and says that
+list items come "minus a few fields". So only what identifies a record, and the numbers of an event, are always there.
+Tuples and mappings are empty if the answer lacks them. A field with the default None is documented as nullable; any
+other None is a deviation, which the client reports.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from isnotai_async._showing import show
 
@@ -27,14 +32,14 @@ class Event:
     Attributes:
         event_id: Id of the event.
         message_id: The message-type byte.
-        event_type_name: Name of that type, such as ``"keypress"``; an open list.
+        event_type_name: Name of that type, such as ``"keypress"``; an open list. None if the answer has none.
         timestamp: Unix time in **milliseconds**.
         payload_size: Size of the payload in bytes.
     """
 
     event_id: str
     message_id: Int32
-    event_type_name: str
+    event_type_name: str | None
     timestamp: int
     payload_size: Int32
 
@@ -66,12 +71,13 @@ class Session:
         user_id: Id of the user in the learning platform.
         user_name: Name of that user.
         user_url: Page of that user.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
     id: str
-    created_at: datetime
-    updated_at: datetime
-    status: str
+    created_at: datetime | None
+    updated_at: datetime | None
+    status: str | None
     bot_score: float | None = None
     detection_flags: tuple[str, ...]
     page_url: str | None = None
@@ -79,20 +85,32 @@ class Session:
     user_id: str | None = None
     user_name: str | None = None
     user_url: str | None = None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
 
 @frozen
 class EventCounts:
-    """Events of a session by kind. Not promised to equal the number of listed events."""
+    """Events of a session by kind. Not promised to equal the number of listed events.
 
-    total: Int32
-    mouse: Int32
-    scroll: Int32
-    keyboard: Int32
-    touch: Int32
-    form: Int32
+    Attributes:
+        total: Events in all.
+        mouse: Those of the mouse.
+        scroll: Scrolling.
+        keyboard: Those of the keyboard.
+        touch: Those of a touch screen.
+        form: Those of form fields.
+        extra: Fields that the contract does not have, by the API's own names.
+    """
+
+    total: Int32 | None
+    mouse: Int32 | None
+    scroll: Int32 | None
+    keyboard: Int32 | None
+    touch: Int32 | None
+    form: Int32 | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -106,12 +124,14 @@ class TimelineBucket:
         event_count: Events in it.
         dominant_event_type: The most frequent kind.
         activity_level: How busy it was; the scale is not documented.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    timestamp: datetime
-    event_count: Int32
-    dominant_event_type: str
-    activity_level: float
+    timestamp: datetime | None
+    event_count: Int32 | None
+    dominant_event_type: str | None
+    activity_level: float | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -125,12 +145,14 @@ class PageVisit:
         timestamp: When it was opened (UTC).
         type: Kind of visit; an open list.
         duration_ms: Milliseconds spent there, or None.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    url: str
-    timestamp: datetime
-    type: str
+    url: str | None
+    timestamp: datetime | None
+    type: str | None
     duration_ms: Int32 | None = None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -147,15 +169,17 @@ class SessionDetails:
         event_counts: Events by kind.
         timeline: Stretches of activity.
         page_history: Pages seen.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    session_id: str
-    start_time: datetime
-    end_time: datetime
-    duration_seconds: float
-    event_counts: EventCounts
+    session_id: str | None
+    start_time: datetime | None
+    end_time: datetime | None
+    duration_seconds: float | None
+    event_counts: EventCounts | None
     timeline: tuple[TimelineBucket, ...]
     page_history: tuple[PageVisit, ...]
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -178,21 +202,23 @@ class User:
         risk_level: Such as ``"low"``; an open list.
         sparkline: Counts for a small chart; what one of them counts is not documented.
         user_url: Page of the user, or None.
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
     user_id: str
     user_name: str | None = None
-    session_count: Int32
-    bot_session_count: Int32
-    medium_session_count: Int32
-    average_bot_score: float
-    max_bot_score: float
-    device_count: Int32
-    first_seen: datetime
-    last_seen: datetime
-    risk_level: str
+    session_count: Int32 | None
+    bot_session_count: Int32 | None
+    medium_session_count: Int32 | None
+    average_bot_score: float | None
+    max_bot_score: float | None
+    device_count: Int32 | None
+    first_seen: datetime | None
+    last_seen: datetime | None
+    risk_level: str | None
     sparkline: tuple[Int32, ...]
     user_url: str | None = None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
 
@@ -205,10 +231,12 @@ class Health:
         status: Such as ``"healthy"``.
         version: Version of the API.
         timestamp: Clock of the server (UTC).
+        extra: Fields that the contract does not have, by the API's own names.
     """
 
-    status: str
-    version: str
-    timestamp: datetime
+    status: str | None
+    version: str | None
+    timestamp: datetime | None
+    extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from isnotai_async.errors import ConfigError
 
@@ -53,9 +53,13 @@ _LIMITS: Final = {
 _BY_NAME: Final = {tier.value: tier for tier in Tier}
 
 
+TierName = Literal["free", "pro", "enterprise"]
+"""Names of the documented tiers, for annotations."""
+
+
 def read_tier(name: str | None) -> Tier | None:
-    """Read the value of an ``x-isnotai-tier`` header; None where it is absent or not a documented tier."""
-    return _BY_NAME.get(name) if name is not None else None
+    """Read the value of an ``x-isnotai-tier`` header, in any case; None if it is absent or no documented tier."""
+    return _BY_NAME.get(name.lower()) if name is not None else None
 
 
 def check_tier(value: Tier | str | None) -> Tier:

@@ -95,6 +95,17 @@ def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an 
     return value
 
 
+def check_flag(value: object, name: str) -> bool:
+    """Check a switch, which no number or word is.
+
+    Raises:
+        ConfigError: It is neither True nor False.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False, not {type(value).__name__}")
+    return value
+
+
 def check_quota(value: object, name: str = "quota") -> float:
     """Check a share of the key's rate.
 

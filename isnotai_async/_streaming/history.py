@@ -7,7 +7,6 @@ too far back is likely then, not certain, so it is a warning. Source: "Rate limi
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from attrs import define, field
 from isnotai_async._models.pages import Page
 from isnotai_async._models.queries import EventQuery, ListQuery, SessionQuery
 from isnotai_async._models.tiers import Tier
+from isnotai_async._notices import count_own_frames
 from isnotai_async.errors import IsNotAIWarning
 
 Clock = Callable[[], datetime]
@@ -70,7 +70,7 @@ class HistoryWatch:
             f"{_WINDOWS[page.tier]}, now from {oldest:%Y-%m-%d} on. The API answers an earlier start with an empty "
             "page and no error; ask for a later one"
         )
-        warnings.warn(text, IsNotAIWarning, stacklevel=_stacklevel())
+        warnings.warn(text, IsNotAIWarning, stacklevel=count_own_frames())
 
 
 def _start_of(query: ListQuery) -> tuple[str, int | str | None]:
@@ -86,12 +86,3 @@ def _lies_before(start: int | str, moment: datetime) -> bool:
     if isinstance(start, str):
         return datetime.fromisoformat(start) < moment
     return start < (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _stacklevel() -> int:
-    """Count the frames from here to the caller's own, so that the warning names a line of the program's."""
-    package = __name__.partition(".")[0]
-    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - `inspect` reads source files for the same
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
-        level, frame = level + 1, frame.f_back
-    return level

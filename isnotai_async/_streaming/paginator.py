@@ -2,11 +2,16 @@
 
 It knows a function that fetches a page, not HTTP. The rules (source: "Pagination" in the vendor's guide):
 
-1. `has_more` alone tells the end. An empty page with more behind it is passed over, a hundred in a row at most.
+1. `has_more` alone is the end. An empty page with more behind it is passed over, a hundred in a row at most.
 2. A cursor met before in this walk is an error: following it would repeat rows, and stopping would lose them.
 3. The walk moves on only from a page that was handed out whole, so after an error it goes on where it was.
 4. No task, timeout, cancel scope or open answer is held across a `yield` (PEP 789), so a walk can be dropped,
    cancelled or moved to another task between any two records.
+5. A record that could not be read is raised at its place, and the position is behind it; or, if records are set
+   aside, it stays in `rejected` of its page.
+6. A saved cursor that is refused is not the end. If the times given so far never fell, the walk begins again at the
+   watermark's millisecond, without the ids given in it; else at its start, and passes over as many records as were
+   given, of which the last has to be the watermark. If that gets an error too, that is the answer.
 
 Reading ahead: the next pages of a walk are fetched while the caller works on this one.
 
@@ -23,20 +28,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from hashlib import blake2b
-from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position, Watermark
+from isnotai_async._models.positions import Position
+from isnotai_async._models.trail import Watermark
 from isnotai_async._models.validation import check_int
+from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async._streaming.tables import MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
-from isnotai_async.errors import ConfigError, IsNotAIError, PaginationError
+from isnotai_async.errors import APIError, ConfigError, IsNotAIError, PaginationError
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -109,13 +115,18 @@ class ReadAhead(Generic[T]):
 FetchPage = Callable[[str | None], Awaitable[Page[T]]]
 """Fetches the page at a cursor; None is the first page."""
 
+FetchSince = Callable[[int], FetchPage[T]]
+"""Makes a function that fetches the pages from a time on, in Unix milliseconds."""
+
 MAX_EMPTY_PAGES: Final = 100
+
+_REFUSALS: Final = frozenset({400, 404, 410, 422})  # that may be about the cursor; its code is not documented
 
 
 class Paginator(Generic[T]):
     """A list that can be awaited (one page), iterated (every record), or read page by page.
 
-    Iterating again goes on where the walk stands, after an error and after a `break` alike. A walk belongs to one
+    Iterating again resumes where the walk stands, after an error and after a `break` alike. A walk belongs to one
     task at a time.
 
     Args:
@@ -123,8 +134,10 @@ class Paginator(Generic[T]):
         start: Where to begin.
         mark: Gives the time (Unix milliseconds) and id of a record, for the watermark.
         record: Class of the records, for tables; None if they have no columns.
+        since: Fetches from a time on, for a list that can be asked so.
         max_items: Records after which to stop; None for all.
         on_empty: Called with the last page of a walk from its beginning that found no record.
+        set_aside: Whether records that could not be read stay in `rejected` of their pages, and are not raised.
 
     Raises:
         ConfigError: `max_items` is negative or no int.
@@ -137,37 +150,45 @@ class Paginator(Generic[T]):
         start: Position,
         mark: Callable[[T], Watermark],
         record: type[T] | None = None,
+        since: FetchSince[T] | None = None,
         max_items: int | None = None,
         on_empty: Callable[[Page[T]], None] | None = None,
+        set_aside: bool = False,
     ) -> None:
         if max_items is not None and (not isinstance(max_items, int) or isinstance(max_items, bool) or max_items < 0):
             raise ConfigError(f"max_items must be an int of at least 0, or None for all, not {max_items!r}")
-        self._fetch = fetch
+        self._whole = fetch
+        self._since = since
+        self._source = fetch if start.since is None or since is None else since(start.since)
         self._start = start
         self._mark = mark
         self._record = record
         self._max_items = max_items
         self._on_empty = on_empty
+        self._set_aside = set_aside
         self._left = max_items
-        self._cursor = start.cursor  # of the page in hand, or of the next one where none is
-        self._skip = start.index  # records of it that were handed out before this walk
-        self._watermark = start.watermark  # of the last record before it
-        self._page: Page[T] | None = None
-        self._rows: Iterator[T] = iter(())  # its records, or their rows, that are still to be handed out
-        self._end = 0  # where in the page those end
+        self._base = start  # the walk that the cursor belongs to
+        self._cursor = start.cursor  # of the page in hand, or of the next one if none is
+        self._skip = start.index  # records of it that were passed before this walk
+        self._trail = start.trail  # what was given before it
+        self._known = _known_of(start)
+        self._hand: PageInHand[T] | None = None
         self._seen = set() if start.cursor is None else {_digest(start.cursor)}
+        self._has_begun_again = False
         self._fetching = False
-        self._is_ahead = False
+        self._ahead: ReadAhead[T] | None = None
 
     def again(self) -> Paginator[T]:
         """Return another walk over the same list, which begins where this one began."""
         return Paginator(
-            self._fetch,
+            self._whole,
             start=self._start,
             mark=self._mark,
             record=self._record,
+            since=self._since,
             max_items=self._max_items,
             on_empty=self._on_empty,
+            set_aside=self._set_aside,
         )
 
     def __repr__(self) -> str:
@@ -187,13 +208,19 @@ class Paginator(Generic[T]):
         A page that is cut, by `max_items` or because the walk stands inside of it, has the remaining records in
         `data`; its other fields are as the server sent them. Pages without records are passed over.
         """
-        while page := await self._advance():
-            if length_hint(self._rows) == len(rows_of(page)):
-                self._rows = iter(())
-                yield page
-            else:
-                yield evolve(page, data=tuple(self._take_records(page)))
-            del page  # not to be kept while the next is fetched: the collector would go through its records each time
+        while hand := await self._advance():
+            yield hand.take_page()
+            del hand  # not to be kept while the next is fetched: the collector would go through its records each time
+
+    async def to_list(self) -> list[T]:
+        """Return all records, from where the walk stands; errors as of the client's methods."""
+        return [record async for record in self]
+
+    async def first(self) -> T | None:
+        """Return the first record of the list, or None if it has none; the walk itself does not move."""
+        walk = self.again()
+        async with aclosing(walk.__aiter__()) as records:
+            return await anext(records, None)
 
     def prefetch(self, count: int = 1) -> AbstractAsyncContextManager[AsyncGenerator[Page[T], None]]:
         """Read ahead while you work: ``async with walk.prefetch(2) as pages: async for page in pages``.
@@ -212,15 +239,15 @@ class Paginator(Generic[T]):
 
     @asynccontextmanager
     async def _prefetch(self, count: int) -> AsyncGenerator[AsyncGenerator[Page[T], None], None]:
-        if self._is_ahead:
+        if self._ahead is not None:
             raise ConfigError("this walk reads ahead already; leave that block first")
-        fetch, ahead = self._fetch, ReadAhead(self._fetch, count, self._wanted)
+        ahead = ReadAhead(self._ask, count, self._wanted)
         async with run_behind(ahead.run()), aclosing(self.pages()) as pages:
-            self._fetch, self._is_ahead = ahead.fetch_page, True
+            self._ahead = ahead
             try:
                 yield pages
             finally:
-                self._fetch, self._is_ahead = fetch, False
+                self._ahead = None
 
     async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> pa.Table:
         """Read the rest of the walk into an Arrow table (extra `arrow`): pandas, Polars and DuckDB take it as it is.
@@ -257,80 +284,135 @@ class Paginator(Generic[T]):
     @property
     def position(self) -> Position:
         """Where the walk stands: behind the last record or page that was handed out."""
-        page = self._page
-        if page is None:
-            return evolve(self._start, cursor=self._cursor, index=self._skip, watermark=self._watermark)
-        index = self._end - length_hint(self._rows)  # exact, for the iterator of a tuple
-        # A page that was skipped whole leaves the rest of what to skip, and the watermark behind that, to the next.
-        watermark = self._mark(rows_of(page)[index - 1]) if index and not self._skip else self._watermark
-        if page.has_more and index == len(rows_of(page)):
-            return evolve(self._start, cursor=page.next_cursor, index=self._skip, watermark=watermark)
-        return evolve(self._start, cursor=self._cursor, index=index, watermark=watermark)
+        hand = self._hand
+        if hand is None:
+            return self._base.at(self._cursor, self._skip, self._trail)
+        # A page that was skipped whole leaves the rest of what to skip, and the trail behind that, to the next.
+        trail = self._trail if self._skip else self._trail.follow(hand.given, self._mark, passed=hand.passed)
+        if hand.page.has_more and hand.is_through:
+            return self._base.at(hand.page.next_cursor, self._skip, trail)
+        return self._base.at(self._cursor, hand.index, trail)
+
+    @property
+    def indexes(self) -> Sequence[int] | None:
+        """Where the records of the page in hand are in the server's page; None if they are simply in a row."""
+        return None if self._hand is None else self._hand.indexes_of_taken
 
     async def aclose(self) -> None:
         """Do nothing: a walk holds nothing open. It is here so that `contextlib.aclosing` takes one."""
 
+    def _ask(self, cursor: str | None) -> Awaitable[Page[T]]:
+        return self._source(cursor)
+
+    def _fetch(self, cursor: str | None) -> Awaitable[Page[T]]:
+        return self._source(cursor) if self._ahead is None else self._ahead.fetch_page(cursor)
+
     async def _first(self) -> Page[T]:
         try:
             page = await self._fetch(self._start.cursor)
-            skipped = self._skipped(page, self._start.index)
+            hand = self._open(page, self._start.index)
+            if hand.stops and not self._set_aside:
+                raise hand.stops[0].as_error()
         except IsNotAIError as error:
             _locate(error, self._start)
             raise
         self._note_end(page)
-        if not skipped and (self._max_items is None or self._max_items >= len(rows_of(page))):
-            return page
-        return evolve(page, data=page.data[skipped:][: self._max_items])
+        hand.enter_run(self._max_items)
+        return hand.take_page()
 
     async def _records(self) -> AsyncGenerator[T, None]:
-        while page := await self._advance():
-            for record in self._take_records(page):
+        while hand := await self._advance():
+            for record in hand.take_records():
                 yield record
 
-    def _take_records(self, page: Page[T]) -> Iterator[T]:
-        """Put records in the place of the rows that are still to be handed out, and return them."""
-        records = page.data[self._end - length_hint(self._rows) : self._end]
-        self._rows = iter(records)
-        return self._rows
-
-    async def _advance(self) -> Page[T] | None:
-        """Get to a page with records to hand out; None where the walk ends."""
+    async def _advance(self) -> PageInHand[T] | None:
+        """Get to a page with something to hand out; None if the walk ends."""
         if self._fetching:
             raise ConfigError("another task is iterating this walk; give each task a walk of its own")
         self._fetching, empty_pages = True, 0
         try:
-            while not length_hint(self._rows):
-                if self._left == 0 or not self._leave_page():
+            while self._hand is None or not self._hand.has_something:
+                if self._left == 0:
                     return None
-                page = await self._fetch(self._cursor)
+                if self._hand is not None and self._enter_run(self._hand):
+                    continue
+                if not self._leave_page():
+                    return None
+                page = await self._fetch_next()
                 self._enter_page(page)
-                empty_pages = 0 if rows_of(page) else empty_pages + 1
+                empty_pages = 0 if rows_of(page) or page.rejected else empty_pages + 1
                 if empty_pages > MAX_EMPTY_PAGES:
                     text = f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more behind it"
                     raise PaginationError(text)
-            return self._page
+            return self._hand
         except IsNotAIError as error:
             _locate(error, self.position)
             raise
         finally:
             self._fetching = False
 
+    def _enter_run(self, hand: PageInHand[T]) -> bool:
+        """Get to the next records of the page in hand; False if there are none.
+
+        Raises:
+            DecodeError: The next one could not be read.
+        """
+        if hand.is_through:
+            return False
+        if (stop := hand.pass_stop()) is not None:
+            raise stop.as_error()
+        count = hand.enter_run(self._left)
+        if self._left is not None:
+            self._left -= count
+        return True
+
+    async def _fetch_next(self) -> Page[T]:
+        is_saved = self._cursor is not None and self._cursor == self._start.cursor and not self._has_begun_again
+        try:
+            return await self._fetch(self._cursor)
+        except APIError as error:
+            if not is_saved or error.status not in _REFUSALS:
+                raise
+        return await self._begin_again()
+
+    async def _begin_again(self) -> Page[T]:
+        """Fetch the first page of a walk that replaces the one whose cursor was refused."""
+        trail, since = self._trail, None
+        if trail.given is None:
+            raise PaginationError(
+                "the saved cursor was refused, and the position is of an older version, which does not say how many "
+                "records were given; start over without resume="
+            )
+        if self._since is not None and trail.rising and trail.watermark is not None and trail.ids:
+            since = trail.watermark[0]
+        source = self._whole if since is None or self._since is None else self._since(since)
+        page = await source(None)
+        self._source, self._has_begun_again = source, True
+        self._base = evolve(self._base, since=since)
+        self._cursor, self._skip = None, trail.given if since is None else 0
+        self._known = _known_of(self._base.at(None, 0, trail))
+        self._seen.clear()
+        return page
+
     def _leave_page(self) -> bool:
-        """Move on to the next cursor; False where there is none."""
-        page = self._page
-        if page is None:
+        """Move on to the next cursor; False if there is none."""
+        hand = self._hand
+        if hand is None:
             return True
+        page = hand.page
         if not page.has_more:
-            if self._watermark is None:
+            if self._trail.watermark is None and not hand.given:
                 self._note_end(page)
             return False
         digest = _digest(page.next_cursor or "")
         if digest in self._seen:
             raise PaginationError("the next cursor was followed before in this walk; its pages go round in a circle")
         self._seen.add(digest)
-        if (rows := rows_of(page)) and not self._skip:
-            self._watermark = self._mark(rows[-1])
-        self._cursor, self._page = page.next_cursor, None
+        if not self._skip:
+            self._trail = self._trail.follow(hand.given, self._mark, passed=hand.passed)
+        if self._trail.watermark is not None and self._base.since != self._trail.watermark[0]:
+            self._known = frozenset()
+        self._cursor, self._hand = page.next_cursor, None
         return True
 
     def _note_end(self, page: Page[T]) -> None:
@@ -339,28 +421,40 @@ class Paginator(Generic[T]):
             self._on_empty(page)
 
     def _enter_page(self, page: Page[T]) -> None:
-        skipped = self._skipped(page, self._skip)
-        stop = None if self._left is None else skipped + self._left
-        rows = rows_of(page)[skipped:stop]
-        if self._left is not None:
-            self._left -= len(rows)
-        self._skip -= skipped
-        self._page, self._rows, self._end = page, iter(rows), skipped + len(rows)
+        hand = self._open(page, self._skip)
+        self._skip -= hand.skipped
+        self._hand = hand
+        if self._set_aside:
+            hand.set_aside()
+        if not hand.stops and len(hand.data) > hand.start:
+            self._enter_run(hand)
 
-    def _skipped(self, page: Page[T], skip: int) -> int:
-        """Count the records of a page that lie before the position to resume from, and check them."""
-        rows = rows_of(page)
-        if skip > len(rows):
+    def _is_known(self, record: T) -> bool:
+        mark = self._mark(record)
+        # An earlier one was given too, if the server does not keep to the time that it is asked for.
+        return mark in self._known or (self._base.since is not None and mark[0] < self._base.since)
+
+    def _open(self, page: Page[T], skip: int) -> PageInHand[T]:
+        """Open a page behind the records to skip, and check those."""
+        hand = PageInHand.open(page, skip, self._is_known if self._known else None)
+        if skip > hand.skipped:
             if page.has_more:  # the page became smaller: the rest of what to skip is behind it
-                return len(rows)
-            raise PaginationError(f"{_CHANGED}: it had {skip} records or more and now has {len(rows)}")
-        if skip and self._start.watermark not in {None, self._mark(rows[skip - 1])}:
+                return hand
+            raise PaginationError(f"{_CHANGED}: it had {skip} records or more and now has {hand.skipped}")
+        if hand.last_skipped is not None and self._trail.watermark not in {None, self._mark(hand.last_skipped)}:
             raise PaginationError(f"{_CHANGED}: another record stands where the last one was")
-        return skip
+        return hand
 
 
 def _locate(error: IsNotAIError, position: Position) -> None:
     error.position, error.region = position, position.region
+
+
+def _known_of(position: Position) -> frozenset[Watermark]:
+    """Return the marks that a walk from a time on finds again."""
+    if position.since is None or position.watermark is None or position.watermark[0] != position.since:
+        return frozenset()
+    return frozenset((position.since, name) for name in position.ids)
 
 
 def _digest(cursor: str) -> str | bytes:
@@ -369,6 +463,6 @@ def _digest(cursor: str) -> str | bytes:
 
 
 _CHANGED: Final = (
-    "the page to resume from has changed since the position was saved, so rows could be lost or repeated; "
-    "walk again without resume="
+    "the page to resume from or the order has changed since the position was saved, so rows could be lost or "
+    "repeated; start over without resume="
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
@@ -44,6 +44,7 @@ class Arrival:
         work: Its books; None where it never came to that.
         window: Which part of it.
         page: The page.
+        places: Index of each of its records in the page as the server sent it; None if they are simply in a row.
         at: Where it stands.
         after: The place behind it.
         is_last: Whether the window ends with it.
@@ -54,6 +55,7 @@ class Arrival:
     work: SessionWork | None = None
     window: Window | None = None
     page: Page[Event] | None = None
+    places: Sequence[int] | None = None
     at: Position | None = None
     after: Position | None = None
     is_last: bool = False
@@ -218,15 +220,26 @@ class Reading:
                 self.buffer.fill(lane)
 
     async def _walk(self, session: _Session, window: Window, lane: Lane[Arrival] | None) -> None:
-        fetch_page = _begin_with(session.first_page, partial(session.feed.fetch_page, window.query))
-        walk = Paginator(fetch_page, start=window.position, mark=mark_event)
+        ask, query = session.feed.fetch_page, window.query
+
+        def fetch_since(start_time: int) -> FetchPage[Event]:
+            return partial(ask, evolve(query, start_time=start_time))
+
+        walk = Paginator(
+            _begin_with(session.first_page, partial(ask, query)),
+            start=window.position,
+            mark=mark_event,
+            since=fetch_since,
+            set_aside=self.options.on_error == "collect",
+        )
         arrive = partial(Arrival, target=session.work.target, work=session.work, window=window)
         at, is_last = window.position, False
         async with aclosing(walk.pages()) as pages:
             async for page in pages:
                 page = _name(page, session.work.target.name)
                 after, is_last = walk.position, not page.has_more
-                await self.buffer.put(arrive(page=page, at=at, after=after, is_last=is_last), lane)
+                places = walk.indexes
+                await self.buffer.put(arrive(page=page, places=places, at=at, after=after, is_last=is_last), lane)
                 at = after
                 del page  # as in `Paginator.pages`: with 64 readers, that is thousands of records
         if not is_last:

@@ -61,7 +61,7 @@ def spread_events(details: SessionDetails, start_time: int | None, end_time: int
     """Tell where the events of a session lie, as far as its details say.
 
     Args:
-        details: The session's details, which may contradict themselves.
+        details: The session's details, which may contradict themselves or lack anything.
         start_time: Earliest timestamp asked for, inclusive, in Unix milliseconds; None for no bound.
         end_time: Latest timestamp asked for, likewise.
 
@@ -70,13 +70,16 @@ def spread_events(details: SessionDetails, start_time: int | None, end_time: int
     """
     counts = Counter[int]()
     for bucket in details.timeline:
-        counts[_milliseconds(bucket.timestamp)] += max(0, bucket.event_count)
-    end = _milliseconds(details.end_time) + 1
+        if bucket.timestamp is not None:
+            counts[_milliseconds(bucket.timestamp)] += max(0, bucket.event_count or 0)
+    end = None if details.end_time is None else _milliseconds(details.end_time) + 1
+    stretches: Iterator[Stretch] = iter(())
     if counts.total():
-        stretches = _stretches(sorted(counts.items()), end)
-    else:
+        last = max(counts)
+        stretches = _stretches(sorted(counts.items()), last + 1 if end is None else end)
+    elif details.start_time is not None and end is not None and details.event_counts is not None:
         begin = _milliseconds(details.start_time)
-        stretches = iter([Stretch(begin, max(begin + 1, end), max(0, details.event_counts.total))])
+        stretches = iter([Stretch(begin, max(begin + 1, end), max(0, details.event_counts.total or 0))])
     low, high = -inf if start_time is None else start_time, inf if end_time is None else end_time
     return tuple(_clip(stretches, low, high))
 
@@ -255,7 +258,7 @@ class Splitter:
         round_trip = min(round_trip, self.clock() - begun)  # the shorter had less of a wait for the limiter in it
         if details is None:
             return Plan(1, page)
-        size, most = max(1, page.limit), min(free, most_readers(page.tier, round_trip))
+        size, most = max(1, page.limit or _PAGE_SIZE), min(free, most_readers(page.tier, round_trip))
         stretches = spread_events(details, part.query.start_time, part.query.end_time)
         readers = choose_readers(sum(stretch.events for stretch in stretches), page_size=size, most=most)
         if readers == 1:

@@ -15,19 +15,18 @@ Theory of operation:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import islice
 from operator import length_hint
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from anyio import AsyncContextManagerMixin
 from attrs import evolve
 
 from isnotai_async._arrow.tables import BatchBuilder
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import StreamPosition, Target, Unfinished, mark_event
+from isnotai_async._models.positions import Position, StreamPosition, Target, Unfinished, mark_event
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
 from isnotai_async._models.validation import check_int
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
 
-class PageStream(AsyncContextManagerMixin):
+class PageStream:
     """The pages of many sessions; opened with ``async with``, and then an asynchronous iterator.
 
     Everything it does in the background ends with the block, however that is left. It serves one task at a time, but
@@ -80,13 +79,26 @@ class PageStream(AsyncContextManagerMixin):
         self._rows: Iterator[Event] = iter(())  # its events, or their rows, that are still to be handed out
         self._ahead: deque[Arrival | None] = deque()  # taken from the buffer for a batch; None is the end
         self._waiting = False
+        self._rejected = 0
         self._state = "not open"
+        self._block: AbstractAsyncContextManager[Self]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._state}, {self._ledger}, {len(self._failures)} failed>"
 
+    async def __aenter__(self) -> Self:
+        block = self._run()
+        entered = await block.__aenter__()
+        self._block = block  # not before, or a second attempt to open would take the place of the first
+        return entered
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._block.__aexit__(kind, error, trace)
+
     @asynccontextmanager
-    async def __asynccontextmanager__(self) -> AsyncGenerator[Self, None]:
+    async def _run(self) -> AsyncGenerator[Self, None]:
         if self._state != "not open":
             raise ConfigError("a stream is opened once; make another, with resume= to go on where this one stands")
         self._state = "open"
@@ -116,7 +128,7 @@ class PageStream(AsyncContextManagerMixin):
         if left == len(rows_of(page)):
             self._rows = iter(())
             return page
-        return evolve(page, data=tuple(self._take_records(page)))
+        return evolve(page, data=tuple(self._take_records(page)), rejected=())
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Iterate over the events instead; errors as of the pages.
@@ -169,6 +181,14 @@ class PageStream(AsyncContextManagerMixin):
         """Where the stream stands: behind what was handed out; true at any time, also after the block."""
         self._settle()
         return self._ledger.position
+
+    @property
+    def rejected(self) -> int:
+        """How many records could not be read, as far as the stream was taken; for ``on_error="collect"``.
+
+        They are in `Page.rejected` of their pages.
+        """
+        return self._rejected
 
     @property
     def has_ready(self) -> bool:
@@ -238,6 +258,9 @@ class PageStream(AsyncContextManagerMixin):
                     self._end()
                     return None
                 self._note(arrival)
+                if arrival.page is not None and arrival.page.rejected:
+                    self._rejected += len(arrival.page.rejected)
+                    break  # it is handed out even if it has nothing else
             return self._arrival.page if self._arrival else None
         finally:
             self._waiting = False
@@ -264,10 +287,9 @@ class PageStream(AsyncContextManagerMixin):
             if arrival.is_last and arrival.work is not None:
                 self._ledger.finish(arrival.work, arrival.window)
         elif arrival.page is not None and arrival.at is not None:
-            index = len(rows_of(arrival.page)) - left
-            if index:
-                watermark = mark_event(rows_of(arrival.page)[index - 1])
-                arrival.window.position = evolve(arrival.at, index=arrival.at.index + index, watermark=watermark)
+            number = len(rows_of(arrival.page)) - left
+            if number:
+                arrival.window.position = _behind(arrival.at, arrival.page, number, arrival.places)
 
     def _end(self) -> None:
         failure = self._reading.failure
@@ -286,6 +308,13 @@ class EventStream(PageStream):
         `position` has those sessions as unfinished, so resuming tries them again.
         """
         return MappingProxyType({target.session_id: error for target, error in self._failures.items()})
+
+
+def _behind(at: Position, page: Page[Event], number: int, places: Sequence[int] | None) -> Position:
+    """Return the position behind so many records of a page."""
+    index = at.index + number if places is None else places[number - 1] + 1
+    passed = number + sum(at.index <= record.index < index for record in page.rejected)
+    return at.at(at.cursor, index, at.trail.follow(rows_of(page)[:number], mark_event, passed=passed))
 
 
 def _count_rows(arrival: Arrival | None) -> int:

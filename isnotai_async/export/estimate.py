@@ -93,7 +93,7 @@ async def estimate_export(
         try:
             if tier is None:
                 page = await client.list_events(target.session_id, page_size=page_size)
-                limit, tier = page.limit, page.tier
+                limit, tier = page.limit or limit, page.tier
             details = await client.get_session_details(target.session_id)
         except NotFoundError:
             continue

@@ -20,7 +20,9 @@ from attrs import define, field, frozen
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event, Session
 from isnotai_async.errors import StoreError, quoted
+from isnotai_async.export.places import rejected_of
 from isnotai_async.export.store_file import StoreFile
+from isnotai_async.export.store_rejected import Rejected, append_rejected
 from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
 from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
 
@@ -109,10 +111,12 @@ class EventStore:
     Attributes:
         file: Its open file.
         rules: The rules of the sync.
+        rejected: Records that this run could not read, but for those that an earlier run has reported.
     """
 
     file: StoreFile
     rules: SyncRules
+    rejected: int = field(default=0, init=False)
 
     def find_coverage(self, region: str, place: str) -> Coverage | None:
         """Return what the store knows of a region; None before its first listing.
@@ -240,12 +244,18 @@ class EventStore:
         saved = [(_read_state(row), _make_reading(region, now, row[-4:])) for row in rows]
         return [reading for state, reading in saved if self.rules.can_resume(state, reading.began)]
 
-    def commit(self, pages: Iterable[tuple[Reading, Rows]], standing: Iterable[Reading]) -> int:
+    def commit(
+        self,
+        pages: Iterable[tuple[Reading, Rows]],
+        standing: Iterable[Reading],
+        rejected: Iterable[Rejected] = (),
+    ) -> int:
         """Commit what was read, rows and how far their sessions are; return how many rows were added.
 
         Args:
             pages: The rows of pages, each with its reading, whose counts are brought up to date.
             standing: Readings that have moved. One that is through gets the state of its session.
+            rejected: Records that could not be read.
         """
         added = 0
         with self.file.transaction():
@@ -256,6 +266,7 @@ class EventStore:
                     self._finish(reading)
                 else:
                     self._save_reading(reading)
+            self._set_aside(rejected)
         return added
 
     def _add_rows(self, reading: Reading, rows: Rows) -> int:
@@ -282,6 +293,13 @@ class EventStore:
         given = {row[0]: row for row in rows}
         query = (reading.session_id, reading.region, json.dumps(list(given)))
         return sum(given[row[0]] != row for row in self.file.db.execute(_ROWS_BY_ID, query))
+
+    def _set_aside(self, rejected: Iterable[Rejected]) -> None:
+        add = "INSERT INTO _isnotai_rejected VALUES (?) ON CONFLICT DO NOTHING"
+        new = [record for record in rejected if self.file.db.execute(add, (record.digest,)).rowcount]
+        if new:
+            append_rejected(rejected_of(self.file.path), new)  # before the commit, which says that they are there
+            self.rejected += len(new)
 
     def _save_reading(self, reading: Reading) -> None:
         if reading.choice is not Choice.READ:

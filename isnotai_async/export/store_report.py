@@ -29,6 +29,7 @@ class StoreReport:
         audited: Final sessions that this run read again.
         unseen: Events that those had and the store had not, although their records are unchanged: then updatedAt
             cannot be trusted, and each session is read once more when it leaves `watch`.
+        rejected: Records that could not be read; they are in ``NAME.rejected``. Each is counted once.
         gaps: Regions whose last run is longer ago than the tier's history, so that sessions may be missing.
         failures: Sessions that could not be read.
         requests: Requests that this run sent.
@@ -51,6 +52,7 @@ class StoreReport:
     differing: int = 0
     audited: int = 0
     unseen: int = 0
+    rejected: int = 0
     gaps: tuple[str, ...] = ()
     failures: tuple[SessionFailure, ...] = ()
     requests: int = 0
@@ -61,4 +63,4 @@ class StoreReport:
     @property
     def has_doubts(self) -> bool:
         """Whether something may be missing that another run does not bring: exit code 5."""
-        return bool(self.gaps or self.failures or self.unseen)
+        return bool(self.gaps or self.failures or self.unseen or self.rejected)

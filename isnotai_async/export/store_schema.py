@@ -76,6 +76,7 @@ CREATE TABLE _isnotai_regions (
     history INTEGER,
     distrusted INTEGER
 );
+CREATE TABLE _isnotai_rejected (digest BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE _isnotai_store (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
 """,
 )

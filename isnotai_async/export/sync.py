@@ -311,6 +311,7 @@ class Sync:
             sessions=await self.access(store.count_sessions),
             size=store.file.size,
             **asdict(self._counts),
+            rejected=store.rejected,
             gaps=tuple(name for name, listing in self._listings.items() if listing.is_gap),
             failures=tuple(SessionFailure.describe(*target, error) for target, error in failures.items()),
             requests=self.metrics.requests,

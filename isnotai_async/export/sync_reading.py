@@ -33,6 +33,7 @@ from isnotai_async.export.event_store import Reading, Rows
 from isnotai_async.export.report import is_for_good
 from isnotai_async.export.source import ExportSource, Stream
 from isnotai_async.export.store_access import StoreAccess
+from isnotai_async.export.store_rejected import Rejected
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Choice
 
@@ -74,6 +75,7 @@ class SessionReader:
     _again: dict[Target, Reading] = field(factory=dict, init=False)  # whose cursor was refused
     _long: list[Reading] = field(factory=list, init=False)  # active, and too long to be read whole each time
     _pages: list[tuple[Reading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
+    _rejected: list[Rejected] = field(factory=list, init=False)  # likewise
     _pending: int = field(default=0, init=False)  # rows of them
     _committed: float = field(factory=monotonic, init=False)
 
@@ -154,8 +156,10 @@ class SessionReader:
     async def _take_pages(self, stream: Stream) -> None:
         stream.take_news()  # from now on, it returns what has changed
         while (page := await self._next_page(stream)) is not None:
-            reading = self._readings[Target(page.name, page.session_id or "")]
-            self._pages.append((reading, Rows.of(page)))
+            target = Target(page.name, page.session_id or "")
+            if page.data:
+                self._pages.append((self._readings[target], Rows.of(page)))
+            self._rejected += [Rejected.of(target, record) for record in getattr(page, "rejected", ())]
             self._pending += len(page.data)
             if self._pending >= COMMIT_ROWS:
                 await self._commit(stream)
@@ -172,7 +176,8 @@ class SessionReader:
         pages, self._pages, self._pending = self._pages, [], 0
         moves, failures = stream.take_news()
         standing = [self._describe(target, session) for target, session in moves.items()]
-        added = await self.access(self.access.store.commit, pages, standing) if standing else 0
+        rejected, self._rejected = self._rejected, []
+        added = await self.access(self.access.store.commit, pages, standing, rejected) if standing or rejected else 0
         self._committed = monotonic()
         self.on_commit(standing, added)
         for target, error in failures.items():

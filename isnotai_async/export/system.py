@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -65,7 +66,12 @@ class System:
         return FileInfo(kind, found.st_size, (found.st_dev, found.st_ino, found.st_nlink))
 
     def connect(self, path: Path) -> sqlite3.Connection:
-        """Open an SQLite database that never waits for a lock and starts no transaction by itself."""
+        """Open or create an SQLite database, which never waits for a lock and starts no transaction by itself.
+
+        Only its owner may read a new one, because records that could not be read are in it as they came.
+        """
+        with suppress(FileExistsError):
+            os.close(os.open(path, _CREATE, 0o600))
         return sqlite3.connect(path, timeout=0, isolation_level=None)
 
     def commit(self, connection: sqlite3.Connection) -> None:

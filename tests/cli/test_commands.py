@@ -60,7 +60,9 @@ def test_export_takes_sessions_one_by_one_and_each_once(tmp_path: Path) -> None:
         == 0
     )
     assert len(out.read_bytes().splitlines()) == 3
-    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--force"]) == 0
+    assert (
+        main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--if-exists", "replace"]) == 0
+    )
     assert [json.loads(row)["session_id"] for row in out.read_bytes().splitlines()] == ["big-3"] * 3 + ["big-2"] * 2
 
 
@@ -70,7 +72,7 @@ def test_export_takes_sessions_one_by_one_and_each_once(tmp_path: Path) -> None:
         (["--out", "x"], "say which sessions"),
         (["--out", "x", "--all", "--session", "a"], "say in one way only which sessions"),
         (["--out", "x", "--session", "a", "--bot-only"], "use them with --all"),
-        (["--out", "x", "--all", "--since", "soon"], "no ISO 8601 date"),
+        (["--out", "x", "--all", "--since", "soon"], "--since 'soon' is no time"),
         (
             ["--out", "x", "--sessions-file", "missing.txt"],
             "cannot read the session ids in missing.txt: No such file",
@@ -85,8 +87,8 @@ def test_export_refuses_what_it_cannot_do(argv: list[str], says: str, capsys: py
 
 
 def test_export_into_a_place_that_cannot_be_written_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", "--sandbox", "--all", "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"isnotai: {tmp_path} is a directory; name a file to write into\n"
+    assert main(["export", "--sandbox", "--all", "--out", str(tmp_path), "--format", "jsonl"]) == 1
+    assert capsys.readouterr().err == f"isnotai: {tmp_path} is a folder; name a file to write into\n"
 
 
 def test_events_are_json_lines_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,13 +123,16 @@ def test_events_can_be_cut_by_time(capsys: pytest.CaptureFixture[str]) -> None:
         (["big-5", "--sandbox", "--start", "1781068140"], "--start 1781068140 looks like seconds; multiply by 1000"),
         (["big-5", "--sandbox", "--end", "1781068140"], "--end 1781068140 looks like seconds; multiply by 1000"),
         (["big-5", "--sandbox", "--end=-1"], "--end is -1; it must be from 0"),
-        (["big-5", "--sandbox", "--end", "2026-02-30"], "--end '2026-02-30' is no time; write 2026-06-10"),
+        (["big-5", "--sandbox", "--end", "2026-02-30"], "--end '2026-02-30' is no time; write 7d or 12h"),
         (["big-5", "--sandbox", "--start", "2026-06-11", "--end", "2026-06-10"], "exchange them"),
         (["big-5", "--sandbox", "--api-key-file", "f"], "--sandbox brings its own key"),
         (["big-5", "--sandbox", "--base-url", "http://127.0.0.1:9"], "--sandbox brings its own address"),
         (["big-5"], "no API key. Set ISNOTAI_API_KEY, or pass --api-key-file"),
         (["big-5"], "To try without a key, add --sandbox"),
-        (["big-5", "--api-key-file", "missing.key"], "cannot read the key file missing.key: No such file"),
+        (
+            ["big-5", "--api-key-file", "missing.key"],
+            "cannot read the key file missing.key of --api-key-file: No such file",
+        ),
         (["big-5", "--base-url", "http://example.com"], "use https"),
     ],
     ids=str,
@@ -211,11 +216,19 @@ def test_sessions_are_a_table_on_a_terminal(
     assert all(len(line) <= 80 for line in shown)
 
 
-def test_events_on_a_terminal_are_ascii(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_on_a_terminal_are_a_table_and_json_there_is_ascii(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
 
-    assert main(["events", "big-2", "--sandbox"]) == 0
-    assert len(lines(capsys)) == 2
+    assert main(["events", "big-300", "--sandbox"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["time", "(UTC)", "type", "byte", "size", "id"]
+    assert len(rows) == 300
+    assert max(map(len, rows)) <= 80
+    assert main(["events", "big-2", "--sandbox", "--format", "jsonl", "--fields", "event_id"]) == 0
+    assert [list(row) for row in lines(capsys)] == [["event_id"]] * 2
 
 
 def test_version_and_help_are_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,7 @@ def test_json_is_one_line_with_all_findings(sandbox: Sandbox, capsys: pytest.Cap
     output = capsys.readouterr().out
     assert output.count("\n") == 1
     assert set(json.loads(output)["findings"][0]) == {"level", "probe", "region", "message"}
-    assert sandbox.stats.requests == 16
+    assert sandbox.stats.requests == 17
 
 
 def test_a_refused_key_ends_with_3_whatever_else_there_is(

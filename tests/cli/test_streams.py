@@ -20,11 +20,12 @@ BARE = {name: value for name, value in os.environ.items() if not name.startswith
 WAYS = [
     "health --sandbox", "whoami --sandbox", "sessions --sandbox", "session big-9 --sandbox",
     "session big-9 --details --sandbox", "events big-500 --sandbox", "users --sandbox",
-    "user-sessions u-1012 --sandbox", "courses --sandbox", "analytics --sandbox", "stats --sandbox",
+    "sessions --user u-1012 --sandbox", "courses --sandbox", "analytics --sandbox", "stats --sandbox",
     "usage --sandbox",
     "export --sandbox --session big-9 --out o.jsonl --json",
     "export --sandbox --session big-9 --out o.csv --estimate",
-    "sandbox", "--help", "events --help", "--version",
+    "sandbox",
+    "completion bash", "--help", "events --help", "--version",
 ]  # fmt: skip
 
 

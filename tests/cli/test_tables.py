@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
@@ -21,7 +22,10 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "sessions": (["sessions", "--limit", "3"], ["id", "created", "status", "bot", "user", "name"]),
     "session": (["session", "big-9"], ["id", "created_at", "bot_score", "user_name", "user_url"]),
     "users": (["users", "--limit", "3"], ["id", "sessions", "bots", "mean", "risk", "last seen (UTC)", "name"]),
-    "user-sessions": (["user-sessions", "u-1012"], ["id", "created", "status", "user", "u-1012"]),
+    "sessions of a user": (["sessions", "--user", "u-1012"], ["id", "created", "status", "user", "u-1012"]),
+    "events": (["events", "big-50"], ["time (UTC)", "2026-06-04 12:00:00.002", "keypress"]),
+    "health": (["health"], ["status", "healthy"]),
+    "whoami": (["whoami"], ["integration.data.apiKeyMasked"]),
     "courses": (["courses"], ["courseId", "sessionCount", "física-2"]),
     "analytics": (
         ["analytics"],
@@ -62,19 +66,67 @@ def test_a_terminal_gets_a_table_that_fits_it(
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_json_is_there_for_the_asking_and_the_same_as_in_a_pipe(
+def test_json_is_one_document_and_jsonl_the_same_records_a_line_each(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sit_at_a_terminal(monkeypatch)
     argv, _ = COMMANDS[name]
-    assert main([*argv, "--sandbox", "--json"]) == 0
-    asked = capsys.readouterr().out
-    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
-    assert main([*argv, "--sandbox"]) == 0
 
-    assert asked == capsys.readouterr().out
-    assert asked.isascii()
-    assert all(isinstance(json.loads(line), dict) for line in asked.splitlines())
+    def written(*options: str) -> str:
+        assert main([*argv, "--sandbox", *options]) == 0
+        return capsys.readouterr().out
+
+    document = written("--json")
+    assert document == written("--format", "json")
+    assert document.isascii()
+    found = json.loads(document)
+    lines = written("--format", "jsonl")
+    assert [json.loads(line) for line in lines.splitlines()] == (found if isinstance(found, list) else [found])
+    assert ": " not in lines.partition("http")[0][:40]  # one style: no spaces
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert [json.loads(line) for line in written().splitlines()] == [json.loads(line) for line in lines.splitlines()]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_csv_is_a_head_and_rows_of_the_same_width(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    argv, _ = COMMANDS[name]
+    assert main([*argv, "--sandbox", "--format", "csv"]) == 0
+
+    head, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert rows
+    assert {len(row) for row in rows} == {len(head)}
+
+
+def test_fields_choose_and_order_whatever_the_form_is(capsys: pytest.CaptureFixture[str]) -> None:
+    def written(*options: str) -> str:
+        assert main(["sessions", "--sandbox", "--limit", "1", "--fields", "status,id", *options]) == 0
+        return capsys.readouterr().out
+
+    assert list(json.loads(written())) == ["status", "id"]
+    assert list(json.loads(written("--json"))[0]) == ["status", "id"]
+    assert written("--format", "csv").splitlines()[0] == "status,id"
+    assert written("--format", "table").splitlines()[0].split() == ["status", "id"]
+    assert main(["analytics", "--sandbox", "--fields", "summary.total_sessions"]) == 0
+    assert capsys.readouterr().out == '{"summary.total_sessions":40}\n'
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["sessions", "--fields", "idd"], "--fields: there is no field 'idd'; the fields are: id, created_at"),
+        (["events", "big-3", "--fields", "time"], "the fields are: region, session_id, event_id"),
+        (["stats", "--fields", "x"], "the fields are: data"),
+        (["courses", "--fields", "x"], "the fields are: courseId"),
+        (["users", "--json", "--format", "csv"], "--json is --format json, and there is --format csv"),
+        (["sessions", "--user", "u-1012", "--bot-only"], "--user lists all sessions of a user"),
+    ],
+    ids=str,
+)
+def test_output_that_cannot_be_is_a_usage_error(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*argv, "--sandbox"]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_no_value_of_a_users_row_is_cut_at_80_columns(
@@ -85,7 +137,7 @@ def test_no_value_of_a_users_row_is_cut_at_80_columns(
     table = capsys.readouterr().out
     assert main(["users", "--sandbox", "--json"]) == 0
 
-    for user in map(json.loads, capsys.readouterr().out.splitlines()):
+    for user in json.loads(capsys.readouterr().out):
         row = next(line for line in table.splitlines() if line.startswith(user["user_id"]))
         for value in (user["session_count"], user["risk_level"], user["last_seen"][:10]):
             assert str(value) in row
@@ -119,7 +171,7 @@ def test_filters_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     assert [user["user_name"] for user in told("users", "--search", "SOUZA", "--page-size", "1")] == ["Ana Souza"]
-    assert len(told("user-sessions", "u-1000", "--limit", "2")) == 2
+    assert len(told("sessions", "--user", "u-1000", "--limit", "2")) == 2
     assert len(told("courses", "--limit", "1")) == 1
     (analytics,) = told("analytics", "--period", "24h", "--group-by", "hour")
     assert (analytics["period"], len(analytics["time_series"])) == ("24h", 25)
@@ -149,7 +201,7 @@ def test_numbers_that_cannot_be_are_told_by_the_option_that_has_them(
     ("argv", "says"),
     [
         (["usage", "--metric", "x"], "metric must be ApiCalls"),
-        (["user-sessions", ".."], "user_id '..' would point at another path"),
+        (["sessions", "--user", ".."], "user_id '..' would point at another path"),
         (["stats", "--base-url", "http://127.0.0.1:9"], "--sandbox brings its own address; leave out --base-url"),
     ],
     ids=str,
@@ -176,6 +228,7 @@ def test_an_empty_list_from_before_the_history_window_is_explained(capsys: pytes
 
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("isnotai: warning: nothing was found, and start_date 2001-01-01T00:00:00.000000Z lies")
+    interval, warning = said.err.splitlines()
+    assert interval == "sessions created from 2001-01-01 00:00:00 (UTC)"
+    assert warning.startswith("isnotai: warning: nothing was found, and start_date 2001-01-01T00:00:00.000000Z lies")
     assert "the history window of the enterprise tier: up to 7 years" in said.err
-    assert said.err.count("\n") == 1

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from attrs import define, field
 
 from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.retry import check_strictly
 from isnotai_async._operations import Operations
 
 T = TypeVar("T")
@@ -52,7 +53,10 @@ class Asker:
 
     async def _fetch(self, request: Request, read: Callable[[Response], T]) -> T:
         self.requests.append(request)
-        return read(Response(request, 200, {}, self.body, "us"))
+        response = Response(request, 200, {}, self.body, "us")
+        value = read(response)
+        check_strictly(response, value)
+        return value
 
 
 def run(awaitable: Awaitable[T]) -> T:

@@ -17,7 +17,6 @@ import pytest
 
 import isnotai_async as isnotai
 from isnotai_async._http.converter import camel
-from isnotai_async._models.mappings import ReadOnlyMapping
 from isnotai_async._models.records import Int32
 from isnotai_async._operations import Operations
 from isnotai_async.errors import GatewayError
@@ -36,19 +35,17 @@ SCALARS: Mapping[tuple[str, str | None], Any] = {
     ("integer", "int64"): int,
     ("number", "double"): float,
     ("boolean", None): bool,
-    ("object", None): Mapping[str, Any],  # of which the contract knows nothing
+    ("object", None): dict[str, Any],  # of which the contract knows nothing
 }
 
 
 def differences(schema: Schema, kind: Any, path: str = "$") -> Iterator[str]:
     """Tell where a type of ours and a schema of the contract say different things."""
-    kind, optional = _without_none(kind)
-    if optional != bool(schema.get("nullable")):
-        yield f"{path}: nullable"
+    kind = _without_none(kind)
     if "properties" in schema:
         yield from _differing_fields(schema["properties"], kind, path)
     elif "additionalProperties" in schema and not is_open(schema):
-        yield from _differing_inside(schema["additionalProperties"], kind, ReadOnlyMapping, f"{path}.*")
+        yield from _differing_inside(schema["additionalProperties"], kind, Mapping, f"{path}.*")
     elif schema["type"] == "array":
         yield from _differing_inside(schema["items"], kind, tuple, f"{path}[]")
     elif SCALARS[schema["type"], schema.get("format")] != kind:
@@ -57,7 +54,7 @@ def differences(schema: Schema, kind: Any, path: str = "$") -> Iterator[str]:
 
 def _differing_inside(schema: Schema, kind: Any, container: type, path: str) -> Iterator[str]:
     if get_origin(kind) is container:
-        yield from differences(schema, get_args(kind)[0], path)
+        yield from differences(schema, get_args(kind)[-1 if container is Mapping else 0], path)
     else:
         yield f"{path}: {kind} is no {container.__name__}"
 
@@ -67,18 +64,21 @@ def _differing_fields(properties: Schema, kind: Any, path: str) -> Iterator[str]
         yield f"{path}: {kind} for an object"
         return
     hints = get_type_hints(kind, include_extras=True)
-    ours = {camel(name): hints[name] for name in attrs.fields_dict(kind)}
+    fields = {camel(field.name): field for field in attrs.fields(kind) if field.name != "extra"}
+    ours = {wire: hints[field.name] for wire, field in fields.items()}
     yield from (f"{path}.{name}: not in the contract" for name in ours.keys() - properties.keys())
     yield from (f"{path}.{name}: not in the record" for name in properties.keys() - ours.keys())
     for name in ours.keys() & properties.keys():
+        # Anything may be None at run time; the default says what the contract itself calls nullable.
+        if (fields[name].default is None) != bool(properties[name].get("nullable")):
+            yield f"{path}.{name}: nullable"
         yield from differences(properties[name], ours[name], f"{path}.{name}")
 
 
-def _without_none(kind: Any) -> tuple[Any, bool]:
+def _without_none(kind: Any) -> Any:
     if get_origin(kind) in {Union, types.UnionType} and type(None) in get_args(kind):
-        inner = [each for each in get_args(kind) if each is not type(None)]
-        return inner[0], True
-    return kind, False
+        return next(each for each in get_args(kind) if each is not type(None))
+    return kind
 
 
 def result_of(name: str) -> Any:
@@ -151,6 +151,21 @@ def test_a_method_gives_every_field_and_no_other(name: str) -> None:
     _, schema = operations()[name].root
 
     assert list(differences(schema, result_of(name))) == []
+
+
+ALWAYS = {"Event.event_id", "Event.message_id", "Event.timestamp", "Event.payload_size", "Session.id", "User.user_id"}
+
+
+def test_only_what_identifies_a_record_and_the_numbers_of_an_event_are_always_there() -> None:
+    found = set()
+    for record in (value for value in vars(isnotai).values() if isinstance(value, type) and attrs.has(value)):
+        if record.__module__ not in {"isnotai_async._models.records", "isnotai_async._models.analytics"}:
+            continue
+        for name, kind in get_type_hints(record, include_extras=True).items():
+            if _without_none(kind) is kind and get_origin(kind) not in {tuple, Mapping}:
+                found.add(f"{record.__name__}.{name}")
+
+    assert found == ALWAYS
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if operations()[name].is_list])

@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.dataset as ds  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -22,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import isnotai_async as isnotai
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
 from isnotai_async.errors import ConfigError, SinkError
@@ -50,7 +52,7 @@ def make_batch(rows: Sequence[Event], session_id: str = "s1", region: str = "eu"
 
 
 def named(*names: str | None) -> list[Event]:
-    return [Event(f"e{at}", 3, name, 1_781_092_800_000 + at, -64) for at, name in enumerate(names)]  # type: ignore[arg-type]
+    return [Event(f"e{at}", 3, name, 1_781_092_800_000 + at, -64) for at, name in enumerate(names)]
 
 
 def expected(batches: Sequence[Batch]) -> list[Row]:
@@ -234,17 +236,7 @@ async def test_rows_that_a_format_cannot_hold_are_set_aside_with_their_reason(tm
     assert (report.rows, report.rejected) == (6, 0)
 
 
-class RejectedRecord:
-    """A record as "Reading" hands it out."""
-
-    def __init__(self, raw: bytes, reason: str, index: int) -> None:
-        self.raw, self.reason, self.index = raw, reason, index
-
-
-class PageWithRejected(Page[Event]):
-    """A page with a record that could not be read."""
-
-    rejected = (RejectedRecord(b'{"eventId":"bad aik_v1_' + b"k" * 40 + b'"}' + b" " * 70_000, "no timestamp", 1),)
+UNREADABLE = isnotai.RejectedRecord(1, "no timestamp", b'{"eventId":"bad aik_v1_' + b"k" * 40 + b'"}' + b" " * 70_000)
 
 
 async def test_unreadable_records_are_set_aside_capped_and_without_a_key(
@@ -256,8 +248,7 @@ async def test_unreadable_records_are_set_aside_capped_and_without_a_key(
     async def fetch_page(query: Any, cursor: str | None) -> Page[Event]:
         page = await fetch(query, cursor)
         if query.session_id == "s2":
-            names = ("data", "next_cursor", "has_more", "limit", "tier", "region", "session_id", "name")
-            return PageWithRejected(*(getattr(page, name) for name in names))
+            return attrs.evolve(page, rejected=(UNREADABLE,))
         return page
 
     monkeypatch.setattr(type(desk.source), "fetch_page", lambda self, query, cursor: fetch_page(query, cursor))

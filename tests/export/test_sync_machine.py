@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from aiohttp import web
 from attrs import define, field
 from hypothesis import HealthCheck, given, settings
@@ -177,7 +178,8 @@ nights = st.tuples(st.lists(moves, min_size=3, max_size=8), runs).map(
 steps = st.lists(nights, min_size=1, max_size=8).map(lambda nights: [step for night in nights for step in night])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@pytest.mark.timeout(300)  # 30 plays of some eight runs each, over HTTP
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     steps=steps,
     tells=st.booleans(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 
 from isnotai_async import (
     AuthenticationError,
@@ -28,11 +30,14 @@ from isnotai_async import (
     StoreError,
     Unlimited,
 )
+from isnotai_async._models.positions import Target
 from isnotai_async.export import store_file
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.store_file import StoreFile
+from isnotai_async.export.store_rejected import Rejected
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS
 from isnotai_async.export.sync import update_store
+from isnotai_async.export.sync_rules import SyncRules
 from tests.export.sync_world import DAY, HOUR, KEY, Played, World, read_rows
 
 
@@ -438,3 +443,32 @@ def test_a_migration_brings_an_older_store_up_to_date(tmp_path: Path, monkeypatc
     with closing(sqlite3.connect(tmp_path / "events.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (len(more),)
         assert "extra" in [row[1] for row in db.execute("PRAGMA table_info(sessions)")]
+
+
+@frozen
+class Unreadable:
+    """A record as a page has it that could not be read."""
+
+    index: int
+    reason: str
+    raw: bytes
+
+
+def test_records_that_cannot_be_read_are_kept_for_their_owner_only_and_once(tmp_path: Path) -> None:
+    file = StoreFile(tmp_path / "events.db")
+    file.open({})
+    store, target = EventStore(file, SyncRules(watch=7, settle=1, max_open=30)), Target("us", "s1")
+    key = f"aik_v1_{'x' * 40}"
+    records = [
+        Rejected.of(target, Unreadable(number, f"payloadSize is {key}", b'{"payloadSize": "%d \xff"}' % number))
+        for number in range(2)
+    ]
+    store.commit([], [], records)
+    store.commit([], [], [*records, Rejected.of(target, Unreadable(9, "too long", b"x" * 100_000))])
+    file.close()
+    path = tmp_path / "events.db.rejected"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["session_id"], line["index"]) for line in lines] == [("s1", 0), ("s1", 1), ("s1", 9)]
+    assert (store.rejected, len(lines[2]["record"])) == (3, 64 * 1024)
+    assert key not in path.read_text()
+    assert path.stat().st_mode & 0o77 == 0

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -52,6 +53,7 @@ def test_the_pragmas_are_those_that_were_measured(tmp_path: Path) -> None:
     assert store._connection is not None
     found = [store._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
     assert found == ["truncate", 2, 16384, "exclusive"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}, "the journal, too"
     store.close()
     assert names_in(tmp_path) == [".out.jsonl.isnotai"], "SQLite removes its journal"
 

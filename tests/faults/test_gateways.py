@@ -117,7 +117,7 @@ async def test_in_a_stream_the_session_stays_unfinished(reply: bytes) -> None:
         assert [walk.session_id for session in stream.position.unfinished for walk in session.walks] == ["s1"]
 
 
-@pytest.mark.parametrize("on_error", ["collect", "skip"])
+@pytest.mark.parametrize("on_error", ["collect"])
 @pytest.mark.parametrize("reply", [status_reply(404), status_reply(403), status_reply(400), http_reply(status=404)])
 async def test_an_export_is_not_finished_by_it_whatever_on_error_says(
     tmp_path: Path, reply: bytes, on_error: str

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -11,29 +11,46 @@ from hypothesis import strategies as st
 
 from isnotai_async._http import codec
 from isnotai_async._http.converter import camel
+from isnotai_async._http.messages import Request, Response
+from isnotai_async._http.retry import check_strictly
+from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event, Health, Session, SessionDetails
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, IsNotAIError, PaginationError
 from tests import sample
 
+T = TypeVar("T")
+
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 
 
+def strictly(decode: Callable[[list[Deviation]], T]) -> T:
+    """Decode as a client with ``strict=True`` does."""
+    response = Response(Request("", "/"), 200, {}, b"", "us")
+    value = decode(response.deviations)
+    check_strictly(response, value)
+    return value
+
+
 def decode_events(body: bytes) -> Page[Event]:
-    return codec.decode_events(body, tier=Tier.PRO, region="eu")
+    return strictly(lambda found: codec.decode_events(body, tier=Tier.PRO, region="eu", deviations=found))
 
 
 def decode_sessions(body: bytes) -> Page[Session]:
-    return codec.decode_page(body, Session, tier=None, region="us")
+    return strictly(lambda found: codec.decode_page(body, Session, tier=None, region="us", deviations=found))
 
 
 def decode_details(body: bytes) -> SessionDetails:
-    return codec.decode_item(body, SessionDetails)
+    return strictly(lambda found: codec.decode_item(body, SessionDetails, found))
 
 
 def decode_health(body: bytes) -> Health:
-    return codec.decode_bare(body, Health)
+    return strictly(lambda found: codec.decode_bare(body, Health, found))
+
+
+def decode_mapping(body: bytes) -> dict[str, Any]:
+    return strictly(lambda found: codec.decode_mapping(body, found))
 
 
 DECODERS: dict[str, Callable[[bytes], object]] = {
@@ -90,12 +107,14 @@ def test_a_page_of_sessions_is_read() -> None:
         user_url=None,
     )
     assert (second.bot_score, second.user_name, second.detection_flags) == (None, None, ())
+    assert first.updated_at is not None
     assert first.updated_at.tzinfo is UTC
 
 
 def test_details_are_read() -> None:
     details = decode_details(sample.body("details"))
 
+    assert details.event_counts is not None
     assert (details.session_id, details.duration_seconds, details.event_counts.total) == ("s1", 600.0, 6)
     assert details.timeline[0].event_count == 6
     assert details.page_history[0].duration_ms is None
@@ -125,7 +144,7 @@ def test_a_documented_field_that_is_missing_is_told_by_its_path(name: str, path:
     assert caught.value.path == sample.json_path(path)
     if path[-1] == "nextCursor":
         return  # it may be missing; not where more pages follow
-    assert str(caught.value) == f"Object missing required field - at {sample.json_path(path)}"
+    assert sample.json_path(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("wrong", [None, True, "7", 1.5, [], {}, 2**70, "\u0000"], ids=repr)
@@ -193,7 +212,7 @@ def test_a_cursor_behind_the_last_page_is_not_followed() -> None:
     assert decode_events(sample.dump(body)).next_cursor is None
 
 
-@pytest.mark.parametrize("cursor", [None, "", 7, [], "x" * 4097, "é" * 2049])
+@pytest.mark.parametrize("cursor", [None, "", 7, [], "x" * 16_385, "é" * 8_193])
 def test_more_pages_without_a_usable_cursor_are_an_error(cursor: object) -> None:
     body = sample.dump(sample.replaced(sample.load("events"), ("pagination", "nextCursor"), cursor))
 
@@ -223,7 +242,7 @@ def test_more_pages_without_a_usable_cursor_are_an_error(cursor: object) -> None
 @pytest.mark.parametrize("name", [*DECODERS, "mapping"])
 def test_what_is_no_json_is_an_error_that_holds_no_body(name: str, body: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
-        {**DECODERS, "mapping": codec.decode_mapping}[name](body)
+        {**DECODERS, "mapping": decode_mapping}[name](body)
 
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
@@ -233,30 +252,18 @@ def test_what_is_no_json_is_an_error_that_holds_no_body(name: str, body: bytes) 
 @pytest.mark.parametrize(
     "value",
     [
-        "2026-06-10",
-        "2026-06-10T12:00:00",
         "20260610T120000Z",
         "2026-13-10T12:00:00Z",
         "0001-01-01T00:00:00+10:00",
         "now",
     ],
 )
-def test_a_date_time_without_an_offset_or_that_does_not_exist_is_an_error(value: str) -> None:
+def test_a_date_time_that_does_not_exist_is_an_error(value: str) -> None:
     body = sample.dump(sample.replaced(sample.load("health"), ("timestamp",), value))
 
     with pytest.raises(DecodeError, match="date-time") as caught:
         decode_health(body)
     assert caught.value.path == "$.timestamp"
-
-
-def test_a_mapping_is_read_only_all_the_way_down() -> None:
-    value = codec.decode_mapping(b'{"data": {"apiKeyMasked": "aik_v1_***", "list": [{"a": 1}]}}')
-
-    assert value["data"]["apiKeyMasked"] == "aik_v1_***"
-    assert value["data"]["list"][0]["a"] == 1
-    for place in (value, value["data"], value["data"]["list"][0]):
-        with pytest.raises(TypeError):
-            place["x"] = 1  # type: ignore[index] # the fault under test
 
 
 def test_an_error_envelope_is_read_and_nothing_else_is_mistaken_for_one() -> None:

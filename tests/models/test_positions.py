@@ -20,13 +20,24 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20
     index=st.integers(0, 2**31 - 1),
     watermark=st.none() | st.tuples(st.integers(-(2**63), 2**63 - 1), TEXT),
     filters=st.dictionaries(TEXT, TEXT | st.integers() | st.booleans(), max_size=3),
+    given_=st.none() | st.integers(0, 2**40),
+    rising=st.booleans(),
+    ids=st.lists(TEXT, max_size=100),
+    since=st.none() | st.integers(-(2**63), 2**63 - 1),
 )
-def test_a_position_survives_json(
-    cursor: str | None, index: int, watermark: tuple[int, str] | None, filters: dict[str, Any]
+def test_a_position_survives_json(  # noqa: PLR0917 - hypothesis names them
+    cursor: str | None,
+    index: int,
+    watermark: tuple[int, str] | None,
+    filters: dict[str, Any],
+    given_: int | None,
+    rising: bool,
+    ids: list[str],
+    since: int | None,
 ) -> None:
     position = Position(
         operation="list_events", region="us", session_id="s", filters=filters,
-        cursor=cursor, index=index, watermark=watermark,
+        cursor=cursor, index=index, watermark=watermark, given=given_, rising=rising, ids=tuple(ids), since=since,
     )  # fmt: skip
 
     text = position.to_json()
@@ -40,10 +51,10 @@ def test_a_position_survives_json(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"v": 2}, "no position of version 1"),
+        ({"v": 3}, "no position of version 1 to 2"),
         ({"cursor": 7}, "'cursor' is wrong"),
         ({"cursor": ""}, "'cursor' is wrong"),
-        ({"cursor": "x" * 5000}, "'cursor' is wrong"),
+        ({"cursor": "x" * 17_000}, "'cursor' is wrong"),
         ({"cursor": "\ud800"}, "'cursor' is wrong"),
         ({"index": -1}, "'index' is wrong"),
         ({"index": True}, "'index' is wrong"),
@@ -57,11 +68,29 @@ def test_a_position_survives_json(
         ({"region": None}, "'region' is wrong"),
         ({"operation": 1}, "'operation' is wrong"),
         ({"extra": 1}, "'extra' is wrong"),
+        ({"given": -1}, "'given' is wrong"),
+        ({"given": True}, "'given' is wrong"),
+        ({"rising": 1}, "'rising' is wrong"),
+        ({"ids": "abc"}, "'ids' is wrong"),
+        ({"ids": ["a"] * 101}, "'ids' is wrong"),
+        ({"ids": [1]}, "'ids' is wrong"),
+        ({"since": "1"}, "'since' is wrong"),
     ],
 )
 def test_an_altered_position_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Position.from_json(json.dumps({**json.loads(START.to_json()), **change}))
+
+
+def test_a_position_of_version_1_is_read_and_says_that_it_has_no_count() -> None:
+    data = json.loads(START.to_json())
+    for name in ("given", "rising", "ids", "since"):
+        del data[name]
+
+    position = Position.from_json(json.dumps({**data, "v": 1, "index": 7, "watermark": [5, "e"]}))
+
+    assert (position.index, position.watermark) == (7, (5, "e"))
+    assert (position.given, position.rising, position.ids, position.since) == (None, False, (), None)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, b"\xff", "7"])

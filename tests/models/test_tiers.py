@@ -17,6 +17,11 @@ def test_a_tier_equals_its_name() -> None:
     assert (read_tier("pro"), str(Tier.PRO)) == ("pro", "pro")
 
 
-@pytest.mark.parametrize("value", [None, "", "platinum", "PRO", "pro\udcff", "pro, free", "x" * 10_000])
+@pytest.mark.parametrize("name", ["pro", "Pro", "PRO"])
+def test_a_tier_is_read_in_any_case(name: str) -> None:
+    assert read_tier(name) is Tier.PRO
+
+
+@pytest.mark.parametrize("value", [None, "", "platinum", "pro\udcff", "pro, free", "x" * 10_000])
 def test_an_unknown_tier_is_none(value: str | None) -> None:
     assert read_tier(value) is None

@@ -1,0 +1,23 @@
+"""The command `isnotai completion`: a script that completes commands and options in a shell."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+    """Write a completion script for a shell to stdout.
+
+    bash: isnotai completion bash > ~/.local/share/bash-completion/completions/isnotai.
+    zsh: isnotai completion zsh > a folder of $fpath/_isnotai.
+    fish: isnotai completion fish > ~/.config/fish/completions/isnotai.fish.
+
+    Parameters
+    ----------
+    shell
+        bash, zsh or fish.
+    """
+    from isnotai_async._cli.app import app  # that module has the table with this command in it
+
+    sys.stdout.write(app.generate_completion(shell=shell))

@@ -1,0 +1,72 @@
+"""Reads what the sandbox's options --fault and --latency say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from attrs import frozen
+
+from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.sandbox import Fault
+
+_SLOW: Final = 5.0  # seconds
+_KINDS: Final[dict[str, Callable[[int | None], Fault]]] = {
+    "cut": lambda times: Fault.cut_body(times=times),
+    "reset": lambda times: Fault.reset(times=times),
+    "html": lambda times: Fault.html(times=times),
+    "slow": lambda times: Fault.slow_headers(_SLOW, times=times),
+    "garbage": lambda times: Fault.garbage(times=times),
+    "empty": lambda times: Fault.empty_page(times=times),
+    "cursor": lambda times: Fault.repeated_cursor(times=times),
+}
+_FAULT: Final = re.compile(r"([a-z]+|[0-9]{3})(?::([0-9]{1,6})(%)?)?(?:@([a-z_]+))?", re.ASCII)
+
+
+@frozen
+class FaultOption:
+    """What one --fault asks for.
+
+    Attributes:
+        fault: What goes wrong.
+        operation: For which operation; None for all.
+        share: For which share of the requests; None for the next ones.
+    """
+
+    fault: Fault
+    operation: str | None
+    share: float | None
+
+
+def read_fault(text: str) -> FaultOption:
+    """Read a fault.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    found = _FAULT.fullmatch(text)
+    if found is None or not (found[1] in _KINDS or found[1].isdigit()):
+        raise ConfigError(
+            f"--fault {quoted(text)} is none; write a status (503) or {', '.join(_KINDS)}, with :5 for the next five "
+            "requests or :10% for one in ten, and @list_events for one operation"
+        )
+    number, is_share = int(found[2] or 1), found[3] is not None
+    times = 1 if is_share else number
+    fault = Fault.status(int(found[1]), times=times) if found[1].isdigit() else _KINDS[found[1]](times)
+    return FaultOption(fault, found[4], number / 100 if is_share else None)
+
+
+def read_latency(text: str) -> tuple[float, float]:
+    """Read a latency in seconds, one number or two.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    low, _, high = text.partition("-")
+    try:
+        return float(low), float(high or low)
+    except ValueError:
+        raise ConfigError(
+            f"--latency {quoted(text)} is none; write seconds (0.2), or two of them (0.1-0.4)"
+        ) from None

@@ -1,0 +1,93 @@
+"""Reads the times that options take: a day, an instant, Unix milliseconds, or how long ago; all in UTC."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+from isnotai_async._models.validation import check_milliseconds
+from isnotai_async.errors import ConfigError, quoted
+
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_DAY_IN_DIGITS: Final = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+_AGO: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DAYS_BACK: Final = {"today": 0, "yesterday": 1}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_time(text: str | None, option: str, *, is_end: bool = False, now: datetime | None = None) -> datetime | None:
+    """Read the time that an option gives.
+
+    Args:
+        text: ``7d``, ``12h``, ``now``, ``yesterday``, ``2026-06-10``, ``2026-06-10T12:00:00Z`` or Unix milliseconds.
+        option: The option, for messages.
+        is_end: Whether a day means its last microsecond instead of its first.
+        now: The time it is; default the system's clock.
+
+    Returns:
+        The instant in UTC; None if there is no text.
+
+    Raises:
+        ConfigError: The text is no time, or a time that was likely not meant.
+    """
+    if text is None:
+        return None
+    now = (now or datetime.now(UTC)).replace(microsecond=0)
+    try:
+        return _read_day(text, now, is_end=is_end) or _read_instant(text, option, now)
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{option} {quoted(text)} is no time; write 7d or 12h (ago), yesterday, 2026-06-10, 2026-06-10T12:00:00Z "
+            "or Unix milliseconds (1781092800000)"
+        ) from None
+
+
+def _read_day(text: str, now: datetime, *, is_end: bool) -> datetime | None:
+    if text in _DAYS_BACK:
+        day = now.date() - timedelta(days=_DAYS_BACK[text])
+    elif _DAY.fullmatch(text):
+        day = date.fromisoformat(text)
+    else:
+        return None
+    return datetime.combine(day, time.max if is_end else time.min, tzinfo=UTC)
+
+
+def _read_instant(text: str, option: str, now: datetime) -> datetime:
+    if text == "now":
+        return now
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    if _DAY_IN_DIGITS.fullmatch(text):
+        raise ConfigError(
+            f"{option} {quoted(text)} looks like a day, and as Unix milliseconds would be in 1970; write it "
+            f"{text[:4]}-{text[4:6]}-{text[6:]}"
+        )
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+        return _EPOCH + timedelta(milliseconds=check_milliseconds(int(text), option))
+    moment = datetime.fromisoformat(text)
+    if moment.utcoffset() is None:
+        raise ConfigError(f"{option} {quoted(text)} has no time zone; add one, such as Z for UTC")
+    return moment.astimezone(UTC)
+
+
+def check_interval(start: datetime | None, end: datetime | None, names: tuple[str, str]) -> None:
+    """Check that an interval does not end before it starts.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if start is not None and end is not None and start > end:
+        raise ConfigError(f"{names[0]} {_shown(start)} is later than {names[1]} {_shown(end)}; exchange them")
+
+
+def describe_interval(what: str, start: datetime | None, end: datetime | None) -> str:
+    """Return the words for an interval, such as ``sessions created from … to … (UTC)``; empty for no interval."""
+    bounds = [f"{word} {_shown(moment)}" for word, moment in (("from", start), ("to", end)) if moment is not None]
+    return f"{what} {' '.join(bounds)} (UTC)" if bounds else ""
+
+
+def _shown(moment: datetime) -> str:
+    text = f"{moment:%Y-%m-%d %H:%M:%S}"
+    return text if not moment.microsecond else f"{text}.{moment.microsecond // 1000:03}"

@@ -1,0 +1,48 @@
+"""Words for a command line that cannot be read: one line, and what an option is called here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cyclopts import CycloptsError, UnknownOptionError, UnusedCliTokensError
+
+from isnotai_async.errors import quoted
+
+# What the option is called in other tools, in this package's methods, or in earlier habits of the reader.
+_CALLED_HERE: Final = {
+    "--api-key": "--api-key-file FILE, or ISNOTAI_API_KEY",
+    "--key": "--api-key-file FILE, or ISNOTAI_API_KEY",
+    "--token": "--api-key-file FILE, or ISNOTAI_API_KEY",
+    "--max-items": "--limit",
+    "--max": "--limit",
+    "--per-page": "--page-size",
+    "--output": "--out FILE for files, --format for the form of what is listed",
+    "--output-format": "--format",
+    "--file": "--out FILE for what is written, --sessions-file FILE for ids",
+    "--from": "--since for sessions, --start for events",
+    "--to": "--until for sessions, --end for events",
+    "--start-date": "--since",
+    "--end-date": "--until",
+    "--start-time": "--start",
+    "--end-time": "--end",
+    "--event-type": "--type",
+    "--columns": "--fields",
+    "--url": "--base-url",
+    "--max-retries": "--deadline SECONDS, which covers all attempts",
+    "--retries": "--deadline SECONDS, which covers all attempts",
+    "--log-level": "-v or -vv, or ISNOTAI_LOG",
+    "--debug": "-vv",
+}
+
+
+def explain_usage(error: CycloptsError) -> str:
+    """Return what is wrong with the command line, and where to look."""
+    command = " ".join(("isnotai", *(error.command_chain or ())))
+    text = str(error).partition(" Available commands:")[0].strip().removesuffix(".")
+    if isinstance(error, UnusedCliTokensError):
+        text = f"too many arguments: {', '.join(map(quoted, error.unused_tokens or ()))}"
+    if isinstance(error, UnknownOptionError):
+        option = error.token.keyword or error.token.value.partition("=")[0]
+        if option in _CALLED_HERE:
+            text = f"there is no {option} here; it is {_CALLED_HERE[option]}"
+    return f"{text} ({command} --help)"

@@ -1,0 +1,30 @@
+"""Deviations: where an answer differs from the contract in a way that its reader can live with."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, NamedTuple
+
+DeviationKind = Literal["absent", "null", "number", "date-time", "status", "byte order mark"]
+"""What differs; `Deviation.text` says it in words."""
+
+_INDEX: Final = re.compile(r"\[[^\]]*\]")
+
+
+class Deviation(NamedTuple):
+    """One place of an answer that is not as documented, and was read all the same.
+
+    Attributes:
+        path: JSON path of the place, such as ``$.data[3].payloadSize``; ``$`` for the whole answer.
+        kind: What differs, as a stable word.
+        text: The same in words.
+    """
+
+    path: str
+    kind: DeviationKind
+    text: str
+
+    @property
+    def place(self) -> str:
+        """The path without indexes and keys that are data, such as ``$.data[*].payloadSize``."""
+        return _INDEX.sub("[*]", self.path)

@@ -1,0 +1,54 @@
+"""`to_dict` and `to_json`: any value of this package as plain JSON values, with snake_case keys as in exports."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from isnotai_async._models.positions import Position, StreamPosition
+
+
+def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its hands
+    """Turn a record, a page, a position, or a list or mapping of them into plain JSON values.
+
+    Times become ISO 8601 text in UTC, tuples become lists, and unknown fields of the API are under ``extra`` if there
+    are any. It fits ``json.dumps(x, default=isnotai.to_dict)``.
+
+    Example:
+        >>> import isnotai_async as isnotai
+        >>> isnotai.to_dict(isnotai.Event("e1", 1, "init", 1_781_092_800_000, 0))["event_type_name"]
+        'init'
+
+    Args:
+        value: What to turn; plain JSON values stay as they are.
+
+    Raises:
+        TypeError: It is none of these.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Position | StreamPosition):
+        return json.loads(value.to_json())
+    if isinstance(value, Mapping):
+        return {str(key): to_dict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_dict(item) for item in value]
+    if attrs.has(type(value)):
+        names = [field.alias or field.name for field in attrs.fields(type(value))]  # "data" of a page is kept aside
+        fields = {name: getattr(value, name) for name in names}
+        return {name: to_dict(item) for name, item in fields.items() if name != "extra" or item}
+    raise TypeError(f"{type(value).__name__} is no value of this package and no plain JSON value")
+
+
+def to_json(value: Any) -> str:  # noqa: ANN401 - as of `to_dict`
+    """Write the same as one line of ASCII JSON; errors as of `to_dict`."""
+    return json.dumps(to_dict(value))

@@ -1,0 +1,154 @@
+"""`PageInHand`: the page that a walk hands out, and how much of it was handed out.
+
+An index counts the records of the page as the server sent it, those that could not be read included. A number counts
+the records of `data` here, which lacks those, and those that an earlier walk gave.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from operator import length_hint
+from typing import Generic, TypeVar
+
+from attrs import define, evolve, field
+
+from isnotai_async._models.pages import Page, RejectedRecord, rows_of
+
+T = TypeVar("T")
+
+
+@define(eq=False, repr=False)
+class PageInHand(Generic[T]):
+    """A page of a walk.
+
+    Attributes:
+        page: The page as it was fetched.
+        data: Its records, without those that an earlier walk gave; or rows with the same attributes.
+        indexes: Index of each of them; None if that is its number.
+        skipped: How many records were passed before this walk.
+        last_skipped: The last of those that could be read.
+        start: Number of the first record to hand out.
+        stops: Records that could not be read and are still to be passed.
+        rows: The records that are handed out now.
+    """
+
+    page: Page[T]
+    data: Sequence[T]
+    indexes: Sequence[int] | None
+    skipped: int
+    last_skipped: T | None
+    start: int
+    stops: deque[RejectedRecord]
+    rows: Iterator[T] = field(factory=lambda: iter(()))
+    _end: int = 0  # number behind the last of `rows`
+    _behind: int = 0  # index behind the last record that could not be read
+    _aside: tuple[RejectedRecord, ...] = ()  # records that are handed out as they are
+    _is_fresh: bool = False  # those were not handed out yet
+
+    @classmethod
+    def open(cls, page: Page[T], skip: int, is_known: Callable[[T], bool] | None) -> PageInHand[T]:
+        """Open a page.
+
+        Args:
+            page: The page.
+            skip: How many of its records to pass; it may have fewer.
+            is_known: Whether a record was given by an earlier walk.
+        """
+        rows = rows_of(page)
+        size = len(rows) + len(page.rejected)
+        skipped = min(skip, size)
+        if not page.rejected and is_known is None:
+            last = rows[skipped - 1] if skipped else None
+            return cls(page, rows, None, skipped, last, skipped, deque(), end=skipped, behind=skipped)
+        missing = {record.index for record in page.rejected}
+        places = [index for index in range(size) if index not in missing]
+        pairs = list(zip(places, page.data, strict=True))
+        last = next((record for index, record in reversed(pairs) if index < skipped), None)
+        kept = [(index, record) for index, record in pairs if index < skipped or not (is_known and is_known(record))]
+        start = sum(index < skipped for index, _ in kept)
+        stops = deque(record for record in page.rejected if record.index >= skipped)
+        data, indexes = tuple(record for _, record in kept), [index for index, _ in kept]
+        return cls(page, data, indexes, skipped, last, start, stops, end=start, behind=skipped)
+
+    def set_aside(self) -> None:
+        """Pass all records that could not be read: they are handed out as they are, in `rejected`."""
+        self._aside, self._is_fresh = tuple(self.stops), bool(self.stops)
+        self.stops.clear()
+
+    @property
+    def number(self) -> int:
+        """How many records of `data` were passed."""
+        return self._end - length_hint(self.rows)  # exact, for the iterator of a tuple
+
+    @property
+    def given(self) -> Sequence[T]:
+        """The records that were handed out."""
+        return self.data[self.start : self.number]
+
+    @property
+    def index(self) -> int:
+        """How many records of the server's page were passed."""
+        if self.is_through:
+            return len(rows_of(self.page)) + len(self.page.rejected)
+        number = self.number
+        last = number if self.indexes is None else self.indexes[number - 1] + 1 if number else 0
+        return max(self._behind, last)
+
+    @property
+    def passed(self) -> int:
+        """How many records were passed by this walk: handed out, or not readable."""
+        index = self.index
+        return self.number - self.start + sum(self.skipped <= record.index < index for record in self.page.rejected)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.number == len(self.data) and not self.stops and not self._is_fresh
+
+    @property
+    def has_something(self) -> bool:
+        """Whether there is something to hand out now."""
+        return self._is_fresh or length_hint(self.rows) > 0
+
+    @property
+    def indexes_of_taken(self) -> Sequence[int] | None:
+        """The indexes of the records that `take_page` gave last."""
+        return None if self.indexes is None else self.indexes[self.start : self._end]
+
+    def pass_stop(self) -> RejectedRecord | None:
+        """Pass the record that comes next, if it is one that could not be read."""
+        if not self.stops or self._run_end() > self._end:
+            return None
+        stop = self.stops.popleft()
+        self._behind = stop.index + 1
+        return stop
+
+    def enter_run(self, most: int | None) -> int:
+        """Hand out the records up to the next one that could not be read, at most so many; return their count."""
+        begin, end = self._end, self._run_end()
+        if most is not None:
+            end = min(end, begin + most)
+        self.rows, self._end = iter(self.data[begin:end]), end
+        return end - begin
+
+    def _run_end(self) -> int:
+        if not self.stops or self.indexes is None:
+            return len(self.data)
+        stop = self.stops[0].index
+        return next((number for number, index in enumerate(self.indexes) if index > stop), len(self.data))
+
+    def take_page(self) -> Page[T]:
+        """Hand out all of `rows` as a page."""
+        number, end = self.number, self._end
+        records = tuple(self.take_records()) if end - number < len(rows_of(self.page)) else ()
+        self.rows, self._is_fresh = iter(()), False
+        if not records and end - number == len(rows_of(self.page)) and self._aside == self.page.rejected:
+            return self.page
+        return evolve(self.page, data=records or self.page.data[number:end], rejected=self._aside)
+
+    def take_records(self) -> Iterator[T]:
+        """Put records in the place of `rows`, which may be rows that are not made into records yet."""
+        if self.indexes is None:
+            self.rows = iter(self.page.data[self.number : self._end])
+        return self.rows

@@ -1,0 +1,200 @@
+"""How the command starts, explains itself and ends: imports, completion, logs, proxies, names, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from isnotai_async._cli import main
+from isnotai_async._cli.app import COMMANDS
+from isnotai_async._cli.fault_options import read_fault, read_latency
+from isnotai_async.errors import ConfigError
+from isnotai_async.sandbox import Fault, Sandbox
+
+
+def cpu_of(*argv: str) -> float:
+    """Return the CPU seconds of the quickest of five runs."""
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(seconds)
+
+
+def test_the_version_costs_no_more_than_importing_aiohttp() -> None:
+    # A bound of 1.2; it takes a fifth, so a busy machine does not matter.
+    assert cpu_of(sys.executable, "-m", "isnotai_async", "--version") <= cpu_of(
+        sys.executable, "-c", "import aiohttp"
+    )
+
+
+def test_the_version_and_the_package_import_nothing_that_they_do_not_need() -> None:
+    program = """
+import sys
+from isnotai_async._cli import main
+assert main(["--version"]) == 0
+heavy = {"aiohttp", "attrs", "asyncio", "cattrs", "cyclopts", "msgspec", "rich", "anyio"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, capture_output=True)
+
+
+@pytest.mark.parametrize(("place", "line"), COMMANDS, ids=[place for place, _ in COMMANDS])
+def test_the_overview_says_what_the_command_says(place: str, line: str) -> None:
+    module, _, name = place.partition(":")
+    command = getattr(importlib.import_module(f"isnotai_async._cli.{module}"), name)
+    assert command.__doc__.splitlines()[0].startswith(line.removesuffix("."))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_knows_the_commands(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(word in script for word in ("isnotai", "whoami", "events", "page-size"))
+
+
+def test_the_bash_script_completes_a_command() -> None:
+    line = (
+        f"source <({sys.executable} -m isnotai_async completion bash); COMP_WORDS=(isnotai who); COMP_CWORD=1; "
+        "_isnotai; echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["whoami"]
+
+
+@pytest.mark.parametrize(
+    ("options", "variable", "says"),
+    [
+        (["-vv"], "", "debug: "), ([], "debug", "debug: "), (["-v"], "", ""), ([], "", ""), ([], "warning", ""),
+    ],
+)  # fmt: skip
+def test_the_log_goes_to_stderr_as_asked(
+    options: list[str],
+    variable: str,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ISNOTAI_LOG", variable)
+    assert main(["health", "--sandbox", *options]) == 0
+    said = capsys.readouterr().err
+    assert says in said
+    assert bool(says) == bool(said)
+
+
+def test_a_level_that_is_none_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISNOTAI_LOG", "loud")
+    assert main(["health", "--sandbox"]) == 2
+    assert "ISNOTAI_LOG is 'loud'; it must be warning, info, debug" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["events", "s", "--max-items", "3"], "there is no --max-items here; it is --limit (isnotai events --help)"),
+        (["events", "s", "--limt", "3"], "Unknown option: --limt. Did you mean --limit? (isnotai events --help)"),
+        (["sessions", "--from=7d"], "it is --since for sessions, --start for events"),
+        (["session", "a", "b"], "too many arguments: 'b'"),
+        (["evnts"], 'Unknown command "evnts". Did you mean "events"? (isnotai --help)'),
+        (["health", "--region", "ue"], "unknown region 'ue'; the regions are: us, eu"),
+        (["events", "s", "--format", "yaml"], 'Choose from: "table", "json", "jsonl", "csv"'),
+    ],
+    ids=str,
+)
+def test_a_wrong_name_says_what_it_is_called_here(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("isnotai: ")
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_help_and_refusal_list_the_documented_event_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["events", "--help"]) == 0
+    assert "init, mouse_move, keypress" in capsys.readouterr().out
+    assert main(["events", "big-3", "--sandbox", "--type", "keypres"]) == 1
+    said = capsys.readouterr().err
+    assert "Did you mean keypress instead of 'keypres'? Documented names are init, mouse_move, keypress" in said
+
+
+def test_a_proxy_with_a_password_is_not_for_argv(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", "--proxy", "http://user:s3cret@p:1"]) == 2
+    said = capsys.readouterr().err
+    assert "set HTTPS_PROXY instead" in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("options", [[], ["--proxy", "http://127.0.0.1:9"]], ids=["environment", "option"])
+def test_the_proxy_of_environment_or_option_is_asked(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "ISNOTAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8" if options else "http://127.0.0.1:9")
+    # api.isnotai.com is the proxy's to resolve: nothing leaves this machine.
+    assert main(["health", "--deadline", "3", *options]) == 1
+    assert "127.0.0.1:9" in capsys.readouterr().err
+
+
+async def test_a_rate_limited_reading_ends_with_4_and_other_trouble_with_1() -> None:
+    async with Sandbox(sessions=3) as sandbox:
+        environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
+        for fault, code in ((Fault.rate_limited(3_000), 4), (Fault.status(403), 1), (Fault.status(401), 3)):
+            sandbox.inject(fault)
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "isnotai_async", "sessions"),
+                stderr=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                env=environment,
+            )
+            assert (await process.communicate())[1].startswith(b"isnotai: 4")
+            assert process.returncode == code
+
+
+def test_faults_and_latencies_are_read() -> None:
+    assert read_fault("503").fault.times == 1
+    assert read_fault("503:5").fault.times == 5
+    assert read_fault("cut:10%@list_events").share == 0.1
+    assert read_fault("cut:10%@list_events").operation == "list_events"
+    assert read_latency("0.2") == (0.2, 0.2)
+    assert read_latency("0.1-0.4") == (0.1, 0.4)
+    for text in ("50", "boom", "503:", "503:x", ""):
+        with pytest.raises(ConfigError, match="--fault"):
+            read_fault(text)
+    with pytest.raises(ConfigError, match="--latency"):
+        read_latency("slow")
+
+
+def test_ctrl_c_while_it_imports_ends_it_in_words() -> None:
+    program = """
+import os, signal, sys
+class Interrupter:
+    def find_spec(self, name, *_):
+        if name == "cyclopts.core":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupter())
+from isnotai_async._cli import main
+sys.exit(main(["health", "--sandbox"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "isnotai: interrupted\n")
+
+
+def test_too_few_files_are_blamed_on_the_limit() -> None:
+    line = f"ulimit -n 6; {sys.executable} -m isnotai_async health --sandbox"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "raise the limit, as with: ulimit -n 256" in done.stderr
