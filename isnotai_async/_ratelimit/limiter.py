@@ -16,7 +16,7 @@ from isnotai_async._showing import show
 from isnotai_async.errors import ConfigError
 
 OnWait = Callable[[float, str], None]
-"""Called before a wait, with the minimum wait in seconds and the reason. An exception that it raises ends the wait."""
+"""Called before a wait, with the minimum wait in seconds and the reason. If it raises, the wait ends."""
 
 
 @frozen
@@ -50,7 +50,7 @@ class Answer:
 
 
 NOT_SENT: Final = Answer(0)
-"""The outcome of a permit that was not used: the caller gave up before the request was sent. The server counts none."""
+"""The outcome of a permit that was not used, because the caller gave up before the request was sent."""
 
 
 class Limiter(Protocol):
