@@ -199,7 +199,7 @@ class KeyLimiter:
             self._memory.hold(permit, name, number)
             queue.popleft().grant(permit)
         if reply.is_foreign:
-            text = "%s held other data under %s or %s; it was deleted, and the shared limit of %s starts empty"
+            text = "%s held something else under %s or %s; it was deleted, and the shared limit of %s starts empty"
             logger.warning(text, self._store.place, *self._keys, self._name)
         elif reply.is_lost:
             logger.warning("%s lost the shared limit of %s; sending it again", self._store.place, self._name)
