@@ -1,4 +1,4 @@
-"""Reads what the sandbox's options --fault and --latency say."""
+"""Reads the values of the sandbox's options --fault and --latency."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _FAULT: Final = re.compile(r"([a-z]+|[0-9]{3})(?::([0-9]{1,6})(%)?)?(?:@([a-z_]+
 
 @frozen
 class FaultOption:
-    """What one --fault asks for.
+    """The value of one option --fault.
 
     Attributes:
-        fault: What goes wrong.
-        operation: For which operation; None for all.
-        share: For which share of the requests; None for the next ones.
+        fault: The fault.
+        operation: The operation that it affects; None for all.
+        share: The share of the requests that it affects; None for the next ones.
     """
 
     fault: Fault

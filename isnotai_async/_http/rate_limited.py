@@ -67,7 +67,7 @@ class PacedTransport:
     _patience: float | None = field(init=False)  # how long a permit may wait for a connection
 
     def __attrs_post_init__(self) -> None:
-        # Only a limiter that processes share has a lease. After it, the limiter takes back the permit of a dead process.
+        # Only a limiter that processes share has a lease. After it, a dead process's permit is taken back.
         lease = getattr(self.limiter, "lease", None)
         self._patience = None
         if not isinstance(lease, int | float):
