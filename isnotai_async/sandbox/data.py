@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 
 class Session(Protocol):
-    """What is known of a session without its events."""
+    """The properties of a session, without its events."""
 
     @property
     def id(self) -> str:
@@ -32,7 +32,7 @@ class Session(Protocol):
 
     @property
     def bot_score(self) -> float | None:
-        """0 to 1, or None where nothing was decided."""
+        """0 to 1, or None if the session has no score."""
         ...
 
 
@@ -52,10 +52,10 @@ class Log(Protocol):
         """Indexes of the events that pass the filters, rising.
 
         Args:
-            first: Index to begin at.
+            first: Index to start at.
             kind: Message-type byte, or None for any.
             start: Earliest Unix milliseconds, inclusive, or None.
-            end: Latest, likewise.
+            end: Latest Unix milliseconds, inclusive, or None.
         """
         ...
 

@@ -1,6 +1,6 @@
 """The answer of `/details`, computed from the event log, so that it agrees with the listed events exactly.
 
-The real API does not promise that agreement; the sandbox keeps it, because a difference is then a bug of somebody.
+The real API does not guarantee that they agree. In the sandbox they always agree, so a difference shows a bug.
 """
 
 from __future__ import annotations

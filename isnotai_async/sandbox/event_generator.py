@@ -103,7 +103,7 @@ def _tap(dice: Dice) -> Iterator[Step]:
 
 
 def _robot_typing(dice: Dice) -> Iterator[Step]:
-    # One gap for the whole run: nobody types like this.
+    # One gap for the whole run, because no person types like this.
     gap = dice.pick((20, 25, 40, 50))
     for _ in range(dice.between(12, 30)):
         yield gap, E.KEYPRESS, 12
@@ -131,7 +131,7 @@ class _Habits:
 
 
 class Persona(Enum):
-    """Who is at work."""
+    """The kind of user in a session: a person or a bot."""
 
     DESKTOP = _Habits(
         (_typing, _typing, _field, _field, _click, _mouse_path, _scrolling, _scrolling, _pasting, _elsewhere),
@@ -240,12 +240,12 @@ def _make_block(dice: Dice, opening: tuple[Step, ...], persona: Persona) -> Bloc
 
 
 def is_page_opening(block: Block) -> bool:
-    """Whether a page begins in this block (in its first millisecond)."""
+    """Return whether a page starts in this block (in its first millisecond)."""
     return EventType.NAVIGATE in block.places
 
 
-# Odd, so that multiplying by it modulo 2**32 never gives two indexes the same id; ids then do not sort by time, and
-# nobody learns to rely on it.
+# Odd, so that multiplying by it modulo 2**32 never gives two indexes the same id. The ids do not sort by time, so
+# that no program relies on their order.
 _ID_STRIDE: Final = 0x9E3779B1
 _ID_MASK: Final = 2**32 - 1
 _BLOCK_STRIDE: Final = 0xD1B54A32D192ED03

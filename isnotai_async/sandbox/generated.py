@@ -26,7 +26,7 @@ from isnotai_async.sandbox.seed_data import (
 )
 
 _BIG: Final = re.compile(r"big-(0|[1-9][0-9]{0,6})", re.ASCII)
-# All sessions lie within the free tier's seven days, so that no tier hides any of them.
+# All sessions are within the free tier's seven days, so that no tier hides any of them.
 _OLDEST_MS: Final = NOW_MS - 6 * DAY_MS
 _NEWEST_MS: Final = NOW_MS - DAY_MS // 4
 _SIZES: Final = ((50, 200), (200, 700), (500, 1_200), (900, 2_000))
@@ -36,16 +36,16 @@ BOT_SCORE: Final = 0.7
 
 @frozen
 class Session:
-    """What is known of a session before its events are laid out.
+    """The properties of a session, before its events are generated.
 
     Attributes:
         id: Its id.
         seed: Seed of everything in it.
-        persona: Who is at work.
+        persona: The kind of user.
         size: How many events it has.
         start_ms: Unix milliseconds of its creation and first event.
         status: `active` or `closed`.
-        bot_score: 0 to 1, or None where nothing was decided.
+        bot_score: 0 to 1, or None if the session has no score.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Which names mean this machine only: what the sandbox listens on, and what a request may call it."""
+"""Checks host names: the sandbox listens on this machine only, and requests must address it by a local name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its very name, without a look-up."""
+    """Return whether a host name or address is always this machine, without a DNS query."""
     if host.lower() == "localhost":
         return True
     try:

@@ -18,7 +18,7 @@ _INT32: Final = 2**31
 _INT64: Final = 2**63
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _BYTE: Final = re.compile(r"0[xX]0*([0-9a-fA-F]{1,2})|0*([0-9]{1,3})", re.ASCII)
-# RFC 3339, where the offset is not optional; a bare date stands for its midnight in UTC.
+# RFC 3339, in which the offset is required; a date without a time means its midnight in UTC.
 _DATE_TIME: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}([Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?", re.ASCII
 )

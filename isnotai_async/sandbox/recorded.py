@@ -8,12 +8,12 @@ The rules:
 3. Counters and categories go by the names of event types, because the real API's bytes are not documented.
 
 In memory an event takes the length of its id and 24 bytes: about 45 MB for a million events whose ids have 20
-characters, and 60 MB where they have 36.
+characters, and 60 MB if they have 36.
 
 Reading back what an export wrote: JSON Lines, the same in gzip, CSV, Parquet, a folder of Parquet files, or SQLite.
 
-Written without a look at the code that writes them, from the documented columns alone, so that the two cannot agree
-on the same mistake. What a file is, its first bytes tell, and not its name.
+The readers are written from the documented columns only, independent of the code that writes exports, so that both
+cannot contain the same mistake. The first bytes of a file decide its format, not its name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Types:
         self._codes: dict[EventType, int] = {}
 
     def code(self, kind: int, name: str | None) -> int:
-        """Number of a type; a new one where it has none yet."""
+        """Return the number of a type; a new number if it has none yet."""
         code = self._codes.setdefault((kind, name), len(self.pairs))
         if code == len(self.pairs):
             self.pairs.append((kind, name))
@@ -62,7 +62,7 @@ class Types:
 
 
 class RecordedSession:
-    """One session, with its events in columns. It is its own `Log`, and a `TimedLog` where it is in time order.
+    """One session, with its events in columns. It is its own `Log`, and a `TimedLog` if it is in time order.
 
     Args:
         id: Its id.
@@ -77,7 +77,7 @@ class RecordedSession:
         self.id = id
         self.name = name
         self._types = types
-        self._ids = bytearray()  # one behind the other, UTF-8
+        self._ids = bytearray()  # all ids in a row, in UTF-8
         self._ends = array("Q")  # where each of them ends
         self._codes = array("I")
         self._times = array("q")

@@ -27,7 +27,7 @@ class Answer:
     Attributes:
         status: HTTP status.
         body: The bytes of the body.
-        headers: Headers beside the ones that the server adds itself (`Date`, `Server`, `Content-Length`).
+        headers: Headers, without those that the server adds itself (`Date`, `Server`, `Content-Length`).
     """
 
     status: int
@@ -63,7 +63,7 @@ def envelope(status: int, code: str, message: str, *, details: object = None) ->
     Args:
         status: HTTP status.
         code: Stable code. Documented are `INVALID_API_KEY` and `SESSION_NOT_FOUND`; all others are the sandbox's own
-            and begin with ``SANDBOX_``.
+            and start with ``SANDBOX_``.
         message: Words for people. It never repeats what the caller sent.
         details: JSON value; None leaves it out.
     """
