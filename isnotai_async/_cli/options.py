@@ -36,12 +36,12 @@ _CONNECTION = Group("Connection", sort_key=9)  # the last one: it is the same ev
 @Parameter(name="*")
 @frozen(kw_only=True)
 class Connection:
-    """Where to ask, and with which key."""
+    """The options of the connection: region, key, proxy, timeouts and quota."""
 
     region: Annotated[str | None, Parameter(group=_CONNECTION, env_var="ISNOTAI_REGION")] = None
     """us or eu; default us"""
     base_url: Annotated[str | None, Parameter(group=_CONNECTION)] = None
-    """Where the region answers; default ISNOTAI_BASE_URL, else the vendor's address"""
+    """Base URL of the region; default ISNOTAI_BASE_URL, else the vendor's address"""
     api_key_file: Annotated[Path | None, Parameter(group=_CONNECTION, allow_leading_hyphen=True)] = None
     """File that holds the API key, - for stdin; default ISNOTAI_API_KEY, else the file ISNOTAI_API_KEY_FILE"""
     proxy: Annotated[str | None, Parameter(group=_CONNECTION)] = None
@@ -51,11 +51,11 @@ class Connection:
     deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = 120.0
     """Seconds for a request with all its attempts and waits; none for no limit"""
     sandbox: Annotated[bool, Parameter(group=_CONNECTION, negative=(), show_default=False)] = False
-    """Ask a sandbox inside this process instead: no key, no network"""
+    """Use a sandbox inside this process instead of the API: no key, no network"""
     quota: Annotated[str | None, Parameter(group=_CONNECTION)] = None
     """Share of the key's rate that this command may use, e.g. 1/8 or 0.125; default all of it"""
     redis: Annotated[str | None, Parameter(group=_CONNECTION)] = None
-    """Share the key's rate with other processes at this Redis: its URL, or env for the one in ISNOTAI_REDIS_URL"""
+    """Share the key's rate with other processes through this Redis: its URL, or env for ISNOTAI_REDIS_URL"""
     verbose: Annotated[
         int, Parameter(group=_CONNECTION, name=("--verbose", "-v"), count=True, show_default=False)
     ] = 0
@@ -76,7 +76,7 @@ _SESSIONS = Group("Sessions")
 @Parameter(name="*")
 @frozen(kw_only=True)
 class SessionFilters:
-    """Which sessions are meant."""
+    """The options that select sessions."""
 
     status: Annotated[str | None, Parameter(group=_SESSIONS)] = None
     """Only sessions of this status, e.g. active or closed"""
@@ -103,7 +103,7 @@ _EVENTS = Group("Events")
 @Parameter(name="*")
 @frozen(kw_only=True)
 class EventFilters:
-    """Which events are meant."""
+    """The options that select events."""
 
     type: Annotated[str | None, Parameter(group=_EVENTS)] = None
     """Message-type byte (1, 0x01) or short name. Documented names: init, mouse_move, keypress; there are more"""
@@ -236,16 +236,16 @@ _WRITING = Group("Writing")
 @Parameter(name="*")
 @frozen(kw_only=True)
 class Writing:
-    """How an export is written."""
+    """The options for how an export is written."""
 
     format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite"] | None, Parameter(group=_WRITING)] = (
         None
     )
-    """How to write, if the ending of --out is not that of a format"""
+    """Format of the file, if the name in --out does not end like a format"""
     concurrency: Annotated[int, Parameter(group=_WRITING)] = 16
-    """Most requests in flight"""
+    """Maximum number of requests in flight"""
     split: Annotated[int | Literal["auto"] | None, Parameter(group=_WRITING)] = None
-    """Windows of time to read each session in at once, or auto"""
+    """Number of time windows in which each session is read in parallel, or auto"""
     shard: Annotated[str | None, Parameter(group=_WRITING)] = None
     """k/n: only the k-th of n shards of the sessions, from 1; each session is in exactly one"""
     on_error: Annotated[Literal["collect", "raise"], Parameter(group=_WRITING)] = "collect"

@@ -41,7 +41,7 @@ _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 
 @frozen
 class Screen:
-    """What the text is drawn for.
+    """The screen for which the text is drawn.
 
     Attributes:
         width: Cells of a line.
@@ -59,12 +59,12 @@ class Screen:
 
     @property
     def levels(self) -> str:
-        """Nine letters, from nothing to the most."""
+        """Nine characters, from the lowest to the highest bar."""
         return _BLOCKS if self._has(_BLOCKS) else _LETTERS
 
     @property
     def mark(self) -> str:
-        """A letter that marks one place."""
+        """The character that marks one place."""
         return "╵" if self._has("╵") else "|"
 
     def fit(self, text: str, width: int) -> str:
