@@ -1,8 +1,8 @@
 """The aiohttp session: opened and closed here, or borrowed; connection pool, and timeouts of attempts.
 
 One timer serves all attempts. A timer that is set and cancelled for each request takes 3 to 5 µs, and aiohttp's own
-`sock_read` sets two more for each response, although one in a million ever fires. All attempts of a transport have
-the same limit, so the oldest attempt is always the next to be late, and one timer for that attempt is enough. If
+`sock_read` sets two more for each response, although only one in a million ever fires. All attempts of a transport
+have the same limit, so the oldest attempt is always the next to be late, and one timer for that attempt is enough. If
 responses come in time, the timer finds no late attempt. `asyncio.timeout` would need two coroutines for each attempt;
 this needs none.
 """
@@ -144,7 +144,7 @@ class Connections:
         self.watches: WeakSet[AttemptWatch] = WeakSet()  # stopped by `aclose`
         self.shared_slots: anyio.Semaphore | None = None  # shared with other clients
         self.slots: Slots
-        self.opens_itself = False  # whether the first request opens it
+        self.opens_itself = False  # whether a request opens it; False after a close
 
     @property
     def state(self) -> str:

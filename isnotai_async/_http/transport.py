@@ -47,7 +47,7 @@ _ERROR_SECONDS: Final = 5.0  # for the body of an error response, because its st
 
 
 def take_body(answer: aiohttp.ClientResponse) -> bytes | None:
-    """Return a body that came together with its head, as the body of a page does; None if it is not complete yet."""
+    """Return a body that came together with its head, as a page's does; None if it is incomplete or too large."""
     longest = MAX_BODY_BYTES if answer.status < 400 else MAX_ERROR_BODY_BYTES
     is_there = answer.closed and answer.content.total_bytes <= longest
     return answer.content.read_nowait() if is_there else None

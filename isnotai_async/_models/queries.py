@@ -200,8 +200,8 @@ class UsageQuery(_Query):
     """Query for the consumption of the API.
 
     Attributes:
-        start_date: First day, inclusive, in the forms of `SessionQuery`; None for 30 days before `end_date`.
-        end_date: Last day, inclusive, in the same forms; None for today, UTC.
+        start_date: Start, inclusive, in the forms of `SessionQuery`; None for 30 days before `end_date`.
+        end_date: End, inclusive, in the same forms; None for today, UTC.
         metric: ``"ApiCalls"``, ``"Events"``, ``"Sessions"``, ``"StorageBytes"`` or ``"BotAnalyses"``, in any case;
             None for all.
 

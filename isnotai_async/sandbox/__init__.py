@@ -8,7 +8,7 @@ It shares no code with the client except the base class of its errors, so that b
             ...
         assert sandbox.stats.statuses[503] == 1
 
-It follows the documentation. Where the documentation says nothing, the sandbox decides; do not rely on these points:
+It follows the documentation. If the documentation says nothing, the sandbox decides; do not rely on these points:
 
 - the order of rows, the form of ids and cursors, the event types except `init`, `mouse_move` and `keypress`, and the
   bytes of all event types;

@@ -75,7 +75,7 @@ def group(entries: Entries, key: Callable[[Entry], str | None]) -> dict[str, Ent
 
 
 def users(entries: Entries) -> tuple[dict[str, object], ...]:
-    """All users, as the API shows them."""
+    """Return all users, as the API shows them."""
     return tuple(_user(user_id, own) for user_id, own in group(entries, lambda entry: entry.row["userId"]).items())
 
 
@@ -101,7 +101,7 @@ def _user(user_id: str, own: Entries) -> dict[str, object]:
 
 
 def courses(entries: Entries) -> tuple[dict[str, object], ...]:
-    """All courses that occur in the addresses of pages. Every field of theirs is the sandbox's own."""
+    """Return all courses that occur in the addresses of pages. All fields are the sandbox's own."""
     return tuple(
         {
             "courseId": name,
@@ -118,7 +118,7 @@ def _course(entry: Entry) -> str | None:
 
 
 def counters(entries: Entries) -> dict[str, object]:
-    """Counters of all sessions. Every field is the sandbox's own."""
+    """Return counters of all sessions. All fields are the sandbox's own."""
     return {
         "sessions": len(entries),
         "activeSessions": sum(entry.row["status"] == "active" for entry in entries),
@@ -130,12 +130,12 @@ def counters(entries: Entries) -> dict[str, object]:
 
 
 def total_events(entries: Iterable[Entry]) -> int:
-    """How many events these sessions have."""
+    """Return the number of events of these sessions."""
     return sum(entry.events for entry in entries)
 
 
 def mean_score(entries: Entries) -> float:
-    """Mean of the scores there are, or 0."""
+    """Return the mean of the known scores, or 0 if there are none."""
     scores = [entry.score for entry in entries if entry.score >= 0]
     return round(sum(scores) / len(scores), 4) if scores else 0.0
 

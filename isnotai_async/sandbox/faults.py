@@ -284,7 +284,7 @@ class Fault:
         return cls(name="clock skew", times=times, change=deviations.shift_clock(seconds))
 
     def delayed(self, delay: float) -> Self:
-        """A copy that waits this many seconds before its first byte."""
+        """Return a copy that waits a number of seconds before its first byte."""
         return evolve(self, delay=delay)
 
 

@@ -97,7 +97,7 @@ class Dataset:
             object.__setattr__(self, name, value)
 
     def find(self, session_id: str) -> Session | None:
-        """The session of this id, or None."""
+        """Return the session with this id, or None."""
         if (ordinal := self._ordinals.get(session_id)) is not None:
             return self._ordinary(session_id, ordinal)
         matched = _BIG.fullmatch(session_id)
@@ -127,7 +127,7 @@ class Dataset:
         return describe(session.id, log, page_history(log))
 
     def show(self, session: Session) -> dict[str, object]:
-        """One session as the API shows it."""
+        """Return one session as the API shows it."""
         dice = Dice(session.seed, "face")
         log = self.log(session)
         number = dice.between(0, len(USER_NAMES) - 1)

@@ -16,7 +16,7 @@ def is_loopback(host: str) -> bool:
 
 
 def names_this_machine(header: str) -> bool:
-    """Whether a ``Host`` header names this machine.
+    """Return whether a ``Host`` header names this machine.
 
     A web page can give its own name the address 127.0.0.1 (DNS rebinding) and so read what the sandbox serves. Its
     requests carry that name.

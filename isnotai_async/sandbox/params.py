@@ -41,7 +41,7 @@ class RefusedError(Exception):
 
 
 def bad_value(name: str, problem: str, code: str = "SANDBOX_INVALID_PARAMETER") -> RefusedError:
-    """A 400 that names the field."""
+    """Return the error for a 400 that names the field."""
     return RefusedError(envelope(400, code, f"{name} {problem}.", details={"field": name}), name)
 
 

@@ -173,9 +173,9 @@ class Region:
         return wait
 
     def latency(self) -> tuple[float, float]:
-        """Seconds on the way in and on the way out.
+        """Return the seconds to wait before the request reaches the limiter, and after the answer.
 
-        Both, because only what jitters before the limiter can press requests together in its window.
+        A part is before the limiter, because only a varying wait there can push requests together in its window.
         """
         low, high = self.edge.latency
         if high == 0:
@@ -186,13 +186,13 @@ class Region:
 
 
 def make_key(seed: object, region: str) -> str:
-    """An API key in the documented form: ``aik_v1_`` and 40 base64url characters."""
+    """Return an API key in the documented form: ``aik_v1_`` and 40 base64url characters."""
     digest = sha256(f"key\x1f{seed}\x1f{region}".encode()).digest()
     return f"aik_v1_{base64.urlsafe_b64encode(digest).decode()[:40]}"
 
 
 def make_mints(seed: int, ttl: float | None) -> dict[str, Mint]:
-    """The makers of cursors, of differing alphabets.
+    """Return a cursor factory for each list. Their alphabets differ.
 
     `list_sessions` uses plain base64: a client that puts ``+``, ``/`` or ``=`` into a URL unencoded is found out.
     """

@@ -35,12 +35,12 @@ class Answer:
     headers: Mapping[str, str] = field(factory=dict)
 
     def with_headers(self, **headers: str) -> Answer:
-        """A copy with these headers added; underscores in the names stand for hyphens."""
+        """Return a copy with these headers added; underscores in the names mean hyphens."""
         added = {name.replace("_", "-"): value for name, value in headers.items()}
         return evolve(self, headers={**self.headers, **added})
 
     def compressed(self, coding: Coding) -> Answer:
-        """A copy with a compressed body."""
+        """Return a copy with a compressed body."""
         # The cheapest level: loopback has bandwidth to spare, and the tests' time is in the CPU.
         packer = zlib.compressobj(1, zlib.DEFLATED, _WBITS[coding])
         body = packer.compress(self.body) + packer.flush()
@@ -86,5 +86,5 @@ def accepted_coding(accept_encoding: str) -> Coding | None:
 
 
 def worth_compressing(answer: Answer) -> bool:
-    """Whether an answer is long enough and not compressed yet."""
+    """Return whether an answer is long enough to compress, and not compressed yet."""
     return len(answer.body) >= _COMPRESS_FROM and "Content-Encoding" not in answer.headers

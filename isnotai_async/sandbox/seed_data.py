@@ -91,19 +91,19 @@ class Dice:
         self._next = random.Random(seed_of(*names)).random  # noqa: S311 - made-up data, not secrets
 
     def fraction(self) -> float:
-        """A number from 0 up to, not including, 1."""
+        """Return a number from 0 up to, not including, 1."""
         return self._next()
 
     def between(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Return a whole number from low to high, both included."""
         return low + int(self._next() * (high - low + 1))
 
     def chance(self, probability: float) -> bool:
-        """True in that share of the calls."""
+        """Return True in that share of the calls."""
         return self._next() < probability
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of the options, each equally likely."""
+        """Return one of the options, each equally likely."""
         return options[int(self._next() * len(options))]
 
 
@@ -119,7 +119,7 @@ NOW_MS: Final = 1_781_092_800_000
 
 
 def to_ms(moment: datetime) -> int:
-    """Unix milliseconds of an aware datetime, rounded down."""
+    """Return the Unix milliseconds of an aware datetime, rounded down."""
     return (moment - _EPOCH) // _MILLISECOND
 
 

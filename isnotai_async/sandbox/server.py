@@ -31,7 +31,7 @@ Validator = Callable[[object, "Attribute[Any]", object], None]
 
 
 def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
-    """A validator for whole numbers from low to high."""
+    """Return a validator for whole numbers from low to high."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
         if value is None and optional:
@@ -43,7 +43,7 @@ def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
 
 
 def positive_seconds(*, optional: bool = False) -> Validator:
-    """A validator for seconds above 0."""
+    """Return a validator for seconds above 0."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
         if value is None and optional:
@@ -55,7 +55,7 @@ def positive_seconds(*, optional: bool = False) -> Validator:
 
 
 def one_of(*allowed: str) -> Validator:
-    """A validator for a choice of words."""
+    """Return a validator for a choice of words."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
         if value not in allowed:
@@ -310,11 +310,11 @@ class Sandbox:
         return self.region_stats("us")
 
     def region_stats(self, region: str) -> RegionStats:
-        """Counters of a region."""
+        """Return the counters of a region."""
         return self._regions[check_region(region)].stats
 
     def session_ids(self, region: str = "us") -> tuple[str, ...]:
-        """Ids of all sessions that `list_sessions` lists in a region, in its order."""
+        """Return the ids of all sessions of a region, in the order of `list_sessions`."""
         return self._regions[check_region(region)].data.ids
 
     def set_tier(self, region: str, tier: TierName) -> None:

@@ -45,7 +45,7 @@ class FileLimiter:
         tier: Tier to start with if no process knows the tier yet; None for the lowest. The responses name the real
             tier.
         lease: Seconds after its permit within which a request has surely reached the server. It must be greater than
-            the client's `timeout`; a client with a longer `timeout` is rejected.
+            the client's `timeout`; else the client is rejected.
         window: Length of the server's window, in seconds.
 
     Raises:

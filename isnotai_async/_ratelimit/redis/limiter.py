@@ -68,8 +68,8 @@ class RedisLimiter:
             ``"local_share"``: each process limits itself to its share of the limit.
         workers: Number of processes that share the limit, for ``"local_share"``. Give the largest possible number.
         lease: Seconds after its permit within which a request has surely reached the server. It must be greater than
-            the client's `timeout`; a client with a longer `timeout` is rejected. A permit waits for a connection
-            (`max_concurrency`) for at most half of the difference, and is then given back.
+            the client's `timeout`; else the client is rejected. A permit waits for a connection (`max_concurrency`)
+            for at most half of the difference, and is then given back.
         window: Length of the server's window, in seconds.
 
     Raises:

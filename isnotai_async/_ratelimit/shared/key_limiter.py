@@ -37,7 +37,7 @@ _TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
 @define(eq=False)
 class KeyLimiter:
-    """The limiter of one key; `RedisLimiter` and `FileLimiter` make them.
+    """The limiter of one key in one process; `RedisLimiter` and `FileLimiter` create one for each key.
 
     Args:
         store: The store that processes share.

@@ -30,7 +30,7 @@ class Waiter:
     permit: Permit | None = None
 
     def tell(self, news: tuple[float, str] | None) -> None:
-        """Set the wait and its reason, if they are not set yet."""
+        """Set the expected wait and its reason, unless they are already set."""
         if not self.told.done():
             self.told.set_result(news)
 
