@@ -70,10 +70,10 @@ def write_estimate(estimate: ExportEstimate, *, json: bool) -> None:
 
 
 def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
-    unknown = "not known before all are listed"
+    unknown = "not known before all sessions are listed"
     yield "sessions", unknown if estimate.sessions is None else f"{estimate.sessions:,}"
     if not estimate.sampled:
-        yield "events", "not known: none of the sessions that were looked at is there"
+        yield "events", "not known: none of the sampled sessions exists"
         return
     yield "events", f"about {estimate.events_each:,.0f} a session, by {estimate.sampled} of them"
     if estimate.events is not None:

@@ -43,13 +43,13 @@ def read_fault(text: str) -> FaultOption:
     """Read a fault.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The text is not valid.
     """
     found = _FAULT.fullmatch(text)
     if found is None or not (found[1] in _KINDS or found[1].isdigit()):
         raise ConfigError(
-            f"--fault {quoted(text)} is none; write a status (503) or {', '.join(_KINDS)}, with :5 for the next five "
-            "requests or :10% for one in ten, and @list_events for one operation"
+            f"--fault {quoted(text)} is not a fault; write a status (503) or {', '.join(_KINDS)}, with :5 for the "
+            "next five requests or :10% for one in ten, and @list_events for one operation"
         )
     number, is_share = int(found[2] or 1), found[3] is not None
     times = 1 if is_share else number
@@ -61,12 +61,12 @@ def read_latency(text: str) -> tuple[float, float]:
     """Read a latency in seconds, one number or two.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The text is not valid.
     """
     low, _, high = text.partition("-")
     try:
         return float(low), float(high or low)
     except ValueError:
         raise ConfigError(
-            f"--latency {quoted(text)} is none; write seconds (0.2), or two of them (0.1-0.4)"
+            f"--latency {quoted(text)} is not a latency; write seconds (0.2), or two of them (0.1-0.4)"
         ) from None

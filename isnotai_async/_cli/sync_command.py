@@ -129,7 +129,7 @@ def read_duration(text: str, name: str) -> timedelta:
     """Read a duration such as 7d or 12h.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The text is not a duration.
     """
     found = _DURATION.fullmatch(text)
     if found is None:

@@ -45,7 +45,7 @@ def set_field(path: str, value: object) -> Change:
     """Put another value into a field.
 
     Raises:
-        ConfigError: The path is none.
+        ConfigError: The path is not valid.
     """
 
     def put(container: Any, key: str | int) -> None:  # noqa: ANN401 - a list or a dict of JSON
@@ -58,7 +58,7 @@ def remove_field(path: str) -> Change:
     """Leave a field out.
 
     Raises:
-        ConfigError: The path is none.
+        ConfigError: The path is not valid.
     """
 
     def remove(container: Any, key: str | int) -> None:  # noqa: ANN401 - a list or a dict of JSON

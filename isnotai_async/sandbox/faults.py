@@ -227,7 +227,7 @@ class Fault:
             times: How many requests it meets.
 
         Raises:
-            ConfigError: The path is none.
+            ConfigError: The path is not valid.
         """
         return cls(name=f"changed {path}", times=times, change=deviations.set_field(path, value))
 

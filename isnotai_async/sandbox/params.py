@@ -31,7 +31,7 @@ class RefusedError(Exception):
 
     Attributes:
         answer: The answer.
-        parameter: Name of the query parameter at fault, or None if it is none.
+        parameter: Name of the wrong query parameter, or None if the error has another cause.
     """
 
     def __init__(self, answer: Answer, parameter: str | None = None) -> None:
