@@ -35,7 +35,7 @@ def exit_code(error: IsNotAIError) -> int:
 
 
 def explain(error: IsNotAIError) -> str:
-    """Return what to tell the person at the terminal; server text in it is escaped by the error itself."""
+    """Return the message for an error on stderr. The error itself escapes any text of the server in it."""
     if isinstance(error, ConfigError) and error.message.startswith("no API key"):
         return _NO_KEY
     session_id = None if error.position is None else error.position.session_id

@@ -1,4 +1,4 @@
-"""The command `isnotai export`: its arguments, its run, and its words before and after."""
+"""The command `isnotai export`: its arguments, its run, and its messages before and after."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ from isnotai_async.export.api import check_target_name
 from isnotai_async.export.places import rejected_of, store_of
 from isnotai_async.export.report import is_for_good
 
-_MOST_FAILURES: Final = 20  # that are listed; --json has them all
+_MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
 
 
 def say_plan(sessions: int) -> None:
-    """Say what so many sessions take at least; it costs no request."""
+    """Write the minimum time for a number of sessions to stderr. It sends no request."""
     least = f"{_count(sessions, 'session')}, so {_count(sessions, 'request')} or more"
     if sessions < min(tier.requests_per_minute for tier in Tier):
         say(least)
@@ -70,10 +70,10 @@ def write_estimate(estimate: ExportEstimate, *, json: bool) -> None:
 
 
 def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
-    unknown = "not known before all are listed"
+    unknown = "not known before all sessions are listed"
     yield "sessions", unknown if estimate.sessions is None else f"{estimate.sessions:,}"
     if not estimate.sampled:
-        yield "events", "not known: none of the sessions that were looked at is there"
+        yield "events", "not known: none of the sampled sessions exists"
         return
     yield "events", f"about {estimate.events_each:,.0f} a session, by {estimate.sampled} of them"
     if estimate.events is not None:
@@ -86,12 +86,12 @@ def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
 
 
 def write_report(report: ExportReport) -> None:
-    """Write what an export did to stdout, as JSON."""
+    """Write the report of an export to stdout, as JSON."""
     write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
 
 
 def say_report(report: ExportReport) -> None:
-    """Say on stderr what an export did."""
+    """Write the report of an export to stderr, for people."""
     if report.is_skipped:
         say(f"{printable(str(report.path))} exists; nothing was done")
         return
@@ -154,8 +154,8 @@ async def export(
 ) -> int:
     """Write the events of many sessions into one file, each exactly once.
 
-    The file appears under its name when it is complete, and not before. Interrupted in whatever way, the same command
-    resumes. Exit codes: 0 done, 1 failed, 2 usage, 3 key refused, 4 unfinished (run it again), 5 finished, but
+    The file appears under its name only when it is complete. If the export is interrupted, run the same command again
+    to resume. Exit codes: 0 done, 1 failed, 2 usage, 3 key rejected, 4 unfinished (run it again), 5 finished, but
     sessions failed or records were set aside, 130 Ctrl-C, 143 SIGTERM.
 
     Parameters
@@ -167,15 +167,15 @@ async def export(
     sessions_file
         File with one session id a line; - for stdin.
     all
-        Every session, or every one that the filters below let through.
+        All sessions, or all that match the filters below.
     from_
-        Event store that isnotai sync made; all its events are written, and no API is asked.
+        Event store that isnotai sync created; all its events are written, without a request to the API.
     estimate
-        Look at a few sessions, say what the export would take, and stop.
+        Read a few sessions, show how long the export would take, and stop.
     json
         Write the report to stdout, as JSON.
     quiet
-        Say nothing but errors.
+        Show only errors.
     """
     if from_ is not None:
         asked = session or sessions_file or all or estimate or filters != EventFilters()
@@ -217,7 +217,7 @@ class _Run:
         sessions: Paginator[Session] | SessionsFile | tuple[str, ...],
         **options: Any,  # noqa: ANN401 - those of export_events
     ) -> ExportReport | int:
-        """Export; return the report, or the exit code if it was ended before."""
+        """Run the export; return the report, or the exit code if it did not finish."""
         display = ExportDisplay(quiet=self.quiet)
         with stop_on_sigterm() as stopped:
             try:
@@ -236,7 +236,7 @@ class _Run:
                 return self.end_with(error)
 
     def end(self, report: ExportReport, *, json: bool) -> int:
-        """Say what was done; return the exit code."""
+        """Write the report; return the exit code."""
         if json:
             write_report(report)
         self._rows = report.rows
@@ -252,7 +252,7 @@ class _Run:
         return store_of(self.out).exists()
 
     def end_with(self, error: IsNotAIError) -> int:
-        """Say what the API's answer means for the export; return the exit code."""
+        """Write what an error means for the export to stderr; return the exit code."""
         why = exit_codes.explain(error)
         if isinstance(error, InvalidRequestError) and not isinstance(error, InvalidCursorError) and not self._rows:
             say(f"isnotai: {why}")  # the command is wrong, and there is nothing to resume
@@ -264,7 +264,7 @@ class _Run:
         return exit_codes.exit_code(error) if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
 
     def resume_later(self, why: str, how: str = _RESUME) -> int:
-        """Say why it ended before it was done, and how to resume."""
+        """Write to stderr why the export did not finish and how to resume; return the exit code."""
         safe = f"; {self._rows:,} rows are safe" if self._rows else ""
         say(f"isnotai: {why}{safe}; {how}")
         return exit_codes.UNFINISHED
@@ -272,7 +272,7 @@ class _Run:
 
 @contextmanager
 def stop_on_sigterm() -> Iterator[list[int]]:
-    """Cancel this task on SIGTERM; what is yielded has the signal then."""
+    """Cancel this task on SIGTERM. The yielded list then contains the signal."""
     received: list[int] = []
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Reads what the sandbox's options --fault and --latency say."""
+"""Reads the values of the sandbox's options --fault and --latency."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _FAULT: Final = re.compile(r"([a-z]+|[0-9]{3})(?::([0-9]{1,6})(%)?)?(?:@([a-z_]+
 
 @frozen
 class FaultOption:
-    """What one --fault asks for.
+    """The value of one option --fault.
 
     Attributes:
-        fault: What goes wrong.
-        operation: For which operation; None for all.
-        share: For which share of the requests; None for the next ones.
+        fault: The fault.
+        operation: The operation that it affects; None for all.
+        share: The share of the requests that it affects; None for the next ones.
     """
 
     fault: Fault
@@ -43,13 +43,13 @@ def read_fault(text: str) -> FaultOption:
     """Read a fault.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The text is not valid.
     """
     found = _FAULT.fullmatch(text)
     if found is None or not (found[1] in _KINDS or found[1].isdigit()):
         raise ConfigError(
-            f"--fault {quoted(text)} is none; write a status (503) or {', '.join(_KINDS)}, with :5 for the next five "
-            "requests or :10% for one in ten, and @list_events for one operation"
+            f"--fault {quoted(text)} is not a fault; write a status (503) or {', '.join(_KINDS)}, with :5 for the "
+            "next five requests or :10% for one in ten, and @list_events for one operation"
         )
     number, is_share = int(found[2] or 1), found[3] is not None
     times = 1 if is_share else number
@@ -61,12 +61,12 @@ def read_latency(text: str) -> tuple[float, float]:
     """Read a latency in seconds, one number or two.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The text is not valid.
     """
     low, _, high = text.partition("-")
     try:
         return float(low), float(high or low)
     except ValueError:
         raise ConfigError(
-            f"--latency {quoted(text)} is none; write seconds (0.2), or two of them (0.1-0.4)"
+            f"--latency {quoted(text)} is not a latency; write seconds (0.2), or two of them (0.1-0.4)"
         ) from None

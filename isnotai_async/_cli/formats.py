@@ -1,4 +1,4 @@
-"""The forms of what reading commands write: table, JSON, JSON Lines, CSV; all, or some fields."""
+"""The output formats of the read commands: table, JSON, JSON Lines or CSV, with all fields or some."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OUTPUT: Final = Group("Output", sort_key=8)
 @Parameter(name="*")
 @frozen(kw_only=True)
 class Output:
-    """How a reading command writes what it found."""
+    """The output options of a read command."""
 
     format: Annotated[Form | None, Parameter(group=_OUTPUT)] = None
     """Default: a table on a terminal, else JSON Lines (one object a line); json is one document"""
@@ -77,7 +77,7 @@ def check_names(names: Iterable[str], known: Sequence[str]) -> None:
 
 
 def pick(record: object, names: Sequence[str]) -> Mapping[str, Any]:
-    """Return the fields of a record or mapping by name; all without names, None for what it has not."""
+    """Return the named fields of a record or mapping, or all if there are no names. A missing field is None."""
     fields: Mapping[str, Any] = to_plain(record)
     return {name: _find(fields, name) for name in names} if names else fields
 
@@ -94,13 +94,13 @@ def _find(fields: Mapping[str, Any], name: str) -> object:
 async def write_records(
     records: AsyncIterable[T], output: Output, columns: Sequence[str], row: Callable[[T], Sequence[object]]
 ) -> None:
-    """Write records while they come.
+    """Write records while they arrive.
 
     Args:
         records: The records.
-        output: How.
+        output: The output options.
         columns: Heads of the table.
-        row: Makes the table's row of a record.
+        row: Function that returns the table's row of a record.
     """
     names = output.names
     match output.form:
@@ -130,7 +130,7 @@ async def _write_json_records(records: AsyncIterable[object], names: Sequence[st
     async for record in records:
         write_data(f"{',' if count else '['}\n{to_json(pick(record, names))}")
         count += 1
-    write_data("\n]\n" if count else "[]\n")  # an error before leaves it open, so no reader takes it for all
+    write_data("\n]\n" if count else "[]\n")  # after an error the list stays open, so it cannot be read as complete
 
 
 def write_one(
@@ -140,9 +140,9 @@ def write_one(
 
     Args:
         value: The record.
-        output: How.
-        table: Writes it for people, if that is not a line for each field.
-        rows: What it is a list of, for CSV; by default it is one row.
+        output: The output options.
+        table: Function that writes it for people; default a line for each field.
+        rows: The rows of the CSV; default one row with the record itself.
     """
     names, form = output.names, output.form
     if names:
@@ -187,5 +187,5 @@ def _csv_cell(value: object) -> object:
     if isinstance(value, datetime):
         return to_plain(value)
     text = value if isinstance(value, str) else to_json(value)
-    # A spreadsheet would run it as a formula; exports guard it in the same way.
+    # A spreadsheet would run this text as a formula; exports escape it in the same way.
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA_STARTS) else text

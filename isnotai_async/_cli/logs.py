@@ -1,4 +1,4 @@
-"""Writes the package's log to stderr, as -v, -vv and ISNOTAI_LOG ask."""
+"""Writes the package's log to stderr, at the level set by -v, -vv or ISNOTAI_LOG."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def logged(verbose: int) -> Iterator[None]:
     """Write the log `isnotai_async` to stderr within this block.
 
     Args:
-        verbose: How often -v was given: once for info, twice for debug; 0 for what the environment says.
+        verbose: How often -v was given: once for info, twice for debug; 0 for the level in the environment.
 
     Raises:
         ConfigError: The environment names no level.

@@ -36,12 +36,12 @@ _CONNECTION = Group("Connection", sort_key=9)  # the last one: it is the same ev
 @Parameter(name="*")
 @frozen(kw_only=True)
 class Connection:
-    """Where to ask, and with which key."""
+    """The options of the connection: region, key, proxy, timeouts and quota."""
 
     region: Annotated[str | None, Parameter(group=_CONNECTION, env_var="ISNOTAI_REGION")] = None
     """us or eu; default us"""
     base_url: Annotated[str | None, Parameter(group=_CONNECTION)] = None
-    """Where the region answers; default ISNOTAI_BASE_URL, else the vendor's address"""
+    """Base URL of the region; default ISNOTAI_BASE_URL, else the vendor's address"""
     api_key_file: Annotated[Path | None, Parameter(group=_CONNECTION, allow_leading_hyphen=True)] = None
     """File that holds the API key, - for stdin; default ISNOTAI_API_KEY, else the file ISNOTAI_API_KEY_FILE"""
     proxy: Annotated[str | None, Parameter(group=_CONNECTION)] = None
@@ -51,11 +51,11 @@ class Connection:
     deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = 120.0
     """Seconds for a request with all its attempts and waits; none for no limit"""
     sandbox: Annotated[bool, Parameter(group=_CONNECTION, negative=(), show_default=False)] = False
-    """Ask a sandbox inside this process instead: no key, no network"""
+    """Use a sandbox inside this process instead of the API: no key, no network"""
     quota: Annotated[str | None, Parameter(group=_CONNECTION)] = None
     """Share of the key's rate that this command may use, e.g. 1/8 or 0.125; default all of it"""
     redis: Annotated[str | None, Parameter(group=_CONNECTION)] = None
-    """Share the key's rate with other processes at this Redis: its URL, or env for the one in ISNOTAI_REDIS_URL"""
+    """Share the key's rate with other processes through this Redis: its URL, or env for ISNOTAI_REDIS_URL"""
     verbose: Annotated[
         int, Parameter(group=_CONNECTION, name=("--verbose", "-v"), count=True, show_default=False)
     ] = 0
@@ -76,7 +76,7 @@ _SESSIONS = Group("Sessions")
 @Parameter(name="*")
 @frozen(kw_only=True)
 class SessionFilters:
-    """Which sessions are meant."""
+    """The options that select sessions."""
 
     status: Annotated[str | None, Parameter(group=_SESSIONS)] = None
     """Only sessions of this status, e.g. active or closed"""
@@ -103,7 +103,7 @@ _EVENTS = Group("Events")
 @Parameter(name="*")
 @frozen(kw_only=True)
 class EventFilters:
-    """Which events are meant."""
+    """The options that select events."""
 
     type: Annotated[str | None, Parameter(group=_EVENTS)] = None
     """Message-type byte (1, 0x01) or short name. Documented names: init, mouse_move, keypress; there are more"""
@@ -148,10 +148,10 @@ def list_sessions(
 
 
 def read_query(filters: EventFilters) -> dict[str, Any]:
-    """Read which events the options ask for, as arguments of the client's methods.
+    """Return the event filters as arguments of the client's methods.
 
     Raises:
-        ConfigError: One of the times is none.
+        ConfigError: An option is not a valid time.
     """
     start, end = filters.interval
     return {"page_size": filters.page_size, "type": filters.type, "start_time": start, "end_time": end}
@@ -208,7 +208,7 @@ async def _open_sandbox(connection: Connection) -> AsyncIterator[Client]:
     if connection.quota is not None or connection.redis is not None:
         raise ConfigError("--sandbox has no quota to share; leave out --quota and --redis")
     region = resolve_region(connection.region).name
-    # No quota: a sandbox of one's own has nothing to protect, and a demonstration should be quick.
+    # No rate limit: this sandbox serves only this command, and a demonstration should be fast.
     async with Sandbox(rate_limit=None) as sandbox:
         key, base_url = sandbox.api_keys[region], sandbox.base_urls[region]
         async with Client(
@@ -236,16 +236,16 @@ _WRITING = Group("Writing")
 @Parameter(name="*")
 @frozen(kw_only=True)
 class Writing:
-    """How an export is written."""
+    """The options for how an export is written."""
 
     format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite"] | None, Parameter(group=_WRITING)] = (
         None
     )
-    """How to write, if the ending of --out is not that of a format"""
+    """Format of the file, if the name in --out does not end like a format"""
     concurrency: Annotated[int, Parameter(group=_WRITING)] = 16
-    """Most requests in flight"""
+    """Maximum number of requests in flight"""
     split: Annotated[int | Literal["auto"] | None, Parameter(group=_WRITING)] = None
-    """Windows of time to read each session in at once, or auto"""
+    """Number of time windows in which each session is read in parallel, or auto"""
     shard: Annotated[str | None, Parameter(group=_WRITING)] = None
     """k/n: only the k-th of n shards of the sessions, from 1; each session is in exactly one"""
     on_error: Annotated[Literal["collect", "raise"], Parameter(group=_WRITING)] = "collect"
@@ -263,10 +263,10 @@ class Writing:
 
     @property
     def store_options(self) -> dict[str, Any]:
-        """The same as arguments of `export_store`.
+        """Return the options as arguments of `export_store`.
 
         Raises:
-            ConfigError: There is an option that is for an export from the API.
+            ConfigError: One of the options is only for an export from the API.
         """
         mine = ("format", "if_exists", "bom", "segments")
         default = Writing(raw_csv=self.raw_csv, **{name: getattr(self, name) for name in mine})
@@ -276,7 +276,7 @@ class Writing:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The same as arguments of `export_events`."""
+        """Return the options as arguments of `export_events`."""
         return {
             "format": self.format,
             "concurrency": self.concurrency,
@@ -295,7 +295,7 @@ def read_shard(text: str | None) -> tuple[int, int] | None:
     """Read the option --shard.
 
     Raises:
-        ConfigError: It is not of the form k/n.
+        ConfigError: The value does not have the form k/n.
     """
     if text is None:
         return None
@@ -325,19 +325,19 @@ def choose_sessions(
         return given
     if file == STDIN:
         return read_ids(open_stdin(), "stdin")
-    # A pipe gives its ids only once.
+    # A pipe can be read only once.
     return SessionsFile(file) if file.is_file() or not file.exists() else tuple(SessionsFile(file))
 
 
 @frozen
 class SessionsFile:
-    """The ids in a file, one a line; read anew each time.
+    """The session ids in a file, one a line. Each iteration reads the file again.
 
     Attributes:
         path: The file.
 
     Raises:
-        ConfigError: While it is read: it cannot be, or is no text.
+        ConfigError: During the iteration: the file cannot be read, or is not text.
     """
 
     path: Path
@@ -351,10 +351,10 @@ class SessionsFile:
 
 
 def read_ids(lines: Iterable[bytes], name: str) -> tuple[str, ...]:
-    """Read ids, one a line, from what can be read only once.
+    """Read session ids, one a line, from a stream that can be read only once.
 
     Raises:
-        ConfigError: It cannot be read, or is not text.
+        ConfigError: The stream cannot be read, or is not text.
     """
     try:
         return tuple(_ids(lines))
@@ -374,5 +374,5 @@ def _unreadable_ids(place: Path | str, error: OSError | UnicodeDecodeError) -> C
 
 
 def count_ids(sessions: Paginator[Session] | SessionsFile | tuple[str, ...]) -> int | None:
-    """Count sessions without asking anybody; None where only the API knows."""
+    """Return the number of sessions, or None if only the API knows it. It sends no request."""
     return None if isinstance(sessions, Paginator) else len(set(sessions))

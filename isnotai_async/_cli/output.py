@@ -1,4 +1,4 @@
-"""What goes to stdout (data: tables, JSON, CSV) and to stderr (words)."""
+"""Output of the commands: data (tables, JSON, CSV) to stdout, and messages to stderr."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from isnotai_async.errors import IsNotAIWarning, masked, printable
 
 
 def say(text: str) -> None:
-    """Say something to the person: on stderr, a line of its own."""
+    """Write a message to stderr, on its own line."""
     print(masked(text), file=sys.stderr)
 
 
 @contextmanager
 def told_warnings() -> Iterator[None]:
-    """Say the package's own warnings within this block as words, each text once."""
+    """Write the package's warnings within this block to stderr as messages, each text once."""
 
     def tell(message: Warning | str, *_: object, **__: object) -> None:
         say(f"isnotai: warning: {message}")
@@ -36,12 +36,12 @@ def told_warnings() -> Iterator[None]:
 
 
 def write_line(text: str) -> None:
-    """Write a line of data to stdout at once."""
+    """Write a line of data to stdout immediately."""
     print(text)
 
 
 def write_json(value: object) -> None:
-    """Write a value as one line of JSON: UTF-8, and ASCII on a terminal, which no string of the server can steer."""
+    """Write a value as one line of JSON: UTF-8, or ASCII on a terminal, so that no server text can control it."""
     write_data(f"{to_json(value)}\n")
 
 
@@ -51,7 +51,7 @@ def to_json(value: object) -> str:
 
 
 def write_data(text: str) -> None:
-    """Write text for programs to stdout, in UTF-8 whatever the terminal's encoding is."""
+    """Write text for programs to stdout, in UTF-8 independent of the terminal's encoding."""
     write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
@@ -65,9 +65,9 @@ _ROWS_AT_FIRST: Final = 100  # of a table, which set the widths of its columns
 
 
 class Table:
-    """A table for people, written while its rows come.
+    """A table for people, which is written while its rows arrive.
 
-    What is too wide for the screen is cut on the right, so put there what can be spared.
+    A row that is too wide for the screen is cut on the right, so put the least important columns there.
 
     Args:
         columns: Heads of the table.
@@ -89,7 +89,7 @@ class Table:
             self.end()
 
     def end(self) -> None:
-        """Write the rows that waited for the widths of the columns."""
+        """Write the rows that are still held back to compute the widths of the columns."""
         if not self._widths:
             self._widths = [max(map(cell_len, column)) for column in zip(*self._waiting, strict=True)]
             for cells in self._waiting:
@@ -113,11 +113,11 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 
 def write_facts(value: object, *, leave_out: tuple[str, ...] = ()) -> None:
-    """Write a record or mapping for people: a line for each field, within its parts too.
+    """Write a record or mapping for people: a line for each field, and for each field of a nested value.
 
     Args:
         value: The record or mapping.
-        leave_out: Fields to say nothing of.
+        leave_out: Fields to omit.
     """
     facts = list(_facts(value, leave_out))
     indent = max((cell_len(name) for name, _ in facts), default=0)
@@ -163,14 +163,14 @@ def _cell(value: object) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Escape the letters that stdout's encoding lacks here, before columns are measured."""
+    """Escape the characters that stdout cannot encode, before the columns are measured."""
     return (
         text if text.isascii() else text.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding)
     )
 
 
 def to_plain(value: Any) -> Any:  # noqa: ANN401 - whatever json cannot write itself
-    """Turn a time, mapping or record into what JSON has; what it holds stays as it is."""
+    """Convert a time, mapping or record to a JSON type. Nested values are not converted."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, Mapping):

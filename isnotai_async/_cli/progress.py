@@ -1,7 +1,4 @@
-"""Progress on stderr: two lines that move on a terminal, a line now and then in a log.
-
-What shows how far something is, on stderr: what moves where somebody is looking, else a line now and then.
-"""
+"""Progress on stderr: two lines that are updated on a terminal, or a line every few seconds in a log."""
 
 from __future__ import annotations
 
@@ -25,12 +22,12 @@ P = TypeVar("P", bound=Progress)
 
 
 class Display(Generic[P]):
-    """A display that is there while a block runs.
+    """A progress display that is visible while a ``with`` block runs.
 
     Args:
-        kind: The class of what moves.
-        columns: Its columns.
-        quiet: Show nothing.
+        kind: The class of the rich progress bar.
+        columns: Columns of the bar.
+        quiet: Whether to show nothing.
     """
 
     def __init__(self, kind: type[P], *columns: ProgressColumn, quiet: bool) -> None:
@@ -52,7 +49,7 @@ class Display(Generic[P]):
             self._progress.stop()
 
     def _is_due(self) -> bool:
-        """Tell whether it is time for a line in a log."""
+        """Return whether it is time for the next line in a log."""
         if not self._is_plain or monotonic() - self._told < _PLAIN_SECONDS:
             return False
         self._told = monotonic()
@@ -60,7 +57,7 @@ class Display(Generic[P]):
 
 
 class _TwoLines(Progress):
-    """A bar, and words below it: side by side they do not fit into 80 columns."""
+    """A bar with text below it, because next to each other they do not fit into 80 columns."""
 
     words = ""
 
@@ -70,13 +67,13 @@ class _TwoLines(Progress):
 
 
 class ExportDisplay(Display[_TwoLines]):
-    """Shows the progress of an export.
+    """The progress display of an export.
 
     Args:
-        quiet: Show nothing.
+        quiet: Whether to show nothing.
 
     Attributes:
-        rows: Rows that are committed or about to be, as told last.
+        rows: Rows that are committed or about to be committed, from the last report.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -94,7 +91,7 @@ class ExportDisplay(Display[_TwoLines]):
         self.rows = 0
 
     def __call__(self, progress: ExportProgress) -> None:
-        """Show how far it is."""
+        """Show the progress."""
         self.rows = progress.rows
         self._first = self._first or progress
         if self._is_seen:
@@ -112,11 +109,11 @@ class ExportDisplay(Display[_TwoLines]):
 
 
 def describe(progress: ExportProgress, first: ExportProgress) -> str:
-    """Put progress into words, all in one line.
+    """Return the progress as one line of text.
 
     Args:
-        progress: How far it is.
-        first: How far it was when this run began.
+        progress: The current progress.
+        first: The progress at the start of this run.
     """
     words = (_sessions(progress), *_figures(progress, first), _left(progress, first))
     return ", ".join(filter(None, words))
@@ -144,13 +141,13 @@ def _left(progress: ExportProgress, first: ExportProgress) -> str:
 
 
 def _eta(progress: ExportProgress, first: ExportProgress) -> float | None:
-    """Guess the seconds that are left by the sessions that are through."""
+    """Estimate the seconds that are left from the number of finished sessions."""
     done = progress.sessions_done - first.sessions_done
     if progress.sessions is None or done <= 0:
         return None
     times = max(0, progress.sessions - progress.sessions_done) / done  # as much as so far is left
     seconds = (progress.elapsed - first.elapsed) * times
-    if progress.quota is None or progress.rate > progress.quota:  # nobody waits for it
+    if progress.quota is None or progress.rate > progress.quota:  # the quota does not slow the export
         return seconds
     # The first minute goes faster than the quota lets the others go.
     return max(seconds, (progress.requests - first.requests) * times / progress.quota * 60)

@@ -1,4 +1,4 @@
-"""The options `--quota` and `--redis`: how a command keeps to the quota of a key that others use too."""
+"""The options `--quota` and `--redis`, for a command that shares the quota of a key with other processes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def read_quota(text: str | None) -> float:
 
 @asynccontextmanager
 async def open_shared_limiter(redis: str | None) -> AsyncIterator[RedisLimiter | None]:
-    """Open the limiter that processes share at a Redis; None without one.
+    """Open the limiter that processes share through Redis, or return None if there is no URL.
 
     Args:
-        redis: Its URL, or env for the environment's.
+        redis: URL of Redis, or ``env`` for the URL in the environment.
 
     Raises:
         ConfigError: The URL has a password, cannot be read, or is missing in the environment.
@@ -64,6 +64,6 @@ def _read_url(redis: str) -> str:
 def _has_password(url: str) -> bool:
     try:
         parts = urlsplit(url)
-    except ValueError:  # RedisLimiter says what is wrong with it
+    except ValueError:  # RedisLimiter reports what is wrong with the URL
         return "@" in url
     return bool(parts.password) or "password=" in parts.query

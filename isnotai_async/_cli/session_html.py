@@ -145,7 +145,7 @@ def _row(series: Series, kind: str, *, peak: str | None = None) -> str:
 
 def _bars(series: Series) -> str:
     count, peak = len(series.columns), max(series.columns)
-    # At least a fourteenth of the height, so that a single event is seen beside thousands.
+    # At least a fourteenth of the height, so that a single event is visible next to thousands.
     heights = [_HEIGHT * max(value / peak, 1 / 14) if value else 0.0 for value in series.columns]
     path = "".join(f"M{at} {_HEIGHT}v{-height:.1f}h1v{height:.1f}z" for at, height in enumerate(heights) if height)
     label = f"{series.total:,} events of {_safe(series.name, _NAME)} over time"

@@ -4,8 +4,8 @@ Pure: records in, a frozen `SessionSummary` out. The rules:
 
 1. Time is cut into columns of equal width, and each event counts in exactly one. So the columns of all event types
    add up to the number of events, and the two pictures, the tables and an export agree.
-2. A pause is a gap of at least `PAUSE_MS` without an event. A burst is what lies between two pauses.
-3. The busiest minute is the 60 s, beginning at any event, with the most events.
+2. A pause is a gap of at least `PAUSE_MS` without an event. A burst is the time between two pauses.
+3. The busiest minute is the 60 s with the most events. It can start at any event.
 4. If the events were not read, the columns are drawn from the timeline of the session's details. It has no times of
    single events, so there are no bursts, no pauses and no busiest minute, but a busiest stretch.
 """
@@ -124,14 +124,14 @@ class SessionSummary:
         details: Its details; None if the API could not compute them.
         source: What the columns were counted from.
         total: Number of events: those read, or those that the details report.
-        start_ms: Unix milliseconds at which the first column begins; None if nothing has a time.
+        start_ms: Unix milliseconds at which the first column starts; None if nothing has a time.
         end_ms: Unix milliseconds of the last event, or the end of the last stretch of the timeline.
         column_ms: Width of a column in milliseconds.
         everything: All events over time.
         series: One for each event type, the most frequent first. From a timeline: all events of the stretches in
             which the type is the most frequent.
         openings: Pages opened in each column.
-        bursts: What lies between the pauses; None if unknown.
+        bursts: The times between the pauses; None if unknown.
         pauses: Gaps without an event; None if unknown.
         busiest: The busiest minute, or the busiest stretch of a timeline; None without events.
     """
@@ -161,8 +161,8 @@ class _Axis:
     """The columns of time.
 
     Attributes:
-        start_ms: Where the first one begins.
-        width_ms: Width of each.
+        start_ms: Unix milliseconds at which the first column starts.
+        width_ms: Width of each column, in milliseconds.
         count: How many there are.
     """
 

@@ -41,7 +41,7 @@ _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 
 @frozen
 class Screen:
-    """What the text is drawn for.
+    """The screen for which the text is drawn.
 
     Attributes:
         width: Cells of a line.
@@ -53,18 +53,18 @@ class Screen:
 
     @property
     def columns(self) -> int:
-        """Cells that are left for a sparkline beside its name and its numbers."""
+        """Number of cells for a sparkline, without its name and its numbers."""
         taken = 2 + _LABEL + 1 + _COUNT + 2 + _PEAK
         return max(1, min(MOST_COLUMNS, max(_LEAST_WIDTH, self.width) - taken))
 
     @property
     def levels(self) -> str:
-        """Nine letters, from nothing to the most."""
+        """Nine characters, from the lowest to the highest bar."""
         return _BLOCKS if self._has(_BLOCKS) else _LETTERS
 
     @property
     def mark(self) -> str:
-        """A letter that marks one place."""
+        """The character that marks one place."""
         return "╵" if self._has("╵") else "|"
 
     def fit(self, text: str, width: int) -> str:
@@ -73,7 +73,7 @@ class Screen:
             text = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
         text = set_cell_size(self._cut(text, width), width)
         if any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in text):
-            # Else a terminal that knows right to left would move the numbers beside such a name.
+            # Else a terminal that supports right-to-left text would move the numbers next to such a name.
             return f"{_ISOLATE}{text}{_END_OF_ISOLATE}"
         return text
 
@@ -146,7 +146,7 @@ def _chart(summary: SessionSummary, screen: Screen) -> Iterator[Text]:
 
 def _sparkline(series: Series, screen: Screen, style: str) -> Text:
     peak, levels = max(series.columns), screen.levels
-    # Rounded up, so that a single event is seen beside thousands.
+    # Rounded up, so that a single event is visible next to thousands.
     blocks = "".join(levels[-(-count * 8 // peak)] if peak else levels[0] for count in series.columns)
     return _row(series.name, series.total, screen).append(blocks, style).append(f"  {peak:,}", "dim")
 

@@ -1,7 +1,7 @@
-"""The words of a session's picture, the same in the terminal and in the HTML page: facts, captions and tables.
+"""The texts of a session's picture, the same in the terminal and in the HTML page: facts, captions and tables.
 
-All texts are escaped by `printable`, so that nothing of the data can steer a terminal or turn the direction of a
-line. They are not HTML: the page escapes them once more.
+All texts are escaped by `printable`, so that the data cannot control a terminal or change the direction of a line.
+They are not HTML: the page escapes them again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from isnotai_async._cli.session_summary import (
 from isnotai_async.errors import printable
 
 BOT_SCORE: Final = 0.7
-"""From this score on the API calls a session a bot's."""
+"""The API counts a session with this score or more as a bot."""
 
 MOST_VISITS: Final = 20
 _SHORT_MS: Final = 10_000
@@ -51,7 +51,7 @@ class Table:
 
 
 def describe_facts(summary: SessionSummary) -> list[tuple[str, str]]:
-    """Return what is known of the session: names and values, without what the API does not say."""
+    """Return the known facts of the session, as names and values."""
     session = summary.session
     facts = [
         ("user", _name_user(session.user_name, session.user_id)),
@@ -70,14 +70,14 @@ def describe_facts(summary: SessionSummary) -> list[tuple[str, str]]:
 
 
 def describe_score(score: float | None) -> str:
-    """Return the bot score in words."""
+    """Return the bot score as text."""
     if score is None:
         return "not known"
     return f"{score:.2f}, {'a bot' if score >= BOT_SCORE else 'below the score of a bot'} ({BOT_SCORE} and above)"
 
 
 def describe_source(summary: SessionSummary) -> str:
-    """Return what the picture was drawn from if that is not all events; else an empty string."""
+    """Return the source of the picture if it was not drawn from all events; else an empty string."""
     match summary.source:
         case Source.TIMELINE:
             return (
@@ -91,14 +91,14 @@ def describe_source(summary: SessionSummary) -> str:
 
 
 def describe_columns(summary: SessionSummary) -> str:
-    """Return what a column of the picture stands for."""
+    """Return the meaning of a column of the picture."""
     if summary.start_ms == summary.end_ms:
         return "all events at one instant"
     return f"a column is {length(summary.column_ms)}, each row has a scale of its own"
 
 
 def make_tables(summary: SessionSummary) -> list[Table]:
-    """Return what is shown under the picture."""
+    """Return the tables that are shown under the picture."""
     tables = [_busiest(summary)]
     if summary.bursts is not None and summary.pauses is not None:
         tables += [_bursts(summary, summary.bursts), _pauses(summary, summary.pauses)]

@@ -84,7 +84,7 @@ async def _get_details(client: Client, session_id: str) -> SessionDetails | None
     except ServerError as error:
         if error.status != 503:
             raise
-        return None  # documented: the details may be out of service by themselves
+        return None  # documented: the details alone may be unavailable
 
 
 async def _read_all(client: Client, session_id: str) -> tuple[EventTimes, bool]:

@@ -1,8 +1,8 @@
-"""stdout that takes all that is written or fails, and stderr that never fails.
+"""A stdout that writes everything or raises an error, and a stderr that never raises one.
 
-Python's own streams promise less. With ``PYTHONUNBUFFERED=1``, or on a pipe that does not block, a write may take a
-part of the bytes or none, and reports so in a return value that `print` ignores: rows would be missing without an
-error. A stream that was closed before the start (``>&-``) is None, and text for a None stderr lands in stdout.
+Python's own streams guarantee less. With ``PYTHONUNBUFFERED=1``, or on a non-blocking pipe, a write may write only a
+part of the bytes, or none. It reports this in a return value that `print` ignores, so rows would be missing and no
+error raised. A stream that was closed before the start (``>&-``) is None, and text for a None stderr goes to stdout.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ STDIN: Final = Path("-")
 
 
 class StdoutError(Exception):
-    """stdout did not take what was written to it.
+    """A write to stdout failed.
 
-    It is no OSError, so that no library takes it for one of its own: rich ends the process at a BrokenPipeError.
+    It is not an OSError, because libraries handle those themselves: rich ends the process at a BrokenPipeError.
 
     Attributes:
-        reason: The system's words.
+        reason: The system's description of the error.
         is_reader_gone: Whether the reader of a pipe went away, which is how ``isnotai … | head`` ends.
     """
 
@@ -42,10 +42,10 @@ class StdoutError(Exception):
 
 
 class _Whole(RawIOBase):
-    """A binary stream that is written to until it has taken everything.
+    """A binary stream whose `write` returns only after all bytes are written.
 
     Args:
-        text: The text stream under which it is; None if it was closed before the start.
+        text: The text stream whose binary stream is used; None if it was closed before the start.
     """
 
     def __init__(self, text: TextIO | None) -> None:
@@ -69,7 +69,7 @@ class _Whole(RawIOBase):
             done = 0
             while done < len(view):
                 taken = self._raw.write(view[done:])
-                if taken is None:  # EAGAIN: somebody made the pipe or terminal non-blocking
+                if taken is None:  # EAGAIN: the pipe or terminal is non-blocking
                     select.select([], [self._raw], [])
                 done += taken or 0
             return done
@@ -85,7 +85,7 @@ class _Data(_Whole):
 
 class _Words(_Whole):
     def write(self, data: ReadableBuffer, /) -> int:
-        # There is no place left to report it, and the work must not fail for it.
+        # An error of stderr can be reported nowhere, and the work must not fail because of it.
         with suppress(OSError):
             super().write(data)
         return memoryview(data).nbytes

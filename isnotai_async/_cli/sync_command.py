@@ -1,4 +1,4 @@
-"""The command `isnotai sync`: its arguments, its run, and what it says afterwards."""
+"""The command `isnotai sync`: its arguments, its run, and its messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from isnotai_async.export.places import rejected_of
 
 _DURATION: Final = re.compile("([0-9]{1,6})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_MOST_FAILURES: Final = 20  # that are listed; --json has them all
+_MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
 _RESUME: Final = "run the same command again to continue"
 _RULES: Final = Group("Rules")
 
@@ -43,12 +43,12 @@ _RULES: Final = Group("Rules")
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Rules:
-    """Which sessions are looked at, and when one is read."""
+    """The options that decide which sessions are checked, and when a session is read."""
 
     since: Annotated[str | None, Parameter(group=_RULES)] = None
-    """Of the first run: sessions created at or after 30d, yesterday, 2026-06-10, 2026-06-10T12:00:00Z; default all"""
+    """First run only: sessions created at or after 30d, yesterday, 2026-06-10, 2026-06-10T12:00:00Z; default all"""
     watch: Annotated[str, Parameter(group=_RULES)] = "7d"
-    """How long after its creation a session's record is looked at again"""
+    """How long after its creation a session's record is checked again"""
     settle: Annotated[str, Parameter(group=_RULES)] = "24h"
     """How long a session has to be quiet before it is read"""
     max_open: Annotated[str, Parameter(group=_RULES)] = "30d"
@@ -71,26 +71,26 @@ async def sync(
 ) -> int:
     """Bring an SQLite database of sessions and events up to date. Run it each night, say.
 
-    Other programs can read the database at any time. Interrupted in whatever way, the same command continues. Exit
-    codes: 0 done, 1 failed, 2 usage, 3 key refused, 4 unfinished (run it again), 5 done, but something may be
-    missing, as the report says, 130 Ctrl-C, 143 SIGTERM.
+    Other programs can read the database at any time. If the sync is interrupted, run the same command again to
+    continue. Exit codes: 0 done, 1 failed, 2 usage, 3 key rejected, 4 unfinished (run it again), 5 done, but data may
+    be missing (see the report), 130 Ctrl-C, 143 SIGTERM.
 
     Parameters
     ----------
     out
         The database, such as events.db. Its tables are events and sessions.
     type
-        Only events of this message-type byte or short name; the same in each run, as the next two.
+        Only events of this message-type byte or short name. This and the next two must be the same in each run.
     status
         Only sessions of this status.
     bot_only
         Only sessions with a bot score of at least 0.7.
     concurrency
-        Most requests in flight.
+        Maximum number of requests in flight.
     json
         Write the report to stdout, as JSON.
     quiet
-        Say nothing but errors.
+        Show only errors.
     """
     start = _read_since(rules.since)
     if start is not None and not quiet:
@@ -112,7 +112,7 @@ async def sync(
 
 
 async def _run(client: Client, out: Path, options: Mapping[str, Any], *, quiet: bool) -> StoreReport | int:
-    """Run the sync; return the report, or the exit code if it was ended before."""
+    """Run the sync; return the report, or the exit code if it did not finish."""
     display = ExportDisplay(quiet=quiet)
     with stop_on_sigterm() as stopped:
         try:
@@ -129,7 +129,7 @@ def read_duration(text: str, name: str) -> timedelta:
     """Read a duration such as 7d or 12h.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The text is not a duration.
     """
     found = _DURATION.fullmatch(text)
     if found is None:
@@ -154,7 +154,7 @@ def _read_since(text: str | None) -> datetime | None:
 
 
 def _end_with(error: IsNotAIError) -> int:
-    """Say what ended the run; return the exit code."""
+    """Write the reason why the run ended to stderr; return the exit code."""
     refused = InvalidRequestError | NotFoundError | PermissionDeniedError
     if isinstance(error, ConfigError) or (isinstance(error, ExportError) and not error.is_temporary):
         raise error
@@ -168,7 +168,7 @@ def _end_with(error: IsNotAIError) -> int:
 
 
 def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
-    """Say what was done; return the exit code."""
+    """Write the result to stderr or stdout; return the exit code."""
     if json:
         write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
     if not quiet:

@@ -1,4 +1,4 @@
-"""Reads the times that options take: a day, an instant, Unix milliseconds, or how long ago; all in UTC."""
+"""Reads the times in options: a day, an instant, Unix milliseconds, or how long ago; all in UTC."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_time(text: str | None, option: str, *, is_end: bool = False, now: datetime | None = None) -> datetime | None:
-    """Read the time that an option gives.
+    """Read the time in the value of an option.
 
     Args:
         text: ``7d``, ``12h``, ``now``, ``yesterday``, ``2026-06-10``, ``2026-06-10T12:00:00Z`` or Unix milliseconds.
         option: The option, for messages.
         is_end: Whether a day means its last microsecond instead of its first.
-        now: The time it is; default the system's clock.
+        now: The current time; default the system's clock.
 
     Returns:
         The instant in UTC; None if there is no text.
 
     Raises:
-        ConfigError: The text is no time, or a time that was likely not meant.
+        ConfigError: The text is not a time, or is probably a mistake.
     """
     if text is None:
         return None
@@ -76,14 +76,14 @@ def check_interval(start: datetime | None, end: datetime | None, names: tuple[st
     """Check that an interval does not end before it starts.
 
     Raises:
-        ConfigError: It does.
+        ConfigError: The interval ends before it starts.
     """
     if start is not None and end is not None and start > end:
         raise ConfigError(f"{names[0]} {_shown(start)} is later than {names[1]} {_shown(end)}; exchange them")
 
 
 def describe_interval(what: str, start: datetime | None, end: datetime | None) -> str:
-    """Return the words for an interval, such as ``sessions created from … to … (UTC)``; empty for no interval."""
+    """Return an interval as text, such as ``sessions created from … to … (UTC)``; empty for no interval."""
     bounds = [f"{word} {_shown(moment)}" for word, moment in (("from", start), ("to", end)) if moment is not None]
     return f"{what} {' '.join(bounds)} (UTC)" if bounds else ""
 

@@ -1,4 +1,4 @@
-"""Words for a command line that cannot be read: one line, and what an option is called here."""
+"""Messages for an invalid command line: one line, with the right name of a mistaken option."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cyclopts import CycloptsError, UnknownOptionError, UnusedCliTokensError
 
 from isnotai_async.errors import quoted
 
-# What the option is called in other tools, in this package's methods, or in earlier habits of the reader.
+# Names from other tools and from this package's methods, and the option that has this meaning here.
 _CALLED_HERE: Final = {
     "--api-key": "--api-key-file FILE, or ISNOTAI_API_KEY",
     "--key": "--api-key-file FILE, or ISNOTAI_API_KEY",

@@ -1,16 +1,16 @@
 """Checks connections before requests are written on them, drops idle ones if one died, and sends requests once.
 
-aiohttp takes an idle connection out of its pool if it is not closed, whatever arrived on it in the meantime. HTTP/1.1
-does not say which request an answer is for (RFC 9112, section 9.3), so an answer that no request asked for would be
-taken for that of the next request, and each later one for that of the request before it. Therefore a connection that
-received anything while it was idle is closed, and the next one taken. What arrives while a request is in flight
-cannot be told apart from its answer.
+aiohttp reuses an idle connection that is not closed, even if data arrived on it while it was idle. HTTP/1.1 does not
+say which request a response is for (RFC 9112, section 9.3). So an unrequested response would be taken for the
+response to the next request, and every later response would be shifted by one. Therefore a connection that received
+anything while it was idle is closed, and another one is used. Data that arrives while a request is in flight cannot
+be distinguished from its response.
 
-After a sleep, a lost NAT entry or a change of address all pooled connections are dead, and nothing says so. Therefore
-the idle ones are closed as soon as one that was used before dies or stays silent.
+After a sleep of the machine, a lost NAT entry or a change of address, all pooled connections are dead, and no event
+reports it. Therefore all idle connections are closed as soon as a reused one dies or stays silent.
 
-aiohttp sends a GET again by itself if the connection dies, and has no public switch for that
-(aio-libs/aiohttp#10790). A middleware that changes the class of the error is one.
+aiohttp sends a GET a second time if the connection dies, and has no public option to disable that
+(aio-libs/aiohttp#10790). A middleware that changes the class of the error disables it.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ Write = Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
 
 
 class SentOnceError(Exception):
-    """Carries an error past aiohttp's own second send, which looks for the error's class."""
+    """A wrapper around an error of aiohttp. aiohttp does not know its class, so it does not send a second time."""
 
     def __init__(self, cause: aiohttp.ClientError) -> None:
         self.cause = cause
 
 
 class EarlyAnswerError(aiohttp.ClientError):
-    """A new connection brought an answer before anything was asked on it."""
+    """A new connection received a response before a request was sent on it."""
 
 
 class _UnfitError(Exception):
     """A pooled connection must not be used; nothing was written on it."""
 
 
-_MOST_INTERIM: Final = 100  # answers with a status of 1xx to one request
-_SILENT_SECONDS: Final = 2.0  # a caller that leaves sooner says nothing about the connection
+_MOST_INTERIM: Final = 100  # responses with a status of 1xx to one request
+_SILENT_SECONDS: Final = 2.0  # an earlier cancellation does not mean that the connection is dead
 
 
 @define(eq=False, repr=False)
 class ConnectionGuard:
-    """The connections that carried requests of one HTTP session, and the middleware that guards them."""
+    """The used connections of one HTTP session, and the middleware that checks them."""
 
     _used: WeakSet[ResponseHandler] = field(factory=WeakSet, init=False)
     _idle: WeakSet[ResponseHandler] = field(factory=WeakSet, init=False)
@@ -64,19 +64,19 @@ class ConnectionGuard:
     async def send_once(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, authorization: str | None
     ) -> aiohttp.ClientResponse:
-        """Send a request once, on a connection that is fit for it. This is a middleware of aiohttp.
+        """Send a request once, on a connection that passed the checks. This is an aiohttp middleware.
 
         Args:
-            request: What is sent.
-            handler: What sends it.
-            authorization: A header that the request has only while it is written, or None.
+            request: The request.
+            handler: The handler that sends it.
+            authorization: Value of a header that the request has only while it is written, or None.
 
         Raises:
-            ConfigError: A proxy, such as one of a borrowed HTTP session, would see the header.
+            ConfigError: A proxy, for example of a borrowed HTTP session, would see the header.
         """
         if authorization is not None and request.proxy is not None and not request.is_ssl():
             check_proxy_may_listen(request.proxy.host or "")
-        # aiohttp has no hook between the choice of a connection and the first byte on it but this method.
+        # This method is aiohttp's only hook between the choice of a connection and the first byte on it.
         writing = _Writing(self, request.send, request.headers, authorization)
         request.send = writing.write  # type: ignore[method-assign, assignment]
         begun = time.monotonic()
@@ -91,12 +91,12 @@ class ConnectionGuard:
                 self.drop_idle()
             raise
         finally:
-            del request.send  # or the request would keep itself alive
+            del request.send  # else the request would keep itself alive
             writing.end()
         try:
             raise failure
         finally:
-            del failure  # or error, traceback and this frame would keep one another alive
+            del failure  # else error, traceback and this frame would keep one another alive
 
     async def _send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -104,20 +104,20 @@ class ConnectionGuard:
         while True:
             try:
                 return await handler(request)
-            except _UnfitError:  # its connection is closed, and the pool has one less
+            except _UnfitError:  # aiohttp has closed this connection, so the pool has one less
                 continue
 
     def take(self, connection: Connection) -> bool:
-        """Take a connection for a request; return whether it carried one before.
+        """Take a connection for a request; return whether it carried a request before.
 
         Raises:
-            EarlyAnswerError: It is new, and brought an answer already.
+            EarlyAnswerError: The connection is new, and already received a response.
         """
         protocol = connection.protocol
         is_reused = protocol in self._used
         if protocol is None or (is_reused and _has_received(protocol)):
             raise _UnfitError
-        if not is_reused and len(protocol):  # answers that were read and wait for a request
+        if not is_reused and len(protocol):  # responses that are already parsed
             raise EarlyAnswerError
         self._used.add(protocol)
         self._idle.discard(protocol)
@@ -125,7 +125,7 @@ class ConnectionGuard:
         return is_reused
 
     def drop_idle(self) -> None:
-        """Close the idle connections: what killed one may have killed them all, and each would cost an attempt."""
+        """Close the idle connections. They may all be dead for the same reason, and each would cost an attempt."""
         for protocol in list(self._idle):
             protocol.close()
         self._idle.clear()
@@ -133,7 +133,7 @@ class ConnectionGuard:
 
 @define(eq=False, repr=False)
 class _Writing:
-    """Writes one request on the connection that aiohttp has chosen, if that is fit."""
+    """A replacement for a request's `send` that checks the connection before it writes."""
 
     guard: ConnectionGuard
     send: Write
@@ -146,7 +146,7 @@ class _Writing:
     async def write(self, connection: Connection) -> aiohttp.ClientResponse:
         self.is_reused = self.guard.take(connection)
         if (protocol := connection.protocol) is not None:
-            # aiohttp passes interim answers over without end; each one that is read comes by here.
+            # aiohttp skips any number of interim responses. Each one that it reads passes through this method.
             self._protocol, protocol.feed_data = protocol, self._receive  # type: ignore[method-assign, assignment]
         if self.authorization is None:
             return await self.send(connection)
@@ -169,17 +169,17 @@ class _Writing:
             protocol.transport.close()
 
     def end(self) -> None:
-        """Leave the connection as it was."""
+        """Restore the connection's own methods."""
         if self._protocol is not None:
             del self._protocol.feed_data
             self._protocol = None
 
 
-_POLL: Final = getattr(select, "poll", None)  # Windows has none; select() takes sockets with high numbers there
+_POLL: Final = getattr(select, "poll", None)  # None on Windows, whose select() takes any socket number
 
 
 def _has_received(protocol: ResponseHandler) -> bool:
-    """Return whether an idle connection received bytes or its end, read already or not: a loop may be busy."""
+    """Return whether an idle connection received data or was closed. The event loop may not have read it yet."""
     transport = protocol.transport
     socket = None if transport is None else transport.get_extra_info("socket")
     if protocol.should_close or socket is None or socket.fileno() < 0:

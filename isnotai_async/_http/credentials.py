@@ -1,9 +1,7 @@
-"""The API key, stored so that it cannot be shown by accident, and what belongs to it per region.
+"""The API key, stored so that it cannot be shown by accident, and credentials for several regions.
 
-The documented form is the prefix ``aik_v1_`` and 40 base64url characters. It is checked for what would break or
-inject a header only, because the vendor calls the key opaque.
-
-Keys of several regions, each with what belongs to it.
+The documented form of a key is the prefix ``aik_v1_`` and 40 base64url characters. Only characters that would break
+or inject a header are rejected, because the vendor calls the key opaque.
 """
 
 from __future__ import annotations
@@ -19,16 +17,17 @@ from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter
 from isnotai_async.errors import APIError, ConfigError, quoted
 
 _MAX_LENGTH: Final = 512
-_SCRUBBED_LENGTH: Final = 16  # real keys have 47 characters; what is shorter may well be a word of the data
+_SCRUBBED_LENGTH: Final = 16  # real keys have 47 characters; a shorter text may be a word of the data
 _PIECE: Final = 8  # the public prefix has seven
-_FINGERPRINTS: Final = b"isnotai_async fingerprint 1"  # public: it keeps these hashes apart from others, no more
+_FINGERPRINTS: Final = b"isnotai_async fingerprint 1"  # not a secret: it only separates these hashes from others
 
 
 class Hidden(str):
-    """A header value that works as a string and does not show itself.
+    """A header value that works as a string, but whose `repr` does not show it.
 
-    It stands in a request's headers only while they are written, when a traceback may show the locals of aiohttp's
-    frames; their `repr` is what error trackers print (kopf #306, home-assistant #173052), and rich cuts them first.
+    It is in a request's headers only while they are written. A traceback in that moment may show the locals of
+    aiohttp's frames. Error trackers print their `repr` (kopf #306, home-assistant #173052), and rich cuts the string
+    before; so `repr` and slices are hidden.
     """
 
     __slots__ = ()
@@ -50,13 +49,13 @@ class Hidden(str):
 
 
 class ApiKey:
-    """One secret for one region.
+    """The API key of one region, which never shows its value.
 
     Args:
         value: The key as the vendor showed it.
 
     Raises:
-        ConfigError: It is empty, too long, or has a character that no header may carry. The message never
+        ConfigError: The key is empty, too long, or has a character that is not allowed in a header. The message never
             shows the value.
     """
 
@@ -65,19 +64,19 @@ class ApiKey:
     def __init__(self, value: str) -> None:
         fault = _fault(value)
         if fault:
-            del value  # tracebacks with locals must not show it
+            del value  # a traceback with locals must not show the key
             raise ConfigError(f"the API key {fault}; copy it again as it was shown, without quotes or line breaks")
         self.authorization = Hidden(f"Bearer {value}")
         self._text, self._value = value, value.encode()
         self._is_scrubbed = len(value) >= _SCRUBBED_LENGTH
-        self._written: re.Pattern[bytes] | None = None  # compiled when it is needed, which takes 2 ms
+        self._written: re.Pattern[bytes] | None = None  # compiled on first use, because that takes 2 ms
         self._pieces = {value[start : start + _PIECE] for start in range(len(value) - _PIECE + 1)}
-        # Names the key where several clients meet to share its limit; 128 bits of a one-way function, so it can be
-        # stored and compared where the key must not be.
+        # Identifies the key for clients that share its limit. It is 128 bits of a one-way function, so it can be
+        # stored and compared in places that must not have the key.
         self.fingerprint = hmac.digest(_FINGERPRINTS, self._value, "sha256")[:16].hex()
 
     def scrub(self, body: bytes) -> bytes:
-        """Take the key out of a body that echoes it, also where its characters are escaped as JSON allows."""
+        """Remove the key from a body that echoes it, also if its characters are escaped as JSON allows."""
         if not self._is_scrubbed:
             return body
         if b"\\" in body:
@@ -87,11 +86,11 @@ class ApiKey:
         return body.replace(self._value, b"***") if self._value in body else body
 
     def scrub_text(self, text: str) -> str:
-        """Take the key out of a header or a message that echoes it."""
+        """Remove the key from a header or a message that echoes it."""
         return text.replace(self._text, "***") if self._is_scrubbed else text
 
     def scrub_pieces(self, text: str) -> str:
-        """Take the key, and pieces of it, out of a text that was cut before it came here."""
+        """Remove the key, and pieces of it, from a text that may have been cut in the middle of the key."""
         if not self._is_scrubbed:
             return text
         hidden = set[int]()
@@ -102,7 +101,7 @@ class ApiKey:
         return "".join("***" if is_hidden else "".join(text[at] for at in run) for is_hidden, run in runs)
 
     def scrub_error(self, error: APIError) -> None:
-        """Take the key out of a refusal that echoes it in a form that only decoding shows."""
+        """Remove the key from an API error that echoes it in a form that only decoding shows."""
         error.message, error.code = self.scrub_text(error.message), self.scrub_text(error.code)
         error.args = (error.message,)
         if self._is_scrubbed and self._text in str(error.details):
@@ -116,7 +115,7 @@ class ApiKey:
 
 
 def _written(character: str) -> str:
-    """Write the pattern of a character as it may stand in JSON (RFC 8259, section 7)."""
+    """Return a regular expression for a character in all forms that JSON allows (RFC 8259, section 7)."""
     number = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{ord(character):04x}")
     plain = re.escape(f"\\{character}") if character in '"\\' else re.escape(character)
     short = r"|\\/" if character == "/" else ""
@@ -140,17 +139,17 @@ def _fault(value: object) -> str:
 
 
 class Credential:
-    """A key, and where it works. Nothing shows the key, its attribute `api_key` included, and it does not pickle.
+    """An API key with its region and options. It never shows the key, not even in `api_key`, and cannot be pickled.
 
     Args:
         api_key: The key.
-        region: The region it was minted in.
-        base_url: Where that region answers; default the vendor's address.
-        tier: The key's tier, where you know it.
-        limiter: Paces the requests of this key; default one that all clients of the key share in this process.
+        region: The region that issued the key.
+        base_url: Base URL of that region; default the vendor's address.
+        tier: The key's tier, if you know it.
+        limiter: Rate limiter of this key; default one that all clients of the key share in this process.
 
     Raises:
-        ConfigError: The key cannot be one, the region is unknown, or the base URL cannot carry a key safely.
+        ConfigError: The key is not valid, the region is unknown, or the base URL would not keep the key safe.
     """
 
     __slots__ = ("api_key", "base_url", "limiter", "region", "tier")
@@ -167,7 +166,7 @@ class Credential:
         try:
             self.api_key = ApiKey(api_key)
         finally:
-            del api_key  # tracebacks with locals must not show it
+            del api_key  # a traceback with locals must not show the key
         where = resolve_region(region, base_url)
         self.region, self.base_url, self.tier, self.limiter = where.name, where.base_url, tier, limiter
 
@@ -179,10 +178,10 @@ class Credential:
 
 
 def read_credential(name: object, value: object) -> Credential:
-    """Read what stands under a name: a credential, or a key whose region is the name.
+    """Return the credential under a name. The value is a credential, or a key if the name is a region.
 
     Raises:
-        ConfigError: It is neither, or the name is no region.
+        ConfigError: The value is neither a credential nor a key, or the name of a key is not a region.
     """
     try:
         if not isinstance(name, str):
@@ -194,6 +193,6 @@ def read_credential(name: object, value: object) -> Credential:
                 f"{quoted(name)} is no region, so a key alone is not enough under this name; "
                 "pass Credential(key, region=…)"
             )
-        return Credential(value, region=name)  # type: ignore[arg-type]  # it is checked there
+        return Credential(value, region=name)  # type: ignore[arg-type]  # checked by Credential
     finally:
         del value

@@ -1,11 +1,10 @@
 """The aiohttp session: opened and closed here, or borrowed; connection pool, and timeouts of attempts.
 
-Bounds of time for attempts, kept by one timer for all of them.
-
-A timer that is set and cancelled for each request takes 3 to 5 µs, and aiohttp's own `sock_read` sets two more for
-each answer, though one in a million ever rings. All attempts of a transport may be silent for equally long, so the
-oldest is always the next to be late: one timer for that one will do, and where answers come in time it rings for
-nobody. `asyncio.timeout` without a time would do for the rest, but is two coroutines an attempt, and this is none.
+One timer serves all attempts. A timer that is set and cancelled for each request takes 3 to 5 µs, and aiohttp's own
+`sock_read` sets two more for each response, although only one in a million ever fires. All attempts of a transport
+have the same limit, so the oldest attempt is always the next to be late, and one timer for that attempt is enough. If
+responses come in time, the timer finds no late attempt. `asyncio.timeout` would need two coroutines for each attempt;
+this needs none.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
     """Return the running event loop.
 
     Raises:
-        ConfigError: There is none of asyncio.
+        ConfigError: No asyncio event loop is running.
     """
     try:
         return asyncio.get_running_loop()
@@ -42,14 +41,14 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 @define(eq=False, repr=False)
 class Attempt:
-    """One attempt: a block that raises `TimeoutError` where it was ended because it was late.
+    """One attempt: a ``with`` block that raises `TimeoutError` if it was ended because it was late.
 
-    It ends by cancelling its task, and keeps that apart from what others cancel as `asyncio.timeout` does.
+    It ends by cancelling its task, and separates this from other cancellations as `asyncio.timeout` does.
     """
 
-    _others: dict[Attempt, float]  # all that are watched
+    _others: dict[Attempt, float]  # all attempts that are watched
     _task: asyncio.Task[object]
-    _cancelling: int = field(init=False)  # how many others want the task to be cancelled
+    _cancelling: int = field(init=False)  # number of cancellation requests when the block was entered
     _is_late: bool = field(default=False, init=False)
 
     def __enter__(self) -> None:
@@ -63,32 +62,32 @@ class Attempt:
             raise TimeoutError
 
     def end(self) -> None:
-        """End it: it is late."""
+        """End the attempt, because it is late."""
         self._is_late = True
         self._task.cancel()
 
 
 @define(eq=False, repr=False)
 class AttemptWatch:
-    """Ends attempts whose answer does not begin to come in time. It belongs to one event loop.
+    """A timer that ends attempts whose response head does not come in time. It belongs to one event loop.
 
     Attributes:
-        seconds: From the beginning of an attempt until the head of its answer is complete; None for no limit.
+        seconds: Longest time from the start of an attempt until its response head is complete; None for no limit.
     """
 
     seconds: float | None
-    _begun: dict[Attempt, float] = field(factory=dict, init=False)  # when each began; in that order, as dicts keep it
+    _begun: dict[Attempt, float] = field(factory=dict, init=False)  # start of each attempt, oldest first
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def begin(self, loop: asyncio.AbstractEventLoop, now: float) -> Attempt:
-        """Return the block to make an attempt in, until the head of its answer is there.
+        """Return the ``with`` block for one attempt. The block ends when the response head is complete.
 
         Args:
             loop: The running loop.
-            now: Its time.
+            now: The loop's time.
 
         Raises:
-            RuntimeError: There is no task, so nothing could end it.
+            RuntimeError: The caller is not in a task, so nothing could end the attempt.
         """
         task = asyncio.current_task(loop)
         if task is None:
@@ -101,14 +100,14 @@ class AttemptWatch:
         return attempt
 
     def stop(self) -> None:
-        """Leave no timer behind: nothing is watched any more."""
+        """Stop the timer, and watch no attempt any more."""
         self._begun.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _set(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
-        # In a context of its own, or the first request's context variables would be kept alive.
+        # An empty context, because otherwise the timer would keep the first request's context variables alive.
         self._timer = loop.call_at(when, self._look, loop, context=Context())
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -122,10 +121,10 @@ class AttemptWatch:
 
 
 class Connections:
-    """An aiohttp `ClientSession` with bounds: opened and closed by us, or borrowed and left alone.
+    """An aiohttp `ClientSession` with a limit on concurrent requests. It is owned, or borrowed and never closed here.
 
-    It belongs to the event loop it was opened on. At most `max_concurrency` requests are in flight; the others wait
-    here, where no timeout runs, rather than in aiohttp's pool, where it would.
+    It belongs to the event loop on which it was opened. At most `max_concurrency` requests are in flight. The others
+    wait here and not in aiohttp's pool, because in the pool their timeout would already run.
     """
 
     def __init__(
@@ -142,10 +141,10 @@ class Connections:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.guard = ConnectionGuard()
-        self.watches: WeakSet[AttemptWatch] = WeakSet()  # that are to be stopped with it
-        self.shared_slots: anyio.Semaphore | None = None  # that other clients' requests take as well
+        self.watches: WeakSet[AttemptWatch] = WeakSet()  # stopped by `aclose`
+        self.shared_slots: anyio.Semaphore | None = None  # shared with other clients
         self.slots: Slots
-        self.opens_itself = False  # whether a request opens it, until it is closed
+        self.opens_itself = False  # whether a request opens it; False after a close
 
     @property
     def state(self) -> str:
@@ -157,14 +156,14 @@ class Connections:
 
     @property
     def is_orphaned(self) -> bool:
-        """Whether the event loop was closed before this was."""
+        """Whether the event loop was closed before the session was closed."""
         return self._loop is not None and self._loop.is_closed()
 
     def open(self) -> None:
-        """Open for the running event loop, also after a close; a second call on the same loop changes nothing.
+        """Open the session on the running event loop, also after a close. Do nothing if it is open on this loop.
 
         Raises:
-            ConfigError: It is open on another event loop, or no event loop of asyncio is running.
+            ConfigError: It is open on another event loop, or no asyncio event loop is running.
         """
         loop = running_loop()
         if self._loop is not None:
@@ -176,7 +175,7 @@ class Connections:
             self._session = _build_session(self.max_concurrency, self._trace_configs)
 
     async def aclose(self) -> None:
-        """Close the HTTP session, if it is ours. Idempotent."""
+        """Close the HTTP session, unless it is borrowed. Idempotent."""
         self._closed, self.opens_itself = True, False
         self._loop = None
         for watch in list(self.watches):
@@ -190,14 +189,14 @@ class Connections:
         """Check that a request can be sent from the running loop.
 
         Raises:
-            ConfigError: It is not open, closed, or open on another event loop.
+            ConfigError: It is not open yet, closed, or open on another event loop.
         """
         _, loop = self.use()
         if loop is not running_loop():
             raise ConfigError("this client was opened on another event loop; open one client in each loop")
 
     def use(self) -> tuple[aiohttp.ClientSession, asyncio.AbstractEventLoop]:
-        """Return the HTTP session and its loop, which is the running one where `check` passed.
+        """Return the HTTP session and its loop. After `check`, that is the running loop.
 
         Raises:
             ConfigError: It is not open, or closed.
@@ -212,7 +211,7 @@ class Connections:
         return session, loop
 
     def distrust(self, failure: IsNotAIError) -> None:
-        """Forget what a failure without an answer makes doubtful: idle connections, and the addresses of names."""
+        """Drop what may be stale after a failure without a response: idle connections, and resolved addresses."""
         if isinstance(failure, TransportTimeoutError):
             self.guard.drop_idle()
         connector = None if self.is_borrowed or self._session is None else self._session.connector
@@ -221,11 +220,11 @@ class Connections:
 
 
 class Slots:
-    """How many requests may be in flight: a slot of one's own, and then one of those that are shared, if any are.
+    """The limit on requests in flight. A request takes a slot of its client, and a shared slot if there are any.
 
     Args:
-        own: Of this client.
-        shared: Of several clients together, or None.
+        own: Slots of this client.
+        shared: Slots that several clients share, or None.
     """
 
     def __init__(self, own: anyio.Semaphore, shared: anyio.Semaphore | None = None) -> None:
@@ -233,7 +232,7 @@ class Slots:
         self._shared = shared
 
     def acquire_nowait(self) -> bool:
-        """Take a slot, if one is free: no coroutine, no clock, since one is free nearly always."""
+        """Take a slot if one is free; return whether it did. No coroutine, because one is nearly always free."""
         try:
             self._own.acquire_nowait()
         except anyio.WouldBlock:
@@ -264,8 +263,8 @@ class Slots:
 
 
 def _build_session(max_concurrency: int, trace_configs: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
-    # As many sockets as requests in flight, so nobody waits in the pool. Idle ones go after 10 s, before the 15 to
-    # 60 s after which servers close them: fewer requests meet a dying connection (aio-libs/aiohttp#9138).
+    # As many sockets as requests in flight, so no request waits in the pool. Idle connections are closed after 10 s,
+    # because servers close them after 15 to 60 s: so fewer requests use a dying connection (aio-libs/aiohttp#9138).
     connector = aiohttp.TCPConnector(
         limit=max_concurrency, limit_per_host=max_concurrency, keepalive_timeout=10, ttl_dns_cache=60
     )

@@ -1,4 +1,4 @@
-"""Chooses the proxy of a client: the one that is given, one of the environment, or none."""
+"""Chooses the proxy of a client: the one that is passed, the one from the environment, or none."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def choose_proxy(proxy: str | None, *, trust_env: bool, base_url: str) -> str | 
     """Return the URL of the proxy to use for a base URL, or None.
 
     Args:
-        proxy: The one that the caller wants, or None.
-        trust_env: Whether one of the environment is used if there is no other: ``HTTPS_PROXY`` or ``ALL_PROXY``,
-            unless ``NO_PROXY`` names the host. A loopback address never has one.
-        base_url: Where the region answers.
+        proxy: URL of the proxy that the caller passed, or None.
+        trust_env: Whether to use ``HTTPS_PROXY`` or ``ALL_PROXY`` from the environment if `proxy` is None, unless
+            ``NO_PROXY`` names the host. A loopback address never uses a proxy.
+        base_url: Base URL of the region.
 
     Raises:
-        ConfigError: It is not the URL of an HTTP proxy, or the key would go to it in clear.
+        ConfigError: The value is not the URL of an HTTP proxy, or the proxy would see the key unencrypted.
     """
     if not isinstance(trust_env, bool):
         raise ConfigError(f"trust_env must be True or False, not {type(trust_env).__name__}")
@@ -43,14 +43,14 @@ def check_proxy_may_listen(host: str) -> None:
     """Check that a proxy may see the key of a request that is not encrypted.
 
     Raises:
-        ConfigError: It is not on this machine.
+        ConfigError: The proxy is not on this machine.
     """
     if not is_loopback(host):
         raise ConfigError("base_url is http, so the proxy would see the key; use https, or no proxy")
 
 
 def name_unused_proxy(base_url: str) -> str:
-    """Return the name of the variable that has a proxy for a base URL; empty if there is none."""
+    """Return the name of the environment variable with a proxy for a base URL; empty if there is none."""
     return _find_in_environment(base_url)[0]
 
 
@@ -66,5 +66,5 @@ def _find_in_environment(base_url: str) -> tuple[str, str | None]:
 
 
 def _host_and_port(base: SplitResult) -> str:
-    """Return what ``NO_PROXY`` is compared with: with and without the port."""
+    """Return host and port; `proxy_bypass` compares ``NO_PROXY`` with it both with and without the port."""
     return f"{base.hostname}:{base.port or 443}"

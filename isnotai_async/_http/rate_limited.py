@@ -23,18 +23,18 @@ from isnotai_async.errors import ConfigError, TransportTimeoutError
 
 T = TypeVar("T")
 
-# Those that can tell at once. By exact type: what is built on one of them may do more in its `acquire`.
+# Limiters with `acquire_nowait`. Compared by exact type, because a subclass may do more in its `acquire`.
 _IMMEDIATE: Final = frozenset({LocalLimiter, Unlimited})
 
 
-@lru_cache(maxsize=64)  # nearly all of them are the same
+@lru_cache(maxsize=64)  # nearly all outcomes are the same
 def _answer(status: int, tier: Tier | None) -> Answer:
     return Answer(status, None, tier)
 
 
 @define(eq=False, repr=False)
 class _Turn:
-    """What one request holds since it began, and what its permit is to be told."""
+    """State of one request: its start, its permit, its connection slot, and the outcome to report."""
 
     begun: float
     permit: Permit | None = None
@@ -44,17 +44,18 @@ class _Turn:
 
 @define(eq=False, repr=False)
 class PacedTransport:
-    """Sends each request with a permit of the limiter and a slot for a connection, until the request's deadline.
+    """A transport that sends each request with a permit and a connection slot, before the request's deadline.
 
-    The slot is taken after the permit: work that waits for permits must not keep connections from others.
+    The slot is taken after the permit, because requests that wait for permits must not block connections.
 
     Attributes:
-        transport: What sends.
-        limiter: What grants permits. Requests without the key (`health`) need none: limits are counted by key.
-        narrator: What is told of waits and tiers.
-        connections: What has the slots; None for no bound.
-        ends_within: Seconds within which the transport ends by itself, so that a later deadline needs no timer.
-        clock: The clock that deadlines are of, in seconds.
+        transport: Transport that sends the requests.
+        limiter: Limiter that grants permits. Requests without the key (`health`) need none, because the API counts
+            requests by key.
+        narrator: Receives the notices about waits and tiers.
+        connections: Connections with a limited number of slots; None for no limit.
+        ends_within: Seconds within which the transport always ends. A later deadline needs no timer.
+        clock: The clock of the deadlines, in seconds.
     """
 
     transport: Transport
@@ -66,7 +67,7 @@ class PacedTransport:
     _patience: float | None = field(init=False)  # how long a permit may wait for a connection
 
     def __attrs_post_init__(self) -> None:
-        # Only a limiter that processes share has one: it takes a permit back by itself when its holder may be dead.
+        # Only a limiter that processes share has a lease. After it, a dead process's permit is taken back.
         lease = getattr(self.limiter, "lease", None)
         self._patience = None
         if not isinstance(lease, int | float):
@@ -76,22 +77,22 @@ class PacedTransport:
                 f"timeout={self.ends_within!r} is not below the limiter's lease of {lease:g} s: a request would "
                 "outlive its permit; give the client a shorter timeout, or RedisLimiter a longer lease="
             )
-        # The other half is for the way from Redis to here, and from here to the server.
+        # The other half is for the reply from Redis, and for the request on its way to the server.
         self._patience = (lease - self.ends_within) / 2
 
     async def send(self, request: Request) -> Response:
-        """Wait for a permit, send once, and read the answer, whatever its status.
+        """Wait for a permit, send the request once, and return the response, whatever its status.
 
         Raises:
-            TransportTimeoutError: The deadline passed (`deadline_exceeded`); `attempts` is 0 where it did so before
-                anything was sent. Or one attempt took too long.
-            TransportError: Nobody answered, or not in full.
+            TransportTimeoutError: The deadline passed (`deadline_exceeded`); `attempts` is 0 if nothing was sent
+                before. Or the attempt took too long.
+            TransportError: No response came, or an incomplete one.
         """
         turn = _Turn(self.clock())
         try:
             if not self._enter_at_once(request, turn):
                 await self._in_time(request, turn, self._enter(request, turn))
-            turn.answer = None  # from here on the server may count it
+            turn.answer = None  # from here on the server may count the request
             if self._is_far(request):
                 response = await self.transport.send(request)
             else:
@@ -109,7 +110,10 @@ class PacedTransport:
                 await self.limiter.release(turn.permit, turn.answer)
 
     def _enter_at_once(self, request: Request, turn: _Turn) -> bool:
-        """Take what is free, which is nearly always all; a timer for that would cost more than the rest of this."""
+        """Take the permit and the slot if both are free, and return whether they are.
+
+        They are nearly always free, and a timer would cost more than all the rest.
+        """
         limiter = self.limiter
         if request.authenticated and type(limiter) in _IMMEDIATE:
             turn.permit = cast(LocalLimiter | Unlimited, limiter).acquire_nowait(bulk=request.bulk)
@@ -119,13 +123,13 @@ class PacedTransport:
         return turn.has_slot
 
     def _is_far(self, request: Request) -> bool:
-        """Tell whether the deadline comes after the transport has ended by itself, so that it needs no timer."""
+        """Return whether the transport always ends before the deadline, so that the deadline needs no timer."""
         if request.deadline is None:
             return True
         return self.ends_within is not None and self.clock() + self.ends_within < request.deadline
 
     async def _in_time(self, request: Request, turn: _Turn, work: Awaitable[T]) -> T:
-        """Work until the request's deadline."""
+        """Await the work, but no longer than the request's deadline."""
         scope = asyncio.timeout(None if request.deadline is None else request.deadline - self.clock())
         try:
             async with scope:
@@ -149,7 +153,7 @@ class PacedTransport:
                 await self.limiter.release(permit, NOT_SENT)
 
     async def _take_slot(self, turn: _Turn) -> bool:
-        """Wait for a connection, for no longer than the permit can."""
+        """Wait for a connection slot, but no longer than the permit is valid; return whether it was taken."""
         if self.connections is not None:
             try:
                 async with asyncio.timeout(None if turn.permit is None else self._patience):
@@ -178,7 +182,7 @@ class PacedTransport:
         notice = WaitNotice(region=self.narrator.region, operation=request.operation, wait=wait, reason=reason)
         self.narrator.tell(notice)
         left = math.inf if request.deadline is None else request.deadline - self.clock()
-        # Of all waits only a pause cannot become shorter, so nobody is kept in a queue that leads nowhere.
+        # Only a pause cannot become shorter. So a request whose deadline is earlier fails now and does not wait.
         if reason == PAUSED and wait >= left:
             text = f"the API answered 429 and this key pauses for {wait:.0f} s more, which is past the deadline"
             raise self._late(text, attempts=False)

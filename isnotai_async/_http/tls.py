@@ -1,4 +1,4 @@
-"""Reads what a caller trusts: an `SSLContext`, or a file of certificate authorities."""
+"""Reads the option ``ssl=``: an `SSLContext`, or a file of certificate authorities to trust."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Trust = ssl.SSLContext | str | os.PathLike[str]
 
 
 def read_trust(value: Trust | None) -> ssl.SSLContext | None:
-    """Return the context to verify servers with; None for the system's authorities.
+    """Return the TLS context that verifies servers; None for the system's authorities.
 
     Args:
-        value: A context, or the path of a PEM file, whose authorities alone are trusted then.
+        value: A context, or the path of a PEM file. If it is a file, only its authorities are trusted.
 
     Raises:
-        ConfigError: The file cannot be read or has no certificate, or the context verifies nothing.
+        ConfigError: The file cannot be read or has no certificate, or the context does not verify servers.
     """
     if value is None:
         return None

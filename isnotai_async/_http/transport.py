@@ -1,17 +1,14 @@
-"""Sends one request over aiohttp and reads its body, with bounds on size, time and encoding.
+"""Sends one request over aiohttp and reads its body, with limits on size, time and encoding.
 
-What is promised here:
+The guarantees:
 
 1. One `send` is one request on the wire, on a connection that received nothing while it was idle: `connection_guard`.
-2. The key leaves for the configured origin and path prefix only, in a header that is there only while the request is
-   written: what records or traces requests (cassettes) does not see it. Redirects are not followed, cookies not kept.
-3. A body is read up to a bound, decompressed bytes counted, so neither a gzip bomb nor an endless body hurts.
-4. aiohttp's errors never leave: they hold the request's headers. Ours are raised outside of the `except` clause,
-   so they are not chained to them either.
-
-The body of an answer: how much of it is read, and how long for.
-
-Decompressed bytes count, so neither a gzip bomb nor an endless body hurts.
+2. The key is sent to the configured origin and path prefix only. It is in a header that exists only while the request
+   is written, so tools that record or trace requests (cassettes) do not see it. Redirects are not followed, and
+   cookies are not stored.
+3. A body is read up to a limit, counted in decompressed bytes. So neither a gzip bomb nor an endless body does harm.
+4. No error of aiohttp reaches the caller, because it holds the request's headers. Our errors are raised outside of
+   the `except` clause, so they are not chained to aiohttp's errors either.
 """
 
 from __future__ import annotations
@@ -42,34 +39,35 @@ from isnotai_async._version import __version__
 from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, ProtocolError
 
 MAX_BODY_BYTES: Final = 8 * 2**20
-"""Largest decoded body of a success. A page of 100 events is about 12 KiB."""
+"""Largest decoded body of a successful response. A page of 100 events is about 12 KiB."""
 
 MAX_ERROR_BODY_BYTES: Final = 64 * 2**10
-"""How much is read of the body of an error; the rest is left and the connection closed."""
+"""How many bytes of an error response's body are read. If there are more, the connection is closed."""
 
-_ERROR_SECONDS: Final = 5.0  # for the body of an error, whose status says what there is to know
+_ERROR_SECONDS: Final = 5.0  # for the body of an error response, because its status is what matters
 
 
 def take_body(answer: aiohttp.ClientResponse) -> bytes | None:
-    """Take a body that came in one piece with its head, as those of pages do; None where it is to be waited for."""
+    """Return a body that came together with its head, as a page's does; None if it is incomplete or too large."""
     longest = MAX_BODY_BYTES if answer.status < 400 else MAX_ERROR_BODY_BYTES
     is_there = answer.closed and answer.content.total_bytes <= longest
     return answer.content.read_nowait() if is_there else None
 
 
 async def read_body(answer: aiohttp.ClientResponse, *, silence: float | None, end: float | None) -> bytes:
-    """Read a body, and let go of the connection: for the next request, or closed where the body was not read whole.
+    """Read a body, and release the connection. The connection is closed if the body was not read completely.
+
+    An error response raises nothing here, because its status is what matters.
 
     Args:
-        answer: Its head has come.
-        silence: Seconds after which the next part has to be there; None for no limit.
-        end: When the body has to be there, by the loop's clock; None for no limit.
+        answer: A response whose head is complete.
+        silence: Seconds within which the next part has to come; None for no limit.
+        end: Time by which the body has to be complete, on the loop's clock; None for no limit.
 
     Raises:
-        TimeoutError: One of the two has passed.
+        TimeoutError: One of the two limits has passed.
         ProtocolError: The body is too large.
-        aiohttp.ClientError: It broke off, or cannot be decompressed. None of this where the answer is an error: then
-            the status has come, and says what there is to know.
+        aiohttp.ClientError: The body broke off, or cannot be decompressed.
     """
     status, content = answer.status, answer.content
     try:
@@ -80,7 +78,7 @@ async def read_body(answer: aiohttp.ClientResponse, *, silence: float | None, en
     finally:
         if not answer.closed:
             answer.close()
-        del answer  # its repr has the headers as they came, and a traceback may show the locals of its frames
+        del answer  # its repr has the unscrubbed headers, and a traceback may show the locals of its frames
 
 
 async def _read_all(content: aiohttp.StreamReader, silence: float | None) -> bytes:
@@ -111,32 +109,32 @@ async def _read_of_error(content: aiohttp.StreamReader, end: float | None) -> by
 
 
 _CONNECT_SECONDS: Final = 10.0
-_SILENCE_SECONDS: Final = 30.0  # until the head of an answer is there, and between two parts of its body
+_SILENCE_SECONDS: Final = 30.0  # until the response head is complete, and between two parts of the body
 
 
 class Transport(Protocol):
-    """Something that turns a request into an answer, once."""
+    """An object that sends a request once and returns the response."""
 
     async def send(self, request: Request) -> Response:
-        """Send a request and read the whole answer, whatever its status.
+        """Send a request and return the complete response, whatever its status.
 
         Raises:
-            TransportError: Nobody answered, or not in full.
+            TransportError: No response came, or an incomplete one.
         """
         ...
 
 
 @define(eq=False)
 class AiohttpTransport:
-    """Sends requests of one region with one key.
+    """A transport that sends requests to one region with one key, over aiohttp.
 
     Attributes:
-        region: Where to.
-        key: With which key.
-        connections: Over which connections; shared by copies.
+        region: Region with its base URL.
+        key: API key, or None for requests without a key.
+        connections: The HTTP session; copies of this transport share it.
         timeout: Seconds for one attempt, from sending to the last byte of the body; None for no limit.
         proxy: URL of an HTTP proxy, or None.
-        trust: What verifies servers, or None for the system's authorities.
+        trust: TLS context that verifies servers, or None for the system's authorities.
         user_agent: Name of the program, or None.
     """
 
@@ -155,7 +153,7 @@ class AiohttpTransport:
     _prefix: str = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        # No br or zstd: fewer decoders for a hostile body to reach.
+        # No br or zstd, so that a hostile body reaches fewer decoders.
         self._headers = CIMultiDict(
             {
                 "Accept": "application/json",
@@ -166,7 +164,7 @@ class AiohttpTransport:
         base = URL(self.region.base_url, encoded=True)
         self._origin, self._prefix = (base.scheme, base.raw_authority), base.raw_path.rstrip("/")
         connect, self._silence = _least(_CONNECT_SECONDS, self.timeout), _least(_SILENCE_SECONDS, self.timeout)
-        # In a borrowed session requests may have to wait for a connection, and that is no silence of the server's.
+        # In a borrowed session a request may have to wait for a connection. Then the server is not the silent one.
         is_borrowed = self.connections.is_borrowed
         sock_read, until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
         self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read)
@@ -174,16 +172,16 @@ class AiohttpTransport:
         self.connections.watches.add(self._watch)
 
     async def send(self, request: Request) -> Response:
-        """Send a request once and read the answer, whatever its status.
+        """Send a request once and return the response, whatever its status.
 
         Raises:
             ConfigError: The client is not open here, or has no key. Or a borrowed HTTP session failed: then
-                `attempts` is 1, since the request may have been sent.
-            ConnectError: No connection could be made.
-            TransportTimeoutError: No complete answer within `timeout`, no head of one within 30 s, or nothing more of
-                it for as long.
-            ProtocolError: The answer is not HTTP as agreed.
-            TransportError: The connection broke before the answer was complete.
+                `attempts` is 1, because the request may have been sent.
+            ConnectError: The connection failed.
+            TransportTimeoutError: The response was not complete within `timeout`, its head did not come within 30 s,
+                or the body paused for 30 s.
+            ProtocolError: The response is not valid HTTP, or its body is too large.
+            TransportError: The connection broke before the response was complete.
         """
         (session, loop), url = self.connections.use(), self._url(request)
         failure: IsNotAIError
@@ -202,14 +200,14 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             failure = translate(error, url.raw_authority, self._scrub_pieces)
         except (RuntimeError, ValueError) as error:
-            if not self.connections.is_borrowed:  # then it comes from the caller's own trace_configs
+            if not self.connections.is_borrowed:  # it comes from the caller's own trace_configs
                 raise
             failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
         except ProtocolError as error:
             failure = error
         finally:
             is_unanswered = answer is None
-            answer = None  # its repr has the headers as they came, and a traceback may show the locals of its frames
+            answer = None  # its repr has the unscrubbed headers, and a traceback may show the locals of its frames
         if is_unanswered:
             self.connections.distrust(failure)
             self._hint_at_proxy(failure)
@@ -232,7 +230,7 @@ class AiohttpTransport:
         path, _, query = request.target.partition("?")
         if not path.startswith("/"):
             raise ConfigError(f"the path of {request.operation} would leave {self.region.base_url}; nothing was sent")
-        # Put together from parts, of which the first two are ours: whatever the others are, the host stays the same.
+        # Built from parts. Scheme and authority come from the region, so no path or query can change the host.
         scheme, authority = self._origin
         return URL.build(
             scheme=scheme, authority=authority, path=self._prefix + path, query_string=query, encoded=True
@@ -249,7 +247,7 @@ class AiohttpTransport:
             ssl=True if self.trust is None else self.trust,
             middlewares=(partial(self.connections.guard.send_once, authorization=authorization),),
             raise_for_status=False,
-            auto_decompress=True,  # whatever a borrowed session says
+            auto_decompress=True,  # also if a borrowed session disables it
         )
 
     def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
@@ -257,7 +255,7 @@ class AiohttpTransport:
         headers = Headers((scrub(name), scrub(value)) for name, value in answer.headers.items())
         if headers.get("content-encoding", "").lower() == "x-gzip":  # the one name of gzip that aiohttp does not know
             body = _inflate(body)
-        if self.key is not None:  # a server that echoes the request must not put the key into a message
+        if self.key is not None:  # a server may echo the request, and the key must not get into a message
             body = self.key.scrub(body)
         return Response(request, answer.status, headers, body, self.region.name)
 
@@ -283,7 +281,7 @@ def _inflate(body: bytes) -> bytes:
     raise failure
 
 
-_BORROWED: Final = "the one passed as http_session= has to be open, and of this event loop"
+_BORROWED: Final = "the session passed as http_session= must be open, and belong to this event loop"
 
 
 def _least(seconds: float, timeout: float | None) -> float | None:

@@ -1,7 +1,7 @@
-"""Translates aiohttp's exceptions into ours.
+"""Translates aiohttp's exceptions into the package's errors.
 
-Its errors hold the request's headers, so nothing of them is kept but the parts named here: the operating system's
-reason, the certificate's fault, the parser's complaint.
+aiohttp's errors hold the request's headers. So only these parts of them are kept: the reason of the operating system,
+the fault of the certificate, and the message of the parser.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from isnotai_async.errors import (
     printable,
 )
 
-# The first class that fits counts: aiohttp's inherit from one another.
+# The first matching class counts, because aiohttp's classes inherit from one another.
 _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]] = (
     (aiohttp.ClientConnectorCertificateError, ConnectError, "the TLS certificate of {where} is not valid: {cause}"),
     (aiohttp.ClientSSLError, ConnectError, "the TLS handshake with {where} failed: {cause}"),
@@ -32,7 +32,7 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]]
     (aiohttp.ClientHttpProxyError, ConnectError, "the proxy refused to connect to {where}: {cause}{login}"),
     (aiohttp.ClientConnectorError, ConnectError, "cannot connect to {where}: {cause}"),
     (EarlyAnswerError, ProtocolError, "{where} answered before it was asked"),
-    # Parse failures come with status 400, which no server ever sent.
+    # aiohttp gives parse failures the status 400, which the server never sent.
     (aiohttp.ClientResponseError, ProtocolError, "{where} did not answer in HTTP: {cause}"),
     (aiohttp.ClientPayloadError, ProtocolError, "the body from {where} broke off or cannot be decompressed"),
     (OSError, TransportError, "the connection to {where} was lost before the answer was complete"),
@@ -44,17 +44,17 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]]
     (BaseException, ProtocolError, "{where} did not answer in HTTP ({kind})"),
 )
 
-# As opposed to EAI_AGAIN, a resolver that is out of order for now. Not every system has the second.
+# Not EAI_AGAIN, which means that the resolver is out of order for now. Not every system has EAI_NODATA.
 _NO_SUCH_NAME: Final = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
 def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> TransportError:
-    """Make our error from one of aiohttp's.
+    """Return the package's error for an error of aiohttp.
 
     Args:
         error: What aiohttp raised.
-        where: Host and port that were asked.
-        scrub: Takes the key, and pieces of it, out of words of the server's, which aiohttp has cut somewhere.
+        where: Host and port of the server.
+        scrub: Function that removes the key, and pieces of it, from text of the server that aiohttp may have cut.
     """
     ours, text = next((ours, text) for theirs, ours, text in _TABLE if isinstance(error, theirs))
     cause, kind = printable(scrub(_cause(error))), type(error).__name__
@@ -68,10 +68,10 @@ def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> 
 
 
 def _forget_frames(error: BaseException) -> None:
-    """Drop the tracebacks of an error and of those that it came from.
+    """Drop the tracebacks of an error and of its causes.
 
-    Objects of aiohttp keep their errors and are in the frames of the tracebacks, so they keep one another alive; and
-    since Python 3.12 a frame keeps those that called it, down to the page that a later attempt returned.
+    Objects of aiohttp hold their errors, and the frames of the tracebacks hold these objects, so they keep each other
+    alive. Since Python 3.12 a frame also keeps its callers alive, and so the page that a later attempt returned.
     """
     link: BaseException | None = error
     while link is not None:
@@ -83,13 +83,13 @@ def _proxy_status(error: BaseException) -> int:
 
 
 def _retry_limit(error: BaseException, failure: TransportError) -> int | None:
-    if _proxy_status(error) in {401, 403, 407}:  # a wrong login, or a rule of the proxy's
+    if _proxy_status(error) in {401, 403, 407}:  # a wrong login, or a rule of the proxy
         return 0
     if isinstance(failure, ConnectError):
         cause = getattr(error, "os_error", None)
         unknown = isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME
         return 0 if failure.tls else 1 if unknown else None
-    # What is not HTTP will hardly become it; a body that broke off is a connection that broke off.
+    # A server that does not speak HTTP will hardly start to. A body that broke off counts as a broken connection.
     return 1 if isinstance(failure, ProtocolError) and not isinstance(error, aiohttp.ClientPayloadError) else None
 
 
@@ -98,7 +98,7 @@ def _cause(error: BaseException) -> str:
         status = _proxy_status(error)
         return f"{status} {error.message}" if status else error.message
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    # asyncio puts the address into `strerror` ("Connect call failed ('127.0.0.1', 9)"), the number is plain.
+    # asyncio puts the address into `strerror` ("Connect call failed ('127.0.0.1', 9)"), so `errno` is used.
     number = getattr(cause, "errno", None)
     plain = os.strerror(number) if isinstance(cause, ConnectionError) and number else ""
     reason = getattr(cause, "verify_message", "") or plain or getattr(cause, "strerror", "")

@@ -1,6 +1,6 @@
-"""Queries: what a caller may ask of each endpoint, checked when they are made.
+"""Queries: the parameters of each endpoint, checked when a query is created.
 
-A query that exists can be sent. Each fault is a `ConfigError` that says what to write instead. Sources: the
+So every existing query can be sent. Each fault raises a `ConfigError` that says what to write instead. Source: the
 parameters in the vendor's reference (documentation version 1.0.17.0).
 """
 
@@ -31,7 +31,7 @@ def _group_by(value: str | None) -> str | None:
 
 
 def _metric(value: str | None) -> str | None:
-    # The one list that the API reads in any case.
+    # The only parameter for which the API ignores case.
     names = {name.lower(): name for name in METRICS}
     return one_of(names.get(value.lower(), value) if isinstance(value, str) else value, "metric", METRICS)
 
@@ -44,15 +44,15 @@ class _Query:
     """Fields that become part of the path; the others are filters of the query string."""
 
     def __repr__(self) -> str:
-        # attrs' own fails on a query whose construction was refused, and takes tracebacks with locals down with it.
+        # attrs' own repr fails if the construction failed, and then a traceback with locals fails too.
         known = {name: getattr(self, name) for name in _names(self.__slots__) if hasattr(self, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
 
     @property
     def filters(self) -> Mapping[str, FilterValue]:
-        """Everything but the session that was asked for, by our names."""
+        """All parameters that are set, except the session, by field name."""
         values = {name: getattr(self, name) for name in _names(self.__slots__) if name != "session_id"}
-        # Plain numbers, because msgspec encodes no others.
+        # Plain int, because msgspec cannot encode a subclass of int.
         return {
             name: int(value) if isinstance(value, Milliseconds) else value
             for name, value in values.items()
@@ -67,17 +67,17 @@ def _names(slots: tuple[str, ...]) -> tuple[str, ...]:
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class EventQuery(_Query):
-    """The events of one session.
+    """Query for the events of one session.
 
     Attributes:
         session_id: Id of the session.
         page_size: Events a page, from 1; None for the server's default (100, clamped by the tier).
         type: Message-type byte (0 to 255, as a number or ``"0x01"``) or short name (``"keypress"``).
         start_time: Earliest timestamp, inclusive, in Unix milliseconds; an aware datetime is converted.
-        end_time: Latest timestamp, inclusive, likewise.
+        end_time: Latest timestamp, inclusive, in the same forms.
 
     Raises:
-        ConfigError: A value that the API could only refuse or misread.
+        ConfigError: The API would reject or misread a value.
     """
 
     operation: ClassVar[str] = "list_events"
@@ -94,17 +94,17 @@ class EventQuery(_Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class SessionQuery(_Query):
-    """The sessions of the key's integration.
+    """Query for the sessions of the key's integration.
 
     Attributes:
         page_size: Sessions a page, from 1; None for the server's default (50, clamped by the tier).
         status: Session status, such as ``"active"`` or ``"closed"``.
         bot_only: True for sessions with a bot score of at least 0.7 only.
         start_date: Created at or after: an aware datetime, a date (its first instant, UTC) or an ISO 8601 string.
-        end_date: Created at or before: likewise (a date means its last microsecond, UTC).
+        end_date: Created at or before: the same forms (a date means its last microsecond, UTC).
 
     Raises:
-        ConfigError: A value that the API could only refuse or misread.
+        ConfigError: The API would reject or misread a value.
     """
 
     operation: ClassVar[str] = "list_sessions"
@@ -122,14 +122,14 @@ class SessionQuery(_Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class UserQuery(_Query):
-    """The users of the learning platform.
+    """Query for the users of the learning platform.
 
     Attributes:
         page_size: Users a page, from 1; None for the server's default (50, clamped by the tier).
         search: Part of the user's id or name, in any case.
 
     Raises:
-        ConfigError: A value that the API could only refuse or misread.
+        ConfigError: The API would reject or misread a value.
     """
 
     operation: ClassVar[str] = "list_users"
@@ -141,14 +141,14 @@ class UserQuery(_Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class UserSessionQuery(_Query):
-    """The sessions of one user.
+    """Query for the sessions of one user.
 
     Attributes:
-        user_id: Id of the user. It counts among the filters, so that a position tells whose sessions it is about.
+        user_id: Id of the user. It counts as a filter, so that a position records which user its sessions belong to.
         page_size: Sessions a page, from 1; None for the server's default (50, clamped by the tier).
 
     Raises:
-        ConfigError: A value that the API could only refuse or misread.
+        ConfigError: The API would reject or misread a value.
     """
 
     operation: ClassVar[str] = "get_user_sessions"
@@ -161,13 +161,13 @@ class UserSessionQuery(_Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class CourseQuery(_Query):
-    """The courses.
+    """Query for the courses.
 
     Attributes:
         page_size: Courses a page, from 1; None for the server's default (50, clamped by the tier).
 
     Raises:
-        ConfigError: A value that the API could only refuse or misread.
+        ConfigError: The API would reject or misread a value.
     """
 
     operation: ClassVar[str] = "list_courses"
@@ -178,16 +178,15 @@ class CourseQuery(_Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
 class AnalyticsQuery(_Query):
-    """The analytics of a period that ends now.
+    """Query for the analytics of a period that ends now.
 
     Attributes:
-        period: An open list; documented are ``"24h"``, ``"7d"``, ``"30d"`` and ``"90d"``. None for the server's
-            default, 7d.
-        group_by: An open list; documented are ``"hour"``, ``"day"`` and ``"week"``. None for the server's default,
-            day.
+        period: Any text; documented are ``"24h"``, ``"7d"``, ``"30d"`` and ``"90d"``. None for the server's default,
+            7d.
+        group_by: Any text; documented are ``"hour"``, ``"day"`` and ``"week"``. None for the server's default, day.
 
     Raises:
-        ConfigError: A value that is no text, or empty.
+        ConfigError: A value is not text, or is empty.
     """
 
     operation: ClassVar[str] = "get_analytics"
@@ -198,16 +197,16 @@ class AnalyticsQuery(_Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
 class UsageQuery(_Query):
-    """The consumption of the API.
+    """Query for the consumption of the API.
 
     Attributes:
-        start_date: From here on, inclusive: as of `SessionQuery`; None for 30 days before `end_date`.
-        end_date: Up to here, inclusive; None for today, UTC.
+        start_date: Start, inclusive, in the forms of `SessionQuery`; None for 30 days before `end_date`.
+        end_date: End, inclusive, in the same forms; None for today, UTC.
         metric: ``"ApiCalls"``, ``"Events"``, ``"Sessions"``, ``"StorageBytes"`` or ``"BotAnalyses"``, in any case;
             None for all.
 
     Raises:
-        ConfigError: A value that the API could only refuse or misread.
+        ConfigError: The API would reject or misread a value.
     """
 
     operation: ClassVar[str] = "get_usage"

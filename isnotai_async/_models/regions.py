@@ -22,7 +22,7 @@ class Region:
 
     Attributes:
         name: Its name, ``"us"`` or ``"eu"``.
-        base_url: Where it answers, without a trailing slash.
+        base_url: Its base URL, without a trailing slash.
     """
 
     name: str
@@ -39,14 +39,14 @@ DEFAULT_REGION: Final = "us"
 
 
 def resolve_region(name: str | None = None, base_url: str | None = None) -> Region:
-    """Find the region that is meant.
+    """Return the region with a name, with another base URL if one is given.
 
     Args:
         name: ``"us"`` or ``"eu"``; None means ``"us"``, as in the vendor's examples.
-        base_url: Where that region answers for this client (a proxy, a sandbox); None for the vendor's address.
+        base_url: Base URL to use for the region (a proxy, a sandbox); None for the vendor's address.
 
     Raises:
-        ConfigError: The region is unknown, or the base URL cannot carry a key safely.
+        ConfigError: The region is unknown, or the base URL would not keep the key safe.
     """
     region = REGIONS.get(DEFAULT_REGION if name is None else name)
     if region is None:
@@ -71,7 +71,7 @@ def _checked_base_url(base_url: str) -> str:
 
 
 def _fault(base_url: str, parts: SplitResult, host: str | None) -> str:
-    # Userinfo comes first, and its message shows nothing of the URL: it may be a password.
+    # The user name is checked first, and its message does not show the URL, because it may contain a password.
     if "@" in parts.netloc:
         return "base_url carries a user name or password; the API takes its key from api_key alone, so remove it"
     shown = quoted(base_url)
@@ -103,13 +103,13 @@ _PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def _is_plain(segment: str) -> bool:
-    """Return whether a path segment means itself, whatever a server or a proxy decodes and tidies."""
+    """Return whether a path segment stays the same after a server or a proxy decodes and normalises it."""
     decoded = unquote(segment)
     return decoded not in {"", ".", ".."} and not set(decoded) & {"/", "\\", "\0"} and not _PERCENT.search(segment)
 
 
 def _is_host(host: str | None, netloc: str) -> TypeGuard[str]:
-    """Return whether a host is a name or an address, and all that stands where a host stands."""
+    """Return whether a host is a name or an address, and is the complete host part of the URL."""
     if not host or "[" not in netloc:
         return bool(host and _HOST.fullmatch(host))
     try:
@@ -121,7 +121,7 @@ def _is_host(host: str | None, netloc: str) -> TypeGuard[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its very name, without asking DNS."""
+    """Return whether a host name or address is always this machine, without a DNS query."""
     if host == "localhost":
         return True
     try:

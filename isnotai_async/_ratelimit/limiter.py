@@ -1,6 +1,6 @@
 """The protocol of a limiter and its permits, and `Unlimited`, which never waits.
 
-What a limiter hands out, and what it is told in return.
+A limiter hands out a permit for each request, and receives the outcome of the request in return.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from isnotai_async._showing import show
 from isnotai_async.errors import ConfigError
 
 OnWait = Callable[[float, str], None]
-"""Called before a wait, with the seconds that it takes at least and the reason. What it raises refuses the wait."""
+"""Called before a wait, with the minimum wait in seconds and the reason. If it raises, the wait ends."""
 
 
 @frozen
 class Permit:
-    """Leave to send one request.
+    """The permission to send one request.
 
     Attributes:
-        number: Which it is; unique to its limiter, and rising.
+        number: The permit's number, which is unique within its limiter and increases.
     """
 
     number: int
@@ -34,12 +34,12 @@ class Permit:
 
 @frozen
 class Answer:
-    """What an answer tells about the limit.
+    """The part of a response that matters to the rate limit.
 
     Attributes:
-        status: HTTP status; 0 where the request was never sent, see `NOT_SENT`.
+        status: HTTP status; 0 if the request was never sent, see `NOT_SENT`.
         retry_after: Seconds the server asked to wait, or None.
-        tier: Tier the key resolved to, or None where the answer named no known one.
+        tier: Tier of the key, or None if the response named no known tier.
     """
 
     status: int
@@ -50,54 +50,55 @@ class Answer:
 
 
 NOT_SENT: Final = Answer(0)
-"""Told of a permit that was not used: its caller gave up before the request left. The server counts nothing."""
+"""The outcome of a permit that was not used, because the caller gave up before the request was sent."""
 
 
 class Limiter(Protocol):
-    """Decides when each request may be sent. One limiter stands for one key in one region.
+    """An object that decides when each request may be sent. One limiter serves one key in one region.
 
-    Everything is told to it: each `acquire` that returned is followed by one `release`, whatever happened to the
-    request. Both run in the task that sends. A `release` that awaits has to shield itself from cancellation.
+    Each `acquire` that returned is followed by exactly one `release`, whatever happened to the request. Both run in
+    the task that sends the request. A `release` that awaits has to shield itself from cancellation.
     """
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
         """Wait until a request may be sent.
 
         Args:
-            bulk: Whether it is part of a longer work (a walk, a stream, an export) and should let others pass.
-            on_wait: To be called once before a wait; what it raises has to come out.
+            bulk: Whether the request is part of longer work (a walk, a stream, an export) and should let single
+                calls go first.
+            on_wait: A function to call once before a wait; `acquire` has to raise what it raises.
         """
         ...
 
     async def release(self, permit: Permit, answer: Answer | None) -> None:
-        """Learn what became of the request.
+        """Record the outcome of the request.
 
         Args:
             permit: What `acquire` returned.
-            answer: What the answer told, or None where nobody answered; the server may then still count it later.
-                Status 0 where the request was never sent.
+            answer: The outcome. None if no response came; the server may then still count the request later.
+                Its status is 0 if the request was never sent.
         """
         ...
 
 
 class SharedLimiter(Protocol):
-    """Has a limiter for each key, where one object cannot stand for all: between processes, keys need names."""
+    """A source of one limiter for each key. Limiters that processes share need it, because their keys need names."""
 
     def bind(self, region: Region, fingerprint: str) -> Limiter:
-        """Return the limiter of one key, always the same.
+        """Return the limiter of one key; each call returns the same one.
 
         Args:
-            region: The key's region, and where it answers.
-            fingerprint: Of the key; never the key itself.
+            region: The key's region with its base URL.
+            fingerprint: Fingerprint of the key; never the key itself.
         """
         ...
 
 
 class Unlimited:
-    """A limiter that never waits: for those who pace elsewhere, and for measurements."""
+    """A limiter that never waits, for programs that limit their rate elsewhere, and for measurements."""
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:  # noqa: ARG002 - the protocol's
-        """Return a permit at once."""
+        """Return a permit immediately."""
         return _PERMIT
 
     def acquire_nowait(self, *, bulk: bool) -> Permit | None:  # noqa: ARG002 - as that of `LocalLimiter`
@@ -115,10 +116,10 @@ _PERMIT = Permit(0)
 
 
 def check_limiter(value: Limiter | SharedLimiter) -> Limiter | SharedLimiter:
-    """Check that something can serve as a limiter.
+    """Check that an object is a limiter.
 
     Raises:
-        ConfigError: It has not the methods of one.
+        ConfigError: The object does not have the methods of a limiter.
     """
     can = [callable(getattr(value, name, None)) for name in ("bind", "acquire", "release")]
     if isinstance(value, type) or not (can[0] or all(can[1:])):
@@ -128,15 +129,15 @@ def check_limiter(value: Limiter | SharedLimiter) -> Limiter | SharedLimiter:
 
 
 def bind_limiter(value: Limiter | SharedLimiter, region: Region, fingerprint: str | None) -> Limiter:
-    """Find the limiter of a key in what was passed as ``limiter=``.
+    """Return the limiter of a key, from the value that was passed as ``limiter=``.
 
     Args:
-        value: It.
+        value: The value that was passed as ``limiter=``.
         region: The client's region.
-        fingerprint: Of the client's key; None without one, when nothing is counted.
+        fingerprint: Fingerprint of the client's key; None if the client has no key and nothing is counted.
 
     Raises:
-        ConfigError: It has not the methods of a limiter.
+        ConfigError: The value does not have the methods of a limiter.
     """
     check_limiter(value)
     bind: Callable[[Region, str], Limiter] | None = getattr(value, "bind", None)

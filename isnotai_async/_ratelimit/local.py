@@ -1,16 +1,16 @@
 """`LocalLimiter`: the rate limit of one key in one process, with its queue of waiters.
 
 1. Single calls go before bulk work; within each, first come, first served.
-2. Who is cancelled while waiting leaves the queue; who is cancelled with a permit in hand passes it on.
-3. It may serve several event loops in several threads at once. Everything happens under one lock that is never held
-   across an ``await``. A waiter is woken by way of its own loop, and each loop that has waiters has an alarm of its
-   own, so a loop that is stuck holds up nobody but itself.
-4. Where a permit is free, nothing is awaited and no future made.
+2. A waiter that is cancelled leaves the queue. If it already has a permit, the next waiter gets that permit.
+3. One limiter may serve several event loops in several threads at once. All changes happen under one lock that is
+   never held across an ``await``. A waiter is woken through its own loop, and each loop that has waiters has its own
+   alarm, so a loop that is stuck delays only its own waiters.
+4. If a permit is free, nothing is awaited and no future is created.
 
-The lock can be taken again by the thread that has it: a waiting coroutine may be finalised by the garbage collector
-anywhere, and leaves the queue then.
+The lock is reentrant, because the garbage collector may finalise a waiting coroutine at any point, and that coroutine
+then leaves the queue.
 
-One limiter for each key, in a process: several clients of a key share the server's window, so they share ours.
+A process has one limiter for each key: all clients of a key share the server's window, so they share the limiter.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class _Waiter:
     future: asyncio.Future[Permit]
     bulk: bool
     is_queued: bool = True
-    permit: Permit | None = None  # what it was granted and has not taken away yet
+    permit: Permit | None = None  # granted, but not yet returned by `acquire`
 
 
 @define(eq=False, repr=False)
 class _Alarm:
-    """When a loop looks again whether its waiters may go."""
+    """A timer of one loop. When it fires, the loop checks again whether its waiters may go."""
 
     waiters: int = 0
     due: float = math.inf
@@ -60,20 +60,20 @@ class _Alarm:
 
 
 class LocalLimiter:
-    """Keeps the requests of one key within the server's sliding window, in this process.
+    """The rate limiter of one key in one process. It keeps the requests within the server's sliding window.
 
-    A client without ``limiter=`` shares one with all clients of the same key and region. Make one to pass the same to
-    several clients, or to pace for a window of another length.
+    A client without ``limiter=`` shares one limiter with all clients of the same key and region. Create a limiter to
+    pass it to several clients, or to use a window of another length.
 
     Args:
-        tier: Tier to start with; None for the lowest. The answers tell the true one.
+        tier: Tier to start with; None for the lowest. The responses name the real tier.
         quota: Share of the tier's rate that this process may use, above 0, at most 1.
-        window: Length of the server's window, in seconds; the tiers' numbers of requests hold for whatever it is.
-        name: What the log calls it.
-        clock: Seconds, never going back.
+        window: Length of the server's window, in seconds. A tier allows the same number of requests in any window.
+        name: Name of the key in the log.
+        clock: Function that returns seconds and never goes back.
 
     Raises:
-        ConfigError: A value that cannot be.
+        ConfigError: A value is not valid.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class LocalLimiter:
 
     @property
     def tier(self) -> Tier:
-        """The tier whose limit is kept to now."""
+        """The tier whose limit is in use now."""
         return self._gate.tier
 
     @property
@@ -114,12 +114,12 @@ class LocalLimiter:
         return f"<LocalLimiter {gate.tier}: {used}, {gate.under_way} under way, {waiting} waiting>"
 
     def expect(self, tier: Tier) -> None:
-        """Start with a tier, unless an answer has told better."""
+        """Assume a tier, unless a response already named one."""
         with self._lock:
             self._gate.expect(tier)
 
     def is_idle(self) -> bool:
-        """Whether there is nothing to remember: nobody waits, and the window is drained."""
+        """Return whether the limiter can be dropped: it has no waiters, and its window is empty."""
         with self._lock:
             return not self._alarms and self._gate.is_idle(self._clock())
 
@@ -141,13 +141,13 @@ class LocalLimiter:
             raise
 
     def acquire_nowait(self, *, bulk: bool) -> Permit | None:
-        """Return a permit where one is free and nobody is before; None where `acquire` would wait."""
+        """Return a permit if one is free and no waiter comes first; None if `acquire` would have to wait."""
         with self._lock:
             is_next = not self._single and not (bulk and self._bulk)
             return self._gate.admit(self._clock(), bulk=bulk) if is_next else None
 
     async def release(self, permit: Permit, answer: Answer | None) -> None:
-        """Learn what became of a request; see `Limiter.release`."""
+        """Record the outcome of a request; see `Limiter.release`."""
         with self._lock:
             now, pause = self._clock(), 0.0
             if answer is None or answer.status:
@@ -162,7 +162,7 @@ class LocalLimiter:
             logger.info(text, self._name, until(pause), waiting)
 
     def _log_wait(self, wait: float, reason: str, now: float) -> None:
-        # Once for all that wait for the same instant; and spacing is not news: a second each on the free tier.
+        # Log once for all waiters of the same instant. Even spacing is normal (a second each on the free tier).
         if wait <= max(TOLD_SECONDS, 2 * self._gate.spacing(now)) or now < self._told_until or wait == math.inf:
             return
         self._told_until = now + wait
@@ -199,7 +199,7 @@ class LocalLimiter:
                 alarm.stop()
 
     def _serve(self, now: float) -> None:
-        """Let go who may, and see to it that the next one is not forgotten."""
+        """Grant permits to the waiters that may go, and set an alarm for the next one."""
         while queue := self._single or self._bulk:
             bulk = queue is self._bulk
             permit = self._gate.admit(now, bulk=bulk)
@@ -217,7 +217,7 @@ class LocalLimiter:
             return
         try:
             waiter.loop.call_soon_threadsafe(_resolve, waiter.future, permit)
-        except RuntimeError:  # its loop was closed under it
+        except RuntimeError:  # the waiter's loop was closed
             waiter.permit = None
             self._gate.withdraw(permit)
 
@@ -225,7 +225,7 @@ class LocalLimiter:
         running, due = _running_loop(), now + wait
         for loop, alarm in list(self._alarms.items()):
             if alarm.due <= due:
-                continue  # it looks early enough, and sets the next alarm then
+                continue  # it fires early enough, and then sets the next alarm
             alarm.due = due
             if loop is running:
                 if alarm.handle is not None:
@@ -234,7 +234,7 @@ class LocalLimiter:
                 continue
             try:
                 loop.call_soon_threadsafe(self._ring, loop)
-            except RuntimeError:  # closed, with waiters that nothing will ever resume
+            except RuntimeError:  # the loop is closed, so nothing can resume its waiters
                 self._forget(loop)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -271,14 +271,14 @@ _registry: Final = threading.Lock()
 def share_limiter(
     region: Region, fingerprint: str, user: object, *, tier: Tier | None, quota: float = 1.0
 ) -> LocalLimiter:
-    """Find or make the limiter that all clients of a key share in this process.
+    """Find or create the limiter that all clients of a key share in this process.
 
-    It outlives them while its window is not drained: closing a client does not empty the server's window.
+    The limiter outlives the clients until its window is empty: closing a client does not empty the server's window.
 
     Args:
-        region: The region, and where it answers.
-        fingerprint: Of the key; the key itself is not kept here.
-        user: Who uses it, as long as that lives.
+        region: The region with its base URL.
+        fingerprint: Fingerprint of the key; the key itself is not stored here.
+        user: The object that uses the limiter. It is held by a weak reference.
         tier: Tier to start with, or None.
         quota: Share of the tier's rate that this process may use.
 

@@ -1,32 +1,32 @@
 """Rate limit policy of one key: when a request may go, even spacing, 429 pause and probe, tiers. Arithmetic only.
 
-1. A request may go when a slot is free (`sliding_window`) and, if it has to be spaced, when it is due (`Shape`).
-2. Single calls are bounded by the window alone. Bulk work is spaced, but that an idle key may burst through half of
-   its window. Idle is one of which less than a quarter was used for a whole window: an approximate counter remembers
-   the window before the last, and would refuse a burst right after a full one.
-3. A 429 closes the gate: for as long as ``Retry-After`` says, else until the oldest slot is left. Then one request,
-   the probe, goes first; its answer opens the gate, or closes it again. A probe that nobody answers is followed by
-   another. Answers to requests that were sent before the gate closed do not open it, and are not held against the
-   rate once more.
-4. The tier starts low and follows ``x-isnotai-tier``: up after two equal sightings, down at once.
-5. Of the tier's limit a process may use a share (``quota``), rounded down, so that all shares together never exceed
-   it. A share below one request a window is not rounded up: all its requests are spaced evenly.
+1. A request may go when a slot is free (`sliding_window`). If it has to be spaced, it must also be due (`Shape`).
+2. Only the window limits single calls. Bulk work is spaced, except that it may use half of the window of an idle key
+   in one burst. A key is idle if less than a quarter of its window was in use for a whole window. The reason: an
+   approximate counter remembers the window before the last, and would reject a burst right after a full window.
+3. A 429 closes the gate for the time in ``Retry-After``, or without one until the oldest slot is free. Then one
+   request, the probe, goes first; its response opens the gate, or closes it again. If the probe gets no response,
+   another probe follows. Responses to requests that were sent before the gate closed do not open it, and do not
+   lower the rate a second time.
+4. The tier starts low and follows ``x-isnotai-tier``: up after two equal responses, down after one.
+5. A process may use a share (``quota``) of the tier's limit. The share is rounded down, so that all shares together
+   never exceed the limit. A share below one request a window is not rounded up: all its requests are spaced evenly.
 
-Even spacing: for bulk work, and for everything once the server has refused what should have fitted.
+Even spacing applies to bulk work, and to every request after the server rejected requests that were within the limit.
 
-Two things defeat a client that uses its window in bursts, however exactly it counts. The server may count
-approximately (two fixed windows, the older one weighted: blog.cloudflare.com, "How we built rate limiting"); measured
-against such a counter, bursts up to an exact limit had 18 to 50 % refused, even spacing at 98 % of the rate none, at
-100 % a few. And another program may use the same key. So:
+A client that uses its window in bursts gets a 429 for two reasons, even if it counts exactly. First, the server may
+count approximately (two fixed windows, the older one weighted: blog.cloudflare.com, "How we built rate limiting").
+Measured against such a counter, 18 to 50 % of the requests of bursts up to the exact limit were rejected; with even
+spacing, none at 98 % of the rate and a few at 100 %. Second, another program may use the same key. So:
 
-1. Requests that are spaced come at 98 % of the rate, counted from when they were due rather than from when they
-   came, so that late wake-ups do not add up; what may be caught up so is less than half of the 2 %.
-2. A burst through half of the window is let pass by the approximate counter too, if spaced requests follow.
-3. Each unexpected 429 lowers the rate of spaced work by a fifth, to no less than a tenth; it comes back by a
-   twentieth of the full rate each window (additive increase, multiplicative decrease). After the second within ten
-   windows, everything is spaced for ten more. After one alone, single calls are not: a stray 429 would slow 20 of
-   them on the free tier from 2 s to 25 s, and what the rule is for (an approximate counter, another program) sends
-   the second 429 soon. That is one more refused request before it holds, for each time it begins (docs/network.md).
+1. Spaced requests are sent at 98 % of the rate. The spacing counts from the time a request was due, not from the
+   time it was sent, so that late wake-ups do not add up. Such catching up uses less than half of the 2 %.
+2. The approximate counter also accepts a burst of half of the window, if spaced requests follow.
+3. Each unexpected 429 lowers the rate of spaced work by a fifth, to no less than a tenth; each window raises it again
+   by a twentieth of the full rate (additive increase, multiplicative decrease). After a second 429 within ten
+   windows, all requests are spaced for ten more windows. After a first one, single calls are not spaced: a stray 429
+   would slow 20 of them on the free tier from 2 s to 25 s. An approximate counter or another program, the causes that
+   the rule is for, soon send the second 429. The cost is one more rejected request each time (docs/network.md).
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _ROUNDING: Final = 1e-9  # 600 times a third is a little less than 200
 
 @define(eq=False, repr=False)
 class Shape:
-    """When the next spaced request is due. Times are seconds on any clock that does not go back.
+    """The pacer of spaced requests: it knows when the next one is due. Times are seconds on any monotonic clock.
 
     Args:
-        length: Of the server's window, in seconds.
+        length: Length of the server's window, in seconds.
     """
 
     length: float
@@ -64,45 +64,46 @@ class Shape:
     _spaced_until: float = field(default=-inf, init=False)
 
     def is_on(self, now: float) -> bool:
-        """Whether everything is spaced, and not only bulk work."""
+        """Return whether all requests are spaced, not only bulk work."""
         return now < self._spaced_until
 
     def share(self, now: float) -> float:
-        """Part of the rate that is used now, from 0.1 to 1."""
+        """Return the part of the rate that is used now, from 0.1 to 1."""
         if self._share == 1.0:
             return 1.0
         return min(1.0, self._share + _INCREASE * (now - self._slowed_at) / self.length)
 
     def spacing(self, rate: float, now: float) -> float:
-        """Seconds between two requests.
+        """Return the seconds between two requests.
 
         Args:
             rate: Requests that are allowed in a window.
-            now: The time.
+            now: The current time.
         """
         return self.length / (_UTILISATION * rate * self.share(now))
 
     def wait(self, now: float) -> float:
-        """Seconds until the next spaced request may go; 0 when it may."""
+        """Return the seconds until the next spaced request may go; 0 if it may go now."""
         return max(0.0, self._due - now)
 
     def spend(self, rate: float, now: float) -> None:
-        """Count a spaced request that goes now. Arguments as of `spacing`."""
+        """Count a spaced request that is sent now. The arguments are those of `spacing`."""
         spacing = self.spacing(rate, now)
-        # A quarter of a request on the free tier, where 2 % are hardly more than one; towards 1 % on the others.
+        # A quarter of a request on the free tier, because 2 % of its 60 are hardly more than one; on higher tiers up
+        # to 1 % of the rate.
         catch_up = max(0.25, 0.01 * rate - 0.35)
         self._due = max(self._due, now - catch_up * spacing) + spacing
 
     def restart(self, now: float) -> None:
-        """Count from now: there was no lateness to catch up with, but no need or no room."""
+        """Start the spacing from now: the delay had another cause than late wake-ups, so it is not caught up."""
         self._due = max(self._due, now)
 
     def hurry(self, rate: float, now: float) -> None:
-        """Forget what was due by a smaller rate than the present one. Arguments as of `spacing`."""
+        """Move the next due time forward after the rate has risen. The arguments are those of `spacing`."""
         self._due = min(self._due, now + self.spacing(rate, now))
 
     def slow_down(self, now: float) -> None:
-        """Answer an unexpected 429."""
+        """Lower the rate after an unexpected 429."""
         if now < self._slowed_at + _SHAPED_WINDOWS * self.length:
             self._spaced_until = now + _SHAPED_WINDOWS * self.length
         self._share = max(_LEAST_SHARE, self.share(now) * _DECREASE)
@@ -110,12 +111,13 @@ class Shape:
 
 
 MAX_PAUSE: Final = 900.0
-"""Longest pause, in seconds, that a ``Retry-After`` can bring upon a whole key before a probe asks again.
+"""Longest pause of a key, in seconds, that a ``Retry-After`` can cause; after it a probe is sent.
 
-The call that met a longer one fails at once and says so; but one absurd header must not stop a program for years.
+A call that received a longer ``Retry-After`` fails immediately and reports it. The bound is there because one absurd
+header must not stop a program for years.
 """
 
-# Of a minute's window: how long a 429 without Retry-After pauses the key at least, and at most.
+# Shortest and longest pause after a 429 without Retry-After, in windows (for a window of one minute: 1 s and 61 s).
 _SHORTEST_PAUSE: Final = 1.0 / MINUTE
 _LONGEST_PAUSE: Final = 61.0 / MINUTE
 
@@ -133,13 +135,13 @@ PROBING: Final = "the first request after a 429 is under way"
 
 @define(eq=False, repr=False)
 class Gate:
-    """State of one key's limit. Times are seconds on any clock that does not go back.
+    """State of one key's rate limit, and its rules. Times are seconds on any monotonic clock.
 
     Args:
         tier: Tier to start with.
-        length: Of the server's window, in seconds.
-        quota: Share of the tier's rate that is used, above 0, at most 1.
-        slots: The occupied slots; None for those of this process alone.
+        length: Length of the server's window, in seconds.
+        quota: Share of the tier's rate that may be used, above 0, at most 1.
+        slots: The occupied slots; None to count the slots of this process only.
     """
 
     tier: Tier = Tier.FREE
@@ -149,7 +151,7 @@ class Gate:
     _log: Slots = field(init=False)
     _shape: Shape = field(init=False)
     _limit: int = field(init=False)
-    _rate: float = field(init=False)  # the limit, or what is below one request a window
+    _rate: float = field(init=False)  # as `_limit`, but not rounded up if it is below one request a window
     _is_told: bool = field(default=False, init=False)  # whether an answer named the tier
     _rising: Tier | None = field(default=None, init=False)  # a higher tier that was seen once
     _number: int = field(default=0, init=False)
@@ -159,7 +161,7 @@ class Gate:
     _closed: bool = field(default=False, init=False)
     _closed_until: float = field(default=-inf, init=False)
     _closed_after: int = field(default=0, init=False)  # number of the last permit before it closed
-    _refusals: int = field(default=0, init=False)  # times it closed without opening in between
+    _refusals: int = field(default=0, init=False)  # how often it closed since it was last open
     _probe: int = field(default=0, init=False)  # number of the probe that is under way, or 0
 
     def __attrs_post_init__(self) -> None:
@@ -168,7 +170,7 @@ class Gate:
 
     @property
     def known_tier(self) -> Tier | None:
-        """The tier that an answer named or another process knew; None if it is only assumed."""
+        """The tier that a response named or another process knew; None if the tier is only assumed."""
         return self.tier if self._is_told else None
 
     @property
@@ -183,7 +185,7 @@ class Gate:
 
     @property
     def under_way(self) -> int:
-        """Requests that have a permit and no answer yet."""
+        """Number of requests that have a permit and no response yet."""
         return self._log.held
 
     def occupied(self, now: float) -> int:
@@ -191,22 +193,22 @@ class Gate:
         return self._log.occupied(now)
 
     def is_idle(self, now: float) -> bool:
-        """Whether there is nothing to remember but the tier."""
+        """Return whether the gate has no state except the tier."""
         return not self._closed and not self._shape.is_on(now) and not self._log.occupied(now)
 
     def spacing(self, now: float) -> float:
-        """Seconds between two requests, where they are spaced."""
+        """Return the seconds between two spaced requests."""
         return self._shape.spacing(self._rate, now)
 
     def wait(self, now: float, *, bulk: bool) -> tuple[float, str]:
-        """Tell when to ask again, and why.
+        """Return how long a request has to wait, and why.
 
         Args:
-            now: The time.
-            bulk: Whether it is for bulk work.
+            now: The current time.
+            bulk: Whether the request is bulk work.
 
         Returns:
-            Seconds, 0 where a request may go now, infinite where only an answer can change something; and the reason.
+            Seconds and the reason. 0 if a request may go now; infinite if only a response can open the gate.
         """
         return self._wait(now, self._log.occupied(now), bulk=bulk)
 
@@ -222,8 +224,8 @@ class Gate:
         return 0.0, ""
 
     def admit(self, now: float, *, bulk: bool) -> Permit | None:
-        """Let a request go, if one may; arguments as of `wait`."""
-        occupied = self._log.occupied(now)  # counted once: this is on the way of every request
+        """Return a permit if a request may go now, else None. The arguments are those of `wait`."""
+        occupied = self._log.occupied(now)  # counted once, because this runs for every request
         wait, reason = self._wait(now, occupied, bulk=bulk)
         if wait > 0:
             self._was_held_up = reason is not SPACED
@@ -233,16 +235,16 @@ class Gate:
             self._was_held_up = False
             self._shape.restart(now)
         if is_spaced:
-            self._shape.spend(self._rate, now)  # single calls too: bulk work then makes room for them
+            self._shape.spend(self._rate, now)  # single calls too, so that bulk work leaves room for them
         return self._record(now, occupied)
 
     def record(self, now: float) -> Permit:
-        """Count a request that goes, whether this gate let it or another did that knows more."""
+        """Count a request that is sent, whether this gate admitted it or a store that knows all processes did."""
         return self._record(now, self._log.occupied(now))
 
     def _record(self, now: float, occupied: int) -> Permit:
         if 4 * occupied >= self._limit:
-            self._idle_from = now + 2 * self.length  # its slot is left after one window, and then one has to pass
+            self._idle_from = now + 2 * self.length  # one window until its slot is free, and one idle window
         self._log.take()
         self._number += 1
         if self._closed:
@@ -257,25 +259,25 @@ class Gate:
         return self._is_bursting
 
     def withdraw(self, permit: Permit) -> None:
-        """Take back a permit that was not used."""
+        """Free the slot of a permit that was not used."""
         self._log.give_back()
         if permit.number == self._probe:
             self._probe = 0
 
     def forget_probe(self) -> None:
-        """Let another probe follow: the one that is under way will not be answered, or was not sent."""
+        """Allow another probe, because the current one was not sent or will get no response."""
         self._probe = 0
 
     def settle(self, permit: Permit, answer: Answer | None, now: float) -> float:
-        """Learn what became of a request.
+        """Record the outcome of a request.
 
         Args:
-            permit: What it was sent with.
-            answer: What the answer told, or None where nobody answered.
-            now: The time.
+            permit: The permit of the request.
+            answer: The outcome, or None if no response came.
+            now: The current time.
 
         Returns:
-            Seconds for which this closed the gate; 0 where it did not.
+            Seconds for which this outcome closed the gate; 0 if it did not close it.
         """
         was_probe = permit.number == self._probe
         if was_probe:
@@ -292,17 +294,17 @@ class Gate:
         return 0.0
 
     def save(self) -> dict[str, Any]:
-        """Return all but the slots, for `restore`."""
+        """Return the state without the slots, for `restore`."""
         plain = {name: getattr(self, f"_{name}") for name in _SAVED}
         shape = {name: getattr(self._shape, f"_{name}") for name in _SAVED_SHAPE}
         return {"tier": self.tier.value, "rising": self._rising and self._rising.value, **plain, **shape}
 
     @classmethod
     def restore(cls, saved: Mapping[str, Any], *, length: float, slots: Slots) -> Gate:
-        """Make a gate of what `save` returned.
+        """Create a gate from what `save` returned.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: The value did not come from `save`.
         """
         try:
             gate = cls(Tier(saved["tier"]), length, slots=slots)
@@ -315,12 +317,12 @@ class Gate:
         return gate
 
     def expect(self, tier: Tier) -> None:
-        """Start with a tier, unless an answer has told better."""
+        """Assume a tier, unless a response already named one."""
         if not self._is_told:
             self._set_tier(tier)
 
     def adopt(self, tier: Tier) -> None:
-        """Take over the tier of the state that this process shares with others, which knows the answers of all."""
+        """Set the tier from the shared state, which knows the responses of all processes."""
         self._is_told = True
         if tier is not self.tier:
             self._set_tier(tier)
@@ -342,7 +344,7 @@ class Gate:
             self._closed, self._closed_after, self._was_held_up = True, self._number, True
             self._shape.slow_down(now)
         elif not self._closed or retry_after is None:
-            return 0.0  # the news are old
+            return 0.0  # sent before the gate closed, and it says nothing new
         until = now + self._pause(retry_after, now)
         if until <= self._closed_until:
             return 0.0
@@ -354,9 +356,9 @@ class Gate:
         if retry_after is not None:
             return min(max(retry_after, shortest), MAX_PAUSE)
         longest = self.length * _LONGEST_PAUSE
-        # Doubled with each refused probe: our own oldest slot says little when others use the key.
+        # Doubled with each rejected probe: our own oldest slot says little if other programs use the key.
         least = min(shortest * 2.0 ** min(self._refusals - 1, 10), longest)
-        self._log.occupied(now)  # forgets the slots that were left since it was last asked
+        self._log.occupied(now)  # drops the slots that became free since the last call
         leaving = self._log.next_leaving() - now
         return min(max(least, leaving), longest) if leaving < inf else least
 

@@ -1,22 +1,22 @@
 """The server's sliding window, as the client sees it: which requests may still count in it.
 
-The server allows N requests within any window of length W, and counts a request when it arrives, which is some time
-between its sending and its answer. Requests sent apart can so arrive together: a log of *sending* times that was
-kept to 60 in a minute was seen with up to 76 arrivals in one. This is a log of *intervals*:
+The server allows N requests within any window of length W, and counts a request when it arrives. That is some time
+between its sending and its response, so requests that were sent apart can arrive together: a log of *sending* times
+that allowed 60 a minute led to up to 76 arrivals in one minute. This is a log of *intervals*:
 
-1. A request occupies a slot from before it is sent until W after its answer.
-2. One may be sent when fewer than N slots are occupied.
-3. Of a request that nobody answered (timed out, cancelled, reset) the server may hear later than we gave up:
-   its slot is held a linger (5 s of a minute) longer.
-4. The limit is no part of the log. When it changes, up or down, the history stays.
+1. A request occupies a slot from before it is sent until W after its response.
+2. A request may be sent if fewer than N slots are occupied.
+3. A request without a response (timed out, cancelled, reset) may reach the server after the client gave up. So its
+   slot is held longer, by a linger (5 s for a window of a minute).
+4. The limit is not part of the log. If it changes, up or down, the history stays.
 
-Proof that no window of the server then has more than N arrivals, if its clock runs as fast as ours. Request i is
-sent at s_i, arrives at a_i, and is answered at r_i, with s_i <= a_i <= r_i. Take any window (T - W, T], and of its
-arrivals the one that was sent last, j. Every other arrival i of it has r_i >= a_i > T - W >= a_j - W, so
-r_i + W > a_j >= s_j, and s_i <= s_j: slot i was occupied when j was admitted. At most N - 1 slots were, so the window
-has at most N arrivals.
+Proof that no window of the server then has more than N arrivals, if its clock runs as fast as ours: request i is
+sent at s_i, arrives at a_i, and is answered at r_i, with s_i <= a_i <= r_i. Take any window (T - W, T], and among its
+arrivals the request j that was sent last. Every other arrival i in the window has r_i >= a_i > T - W >= a_j - W, so
+r_i + W > a_j >= s_j, and s_i <= s_j. So slot i was occupied when j was admitted. At most N - 1 slots were occupied
+then, so the window has at most N arrivals.
 
-A margin (0.25 s of a minute) is added to W, for clocks that do not run quite alike and for rounding.
+A margin (0.25 s for a window of a minute) is added to W, for clocks that differ slightly and for rounding.
 """
 
 from __future__ import annotations
@@ -35,64 +35,64 @@ _LINGER: Final = 5.0 / MINUTE
 
 
 def answered_lasts(length: float) -> float:
-    """Return how long, in seconds, the slot of a request is occupied after its answer."""
+    """Return how long, in seconds, the slot of a request stays occupied after its response."""
     return length * (1 + _MARGIN)
 
 
 def abandoned_lasts(length: float) -> float:
-    """Return how long, in seconds, the slot of a request is occupied after it was given up without an answer."""
+    """Return how long, in seconds, the slot of a request stays occupied after it ended without a response."""
     return length * (1 + _MARGIN + _LINGER)
 
 
 class Slots(Protocol):
-    """The occupied slots of one key, as `policy` needs them. Times are seconds on a clock that does not go back."""
+    """The occupied slots of one key, as `policy` needs them. Times are seconds on a monotonic clock."""
 
     @property
     def held(self) -> int:
-        """Requests that are under way."""
+        """Number of requests that are under way."""
         ...
 
     def occupied(self, now: float) -> int:
-        """Count the slots that are occupied."""
+        """Return the number of occupied slots."""
         ...
 
     def next_leaving(self) -> float:
-        """When the next slot is left; infinite if all occupied ones wait for an answer."""
+        """Return when the next slot becomes free; infinite if all occupied slots wait for a response."""
         ...
 
     def take(self) -> None:
-        """Occupy a slot; a request is about to be sent."""
+        """Occupy a slot, because a request is about to be sent."""
         ...
 
     def give_back(self) -> None:
-        """Free a slot at once; the request was never sent."""
+        """Free a slot now, because the request was never sent."""
         ...
 
     def answered(self, now: float) -> None:
-        """Note that a request was answered."""
+        """Record that a request got a response."""
         ...
 
     def abandoned(self, now: float) -> None:
-        """Note that a request was given up without an answer."""
+        """Record that a request ended without a response."""
         ...
 
 
 @define(eq=False, repr=False)
 class IntervalLog:
-    """The occupied slots. Times are seconds on any clock that does not go back.
+    """The occupied slots of one key in one process. Times are seconds on any monotonic clock.
 
     Args:
-        length: Of the server's window, in seconds. Margin and linger scale with it.
+        length: Length of the server's window, in seconds. Margin and linger scale with it.
     """
 
     length: float = MINUTE
     _held: int = field(default=0, init=False)
-    # When each slot is left; rising, because each queue adds the same length to a rising clock.
+    # When each slot becomes free. Each queue is sorted, because it adds the same length to a monotonic clock.
     _answered: deque[float] = field(factory=deque, init=False)
     _abandoned: deque[float] = field(factory=deque, init=False)
 
     def occupied(self, now: float) -> int:
-        """Count the slots that are occupied."""
+        """Return the number of occupied slots."""
         answered, abandoned = self._answered, self._abandoned
         while answered and answered[0] <= now:
             answered.popleft()
@@ -101,29 +101,29 @@ class IntervalLog:
         return self._held + len(answered) + len(abandoned)
 
     def next_leaving(self) -> float:
-        """When the next slot is left; infinite where all occupied ones wait for an answer."""
+        """Return when the next slot becomes free; infinite if all occupied slots wait for a response."""
         first = self._answered[0] if self._answered else inf
         return min(first, self._abandoned[0]) if self._abandoned else first
 
     @property
     def held(self) -> int:
-        """Requests that are under way."""
+        """Number of requests that are under way."""
         return self._held
 
     def take(self) -> None:
-        """Occupy a slot; a request is about to be sent."""
+        """Occupy a slot, because a request is about to be sent."""
         self._held += 1
 
     def give_back(self) -> None:
-        """Free a slot at once; the request was never sent."""
+        """Free a slot now, because the request was never sent."""
         self._held -= 1
 
     def answered(self, now: float) -> None:
-        """A request was answered."""
+        """Record that a request got a response."""
         self._held -= 1
         self._answered.append(now + answered_lasts(self.length))
 
     def abandoned(self, now: float) -> None:
-        """A request was given up without an answer."""
+        """Record that a request ended without a response."""
         self._held -= 1
         self._abandoned.append(now + abandoned_lasts(self.length))

@@ -1,6 +1,6 @@
 """A server on loopback that behaves like the documented API: for demos, and for tests of this package and of yours.
 
-It shares no code with the client but the base of its errors, so that the two cannot agree on the same mistake::
+It shares no code with the client except the base class of its errors, so that both cannot contain the same mistake::
 
     async with Sandbox() as sandbox:
         sandbox.inject(Fault.status(503, retry_after=1), operation="list_events")
@@ -8,30 +8,30 @@ It shares no code with the client but the base of its errors, so that the two ca
             ...
         assert sandbox.stats.statuses[503] == 1
 
-It keeps to what is documented. If the documentation is silent, the sandbox decides, and you should not build on it:
+It follows the documentation. If the documentation says nothing, the sandbox decides; do not rely on these points:
 
 - the order of rows, the form of ids and cursors, the event types except `init`, `mouse_move` and `keypress`, and the
   bytes of all event types;
-- all error codes that begin with ``SANDBOX_``: documented are only `INVALID_API_KEY` and `SESSION_NOT_FOUND`;
+- all error codes that start with ``SANDBOX_``: documented are only `INVALID_API_KEY` and `SESSION_NOT_FOUND`;
 - the fields of ``/v1/integration`` except `apiKeyMasked`, all fields of ``/v1/stats`` and of a course, and what the
   numbers of users, analytics and usage count (see `analytics`);
 - which values are malformed (the sandbox is strict): it answers 400 if the contract lists one for the operation,
-  else it passes over the malformed parameter. An empty `cursor` or `metric` is an absent one. `period` and `groupBy`
-  have the documented values only, though the real API may have more;
-- its clock, which stands at 2026-06-10T12:00:00Z, with all its sessions in the six days before; only the ``Date``
-  header is this machine's.
+  else it ignores the malformed parameter. An empty `cursor` or `metric` counts as absent. `period` and `groupBy`
+  accept the documented values only, although the real API may accept more;
+- its clock, which always shows 2026-06-10T12:00:00Z, with all its sessions in the six days before; only the ``Date``
+  header uses this machine's clock.
 
-``/openapi/v3.json`` is the contract that this package carries, which is put together from the vendor's public pages.
+``/openapi/v3.json`` is the contract that this package contains, which was compiled from the vendor's public pages.
 
-``Sandbox(data="events.jsonl")`` serves what an export wrote instead, so that you can work offline on your own data.
-Its keys are then made by chance, and new each time.
+``Sandbox(data="events.jsonl")`` serves an exported file instead, so that you can work offline on your own data. Its
+keys are then random, and new each time.
 
 Faults, each made by a class method of `Fault`:
 
 =====================  ===============================================================================
 `status`               an error status, with envelope or empty (an edge's 404), any `details`, with or
                        without ``Retry-After``
-`rate_limited`         429 though the window has room
+`rate_limited`         429 although the window has room
 `html`                 an HTML error page of a proxy: 502, or any status such as 404
 `captive_portal`       200 and an HTML page
 `garbage`              200 and a body that is no JSON
@@ -47,7 +47,7 @@ Faults, each made by a class method of `Fault`:
 `refused_cursor`       an error because of the cursor, with a status and code of your choice
 =====================  ===============================================================================
 
-Deviations are faults that leave the answer a success. They show whether a program bears what the real API may do:
+Deviations are faults that leave the answer a success. They show whether a program can handle what the API may do:
 
 =====================  ===============================================================================
 `changed_field`        null, or any value, in a field: ``changed_field("data[*].detectionFlags")``
@@ -59,7 +59,7 @@ Deviations are faults that leave the answer a success. They show whether a progr
 `byte_order_mark`      a byte order mark before the JSON
 `x_gzip`               the body in gzip, called ``x-gzip``
 `tier_name`            another ``x-isnotai-tier``: ``tier_name("Enterprise")``, or none
-`clock_skew`           a ``Date`` that is ahead or behind
+`clock_skew`           a ``Date`` that is too early or too late
 =====================  ===============================================================================
 
 ``Sandbox(compress=False)`` never compresses.

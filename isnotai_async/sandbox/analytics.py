@@ -1,9 +1,7 @@
 """Answers of users, courses, analytics, stats and usage, counted from the sessions that are listed.
 
-What a region's sessions come to: users, courses, analytics and consumption.
-
-Everything is counted from the very rows that `list_sessions` shows, so that all answers agree. Where the API does not
-say what it counts, the sandbox decides:
+All numbers are counted from the same rows that `list_sessions` returns, so that all answers agree. If the API does
+not document what it counts, the sandbox decides:
 
 1. A bot has a score of at least 0.7 (documented for `botOnly`), with high confidence from 0.9 on; from 0.4 on a
    session is medium, or a bot of low confidence. Sessions without a score are none of these.
@@ -34,13 +32,13 @@ _COURSE: Final = re.compile(r"/courses/([^/?#]+)")
 
 @frozen
 class Entry:
-    """One session, as it counts.
+    """One session, with the values that are counted.
 
     Attributes:
         row: The session as the API shows it.
         start_ms: Unix milliseconds of its creation.
         events: How many events it has.
-        score: Its bot score, or -1 where it has none.
+        score: Its bot score, or -1 if it has none.
     """
 
     row: Mapping[str, Any]
@@ -77,7 +75,7 @@ def group(entries: Entries, key: Callable[[Entry], str | None]) -> dict[str, Ent
 
 
 def users(entries: Entries) -> tuple[dict[str, object], ...]:
-    """All users, as the API shows them."""
+    """Return all users, as the API shows them."""
     return tuple(_user(user_id, own) for user_id, own in group(entries, lambda entry: entry.row["userId"]).items())
 
 
@@ -103,7 +101,7 @@ def _user(user_id: str, own: Entries) -> dict[str, object]:
 
 
 def courses(entries: Entries) -> tuple[dict[str, object], ...]:
-    """All courses that occur in the addresses of pages. Every field of theirs is the sandbox's own."""
+    """Return all courses that occur in the addresses of pages. All fields are the sandbox's own."""
     return tuple(
         {
             "courseId": name,
@@ -120,7 +118,7 @@ def _course(entry: Entry) -> str | None:
 
 
 def counters(entries: Entries) -> dict[str, object]:
-    """Counters of all sessions. Every field is the sandbox's own."""
+    """Return counters of all sessions. All fields are the sandbox's own."""
     return {
         "sessions": len(entries),
         "activeSessions": sum(entry.row["status"] == "active" for entry in entries),
@@ -132,12 +130,12 @@ def counters(entries: Entries) -> dict[str, object]:
 
 
 def total_events(entries: Iterable[Entry]) -> int:
-    """How many events these sessions have."""
+    """Return the number of events of these sessions."""
     return sum(entry.events for entry in entries)
 
 
 def mean_score(entries: Entries) -> float:
-    """Mean of the scores there are, or 0."""
+    """Return the mean of the known scores, or 0 if there are none."""
     scores = [entry.score for entry in entries if entry.score >= 0]
     return round(sum(scores) / len(scores), 4) if scores else 0.0
 
@@ -145,7 +143,7 @@ def mean_score(entries: Entries) -> float:
 PERIODS: Final = {"24h": 1, "7d": 7, "30d": 30, "90d": 90}
 _HOUR_MS: Final = DAY_MS // 24
 _WEEK_MS: Final = 7 * DAY_MS
-# The epoch was a Thursday; ISO weeks begin on Monday.
+# The epoch was a Thursday; ISO weeks start on Monday.
 _MONDAY_MS: Final = 4 * DAY_MS
 GROUPINGS: Final = {"hour": (_HOUR_MS, 0), "day": (DAY_MS, 0), "week": (_WEEK_MS, _MONDAY_MS)}
 METRICS: Final = ("ApiCalls", "Events", "Sessions", "StorageBytes", "BotAnalyses")
@@ -192,7 +190,7 @@ def analyse(entries: Entries, period: str, group_by: str) -> dict[str, object]:
 
 
 def _series(inside: Entries, start_ms: int, width: int, offset: int) -> list[dict[str, object]]:
-    # Every stretch is there, empty ones too: a chart without its gaps would lie.
+    # Every interval is included, also empty ones, because a chart without its gaps would be wrong.
     first, last = ((at - offset) // width for at in (start_ms, NOW_MS))
     buckets = defaultdict[int, list[Entry]](list)
     for entry in inside:
@@ -216,7 +214,7 @@ def _matching(inside: Entries) -> dict[str, object]:
         "totalMatched": matched,
         "totalUnmatched": len(inside) - matched,
         "matchRate": round(matched / len(inside), 4) if inside else 0.0,
-        # Made up, like everything of a server that matches nobody: the share of the matched that have a name.
+        # The sandbox matches no users, so this number is invented: the share of the users that have a name.
         "averageCorrelationConfidence": round(named / matched, 4) if matched else 0.0,
     }
 

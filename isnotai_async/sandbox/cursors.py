@@ -1,7 +1,8 @@
 """Cursors: opaque, signed, and valid for one place in one list only.
 
-Whether the real API's cursors are bound to the filters, and how long they live, is not documented. These are bound
-to region, endpoint, session and filters, so that a client which mixes them up is found out; a lifetime is an option.
+The documentation does not say whether the real API's cursors are bound to the filters, or how long they are valid.
+These cursors are bound to region, endpoint, session and filters, so that they reveal a client that mixes them up. A
+lifetime is an option.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ class CursorRefusedError(Exception):
 
 @frozen
 class Place:
-    """Where a page starts.
+    """The start of a page.
 
     Attributes:
         index: Index of its first row before filtering.
-        turn: Tells apart several cursors to the same place; an empty page in the middle needs a fresh one.
+        turn: Number that makes cursors to the same place differ; an empty page in the middle needs a fresh one.
     """
 
     index: int = 0
@@ -38,13 +39,13 @@ class Place:
 
 @frozen
 class Mint:
-    """Makes and reads the cursors of one endpoint.
+    """A factory and reader of the cursors of one endpoint.
 
     Args:
         secret: Key of the signature.
-        altchars: The two characters beside letters and digits. Endpoints differ in them, as the real ones do.
+        altchars: The two characters besides letters and digits. They differ between endpoints, as in the real API.
         padded: Whether tokens end in ``=``.
-        ttl: Seconds that a cursor lives, or None for ever. With None tokens do not depend on time.
+        ttl: Seconds for which a cursor is valid, or None for no limit. With None, tokens do not depend on time.
     """
 
     secret: bytes = field(repr=False)
@@ -53,20 +54,20 @@ class Mint:
     ttl: float | None = None
 
     def token(self, scope: tuple[object, ...], place: Place, *, now: float) -> str:
-        """Make the cursor of a place.
+        """Return the cursor of a place.
 
         Args:
-            scope: What it is bound to; JSON values.
-            place: Where the next page starts.
+            scope: JSON values to which the cursor is bound.
+            place: Start of the next page.
             now: Seconds on a clock that never goes back.
         """
         return self._sign(scope, place, 0 if self.ttl is None else int(now * 1000))
 
     def place(self, scope: tuple[object, ...], token: str, *, now: float) -> Place:
-        """Read a cursor back.
+        """Return the place of a cursor.
 
         Raises:
-            CursorRefusedError: It was not made here for this scope, or its time is over.
+            CursorRefusedError: The cursor was not made here for this scope, or it has expired.
         """
         try:
             raw = base64.b64decode(token + ("" if self.padded else "=="), altchars=self.altchars)
@@ -74,7 +75,7 @@ class Mint:
         except (binascii.Error, struct.error, ValueError) as error:
             raise CursorRefusedError("not a cursor") from error
         place = Place(index, turn)
-        # Making it again checks the signature and, as base64 has several spellings of one value, the spelling.
+        # Building the token again checks the signature, and that base64 spelled it in the same way.
         if not hmac.compare_digest(self._sign(scope, place, issued_ms).encode(), token.encode()):
             raise CursorRefusedError("not a cursor of this list and these filters")
         if self.ttl is not None and now * 1000 - issued_ms >= self.ttl * 1000:

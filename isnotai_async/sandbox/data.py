@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 
 class Session(Protocol):
-    """What is known of a session without its events."""
+    """The properties of a session, without its events."""
 
     @property
     def id(self) -> str:
@@ -32,7 +32,7 @@ class Session(Protocol):
 
     @property
     def bot_score(self) -> float | None:
-        """0 to 1, or None where nothing was decided."""
+        """0 to 1, or None if the session has no score."""
         ...
 
 
@@ -45,17 +45,17 @@ class Log(Protocol):
         ...
 
     def event(self, index: int) -> dict[str, object]:
-        """One event as the API shows it."""
+        """Return one event as the API shows it."""
         ...
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
-        """Indexes of the events that pass the filters, rising.
+        """Yield the indexes of the events that pass the filters, in rising order.
 
         Args:
-            first: Index to begin at.
+            first: Index to start at.
             kind: Message-type byte, or None for any.
             start: Earliest Unix milliseconds, inclusive, or None.
-            end: Latest, likewise.
+            end: Latest Unix milliseconds, inclusive, or None.
         """
         ...
 
@@ -79,15 +79,15 @@ class TimedLog(Protocol):
         ...
 
     def first_at(self, at_ms: int) -> int:
-        """Index of the first event at or after this instant; `size` when there is none."""
+        """Return the index of the first event at or after this instant; `size` if there is none."""
         ...
 
     def counts(self, start: int, stop: int) -> Counter[int]:
-        """How often each message type occurs from start up to, not including, stop."""
+        """Count each message type from index `start` up to, not including, `stop`."""
         ...
 
     def name_of(self, kind: int) -> str:
-        """Name of a message type."""
+        """Return the name of a message type."""
         ...
 
 
@@ -108,17 +108,17 @@ class Data(Protocol[S]):
         ...
 
     def find(self, session_id: str) -> S | None:
-        """The session of this id, or None."""
+        """Return the session with this id, or None."""
         ...
 
     def log(self, session: S) -> Log:
-        """Its events."""
+        """Return the events of a session."""
         ...
 
     def details(self, session: S) -> dict[str, object]:
-        """Its details as the API shows them."""
+        """Return the details of a session as the API shows them."""
         ...
 
     def show(self, session: S) -> dict[str, object]:
-        """The session as the API shows it."""
+        """Return a session as the API shows it."""
         ...

@@ -1,6 +1,6 @@
 """The answer of `/details`, computed from the event log, so that it agrees with the listed events exactly.
 
-The real API does not promise that agreement; the sandbox keeps it, because a difference is then a bug of somebody.
+The real API does not guarantee that they agree. In the sandbox they always agree, so a difference shows a bug.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _timeline(log: TimedLog) -> list[dict[str, object]]:
 
 
 def page_history(log: EventLog) -> list[dict[str, object]]:
-    """The pages that a made-up session opens."""
+    """Return the pages that a generated session opens."""
     openings = list(log.page_openings())
     times = [log.time_of(index) for index in openings]
     # The last page is still open: its duration is null, as the contract allows.
@@ -80,5 +80,5 @@ def page_history(log: EventLog) -> list[dict[str, object]]:
 
 
 def page_url(log: EventLog, index: int) -> str:
-    """Address of the page that opens at this event index."""
+    """Return the address of the page that opens at this event index."""
     return PAGES[scramble(log.seed ^ index) % len(PAGES)]

@@ -1,7 +1,7 @@
-"""Changes of an answer: each makes of an answer as documented one that differs from the documentation in one way.
+"""Changes of an answer. Each makes a documented answer differ from the documentation in one way.
 
 A path names fields of the body as the client's errors do: ``data[*].payloadSize``, ``data[0].userName``,
-``pagination.limit``. A field that is not there is left alone.
+``pagination.limit``. A missing field is not changed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def set_field(path: str, value: object) -> Change:
     """Put another value into a field.
 
     Raises:
-        ConfigError: The path is none.
+        ConfigError: The path is not valid.
     """
 
     def put(container: Any, key: str | int) -> None:  # noqa: ANN401 - a list or a dict of JSON
@@ -58,7 +58,7 @@ def remove_field(path: str) -> Change:
     """Leave a field out.
 
     Raises:
-        ConfigError: The path is none.
+        ConfigError: The path is not valid.
     """
 
     def remove(container: Any, key: str | int) -> None:  # noqa: ANN401 - a list or a dict of JSON
@@ -169,7 +169,7 @@ def set_tier_name(name: str | None) -> Change:
 
 
 def shift_clock(seconds: float) -> Change:
-    """Send a ``Date`` that is ahead of this machine's clock by so many seconds; behind it if negative."""
+    """Send a ``Date`` that differs from this machine's clock by a number of seconds; earlier if negative."""
 
     def change(answer: Answer) -> Answer:
         return answer.with_headers(Date=formatdate(time() + seconds, usegmt=True))

@@ -37,12 +37,12 @@ def respond(region: Region, call: Call, now: float) -> tuple[Answer, Fault | Non
     """Answer a request.
 
     Args:
-        region: Where it arrived.
+        region: The region that received it.
         call: The request.
         now: Seconds on the server's monotonic clock.
 
     Returns:
-        The answer, and the fault that it meets on its way out, if any.
+        The answer, and the fault to apply when it is sent, if any.
     """
     if not names_this_machine(call.headers.get("Host", "")):
         return envelope(421, "SANDBOX_FOREIGN_HOST", "The sandbox answers to localhost and loopback addresses."), None
@@ -115,5 +115,5 @@ def _too_many(region: Region, wait: float) -> Answer:
     answer = envelope(429, "SANDBOX_RATE_LIMITED", "The rate limit of this key is reached.")
     if not region.edge.retry_after:
         return answer
-    # Whole seconds, rounded up and never 0: who waits exactly that long is admitted.
+    # Whole seconds, rounded up and never 0, so that a client that waits exactly that long is admitted.
     return answer.with_headers(Retry_After=str(max(1, math.ceil(wait + 0.001))))

@@ -103,7 +103,7 @@ def _tap(dice: Dice) -> Iterator[Step]:
 
 
 def _robot_typing(dice: Dice) -> Iterator[Step]:
-    # One gap for the whole run: nobody types like this.
+    # One gap for the whole run, because no person types like this.
     gap = dice.pick((20, 25, 40, 50))
     for _ in range(dice.between(12, 30)):
         yield gap, E.KEYPRESS, 12
@@ -131,7 +131,7 @@ class _Habits:
 
 
 class Persona(Enum):
-    """Who is at work."""
+    """The kind of user in a session: a person or a bot."""
 
     DESKTOP = _Habits(
         (_typing, _typing, _field, _field, _click, _mouse_path, _scrolling, _scrolling, _pasting, _elsewhere),
@@ -188,7 +188,7 @@ class Block:
         return cls(kinds, tuple(offsets), tuple(size for *_, size in steps), Counter(kinds), places)
 
     def first_place_at(self, offset: int) -> int:
-        """Place of the first event at or after this many milliseconds; `BLOCK_SIZE` when there is none."""
+        """Return the place of the first event at or after a number of milliseconds, else `BLOCK_SIZE`."""
         return bisect_left(self.offsets, offset)
 
 
@@ -240,12 +240,12 @@ def _make_block(dice: Dice, opening: tuple[Step, ...], persona: Persona) -> Bloc
 
 
 def is_page_opening(block: Block) -> bool:
-    """Whether a page begins in this block (in its first millisecond)."""
+    """Return whether a page starts in this block (in its first millisecond)."""
     return EventType.NAVIGATE in block.places
 
 
-# Odd, so that multiplying by it modulo 2**32 never gives two indexes the same id; ids then do not sort by time, and
-# nobody learns to rely on it.
+# Odd, so that multiplying by it modulo 2**32 never gives two indexes the same id. The ids do not sort by time, so
+# that no program relies on their order.
 _ID_STRIDE: Final = 0x9E3779B1
 _ID_MASK: Final = 2**32 - 1
 _BLOCK_STRIDE: Final = 0xD1B54A32D192ED03
@@ -287,7 +287,7 @@ class EventLog:
         return self.library.blocks[self._numbers[index]]
 
     def time_of(self, index: int) -> int:
-        """Unix milliseconds of an event."""
+        """Return the Unix milliseconds of an event."""
         block, place = divmod(index, BLOCK_SIZE)
         return self._starts[block] + self._block(block).offsets[place]
 
@@ -297,7 +297,7 @@ class EventLog:
         return self.time_of(self.size - 1) if self.size else self.start_ms
 
     def event(self, index: int) -> dict[str, object]:
-        """One event as the API shows it."""
+        """Return one event as the API shows it."""
         at, place = divmod(index, BLOCK_SIZE)
         block = self.library.blocks[self._numbers[at]]
         kind = block.kinds[place]
@@ -310,7 +310,7 @@ class EventLog:
         }
 
     def first_at(self, at_ms: int) -> int:
-        """Index of the first event at or after this instant; `size` when there is none."""
+        """Return the index of the first event at or after this instant; `size` if there is none."""
         block = bisect_left(self._starts, at_ms)
         if block == 0:
             return 0
@@ -318,17 +318,17 @@ class EventLog:
         return min((block - 1) * BLOCK_SIZE + place, self.size)
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
-        """Indexes of the events that pass the filters, rising; see `data.Log`."""
+        """Yield the indexes of the events that pass the filters, in rising order; see `data.Log`."""
         first = first if start is None else max(first, self.first_at(start))
         stop = self.size if end is None else self.first_at(end + 1)
         return iter(range(first, stop)) if kind is None else self.of_kind(kind, first, stop)
 
     def name_of(self, kind: int) -> str:
-        """Name of a message type."""
+        """Return the name of a message type."""
         return NAMES[kind]
 
     def of_kind(self, kind: int, start: int, stop: int) -> Iterator[int]:
-        """Indexes from start up to, not including, stop that have this message-type byte, rising."""
+        """Yield the indexes from `start` up to, not including, `stop` with a message-type byte."""
         for block in range(start // BLOCK_SIZE, -(-stop // BLOCK_SIZE)):
             base = block * BLOCK_SIZE
             for place in self._block(block).places.get(kind, ()):
@@ -336,7 +336,7 @@ class EventLog:
                     yield base + place
 
     def counts(self, start: int, stop: int) -> Counter[int]:
-        """How often each message-type byte occurs from start up to, not including, stop."""
+        """Count each message-type byte from index `start` up to, not including, `stop`."""
         total: Counter[int] = Counter()
         first, last = -(-start // BLOCK_SIZE), stop // BLOCK_SIZE
         if first > last:
@@ -354,7 +354,7 @@ class EventLog:
             yield self._block(block).kinds[place]
 
     def page_openings(self) -> Iterator[int]:
-        """Indexes of the events that open a page, rising."""
+        """Yield the indexes of the events that open a page, in rising order."""
         opening = [is_page_opening(block) for block in self.library.blocks]
         for block, number in enumerate(self._numbers):
             if opening[number]:

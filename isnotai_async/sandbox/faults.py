@@ -20,7 +20,7 @@ from isnotai_async.sandbox.seed_data import Dice
 
 
 class PageFault(Enum):
-    """How the page of a list lies about what follows."""
+    """A way in which a page gives wrong information about the next page."""
 
     EMPTY = auto()
     REPEATED_CURSOR = auto()
@@ -28,7 +28,7 @@ class PageFault(Enum):
 
 
 class Delivery(Enum):
-    """How an answer fails to arrive whole."""
+    """A way in which an answer does not arrive completely."""
 
     RESET = auto()
     CUT = auto()
@@ -48,19 +48,19 @@ def _check_seconds(_fault: object, attribute: Attribute[float], seconds: float) 
 
 @frozen(kw_only=True)
 class Fault:
-    """One misbehaviour; make it with a class method and give it to `Sandbox.inject`.
+    """A fault of the server. Create it with a class method, and pass it to `Sandbox.inject`.
 
-    Every class method takes `times`: how many requests it meets, 1 by default, None until the faults are cleared.
+    Every class method takes `times`: how many requests it affects, 1 by default, None until the faults are cleared.
 
     Attributes:
-        name: Which it is.
-        times: How many requests it meets, or None.
-        answer: Sent instead of the API's answer, or None to keep that.
-        from_api: Whether `answer` comes from behind the authentication and so carries ``x-isnotai-tier``.
+        name: Name of the fault.
+        times: How many requests it affects, or None.
+        answer: Sent instead of the API's answer, or None to keep that answer.
+        from_api: Whether `answer` is from the API after authentication, and so has ``x-isnotai-tier``.
         page: How a list's page is changed, or None.
         change: How the API's answer is changed, or None.
-        needs_cursor: Whether it waits for a request that carries a cursor.
-        delivery: How the answer fails to arrive whole, or None.
+        needs_cursor: Whether it waits for a request that has a cursor.
+        delivery: In which way the answer does not arrive completely, or None.
         delay: Seconds before the first byte.
         drip: Seconds between two pieces of the body; 0 sends it at once.
         piece: Bytes of a piece.
@@ -114,7 +114,7 @@ class Fault:
 
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = None, *, times: int | None = 1) -> Self:
-        """Answer 429, with or without ``Retry-After``, though the window has room."""
+        """Answer 429, with or without ``Retry-After``, although the window has room."""
         return cls.status(429, times=times, retry_after=retry_after, code="SANDBOX_RATE_LIMITED")
 
     @classmethod
@@ -132,7 +132,7 @@ class Fault:
 
     @classmethod
     def garbage(cls, body: bytes = b'{"data": [{"eventId": \x00\xff', *, times: int | None = 1) -> Self:
-        """Answer 200 and JSON by name, with a body that is none."""
+        """Answer 200 with the content type of JSON, and a body that is not JSON."""
         return cls.raw(200, body, {"Content-Type": "application/json"}, times=times, name="garbage")
 
     @classmethod
@@ -154,12 +154,12 @@ class Fault:
 
     @classmethod
     def slow_headers(cls, delay: float, *, times: int | None = 1) -> Self:
-        """Wait this many seconds before the first byte of a true answer."""
+        """Wait this many seconds before the first byte of the real answer."""
         return cls(name="slow headers", times=times, delay=delay)
 
     @classmethod
     def slow_body(cls, drip: float = 0.1, *, piece: int = 1, times: int | None = 1) -> Self:
-        """Send a true answer in pieces of so many bytes, with so many seconds between them."""
+        """Send the real answer in pieces of `piece` bytes, with a wait between them."""
         if piece < 1:
             raise ConfigError("piece must be at least 1 byte")
         return cls(name="slow body", times=times, drip=drip, piece=piece)
@@ -171,13 +171,13 @@ class Fault:
 
     @classmethod
     def cut_body(cls, *, chunked: bool = False, times: int | None = 1) -> Self:
-        """Send half of a true answer and close: short of its ``Content-Length``, or in the middle of a chunk."""
+        """Send half of the real answer and close: before its ``Content-Length``, or in the middle of a chunk."""
         delivery = Delivery.CUT_CHUNK if chunked else Delivery.CUT
         return cls(name="cut chunk" if chunked else "cut body", times=times, delivery=delivery)
 
     @classmethod
     def corrupt_gzip(cls, *, times: int | None = 1) -> Self:
-        """Compress a true answer and spoil bytes in the middle."""
+        """Compress the real answer, and corrupt bytes in the middle."""
         return cls(name="corrupt gzip", times=times, delivery=Delivery.CORRUPT_GZIP)
 
     @classmethod
@@ -227,7 +227,7 @@ class Fault:
             times: How many requests it meets.
 
         Raises:
-            ConfigError: The path is none.
+            ConfigError: The path is not valid.
         """
         return cls(name=f"changed {path}", times=times, change=deviations.set_field(path, value))
 
@@ -280,11 +280,11 @@ class Fault:
 
     @classmethod
     def clock_skew(cls, seconds: float, *, times: int | None = 1) -> Self:
-        """Answer with a ``Date`` so many seconds ahead of this machine's clock; behind it if negative."""
+        """Answer with a ``Date`` that differs from this machine's clock by seconds; earlier if negative."""
         return cls(name="clock skew", times=times, change=deviations.shift_clock(seconds))
 
     def delayed(self, delay: float) -> Self:
-        """A copy that waits this many seconds before its first byte."""
+        """Return a copy that waits a number of seconds before its first byte."""
         return evolve(self, delay=delay)
 
 
@@ -300,7 +300,7 @@ def _status_name(status: int) -> str:
 
 @frozen
 class Target:
-    """What a fault looks at before it strikes.
+    """The properties of a request that decide which fault applies to it.
 
     Attributes:
         region: Name of the region.
@@ -333,13 +333,13 @@ class _Rule:
 
 @define(eq=False)
 class FaultQueue:
-    """Faults in the order they were injected.
+    """The queue of faults, in the order in which they were injected.
 
-    A request meets at most one: the first scripted one that fits it and has times left; else each random one is
-    tried in turn.
+    A request gets at most one fault: the first scripted one that matches it and has times left, else the first
+    matching random one that is drawn.
 
     Args:
-        dice: Decides about the random ones.
+        dice: Draws the random faults.
     """
 
     dice: Dice
@@ -358,11 +358,11 @@ class FaultQueue:
         self._rules.append(_Rule(fault, operation, region, probability, left))
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         self._rules.clear()
 
     def take(self, target: Target) -> Fault | None:
-        """Take the fault that this request meets, or None."""
+        """Return the fault for this request, or None."""
         fitting = [rule for rule in self._rules if rule.fits(target)]
         for rule in fitting:
             if rule.probability is None:

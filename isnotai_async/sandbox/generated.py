@@ -26,7 +26,7 @@ from isnotai_async.sandbox.seed_data import (
 )
 
 _BIG: Final = re.compile(r"big-(0|[1-9][0-9]{0,6})", re.ASCII)
-# All sessions lie within the free tier's seven days, so that no tier hides any of them.
+# All sessions are within the free tier's seven days, so that no tier hides any of them.
 _OLDEST_MS: Final = NOW_MS - 6 * DAY_MS
 _NEWEST_MS: Final = NOW_MS - DAY_MS // 4
 _SIZES: Final = ((50, 200), (200, 700), (500, 1_200), (900, 2_000))
@@ -36,16 +36,16 @@ BOT_SCORE: Final = 0.7
 
 @frozen
 class Session:
-    """What is known of a session before its events are laid out.
+    """The properties of a session, before its events are generated.
 
     Attributes:
         id: Its id.
         seed: Seed of everything in it.
-        persona: Who is at work.
+        persona: The kind of user.
         size: How many events it has.
         start_ms: Unix milliseconds of its creation and first event.
         status: `active` or `closed`.
-        bot_score: 0 to 1, or None where nothing was decided.
+        bot_score: 0 to 1, or None if the session has no score.
     """
 
     id: str
@@ -97,7 +97,7 @@ class Dataset:
             object.__setattr__(self, name, value)
 
     def find(self, session_id: str) -> Session | None:
-        """The session of this id, or None."""
+        """Return the session with this id, or None."""
         if (ordinal := self._ordinals.get(session_id)) is not None:
             return self._ordinary(session_id, ordinal)
         matched = _BIG.fullmatch(session_id)
@@ -127,7 +127,7 @@ class Dataset:
         return describe(session.id, log, page_history(log))
 
     def show(self, session: Session) -> dict[str, object]:
-        """One session as the API shows it."""
+        """Return one session as the API shows it."""
         dice = Dice(session.seed, "face")
         log = self.log(session)
         number = dice.between(0, len(USER_NAMES) - 1)

@@ -1,4 +1,4 @@
-"""Which names mean this machine only: what the sandbox listens on, and what a request may call it."""
+"""Checks host names: the sandbox listens on this machine only, and requests must address it by a local name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its very name, without a look-up."""
+    """Return whether a host name or address is always this machine, without a DNS query."""
     if host.lower() == "localhost":
         return True
     try:
@@ -16,7 +16,7 @@ def is_loopback(host: str) -> bool:
 
 
 def names_this_machine(header: str) -> bool:
-    """Whether a ``Host`` header names this machine.
+    """Return whether a ``Host`` header names this machine.
 
     A web page can give its own name the address 127.0.0.1 (DNS rebinding) and so read what the sandbox serves. Its
     requests carry that name.

@@ -3,7 +3,7 @@
 `aiohttp.web.Server` and not an `Application`: one handler, no router and no middlewares, which saves a third of the
 server's time per request; `routes` has the table.
 
-How an answer leaves: whole, slowly, cut or not at all. The only module beside `app` that knows aiohttp.
+This is the only module of the sandbox that uses aiohttp.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 async def deliver(request: web.BaseRequest, answer: Answer, fault: Fault | None) -> web.StreamResponse:
-    """Send an answer the way its fault wants.
+    """Send an answer in the way that its fault requires.
 
     Args:
         request: The request.
@@ -142,7 +142,7 @@ class Listener:
         Raises:
             OSError: The port is taken.
         """
-        # Cancelling what a client has left keeps slow faults from answering nobody.
+        # Cancel the handler when its client disconnects, so that slow faults do not continue without a client.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=logger)
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()

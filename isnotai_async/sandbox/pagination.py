@@ -23,11 +23,11 @@ class Visit:
     """One admitted request on its way to its operation.
 
     Attributes:
-        region: Where it arrived.
+        region: The region that received it.
         names: Values of the path's placeholders, decoded.
         query: Its query.
         now: Seconds on the server's monotonic clock.
-        page_fault: How its page shall lie, or None.
+        page_fault: Wrong information to put into its page, or None.
     """
 
     region: Region
@@ -44,7 +44,7 @@ class Listing:
     Attributes:
         visit: The request.
         operation: Name of the operation.
-        filters: What its cursors are bound to beside region and operation; JSON values.
+        filters: JSON values to which its cursors are bound, in addition to region and operation.
         size: Rows of a page.
         last_cursor: How the last page writes that there is no cursor.
     """
@@ -60,7 +60,7 @@ class Listing:
         return (self.visit.region.name, self.operation, *self.filters)
 
     def place(self) -> Place:
-        """Where the asked page starts; an empty cursor is an absent one.
+        """Return the start of the requested page; an empty cursor counts as absent.
 
         Raises:
             RefusedError: The cursor is not one of this list.
@@ -76,11 +76,11 @@ class Listing:
         """Answer with one page.
 
         Args:
-            place: Where it starts, from `place`.
+            place: Start of the page, from `place`.
             indexes: Indexes of the rows from there on that pass the filters; only as many as needed are drawn.
-            show: Makes the row of an index.
+            show: Function that returns the row of an index.
         """
-        # One more than fits tells exactly whether there is more.
+        # One more row than the page holds, to know whether there are more.
         found = list(islice(indexes, self.size + 1))
         rows, more = found[: self.size], found[self.size :]
         cursor = self._token(Place(more[0])) if more else None

@@ -18,7 +18,7 @@ _INT32: Final = 2**31
 _INT64: Final = 2**63
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _BYTE: Final = re.compile(r"0[xX]0*([0-9a-fA-F]{1,2})|0*([0-9]{1,3})", re.ASCII)
-# RFC 3339, where the offset is not optional; a bare date stands for its midnight in UTC.
+# RFC 3339, in which the offset is required; a date without a time means its midnight in UTC.
 _DATE_TIME: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}([Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2}))?", re.ASCII
 )
@@ -31,7 +31,7 @@ class RefusedError(Exception):
 
     Attributes:
         answer: The answer.
-        parameter: Name of the query parameter at fault, or None if it is none.
+        parameter: Name of the wrong query parameter, or None if the error has another cause.
     """
 
     def __init__(self, answer: Answer, parameter: str | None = None) -> None:
@@ -41,7 +41,7 @@ class RefusedError(Exception):
 
 
 def bad_value(name: str, problem: str, code: str = "SANDBOX_INVALID_PARAMETER") -> RefusedError:
-    """A 400 that names the field."""
+    """Return the error for a 400 that names the field."""
     return RefusedError(envelope(400, code, f"{name} {problem}.", details={"field": name}), name)
 
 

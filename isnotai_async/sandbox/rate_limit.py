@@ -2,10 +2,10 @@
 
 Which of the two the real edge uses is not documented, so both are here:
 
-- `ExactLog` keeps the time of every counted request and admits one when fewer than `limit` lie in the last window.
-- `ApproximateCounter` keeps two numbers, the counts of the present fixed window and of the one before, and takes
-  the old one for evenly spread: ``previous x (share of it still in the sliding window) + present``. Known from
-  https://blog.cloudflare.com/counting-things-a-lot-of-different-things/. It refuses bursts that an exact log allows.
+- `ExactLog` keeps the time of every counted request, and admits a request if the last window has fewer than `limit`.
+- `ApproximateCounter` keeps two numbers, the counts of the current fixed window and of the previous one. It assumes
+  that the previous window was evenly spread: ``previous x (share of it still in the sliding window) + current``. See
+  https://blog.cloudflare.com/counting-things-a-lot-of-different-things/. It rejects bursts that an exact log allows.
 """
 
 from __future__ import annotations

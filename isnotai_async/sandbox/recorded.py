@@ -8,12 +8,12 @@ The rules:
 3. Counters and categories go by the names of event types, because the real API's bytes are not documented.
 
 In memory an event takes the length of its id and 24 bytes: about 45 MB for a million events whose ids have 20
-characters, and 60 MB where they have 36.
+characters, and 60 MB if they have 36.
 
 Reading back what an export wrote: JSON Lines, the same in gzip, CSV, Parquet, a folder of Parquet files, or SQLite.
 
-Written without a look at the code that writes them, from the documented columns alone, so that the two cannot agree
-on the same mistake. What a file is, its first bytes tell, and not its name.
+The readers are written from the documented columns only, independent of the code that writes exports, so that both
+cannot contain the same mistake. The first bytes of a file decide its format, not its name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Types:
         self._codes: dict[EventType, int] = {}
 
     def code(self, kind: int, name: str | None) -> int:
-        """Number of a type; a new one where it has none yet."""
+        """Return the number of a type; a new number if it has none yet."""
         code = self._codes.setdefault((kind, name), len(self.pairs))
         if code == len(self.pairs):
             self.pairs.append((kind, name))
@@ -62,7 +62,7 @@ class Types:
 
 
 class RecordedSession:
-    """One session, with its events in columns. It is its own `Log`, and a `TimedLog` where it is in time order.
+    """One session, with its events in columns. It is its own `Log`, and a `TimedLog` if it is in time order.
 
     Args:
         id: Its id.
@@ -77,7 +77,7 @@ class RecordedSession:
         self.id = id
         self.name = name
         self._types = types
-        self._ids = bytearray()  # one behind the other, UTF-8
+        self._ids = bytearray()  # all ids in a row, in UTF-8
         self._ends = array("Q")  # where each of them ends
         self._codes = array("I")
         self._times = array("q")
@@ -117,7 +117,7 @@ class RecordedSession:
         return max(self._times)
 
     def event(self, index: int) -> dict[str, object]:
-        """One event as the API shows it."""
+        """Return one event as the API shows it."""
         kind, name = self._types.pairs[self._codes[index]]
         begin = self._ends[index - 1] if index else 0
         return {
@@ -129,7 +129,7 @@ class RecordedSession:
         }
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
-        """Indexes of the events that pass the filters, rising."""
+        """Yield the indexes of the events that pass the filters, in rising order."""
         stop = self.size
         if self.is_in_time_order:  # then the times are a stretch, and need not be looked at
             first = first if start is None else max(first, self.first_at(start))
@@ -145,22 +145,22 @@ class RecordedSession:
                 yield index
 
     def first_at(self, at_ms: int) -> int:
-        """Index of the first event at or after this instant; `size` when there is none."""
+        """Return the index of the first event at or after this instant; `size` if there is none."""
         return bisect_left(self._times, at_ms)
 
     def counts(self, start: int, stop: int) -> Counter[int]:
-        """How often each message type occurs from start up to, not including, stop."""
+        """Count each message type from index `start` up to, not including, `stop`."""
         total: Counter[int] = Counter()
         for code, times in Counter(self._codes[start:stop]).items():
             total[self._types.pairs[code][0]] += times
         return total
 
     def name_of(self, kind: int) -> str:
-        """Name of a message type: the first that the file gives it; empty if it gives none."""
+        """Return the first name that the file gives to a message type; empty if it gives none."""
         return next((name for known, name in self._types.pairs if known == kind and name is not None), "")
 
     def in_time_order(self) -> RecordedSession:
-        """The session itself, or a copy without event ids whose events are in time order."""
+        """Return the session itself if it is in time order, else a sorted copy without event ids."""
         if self.is_in_time_order:
             return self
         copy = RecordedSession(self.id, self.name, self._types)
@@ -207,19 +207,19 @@ class Recording:
         return self._types.by_name
 
     def find(self, session_id: str) -> RecordedSession | None:
-        """The session of this id, or None."""
+        """Return the session with this id, or None."""
         return self._sessions.get(session_id)
 
     def log(self, session: RecordedSession) -> RecordedSession:
-        """Its events."""
+        """Return the events of a session."""
         return session
 
     def details(self, session: RecordedSession) -> dict[str, object]:
-        """Its details as the API shows them."""
+        """Return the details of a session as the API shows them."""
         return self._describe(session)
 
     def show(self, session: RecordedSession) -> dict[str, Any]:
-        """The session as the API shows it."""
+        """Return a session as the API shows it."""
         unknown = ("botScore", "pageUrl", "userAgentSummary", "userId", "userName", "userUrl")
         return {
             "id": session.id,

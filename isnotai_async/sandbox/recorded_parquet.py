@@ -59,7 +59,7 @@ def _schema(names: list[str]) -> pa.Schema:
 
 
 def _plain(table: pa.Table) -> Iterator[pa.ChunkedArray]:
-    """The columns as strings and whole numbers: a timestamp of the year 20000 is a number, and no datetime."""
+    """Return the columns as strings and whole numbers, because a year such as 20000 has no datetime."""
     import pyarrow as pa
 
     for name, column in zip(table.column_names, table.columns, strict=True):

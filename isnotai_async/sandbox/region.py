@@ -1,7 +1,4 @@
-"""One region of the sandbox: its key, tier, data and counters.
-
-Counters that tests read.
-"""
+"""One region of the sandbox: its key, tier and data, and the counters that tests read."""
 
 from __future__ import annotations
 
@@ -29,13 +26,13 @@ _KEPT_ARRIVALS: Final = 1_000_000
 
 @define(eq=False)
 class RegionStats:
-    """What one region has seen since it was made. Live: it goes on counting while you look.
+    """The counters of one region since it was created. They are live, and continue to change.
 
     Attributes:
         requests: Requests of any kind.
         in_flight: Requests that have arrived and are not answered yet.
-        max_in_flight: The most there were at once.
-        admitted: Requests with the right key that the limiter let pass; what ``/v1/usage`` counts as `ApiCalls`.
+        max_in_flight: The largest value of `in_flight` so far.
+        admitted: Requests with the right key that the limiter admitted; ``/v1/usage`` counts them as `ApiCalls`.
         rejected: Requests that the limiter answered with 429.
         arrivals: When each authenticated request reached the limiter, refused ones included: seconds on
             the event loop's monotonic clock, rising. Beyond a million the older half is dropped.
@@ -53,7 +50,7 @@ class RegionStats:
     statuses: Counter[int] = field(factory=Counter)
 
     def begin(self, path: str) -> None:
-        """Count a request that begins."""
+        """Count a request that starts."""
         self.requests += 1
         self.paths[path] += 1
         self.in_flight += 1
@@ -125,14 +122,14 @@ class Region:
 
     @property
     def census(self) -> Entries:
-        """All its sessions, as they count; made when it is first asked for."""
+        """All sessions with the values that are counted; computed on first use."""
         if self._census is None:
             self._census = take_census(self.data)
         return self._census
 
     @property
     def users(self) -> tuple[dict[str, object], ...]:
-        """All its users, as the API shows them; likewise."""
+        """All users, as the API shows them; computed on first use."""
         if self._users is None:
             self._users = users(self.census)
         return self._users
@@ -176,9 +173,9 @@ class Region:
         return wait
 
     def latency(self) -> tuple[float, float]:
-        """Seconds on the way in and on the way out.
+        """Return the seconds to wait before the request reaches the limiter, and after the answer.
 
-        Both, because only what jitters before the limiter can press requests together in its window.
+        A part is before the limiter, because only a varying wait there can push requests together in its window.
         """
         low, high = self.edge.latency
         if high == 0:
@@ -189,13 +186,13 @@ class Region:
 
 
 def make_key(seed: object, region: str) -> str:
-    """An API key in the documented form: ``aik_v1_`` and 40 base64url characters."""
+    """Return an API key in the documented form: ``aik_v1_`` and 40 base64url characters."""
     digest = sha256(f"key\x1f{seed}\x1f{region}".encode()).digest()
     return f"aik_v1_{base64.urlsafe_b64encode(digest).decode()[:40]}"
 
 
 def make_mints(seed: int, ttl: float | None) -> dict[str, Mint]:
-    """The makers of cursors, of differing alphabets.
+    """Return a cursor factory for each list. Their alphabets differ.
 
     `list_sessions` uses plain base64: a client that puts ``+``, ``/`` or ``=`` into a URL unencoded is found out.
     """

@@ -27,7 +27,7 @@ class Answer:
     Attributes:
         status: HTTP status.
         body: The bytes of the body.
-        headers: Headers beside the ones that the server adds itself (`Date`, `Server`, `Content-Length`).
+        headers: Headers, without those that the server adds itself (`Date`, `Server`, `Content-Length`).
     """
 
     status: int
@@ -35,12 +35,12 @@ class Answer:
     headers: Mapping[str, str] = field(factory=dict)
 
     def with_headers(self, **headers: str) -> Answer:
-        """A copy with these headers added; underscores in the names stand for hyphens."""
+        """Return a copy with these headers added; underscores in the names mean hyphens."""
         added = {name.replace("_", "-"): value for name, value in headers.items()}
         return evolve(self, headers={**self.headers, **added})
 
     def compressed(self, coding: Coding) -> Answer:
-        """A copy with a compressed body."""
+        """Return a copy with a compressed body."""
         # The cheapest level: loopback has bandwidth to spare, and the tests' time is in the CPU.
         packer = zlib.compressobj(1, zlib.DEFLATED, _WBITS[coding])
         body = packer.compress(self.body) + packer.flush()
@@ -63,7 +63,7 @@ def envelope(status: int, code: str, message: str, *, details: object = None) ->
     Args:
         status: HTTP status.
         code: Stable code. Documented are `INVALID_API_KEY` and `SESSION_NOT_FOUND`; all others are the sandbox's own
-            and begin with ``SANDBOX_``.
+            and start with ``SANDBOX_``.
         message: Words for people. It never repeats what the caller sent.
         details: JSON value; None leaves it out.
     """
@@ -86,5 +86,5 @@ def accepted_coding(accept_encoding: str) -> Coding | None:
 
 
 def worth_compressing(answer: Answer) -> bool:
-    """Whether an answer is long enough and not compressed yet."""
+    """Return whether an answer is long enough to compress, and not compressed yet."""
     return len(answer.body) >= _COMPRESS_FROM and "Content-Encoding" not in answer.headers

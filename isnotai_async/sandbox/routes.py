@@ -24,7 +24,7 @@ from isnotai_async.sandbox.responses import JSON, Answer, envelope, json_answer
 from isnotai_async.sandbox.seed_data import DAY_MS, NOW_MS, iso
 
 _CONTRACT: Final = files("isnotai_async") / "openapi.json"
-# The range of `getUsage` where no start is given.
+# The range of `getUsage` if no start is given.
 _USAGE_DAYS: Final = 30
 
 

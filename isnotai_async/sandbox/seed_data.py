@@ -46,8 +46,8 @@ class EventType(IntEnum):
 NAMES: Final[dict[int, str]] = {kind.value: kind.name.lower() for kind in EventType}
 BYTES: Final[dict[str, int]] = {name: byte for byte, name in NAMES.items()}
 
-# The five counters beside `total` in the contract's `eventCounts`. Init, focus, blur and navigation count in none,
-# so that nobody learns to expect the five to add up to the total.
+# The five counters next to `total` in the contract's `eventCounts`. Init, focus, blur and navigation count in none of
+# them, so that no program expects the five to add up to the total.
 CATEGORIES: Final[dict[str, tuple[EventType, ...]]] = {
     "mouse": (EventType.MOUSE_MOVE, EventType.MOUSE_DOWN, EventType.MOUSE_UP, EventType.CLICK),
     "scroll": (EventType.SCROLL,),
@@ -72,7 +72,7 @@ def scramble(value: int) -> int:
     """Mix 64 bits thoroughly and cheaply: neighbouring inputs give unrelated outputs.
 
     The finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195).
-    Used where a `Dice` per item would cost too much: one per block of events.
+    It is used if a `Dice` for each item would cost too much, as for the blocks of events.
     """
     value = (value + 0x9E3779B97F4A7C15) & _MASK
     value = ((value ^ value >> 30) * 0xBF58476D1CE4E5B9) & _MASK
@@ -91,19 +91,19 @@ class Dice:
         self._next = random.Random(seed_of(*names)).random  # noqa: S311 - made-up data, not secrets
 
     def fraction(self) -> float:
-        """A number from 0 up to, not including, 1."""
+        """Return a number from 0 up to, not including, 1."""
         return self._next()
 
     def between(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Return a whole number from low to high, both included."""
         return low + int(self._next() * (high - low + 1))
 
     def chance(self, probability: float) -> bool:
-        """True in that share of the calls."""
+        """Return True in that share of the calls."""
         return self._next() < probability
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of the options, each equally likely."""
+        """Return one of the options, each equally likely."""
         return options[int(self._next() * len(options))]
 
 
@@ -119,20 +119,20 @@ NOW_MS: Final = 1_781_092_800_000
 
 
 def to_ms(moment: datetime) -> int:
-    """Unix milliseconds of an aware datetime, rounded down."""
+    """Return the Unix milliseconds of an aware datetime, rounded down."""
     return (moment - _EPOCH) // _MILLISECOND
 
 
 def iso(at_ms: int) -> str:
     """Write Unix milliseconds as the API does: seven decimals and an offset, ``…T12:00:00.0000000+00:00``.
 
-    What lies outside the years 1 to 9999, which this form cannot say, becomes their first or last instant.
+    This form has the years 1 to 9999 only. A time before or after them becomes their first or last instant.
     """
     moment = _EPOCH + timedelta(milliseconds=min(max(at_ms, _FIRST_MS), _LAST_MS))
     return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}0000+00:00"
 
 
-# Names of several scripts, so that whoever stores or prints them meets non-ASCII text early.
+# Names in several scripts, so that programs that store or print them meet non-ASCII text early.
 USER_NAMES: Final = (
     "Ana Souza",
     "Béatrice Lefèvre",

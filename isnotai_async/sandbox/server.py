@@ -31,7 +31,7 @@ Validator = Callable[[object, "Attribute[Any]", object], None]
 
 
 def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
-    """A validator for whole numbers from low to high."""
+    """Return a validator for whole numbers from low to high."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
         if value is None and optional:
@@ -43,7 +43,7 @@ def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
 
 
 def positive_seconds(*, optional: bool = False) -> Validator:
-    """A validator for seconds above 0."""
+    """Return a validator for seconds above 0."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
         if value is None and optional:
@@ -55,7 +55,7 @@ def positive_seconds(*, optional: bool = False) -> Validator:
 
 
 def one_of(*allowed: str) -> Validator:
-    """A validator for a choice of words."""
+    """Return a validator for a choice of words."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
         if value not in allowed:
@@ -150,21 +150,21 @@ class Sandbox:
             a folder of segments. It is read at once (7 s for a million events; from Parquet 3 s), and held in memory
             (60 MB). Sessions and events keep the order of the file. Rows of another region than `us` or `eu` are
             served by `us`. What it does not say is null (users, pages, scores); there are no ``big-N`` sessions.
-        sessions: How many ordinary sessions a region lists, where they are made up. Most have 50 to 2,000 events; of
-            every twenty, one has none and one has a single one.
+        sessions: Number of ordinary sessions that a region lists, if the data are generated. Most have 50 to 2,000
+            events; of every twenty, one has no event and one has a single event.
         big_sessions: Sizes of ``big-N`` sessions to list as well, such as ``(1_000_000,)``. Every ``big-N`` from
             ``big-0`` to ``big-1000000`` can be asked for, listed or not; it has exactly N events.
         tier: Tier of the keys: `free`, `pro` or `enterprise`, or a mapping from region to tier.
-        rate_limit: Requests of a window; ``"tier"`` takes the tier's, None lifts the limit.
-        window: Length of the sliding window. The tiers' numbers of requests hold for whatever length it has, so
-            that tests need not wait for a minute. A client takes the window for a minute, unless it has a limiter of
-            the same length: ``limiter=LocalLimiter(window=sandbox.window)``.
+        rate_limit: Requests allowed in a window; ``"tier"`` for the tier's limit, None for no limit.
+        window: Length of the sliding window. A tier allows the same number of requests in any window, so that tests
+            need not wait for a minute. A client assumes a window of a minute, unless it has a limiter of the same
+            length: ``limiter=LocalLimiter(window=sandbox.window)``.
         counter: How the edge counts: an exact `log`, or the `approximate` counter.
-        retry_after: Whether a 429 says when to come back.
-        count_rejected: Whether refused requests fill the window too.
-        latency: Seconds that a request takes beside its work, or a range ``(low, high)`` to draw from; part of it
-            before the request reaches the limiter.
-        cursor_ttl: How long a cursor lives, or None for ever.
+        retry_after: Whether a 429 has a ``Retry-After`` header.
+        count_rejected: Whether rejected requests fill the window too.
+        latency: Seconds that a request takes in addition to its work, or a range ``(low, high)`` to draw from. A part
+            of it is before the request reaches the limiter.
+        cursor_ttl: How long a cursor is valid, or None for no limit.
         page_size_cap: Largest page, or None for the tier's.
         compress: Whether answers are compressed for clients that accept it.
         host: Loopback address to listen on.
@@ -172,7 +172,7 @@ class Sandbox:
         api_keys: Keys by region, instead of the ones made from the seed, or by chance if `data` is given.
 
     Raises:
-        ConfigError: An option cannot be, or `data` cannot be read, or is not what an export writes.
+        ConfigError: An option is not valid, or `data` cannot be read or is not an exported file.
     """
 
     seed: int | str = "isnotai"
@@ -238,7 +238,7 @@ class Sandbox:
         return read_recordings(Path(self.data))
 
     async def start(self) -> None:
-        """Listen. Does nothing when it listens already.
+        """Start listening. Do nothing if it already listens.
 
         Raises:
             OSError: A port is taken.
@@ -257,10 +257,10 @@ class Sandbox:
             raise
 
     async def aclose(self) -> None:
-        """Stop listening and close all connections; counters and data stay. Does nothing when it is closed."""
+        """Stop listening and close all connections; counters and data stay. Do nothing if it is closed."""
         listeners, self._listeners = self._listeners, []
         self._base_urls.clear()
-        # Shielded: a listener left open by a cancelled test would fail the next one.
+        # Shielded, because a listener that a cancelled test leaves open would make the next test fail.
         with CancelScope(shield=True):
             for listener in listeners:
                 await listener.close()
@@ -310,11 +310,11 @@ class Sandbox:
         return self.region_stats("us")
 
     def region_stats(self, region: str) -> RegionStats:
-        """Counters of a region."""
+        """Return the counters of a region."""
         return self._regions[check_region(region)].stats
 
     def session_ids(self, region: str = "us") -> tuple[str, ...]:
-        """Ids of all sessions that `list_sessions` lists in a region, in its order."""
+        """Return the ids of all sessions of a region, in the order of `list_sessions`."""
         return self._regions[check_region(region)].data.ids
 
     def set_tier(self, region: str, tier: TierName) -> None:
@@ -329,20 +329,20 @@ class Sandbox:
         region: str | None = None,
         probability: float | None = None,
     ) -> None:
-        """Let something go wrong.
+        """Inject a fault into the answers.
 
-        Faults wait in the order they were injected; a request meets the first that fits it. Requests that are
-        refused before (401, 429, 404 of an unknown route, 405) meet none.
+        Faults wait in the order in which they were injected. A request gets the first fault that matches it. Requests
+        that are rejected earlier (401, 429, 404 of an unknown route, 405) get none.
 
         Args:
-            fault: What goes wrong.
+            fault: The fault.
             operation: Name of an operation, as the client's method is named (`list_events`), or None for any.
             region: `us` or `eu`, or None for any.
-            probability: Share of the fitting requests that meet it, drawn from the seed, until `clear_faults`;
-                its `times` does not count then. None meets the next ones.
+            probability: Share of the matching requests that get the fault, drawn from the seed, until `clear_faults`;
+                its `times` is then ignored. None for the next matching requests.
 
         Raises:
-            ConfigError: There is no such operation or region, or the probability is not from 0 to 1.
+            ConfigError: The operation or region is unknown, or the probability is not from 0 to 1.
         """
         if operation is not None:
             check_operation(operation)
@@ -353,5 +353,5 @@ class Sandbox:
         self._regions["us"].faults.add(fault, operation=operation, region=region, probability=probability)
 
     def clear_faults(self) -> None:
-        """Forget all faults, met or not."""
+        """Remove all faults, also those that no request got yet."""
         self._regions["us"].faults.clear()

@@ -1,1 +1,1 @@
-"""The limit that the processes of one machine share through a file."""
+"""The rate limit of a key, shared by the processes of one machine through a file."""

@@ -20,16 +20,17 @@ from isnotai_async._ratelimit.sliding_window import MINUTE
 
 
 class FileLimiter:
-    """Keeps all processes of one machine that use a key within its limit together, without a server.
+    """A rate limiter that all processes of one machine share through a file. It needs no server.
 
-    It promises what `RedisLimiter` promises, for the processes of one user on one machine: containers and virtual
-    machines are machines of their own. A process that is killed, or stopped, has its permits given back after `lease`
-    and a window. If the file cannot be used (the disk is full, or a process was stopped in the middle of a change and
-    holds it for ten seconds), calls raise `LimiterError`; it is tried again once a second. Nothing in the file
-    outlives the next start of the machine. A key that was not used since then begins with a pause of 1.25 s.
+    It gives the same guarantees as `RedisLimiter`, for the processes of one user on one machine. Each container or
+    virtual machine counts as a separate machine. The permits of a process that was killed or stopped become free
+    after `lease` plus one window. If the file cannot be used, calls raise `LimiterError`, and the file is tried again
+    once a second. That happens if the disk is full, or if a process was stopped in the middle of a change and holds
+    the file for ten seconds. The state in the file is discarded when the machine restarts. The first use of a key
+    after a restart starts with a pause of 1.25 s.
 
-    Open it with ``async with``, or close it with `aclose`; a client does not close what it was given. It serves any
-    number of clients and keys on one event loop.
+    Open it with ``async with``, or close it with `aclose`; a client does not close a limiter that it was given. It
+    serves any number of clients and keys on one event loop.
 
     Example::
 
@@ -38,15 +39,17 @@ class FileLimiter:
                 ...
 
     Args:
-        path: The file, on a local disk; it is made if there is none, for this user only. None for one in the user's
-            cache folder, named by a hash of region and key. Nothing else should be in it.
-        tier: Tier to start with where no process knows it yet; None for the lowest. The answers tell the true one.
-        lease: Seconds after its permit within which a request has reached the server for sure: the client's
-            `timeout` and a little. A client whose `timeout` is not below it is rejected.
+        path: Path of the file, on a local disk. The file is created if it does not exist, and only this user can read
+            it. Do not use it for other data. None for a file in the user's cache folder, named by a hash of region
+            and key.
+        tier: Tier to start with if no process knows the tier yet; None for the lowest. The responses name the real
+            tier.
+        lease: Seconds after its permit within which a request has surely reached the server. It must be greater than
+            the client's `timeout`; else the client is rejected.
         window: Length of the server's window, in seconds.
 
     Raises:
-        ConfigError: A value that cannot be, or a path on a network file system.
+        ConfigError: A value is not valid, or the path is on a network file system.
     """
 
     def __init__(
@@ -64,14 +67,14 @@ class FileLimiter:
         self._stores: list[FileStore] = []
 
     def bind(self, region: Region, fingerprint: str) -> KeyLimiter:
-        """Return the limiter of one key; all clients of the key get the same. A client calls this.
+        """Return the limiter of one key; all clients of the key get the same one. A client calls this method.
 
         Args:
-            region: The key's region, and where it answers.
-            fingerprint: Of the key; the key itself is not told.
+            region: The key's region with its base URL.
+            fingerprint: Fingerprint of the key; the limiter never sees the key itself.
 
         Raises:
-            ConfigError: There is no folder for the file.
+            ConfigError: The file has no usable folder.
         """
         names = name_keys(region.base_url, fingerprint)
         if names not in self._keys:
@@ -92,7 +95,7 @@ class FileLimiter:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Tell the other processes the last news, and close the file; idempotent."""
+        """Report the last outcomes to the other processes, and close the file. Idempotent."""
         for limiter in self._keys.values():
             await limiter.aclose()
         stores, self._stores = self._stores, []

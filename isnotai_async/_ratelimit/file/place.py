@@ -1,4 +1,4 @@
-"""Where the file of the shared limit is: in this user's cache folder, and never on a network file system."""
+"""Location of the file of the shared limit: in this user's cache folder, and never on a network file system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from isnotai_async.errors import ConfigError, printable
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
-# Their locks or their shared memory do not hold between machines, and SQLite needs both.
+# SQLite needs locks and shared memory, and on these file systems one of them does not work between machines.
 _NETWORKS: Final = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2", "smb3"}
     | {"fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs"}
@@ -18,16 +18,16 @@ _NETWORKS: Final = frozenset(
 
 
 def find_default(tag: str) -> Path:
-    """Return the file of a key, in a folder that only this user can enter.
+    """Return the path of a key's file, in a folder that only this user can enter.
 
-    It is not the runtime folder (``XDG_RUNTIME_DIR``), which a service or a cron job of the same user has not got: it
-    would silently have another file, and so another limit.
+    It is not the runtime folder (``XDG_RUNTIME_DIR``), because a service or a cron job of the same user has no such
+    folder: it would silently use another file, and so another limit.
 
     Args:
-        tag: Of the key and its region.
+        tag: Hash of the key and its region.
 
     Raises:
-        ConfigError: The folder cannot be made, or others can write to it.
+        ConfigError: The folder cannot be created, or other users can write to it.
     """
     folder = _cache_folder() / "isnotai-async"
     try:
@@ -42,10 +42,10 @@ def find_default(tag: str) -> Path:
 
 
 def check_place(path: Path) -> Path:
-    """Check that a file can be shared by processes there.
+    """Check that processes can share a file at this path, and return the absolute path.
 
     Raises:
-        ConfigError: Its folder does not exist, or is on a network file system.
+        ConfigError: The folder does not exist, or is on a network file system.
     """
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -68,7 +68,7 @@ def _cache_folder() -> Path:
 
 
 def _file_system(folder: Path) -> str:
-    """Return the type of the file system that a folder is on; nothing if the system does not say."""
+    """Return the type of the file system that a folder is on; empty if the system does not report it."""
     try:
         lines = _MOUNTS.read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -77,6 +77,6 @@ def _file_system(folder: Path) -> str:
     for line in lines:
         fields, _, rest = line.partition(" - ")
         mount = fields.split(" ")[4].encode("latin-1", "surrogateescape").decode("unicode_escape")
-        if folder.is_relative_to(mount) and len(mount) >= len(found):  # of those at one place the last one counts
+        if folder.is_relative_to(mount) and len(mount) >= len(found):  # of two mounts at one path the last counts
             found, kind = mount, rest.split(" ")[0]
     return kind

@@ -1,6 +1,6 @@
-"""The rules of the shared limit over named slots: what the Lua script does in Redis, done here by `policy`.
+"""The rules of the shared limit over named slots: the work of the Lua script in Redis, done here with `policy`.
 
-The numbered rules of `redis.script` hold here too. The caller sees to it that one process at a time runs them.
+The numbered rules of `redis.script` hold here too. The caller ensures that only one process at a time runs them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
 
 class NamedSlots(Slots, Protocol):
-    """The occupied slots of all processes. The methods of `Slots` are about the slot `name`."""
+    """The occupied slots of all processes. The methods of `Slots` act on the slot called `name`."""
 
     name: str
 
     def put(self, name: str, until: float) -> None:
-        """Occupy a slot until a time, or change the time until which it is."""
+        """Occupy a slot until a time, or change the time of an occupied slot."""
         ...
 
     def remove(self, name: str) -> None:
@@ -38,22 +38,22 @@ class NamedSlots(Slots, Protocol):
         ...
 
     def clear(self) -> None:
-        """Free all."""
+        """Free all slots."""
         ...
 
 
 @define(eq=False)
 class SharedState:
-    """State of one key's rate limit that processes share, but for its slots.
+    """State of one key's rate limit that processes share, without its slots.
 
     Attributes:
-        epoch: Name of the state; another one where all was lost.
+        epoch: Name of the state. A new state gets a new name, for example after the old one was lost.
         last: Time of the last call.
-        opens: Time from which permits are granted; before, the processes tell what they sent.
-        single_until: Time until which bulk work is held back by a single call that waits.
-        probe: Name of the slot of the probe that is under way.
-        probe_until: When the probe's process counts as dead.
-        gate: The rules of one key.
+        opens: Time from which permits are granted. Before it, the processes report what they sent.
+        single_until: Time until which a waiting single call holds back bulk work.
+        probe: Name of the slot of the probe that is under way; empty if there is none.
+        probe_until: Time at which the probe's process counts as dead.
+        gate: The rate limit of the key.
     """
 
     epoch: str
@@ -66,23 +66,23 @@ class SharedState:
 
     @classmethod
     def begin(cls, slots: NamedSlots, ask: Ask, now: float) -> SharedState:
-        """Begin a state of which nothing is known."""
+        """Create an empty state."""
         slots.clear()
         return cls(secrets.token_hex(8), now, now + GRACE, Gate(length=ask.length, slots=slots))
 
     @classmethod
     def read(cls, packed: bytes, slots: NamedSlots, ask: Ask) -> SharedState:
-        """Read what `write` wrote.
+        """Read a state that `write` returned.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: The bytes did not come from `write`.
         """
         saved = msgspec.msgpack.decode(packed, type=_Saved)
         gate = Gate.restore(saved.gate, length=ask.length, slots=slots)
         return cls(saved.epoch, saved.last, saved.opens, gate, saved.single_until, saved.probe, saved.probe_until)
 
     def write(self) -> bytes:
-        """Write it, without the slots."""
+        """Return the state as bytes, without the slots."""
         saved = asdict(self, filter=lambda attribute, _: attribute.name != "gate")
         return msgspec.msgpack.encode(_Saved(gate=self.gate.save(), **saved))
 
@@ -98,11 +98,11 @@ class _Saved(msgspec.Struct):
 
 
 def answer(ask: Ask, packed: bytes | None, slots: NamedSlots, now: float) -> tuple[Reply, bytes]:
-    """Do what a process asks.
+    """Process one request of a process to the store.
 
     Args:
-        ask: What became of requests, and for how many permits are wanted.
-        packed: The state as it was written last; None if there is none.
+        ask: The outcomes to record and the permits that are wanted.
+        packed: The last written state; None if there is none.
         slots: The occupied slots of all processes.
         now: The time on a clock that all processes share.
 
@@ -137,14 +137,14 @@ def _find_state(ask: Ask, packed: bytes | None, slots: NamedSlots, now: float) -
 
 def _take_news(state: SharedState, ask: Ask, slots: NamedSlots, now: float) -> float:
     gate = state.gate
-    slots.occupied(now)  # forgets those that were left
+    slots.occupied(now)  # drops the slots that became free
     if ask.expected > gate.tier.requests_per_minute:
         gate.expect(_TIERS[ask.expected])
     if gate.probe and now >= state.probe_until:  # its process counts as dead
         state.probe = ""
         gate.forget_probe()
     if ask.joining and now > state.opens + CALM:
-        state.opens = now + GRACE  # others will come back too
+        state.opens = now + GRACE  # other processes will join again too
     for name, seconds, is_ended in ask.joining:
         slots.put(name, now + seconds)
         if is_ended:

@@ -1,7 +1,7 @@
-"""The file that processes of one machine share the limit through: an SQLite database, changed by one at a time.
+"""The file through which processes of one machine share the limit: an SQLite database, changed by one at a time.
 
-Nothing in it has to survive the machine, so it is never synced. Time is the system's monotonic clock, which all
-processes of a machine share; it starts again with the machine, so what another boot wrote is not read.
+The data need not survive a crash of the machine, so the file is never synced. Time is the system's monotonic clock,
+which all processes of a machine share. The clock restarts with the machine, so data from before a restart is ignored.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from isnotai_async._ratelimit.sliding_window import abandoned_lasts, answered_la
 from isnotai_async.errors import ConfigError, LimiterError, printable
 
 TIMEOUT: Final = 10.0
-"""Longest that one call may wait for the file, in seconds.
+"""Longest time that one call may wait for the file, in seconds.
 
-On a machine with nine busy programs for each processor, a process that was interrupted in the middle of a change was
-seen to keep the others out for more than one.
+On a machine with nine busy programs for each processor, a process that was interrupted in the middle of a change
+blocked the others for more than one second.
 """
 
 _PAUSES: Final = (0.001, 0.02)  # between two tries, in seconds
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # elsewhere only a clock that went back shows another boot
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # other systems: a clock that went back shows a restart
 TABLES: Final = """
 create table if not exists state (key text primary key, boot text, packed blob) without rowid;
 create table if not exists slots (key text, name text, until real, primary key (key, name)) without rowid;
@@ -42,11 +42,11 @@ create index if not exists leaving on slots (key, until);
 
 
 class FileStore:
-    """Keeps the state of keys in one file.
+    """A store that keeps the state of keys in one SQLite file.
 
     Args:
-        path: The file. It is made, readable by this user only, if there is none.
-        is_ours: Whether it may be replaced if it is no database, as after a power cut.
+        path: The file. If it does not exist, it is created so that only this user can read it.
+        is_ours: Whether the file may be replaced if it is damaged, for example after a power cut.
     """
 
     def __init__(self, path: Path, *, is_ours: bool) -> None:
@@ -58,7 +58,7 @@ class FileStore:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
-        """Do what a process asks, as soon as no other process is at it; see `Store.run`."""
+        """Process a request as soon as no other process uses the file; see `Store.run`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + TIMEOUT
         while True:
@@ -69,10 +69,10 @@ class FileStore:
                     await loop.run_in_executor(self._thread, self._discard)
                 elif not _is_busy(error) or loop.time() > until:
                     raise self.refusal(_describe(error)) from None
-            await asyncio.sleep(random.uniform(*_PAUSES))  # noqa: S311 - so that two do not keep in step
+            await asyncio.sleep(random.uniform(*_PAUSES))  # noqa: S311 - so that two processes do not stay in step
 
     def refusal(self, reason: str) -> LimiterError:
-        """Make the error that says what is wrong with the file, and what to do."""
+        """Create the error that reports what is wrong with the file, and what to do."""
         return LimiterError(
             f"the shared limit cannot be asked, so nothing was sent: {self.place}: {reason}; "
             "see to the file, or give FileLimiter another path=",
@@ -80,7 +80,7 @@ class FileStore:
         )
 
     def attach(self) -> None:
-        """Take the running event loop for the store's; see `Store.attach`."""
+        """Bind the store to the running event loop; see `Store.attach`."""
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -92,7 +92,7 @@ class FileStore:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
-    # In the thread.
+    # The methods below run in the store's thread.
 
     def _answer(self, key: str, ask: Ask) -> Reply:
         connection = self._open()
@@ -116,7 +116,7 @@ class FileStore:
             with suppress(OSError):
                 if self._path.stat().st_ino == self._inode:
                     return self._connection
-            self._close()  # it was deleted, and another one may be there
+            self._close()  # the file was deleted or replaced
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
@@ -130,7 +130,7 @@ class FileStore:
         return connection
 
     def _discard(self) -> None:
-        logger.warning("%s is damaged; it is deleted, and the shared limit begins", self.place)
+        logger.warning("%s is damaged; it is deleted, and the shared limit starts with an empty state", self.place)
         self._close()
         for end in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + end).unlink(missing_ok=True)
@@ -155,14 +155,14 @@ class StoredSlots:
     held: int = field(default=0, init=False)
 
     def occupied(self, now: float) -> int:
-        """Count the slots that are occupied."""
+        """Return the number of occupied slots."""
         if self._count is None:
             self._run("delete from slots where key = ? and until <= ?", now)
             (self._count,) = self._run("select count(*) from slots where key = ?").fetchone()
         return self._count
 
     def next_leaving(self) -> float:
-        """When the next slot is left."""
+        """Return when the next slot becomes free; infinite if no slot is occupied."""
         (until,) = self._run("select min(until) from slots where key = ?").fetchone()
         return inf if until is None else float(until)
 
@@ -177,12 +177,12 @@ class StoredSlots:
         self._count = None
 
     def clear(self) -> None:
-        """Free all."""
+        """Free all slots."""
         self._run("delete from slots where key = ?")
         self._count = None
 
     def take(self) -> None:
-        """Occupy the slot for a lease and a window."""
+        """Occupy the slot for a lease plus a window."""
         count = self.occupied(self._now)
         self.put(self.name, self._now + self._lease + answered_lasts(self._length))
         self._count = count + 1
@@ -192,11 +192,11 @@ class StoredSlots:
         self.remove(self.name)
 
     def answered(self, now: float) -> None:
-        """Leave the slot a window after now."""
+        """Keep the slot occupied for one window from now."""
         self.put(self.name, now + answered_lasts(self._length))
 
     def abandoned(self, now: float) -> None:
-        """Leave the slot a window and a linger after now."""
+        """Keep the slot occupied for one window plus a linger from now."""
         self.put(self.name, now + abandoned_lasts(self._length))
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
@@ -211,7 +211,7 @@ def _boot() -> str:
 
 
 def _code(error: Exception) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # without what SQLite says beyond it
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # the primary code, without SQLite's extended part
 
 
 def _is_busy(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""The connection to Redis: one call of the script, bounded in time, with one kind of error."""
+"""The connection to Redis: it calls the script with a time limit, and raises one kind of error."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 TIMEOUT: Final = 1.0
-"""Longest that one call of Redis may take, connecting included, in seconds."""
+"""Longest time that one call to Redis may take, in seconds. It includes connecting."""
 
-_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # Redis' own name of a script
+_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # Redis names a script by its SHA-1
 
 
 class RedisStore:
-    """Runs the script.
+    """A store that runs the script in Redis.
 
     Args:
-        redis: The connection. Its own timeouts and retries are bounded by `TIMEOUT`.
-        owned: Whether it is closed here.
+        redis: The connection. `TIMEOUT` bounds its own timeouts and retries.
+        owned: Whether `aclose` closes the connection.
     """
 
     def __init__(self, redis: Redis, *, owned: bool) -> None:
@@ -33,18 +33,18 @@ class RedisStore:
 
         self._redis, self._owned = redis, owned
         self._no_script = NoScriptError
-        # A server that refuses (READONLY, MASTERDOWN, LOADING, NOREPLICAS) may not be the primary any more, while its
-        # connections stay open; a new one leads to the primary. Before Redis 7 a script reports all of these as ERR.
+        # A server that returns READONLY, MASTERDOWN, LOADING or NOREPLICAS may not be the primary any more, while
+        # its connections stay open. A new connection leads to the primary. Before Redis 7 a script returns just ERR.
         self._stale = (ConnectionError, ResponseError)
         self._errors = (RedisError, OSError, TimeoutError)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.place = _name_place(redis)
 
     async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
-        """Call the script, and once more on a new connection if the first one is dead or leads to the wrong server.
+        """Call the script. Try once more on a new connection if the first is dead or leads to the wrong server.
 
         Raises:
-            LimiterError: Redis is down, too slow, read-only, or refuses.
+            LimiterError: Redis is down, too slow, read-only, or rejects the call.
         """
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -56,21 +56,21 @@ class RedisStore:
         except self._errors as error:
             reason = _describe(error)
         await self._drop_idle_connections()
-        raise self.refusal(reason)  # not chained: the tracebacks' locals have the connection's password
+        raise self.refusal(reason)  # not chained: the locals in its traceback contain the connection's password
 
     def refusal(self, reason: str) -> LimiterError:
-        """Make the error that tells what is wrong with Redis, and what to do."""
+        """Create the error that reports what is wrong with Redis, and what to do."""
         return LimiterError(
             f"the shared limit cannot be asked, so nothing was sent: {self.place}: {reason}; "
-            'see to it that it runs, or choose on_outage="local_share" to go on with a share of the limit',
+            'make sure that it runs, or pass on_outage="local_share" to continue with a share of the limit',
             reason=reason,
         )
 
     def attach(self) -> None:
-        """Take the running event loop for the connection's.
+        """Bind the connection to the running event loop.
 
         Raises:
-            ConfigError: It is in use on another one.
+            ConfigError: The connection is in use on another event loop.
         """
         loop = asyncio.get_running_loop()
         if self._loop is None:
@@ -84,8 +84,8 @@ class RedisStore:
             await self._redis.aclose()
 
     async def _drop_idle_connections(self) -> None:
-        """Make the next call connect, and so look the server's address up again."""
-        pool = getattr(self._redis, "connection_pool", None)  # a cluster has none, and follows its servers itself
+        """Close idle connections, so that the next call connects and resolves the server's address again."""
+        pool = getattr(self._redis, "connection_pool", None)  # a cluster has none; it follows its servers itself
         if pool is None:
             return
         with contextlib.suppress(*self._errors):
@@ -93,7 +93,7 @@ class RedisStore:
                 await pool.disconnect(inuse_connections=False)
 
     async def _evaluate(self, keys: tuple[str, str], written: bytes) -> Any:  # noqa: ANN401
-        # The annotations of redis-py know both its faces at once.
+        # redis-py's annotations mix its sync and async return types.
         redis: Any = self._redis
         try:
             return await redis.evalsha(_SHA, len(keys), *keys, written)

@@ -25,29 +25,34 @@ _MISSING: Final = "RedisLimiter needs redis-py 8; install it with: pip install '
 
 
 class RedisLimiter:
-    """Keeps all processes that use a key within its limit together, through Redis (5 or later).
+    """A rate limiter that all processes and machines that use a key share through Redis (5 or later).
 
-    It promises over all of them what `LocalLimiter` promises in one: no window of the server has more requests than
-    the tier allows, a 429 pauses all and one probe goes first, the tier is followed by all, single calls go before
-    bulk work, and bulk work is spaced evenly at 98 % of the rate. Inside a process it is first come, first served;
-    between processes there is no order. Time is Redis' own, so the hosts' clocks do not matter.
+    It gives all processes together the guarantees that `LocalLimiter` gives one process:
 
-    A process that is killed has its permits given back after `lease` and a window.
+    - No window of the server has more requests than the tier allows.
+    - A 429 pauses all processes, and then one probe goes first.
+    - All processes follow the tier.
+    - Single calls go before bulk work, and bulk work is spaced evenly at 98 % of the rate.
 
-    Where Redis is down, slow (more than a second), read-only or refuses, it goes on as `on_outage` says, asks again
-    at most once a second, and comes back by itself. Each process remembers its own requests of the last window: they
-    count against its share at once, and are told to Redis when it is back, even where that lost everything. So with
-    work spread evenly the limit holds throughout; in the worst case the windows around an outage have twice the
-    limit, when one process had used all of it before. Redis that loses its data, or has old data only, costs all a
-    second's pause; what processes sent that are gone or idle by then, or only wait for answers, counts again when
-    they next tell something, and is forgotten if they never do. As nobody can know whether there was something to
-    lose, a key that was not used for a day begins with that pause too (1.25 s).
+    Inside a process, waiters are served first come, first served; between processes there is no order. Time is the
+    clock of Redis, so the clocks of the hosts do not matter. The permits of a process that was killed become free
+    after `lease` plus one window.
 
-    Give its Redis the policy ``noeviction``; an eviction is noticed and costs the same pause. The least rights of its
-    user are in docs/shared-limit.md.
+    If Redis is down, slow (more than a second), read-only or rejects calls, the limiter does what `on_outage` says.
+    It tries Redis again at most once a second, and uses it again as soon as it works. Each process remembers its own
+    requests of the last window. They count against its share immediately, and the process reports them when Redis is
+    back, even if Redis lost all data. So if the work is spread evenly, the limit always holds. In the worst case, if
+    one process used the whole limit before an outage, the windows around the outage have twice the limit.
 
-    Open it with ``async with``, or close it with `aclose`; a client does not close what it was given. It serves any
-    number of clients and keys on one event loop.
+    If Redis loses its data, or has only old data, all processes pause for 1.25 s. The requests of a process that is
+    idle, or only waits for responses, count again with its next report; if the process has ended, they are forgotten.
+    A key that was not used for a day starts with the same pause, because lost data and no data look the same.
+
+    Configure the Redis server with the policy ``noeviction``. An eviction is detected, and costs the same pause.
+    docs/shared-limit.md lists the permissions that the Redis user needs.
+
+    Open it with ``async with``, or close it with `aclose`; a client does not close a limiter that it was given. It
+    serves any number of clients and keys on one event loop.
 
     Example::
 
@@ -56,18 +61,19 @@ class RedisLimiter:
                 ...
 
     Args:
-        redis: A `redis.asyncio.Redis` to borrow; it is never closed here.
-        tier: Tier to start with where no process knows it yet; None for the lowest. The answers tell the true one.
-        on_outage: ``"fail"``: while Redis cannot be asked, calls raise `LimiterError`. ``"local_share"``: each
-            process keeps to its share of the limit by itself.
-        workers: How many processes share the limit, for ``"local_share"``. Give the most there can be.
-        lease: Seconds after its permit within which a request has reached the server for sure: the client's
-            `timeout` and a little. A client whose `timeout` is not below it is refused. Half of what it is more is
-            how long a permit waits for a connection (`max_concurrency`) before it is given back.
+        redis: A `redis.asyncio.Redis` to borrow; the limiter never closes it.
+        tier: Tier to start with if no process knows the tier yet; None for the lowest. The responses name the real
+            tier.
+        on_outage: What to do while Redis does not answer. ``"fail"``: calls raise `LimiterError`.
+            ``"local_share"``: each process limits itself to its share of the limit.
+        workers: Number of processes that share the limit, for ``"local_share"``. Give the largest possible number.
+        lease: Seconds after its permit within which a request has surely reached the server. It must be greater than
+            the client's `timeout`; else the client is rejected. A permit waits for a connection (`max_concurrency`)
+            for at most half of the difference, and is then given back.
         window: Length of the server's window, in seconds.
 
     Raises:
-        ConfigError: A value that cannot be, or redis-py is not installed.
+        ConfigError: A value is not valid, or redis-py is not installed.
     """
 
     def __init__(
@@ -86,7 +92,7 @@ class RedisLimiter:
             raise ConfigError(_MISSING) from None
         if not isinstance(redis, Redis | RedisCluster):
             shown = type(redis).__name__
-            raise ConfigError(f"redis must be a redis.asyncio.Redis, not {shown}; for a URL there is from_url()")
+            raise ConfigError(f"redis must be a redis.asyncio.Redis, not {shown}; to pass a URL, use from_url()")
         start = None if tier is None else check_tier(tier)
         self._terms = Terms(
             start, check_duration(window, "window"), check_duration(lease, "lease"), _check_share(on_outage, workers)
@@ -106,18 +112,19 @@ class RedisLimiter:
         lease: float = LEASE,
         window: float = MINUTE,
     ) -> Self:
-        """Connect, when it is first used, to a URL: ``redis://``, ``rediss://`` (TLS) or ``unix://``.
+        """Create a limiter that connects to a URL when it is first used.
 
         Args:
-            url: Where, with user and password if need be. They show up in no repr, log or error.
-            tier: As of the class, as all of these.
-            on_outage: What to do while Redis cannot be asked.
-            workers: How many processes share the limit.
+            url: ``redis://``, ``rediss://`` (TLS) or ``unix://`` URL, with user and password if needed. They appear
+                in no repr, log or error.
+            tier: As in the class, like all arguments below.
+            on_outage: What to do while Redis does not answer.
+            workers: Number of processes that share the limit.
             lease: Seconds within which a request has reached the server.
             window: Length of the server's window, in seconds.
 
         Raises:
-            ConfigError: The URL cannot be, as all that the class refuses.
+            ConfigError: The URL or another value is not valid, or redis-py is not installed.
         """
         try:
             redis = _connect(url)
@@ -128,11 +135,11 @@ class RedisLimiter:
         return limiter
 
     def bind(self, region: Region, fingerprint: str) -> KeyLimiter:
-        """Return the limiter of one key; all clients of the key get the same. A client calls this.
+        """Return the limiter of one key; all clients of the key get the same one. A client calls this method.
 
         Args:
-            region: The key's region, and where it answers.
-            fingerprint: Of the key; the key itself is not told.
+            region: The key's region with its base URL.
+            fingerprint: Fingerprint of the key; the limiter never sees the key itself.
         """
         about = (region.base_url, fingerprint)
         if about not in self._keys:
@@ -151,7 +158,7 @@ class RedisLimiter:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Tell Redis the last news, and close the connection if `from_url` made it; idempotent."""
+        """Report the last outcomes to Redis, and close the connection if `from_url` created it. Idempotent."""
         for limiter in self._keys.values():
             await limiter.aclose()
         await self._store.aclose()
@@ -172,10 +179,10 @@ def _connect(url: str) -> Redis:
     except ImportError:
         raise ConfigError(_MISSING) from None
     try:
-        # No retries of its own: the script's caller knows better what may be tried again, and when. And no timeouts
-        # but for connecting: the caller bounds the whole call, and redis-py's own are 16 µs more.
+        # No retries in redis-py: the script's caller knows what may be retried, and when. No timeouts except for
+        # connecting: the caller bounds the whole call, and redis-py's own timeouts cost 16 µs more.
         redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=TIMEOUT)
-        # Not opened; but redis-py reads the URL's parameters only when it makes a connection.
+        # This opens nothing, but redis-py checks the URL's parameters only when it creates a connection.
         redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         return redis
     except (ValueError, TypeError, AttributeError, RedisError):

@@ -1,22 +1,23 @@
 """The Lua script: the rules of `policy`, run inside Redis on Redis time.
 
-The script is `policy` and `sliding_window` over again, to the last digit (a state machine in the tests compares
-them), with what only processes need:
+The script computes exactly what `policy` and `sliding_window` compute (a state machine in the tests compares them).
+It adds the rules that several processes need:
 
-1. Time is Redis' own (``TIME``), never a client's. Where it goes back by more than a second, the state is lost (4).
-2. A slot that is held ends by itself a lease and a window after it was taken: a killed process cannot tell.
-3. A single call that has to wait keeps bulk work of all processes back until it has asked again.
-4. The state has an epoch. Who knows another one, or remembers more permits than the state does (Redis came back
-   empty, or with old data), is told that it is lost, and joins again with the slots that it remembers. In a state
-   that begins nothing is admitted for 1.25 s, so that all who wait or end a request meanwhile can do so: who begins
-   it, though new itself, cannot know that nobody sent anything. Slots of those who come later count from then on.
-   The state is lost too if the slots are not as many as it says (Redis evicted one of the two keys), or if a key
-   holds something else. Both keys live equally long, so that neither is evicted for its age.
-5. All may be told twice: slots have names, and are overwritten by them.
+1. Time is the clock of Redis (``TIME``), never a client's. If it goes back by more than a second, the state is lost
+   (rule 4).
+2. An occupied slot expires a lease plus a window after it was taken, because a killed process cannot report.
+3. A single call that has to wait holds back the bulk work of all processes until the single call has asked again.
+4. The state has an epoch. A process may know another epoch, or more permits than the state has (Redis came back
+   empty, or with old data). It then receives the reply "lost", and joins again with the slots that it remembers. A
+   new state admits nothing for 1.25 s, so that every process that waits or ends a request in that time can join: the
+   process that created the state cannot know what the others sent. The slots of a process that joins later count
+   from then on. The state is also lost if the number of slots differs from the number in it (Redis evicted one of
+   the two keys), or if a key holds other data. Both keys have the same expiry, so that neither is evicted earlier.
+5. Each report may arrive twice: a slot has a name, and the second report overwrites the first.
 
-The limit is no part of the slots, so a change of tier keeps the history. One call of the script tells what ended,
-gives back what was not used, and asks for as many permits as there are waiters. It takes one argument and returns one
-string, because redis-py takes a microsecond for each part of a command and of an answer.
+The slots do not contain the limit, so a change of tier keeps the history. One call of the script reports the ended
+requests, gives back unused permits, and asks for one permit for each waiter. It takes one argument and returns one
+string, because redis-py takes a microsecond for each part of a command and of a reply.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ local function begin()
     opens = now + GRACE, last = now, slots = 0}
 end
 
-local function try(command, key)  -- nothing where the key holds a value of another type
+local function try(command, key)  -- nil if the key holds a value of another type
   local found = redis.pcall(command, key)
   if type(found) ~= 'table' then return found end
   if not string.find(found.err, 'WRONGTYPE', 1, true) then return redis.call(command, key) end
@@ -84,7 +85,7 @@ now = max(now, s.last)
 s.last = now
 
 local function save()
-  local last = redis.call('ZRANGE', SLOTS, -1, -1, 'WITHSCORES')[2]  -- perhaps another's, who has a longer lease
+  local last = redis.call('ZRANGE', SLOTS, -1, -1, 'WITHSCORES')[2]  -- another process may have a longer lease
   local kept = last and max(KEPT, math.ceil((tonumber(last) - now) * 1000) + 1000) or KEPT
   s.slots = redis.call('ZCARD', SLOTS)
   redis.call('SET', STATE, cmsgpack.pack(s), 'PX', kept)
@@ -121,7 +122,7 @@ local function spend()
   s.due = max(s.due, now - catch_up * between) + between
 end
 
--- What ended.
+-- Outcomes.
 
 local function follow(limit)
   if limit == 0 then return end
@@ -175,8 +176,8 @@ end
 redis.call('ZREMRANGEBYSCORE', SLOTS, '-inf', exact(now))
 if not s.told then s.limit = max(s.limit, EXPECTED) end
 
-if #ask.joining > 0 and now > s.opens + CALM then s.opens = now + GRACE end  -- others will come back too
-for _, slot in ipairs(ask.joining) do  -- of one who comes back: name, seconds left, whether it ended
+if #ask.joining > 0 and now > s.opens + CALM then s.opens = now + GRACE end  -- other processes will join again too
+for _, slot in ipairs(ask.joining) do  -- of a process that joins: name, seconds left, whether it ended
   occupy(slot[1], now + slot[2])
   if slot[3] and slot[1] == s.probe then s.probe = '' end
 end
@@ -189,7 +190,7 @@ for _, name in ipairs(ask.unused) do
   if name == s.probe then s.probe = '' end
 end
 
--- Who may go.
+-- Grants.
 
 local occupied = redis.call('ZCARD', SLOTS)
 

@@ -1,1 +1,1 @@
-"""The client half of a limit that processes share, whatever store they share it through."""
+"""The part of a shared limit that runs in each process, independent of the store."""

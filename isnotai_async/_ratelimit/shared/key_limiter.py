@@ -1,12 +1,12 @@
 """The limiter of one key in one process that asks the store for permits on behalf of all waiters.
 
-1. The task lives while somebody waits or something is to be told. One call of the store tells what ended and asks for
-   all who wait. Between calls it sleeps as long as the reply says, a second at most, because others' answers may open
-   the gate; or until something ends here.
-2. Single calls go before bulk work; within each, first come, first served. Who is cancelled while waiting leaves; who
-   is cancelled with a permit in hand gives it back.
-3. A gate of this process alone goes along with every request. While the store cannot be asked it decides, with this
-   process's share of the limit, and knows already what was sent.
+1. A background task runs while there are waiters or outcomes to report. One call to the store reports the ended
+   requests and asks for permits for all waiters. Between calls the task sleeps for the time in the reply, at most a
+   second, because responses to other processes may open the gate. It wakes earlier if a request ends in this process.
+2. Single calls go before bulk work; within each, first come, first served. A waiter that is cancelled leaves the
+   queue. If it already has a permit, the permit is given back.
+3. A local gate records every request of this process. While the store is unavailable, this gate decides, with the
+   process's share of the limit. It then already knows what was sent.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from isnotai_async._ratelimit.shared.store import Store
 from isnotai_async._ratelimit.shared.wait_queue import Line, Waiter
 from isnotai_async.errors import ConfigError, LimiterError
 
-_POLL: Final = 1.0  # longest sleep between two calls, and shortest time between two tries of a store that is down
+_POLL: Final = 1.0  # longest sleep between two calls, and shortest time between two tries if the store is down
 _TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
 
 @define(eq=False)
 class KeyLimiter:
-    """The limiter of one key; `RedisLimiter` and `FileLimiter` make them.
+    """The limiter of one key in one process; `RedisLimiter` and `FileLimiter` create one for each key.
 
     Args:
-        store: The connection.
+        store: The store that processes share.
         keys: Names of the state and of the slots.
-        terms: What holds for all keys.
-        name: What the log calls the key.
-        clock: Seconds, never going back.
+        terms: Options of the limiter, the same for all keys.
+        name: Name of the key in the log.
+        clock: Function that returns seconds and never goes back.
     """
 
     _store: Store
@@ -52,13 +52,13 @@ class KeyLimiter:
     _terms: Terms
     _name: str = field(kw_only=True)
     _clock: Callable[[], float] = field(kw_only=True)
-    lease: float = field(init=False)  # `PacedTransport` keeps to it
+    lease: float = field(init=False)  # read by `PacedTransport`
     _gate: Gate = field(init=False)
     _memory: Memory = field(init=False)
     _line: Line = field(factory=Line, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _trouble: str | None = field(default=None, init=False)  # why the store cannot be asked
+    _trouble: str | None = field(default=None, init=False)  # why the store is unavailable; None if it works
     _revival: asyncio.Task[None] | None = field(default=None, init=False)
     _tried_at: float = field(default=-math.inf, init=False)
     _told_until: float = field(default=-math.inf, init=False)
@@ -71,7 +71,7 @@ class KeyLimiter:
 
     @property
     def tier(self) -> Tier:
-        """The tier whose limit this process last heard of."""
+        """The last tier that this process knows."""
         return self._gate.tier
 
     def __repr__(self) -> str:
@@ -82,7 +82,7 @@ class KeyLimiter:
         """Wait until a request may be sent; see `Limiter.acquire`.
 
         Raises:
-            LimiterError: The store cannot be asked, and the limiter is to fail then.
+            LimiterError: The store is unavailable, and the limiter has no local share to continue with.
             ConfigError: The limiter is closed, or in use on another event loop.
         """
         self._attach()
@@ -90,7 +90,7 @@ class KeyLimiter:
             self._look_again()
             raise self._store.refusal(self._trouble)
         waiter = self._line.enter(bulk=bulk)
-        if not self._line.follow(waiter, self._clock()):  # one who follows is asked for with those before it
+        if not self._line.follow(waiter, self._clock()):  # else the next call asks for it too
             self._start()
         try:
             news = await waiter.told
@@ -104,7 +104,7 @@ class KeyLimiter:
             raise
 
     async def release(self, permit: Permit, answer: Answer | None) -> None:
-        """Learn what became of a request; see `Limiter.release`. The store is told soon, and nobody waits for it."""
+        """Record the outcome of a request; see `Limiter.release`. The store gets it soon, without a wait here."""
         now = self._clock()
         if answer is not None and not answer.status:  # never sent
             self._give_back(permit)
@@ -114,26 +114,26 @@ class KeyLimiter:
         self._start()
 
     async def aclose(self) -> None:
-        """Refuse those who wait, and tell the store the last news; idempotent."""
+        """Fail all waiters, and report the last outcomes to the store. Idempotent."""
         self._is_closed = True
         self._line.fail(lambda: ConfigError("the shared limiter was closed while requests waited for it"))
         self._wake.set()
         tasks = [task for task in (self._task, self._revival) if task is not None]
-        if tasks:  # each makes a call or two that are bounded in time
+        if tasks:  # each makes one or two calls, and each call has a time limit
             await asyncio.wait(tasks)
 
     def _attach(self) -> None:
         if self._is_closed:
             raise ConfigError("this shared limiter is closed; make another one")
         self._store.attach()
-        if not self._memory.prefix:  # made only now, because the process may be the fork of one that has the limiter
+        if not self._memory.prefix:  # not made earlier, because a forked process needs its own
             self._memory.prefix = f"{os.getpid():x}-{secrets.token_hex(6)}:"
 
     def _leave(self, waiter: Waiter) -> None:
         self._line.leave(waiter)
         if waiter.permit is not None:
             self._give_back(waiter.permit)
-        elif self._line:  # perhaps nobody asks for those behind it
+        elif self._line:  # the task may not have asked for the waiters after it
             self._start()
 
     def _give_back(self, permit: Permit) -> None:
@@ -143,15 +143,15 @@ class KeyLimiter:
 
     def _log_wait(self, wait: float, reason: str) -> None:
         now = self._clock()
-        if TOLD_SECONDS < wait < math.inf and reason != SPACED and now >= self._told_until:  # once for all that wait
+        if TOLD_SECONDS < wait < math.inf and reason != SPACED and now >= self._told_until:  # once for all waiters
             self._told_until = now + wait
             logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason)
 
-    # The task that asks.
+    # The background task.
 
     def _start(self) -> None:
         self._wake.set()
-        if self._task is None and not self._is_closed:  # a closed connection would be opened again
+        if self._task is None and not self._is_closed:  # else it would reopen the connection
             self._task = asyncio.get_running_loop().create_task(self._serve(), context=Context())
 
     async def _serve(self) -> None:
@@ -161,7 +161,7 @@ class KeyLimiter:
                 wait = await self._ask() if self._trouble is None else self._ask_gate()
                 if wait > 0 and self._line:
                     await self._rest(min(wait, _POLL))
-        except Exception as error:  # noqa: BLE001 - not foreseen, and logged; but nobody must wait for ever
+        except Exception as error:  # noqa: BLE001 - unexpected, and logged; no waiter may wait forever
             logger.exception("the shared limit of %s failed", self._name)
             reason = f"{type(error).__name__}, which the log tells of"
             self._line.fail(lambda: self._store.refusal(reason))
@@ -192,24 +192,24 @@ class KeyLimiter:
         now = self._clock()
         for bulk, name, number in self._memory.take(ask, reply):
             queue = self._line.bulk if bulk else self._line.single
-            if not queue:  # who asked for it has left
+            if not queue:  # the waiter has left
                 self._memory.refuse(name)
                 continue
             permit = self._gate.record(now)
             self._memory.hold(permit, name, number)
             queue.popleft().grant(permit)
         if reply.is_foreign:
-            text = "%s held something else under %s or %s; it was deleted, and the shared limit of %s begins"
+            text = "%s held something else under %s or %s; it was deleted, and the shared limit of %s starts empty"
             logger.warning(text, self._store.place, *self._keys, self._name)
         elif reply.is_lost:
-            logger.warning("%s lost the shared limit of %s; it is told again", self._store.place, self._name)
+            logger.warning("%s lost the shared limit of %s; sending it again", self._store.place, self._name)
         if not reply.is_lost and (tier := _TIERS.get(reply.limit)):
             self._gate.adopt(tier)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
             logger.info("429 from the API: all requests of %s pause for %s", self._name, until(reply.paused))
 
-    # While the store cannot be asked.
+    # While the store is unavailable.
 
     def _fall_back(self, error: LimiterError) -> None:
         self._trouble, self._tried_at = error.reason, self._clock()
@@ -236,13 +236,13 @@ class KeyLimiter:
         return 0.0
 
     def _look_again(self) -> None:
-        """Try the store in the background, at most once a second, and only while somebody asks."""
+        """Try the store again in the background, at most once a second. Requests trigger it."""
         if self._revival is None and self._clock() >= self._tried_at + _POLL:
             self._revival = asyncio.get_running_loop().create_task(self._revive(), context=Context())
 
     async def _revive(self) -> None:
         try:
-            await self._store.run(self._keys, Ask(length=self._terms.window))  # it writes, so it fails on a replica
+            await self._store.run(self._keys, Ask(length=self._terms.window))  # this writes, so it fails on a replica
         except LimiterError as error:
             self._trouble = error.reason
         else:

@@ -1,4 +1,4 @@
-"""Request and reply of a store, and the names (prefix) of the Redis keys."""
+"""The request to a store and its reply, and the names (prefix) of the Redis keys."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from isnotai_async._ratelimit.policy import FULL, MAX_PAUSE, PAUSED, PROBING, SP
 from isnotai_async._ratelimit.sliding_window import MINUTE
 
 LEASE: Final = 65.0
-"""How long, in seconds, after its permit a request may still reach the server: the client's timeout and a little."""
+"""Seconds after its permit within which a request may still reach the server: a little more than the timeout."""
 
 BEHIND: Final = "single calls come first"
-JOINING: Final = "the shared state is new, and the processes have a moment to tell what they sent"
+JOINING: Final = "the shared state is new, and the processes have a moment to report what they sent"
 REASONS: Final = ("", FULL, SPACED, PAUSED, PROBING, BEHIND, JOINING)
-"""Why one waits, in the order of the numbers that the Lua script returns."""
+"""The reasons for a wait, in the order of the numbers that the Lua script returns."""
 
 _HIGHEST: Final = max(tier.requests_per_minute for tier in Tier)
-_NAMES: Final = b"isnotai_async redis 1"  # public: keeps these hashes apart from others, no more
+_NAMES: Final = b"isnotai_async redis 1"  # not a secret: it only separates these hashes from others
 
 
 def name_keys(base_url: str, fingerprint: str) -> tuple[str, str]:
-    """Name the two keys (of Redis, of a file) of one API key: its state and its slots.
+    """Return the names of the two store keys of one API key: its state and its slots.
 
-    The braces are a hash tag: in a cluster both are on one node. From the names the API key cannot be found.
+    The braces are a hash tag, which puts both on the same node of a cluster. The names do not reveal the API key.
 
     Args:
-        base_url: Where the region answers.
-        fingerprint: Of the API key.
+        base_url: Base URL of the region.
+        fingerprint: Fingerprint of the API key.
     """
     tag = hmac.digest(_NAMES, f"{base_url} {fingerprint}".encode(), "sha256")[:16].hex()
     return f"isnotai:{{{tag}}}:state", f"isnotai:{{{tag}}}:slots"
@@ -41,7 +41,7 @@ def name_keys(base_url: str, fingerprint: str) -> tuple[str, str]:
 
 @frozen
 class Ended:
-    """What became of a request: the slot's name, the permit's number (0: not one of the state), and the answer."""
+    """The outcome of a request: name of its slot, number of its permit (0 if the state has none), and response."""
 
     name: str
     number: int
@@ -50,22 +50,22 @@ class Ended:
 
 @frozen(kw_only=True)
 class Ask:
-    """One call of the script.
+    """The request of a process to the store.
 
     Attributes:
-        length: Of the server's window, in seconds.
-        lease: As of `LEASE`.
-        expected: Limit that the caller knows or starts with, or 0; a state in which no answer named one takes the
-            highest that it is told.
-        epoch: Of the state that the caller knows; None for one that joins.
-        number: The highest number of a permit that it knows of that epoch.
-        prefix: Names of new slots begin so.
-        first: And go on so, counting.
+        length: Length of the server's window, in seconds.
+        lease: Lease of each permit, in seconds; see `LEASE`.
+        expected: Limit that the process knows or starts with, or 0. Until a response names the limit, the state uses
+            the highest value that it received.
+        epoch: Epoch of the state that the process knows; None for a process that joins.
+        number: Highest number of a permit of that epoch that the process knows.
+        prefix: Prefix of the names of new slots.
+        first: Number after the prefix in the name of the first new slot; the next names count up.
         singles: Permits wanted for single calls.
         bulk: Permits wanted for bulk work.
-        ended: What became of requests.
-        unused: Names of permits that were not used, or whose grant did not come through.
-        joining: Slots of one who joins: name, seconds left, and whether the request has ended.
+        ended: Outcomes of requests.
+        unused: Slot names of permits that were not used, or whose grant may be lost.
+        joining: Slots of a process that joins: name, seconds left, and whether the request has ended.
     """
 
     length: float = MINUTE
@@ -83,15 +83,15 @@ class Ask:
 
     @property
     def names(self) -> list[str]:
-        """Names of the slots it may take: those for single calls, then those for bulk work."""
+        """Names of the slots that this request may take: first for single calls, then for bulk work."""
         return [f"{self.prefix}{number}" for number in range(self.first, self.first + self.singles + self.bulk)]
 
     def again(self) -> Ask:
-        """Write it once more, for where it is not known whether it was done: what it may have taken is given back."""
+        """Return a copy for a second try. It frees the slots that the first try may have taken."""
         return evolve(self, unused=[*self.unused, *self.names])
 
     def to_json(self) -> bytes:
-        """Write it as the script's argument."""
+        """Return the request as JSON, the argument of the script."""
         return msgspec.json.encode(
             {
                 "length": self.length,
@@ -121,19 +121,20 @@ def _write(answer: Answer | None) -> tuple[int, float | bool, int]:
 
 @frozen
 class Reply:
-    """What the script answers.
+    """The reply of the store.
 
     Attributes:
-        is_lost: Whether the state is another than the caller knows: nothing of the call was done, it has to join.
-        epoch: Of the state.
-        number: Of the last permit granted.
-        limit: Requests in a window.
+        is_lost: Whether the process knows another state than the store has. The store then ignored the request, and
+            the process has to join.
+        epoch: Epoch of the state.
+        number: Number of the last permit granted.
+        limit: Requests allowed in a window.
         singles: Permits granted for single calls.
-        bulk: Permits granted for bulk work; their numbers are the last before `number`.
-        wait: Seconds until asking again can help; 0 where all were granted.
-        reason: Why.
-        paused: Seconds for which an answer told in this call closed the gate.
-        is_foreign: Whether something else was found under our keys. It was replaced, and the state begins.
+        bulk: Permits granted for bulk work; they have the last numbers, up to `number`.
+        wait: Seconds until a new request can help; 0 if all permits were granted.
+        reason: Reason of the wait.
+        paused: Seconds for which an outcome in this request closed the gate; 0 if none did.
+        is_foreign: Whether the keys held other data. The store replaced it with an empty state.
     """
 
     is_lost: bool
@@ -149,7 +150,7 @@ class Reply:
 
 
 def read_reply(raw: bytes | str) -> Reply:
-    """Read what the script returned, whether the connection decodes strings or not."""
+    """Read what the script returned, as bytes or as text."""
     text = raw.decode() if isinstance(raw, bytes) else raw
     lost, epoch, number, limit, singles, bulk, wait, reason, paused, foreign = text.split(" ")
     return Reply(

@@ -1,4 +1,4 @@
-"""What one process has still to report to the store, and what it can restore if Redis forgets."""
+"""What one process still has to report to the store, and what it can restore if the store loses its data."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from isnotai_async._ratelimit.sliding_window import abandoned_lasts
 
 @frozen
 class Terms:
-    """What holds for all keys of a limiter.
+    """The options of a shared limiter, the same for all its keys.
 
     Attributes:
         tier: Tier to start with, or None.
         window: Length of the server's window, in seconds.
         lease: Seconds after its permit within which a request has reached the server.
-        workers: Among how many processes the limit is divided while the store cannot be asked; None to fail then.
+        workers: Number of processes that divide the limit while the store is unavailable; None to fail instead.
     """
 
     tier: Tier | None
@@ -32,11 +32,13 @@ class Terms:
 
 @define(eq=False)
 class Memory:
-    """The slots this process took in the last window, and the news of them. Times are seconds on a clock of its own.
+    """The slots that this process took in the last window, and the outcomes that it still has to report.
+
+    Times are seconds on the process's own clock.
 
     Args:
-        terms: What holds for all keys.
-        prefix: Names of its slots begin so; no other process may use it.
+        terms: Options of the limiter.
+        prefix: Prefix of the names of its slots; no other process may use it.
     """
 
     _terms: Terms
@@ -47,51 +49,51 @@ class Memory:
     _held: dict[int, tuple[str, int]] = field(
         factory=dict, init=False
     )  # by number of the permit: name, shared number
-    _left: deque[tuple[float, str]] = field(factory=deque, init=False)  # of ended ones: when they are left, and names
-    _ended: list[Ended] = field(factory=list, init=False)  # not told yet, as the next
+    _left: deque[tuple[float, str]] = field(factory=deque, init=False)  # ended: when each becomes free, and its name
+    _ended: list[Ended] = field(factory=list, init=False)  # not reported yet, as the next
     _unused: list[str] = field(factory=list, init=False)
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to tell."""
+        """Whether there is something to report."""
         return bool(self._ended or self._unused)
 
     def make_name(self) -> str:
-        """Name a slot that is taken without asking."""
+        """Return a name for a slot that is taken without the store."""
         self._first += 1
         return f"{self.prefix}{self._first - 1}"
 
     def hold(self, permit: Permit, name: str, number: int) -> None:
-        """Take a slot.
+        """Record that a permit occupies a slot.
 
         Args:
             permit: The permit in this process.
-            name: Of the slot.
-            number: Of the permit in the shared state, or 0.
+            name: Name of the slot.
+            number: Number of the permit in the shared state, or 0.
         """
         self._held[permit.number] = name, number
 
     def end(self, permit: Permit, answer: Answer | None, now: float) -> None:
-        """Note that a request ended."""
+        """Record that a request ended."""
         name, number = self._held.pop(permit.number)
         self._left.append((now + self._longest, name))
         self._ended.append(Ended(name, number, answer))
 
     def give_back(self, permit: Permit) -> None:
-        """Note that a permit was not used."""
+        """Record that a permit was not used."""
         self._unused.append(self._held.pop(permit.number)[0])
 
     def write(self, now: float, tier: Tier | None, *, singles: int = 0, bulk: int = 0) -> Ask:
-        """Write the next call, with all news.
+        """Create the next request to the store. It contains all outcomes that are not reported yet.
 
         Args:
-            now: The time.
-            tier: The tier that this process knows, or starts with; None if neither.
+            now: The current time.
+            tier: The tier that this process knows or starts with; None if it has neither.
             singles: Permits wanted for single calls.
             bulk: Permits wanted for bulk work.
         """
         if self._is_empty(now):
-            self._epoch = None  # nothing of ours can have been lost
+            self._epoch = None  # this process has no slots that the store could have lost
         first, self._first = self._first, self._first + singles + bulk
         ended, self._ended = self._ended, []
         unused, self._unused = self._unused, []
@@ -111,10 +113,10 @@ class Memory:
         )
 
     def take(self, ask: Ask, reply: Reply) -> Iterator[tuple[bool, str, int]]:
-        """Read the reply to a call.
+        """Read the reply to a request.
 
         Returns:
-            Of each permit granted: whether it is for bulk work, its slot's name, its shared number.
+            For each permit granted: whether it is for bulk work, the name of its slot, its shared number.
         """
         if reply.is_lost:
             self._epoch = None
@@ -127,16 +129,16 @@ class Memory:
             yield index >= ask.singles, f"{ask.prefix}{ask.first + index}", number
 
     def refuse(self, name: str) -> None:
-        """Note that a permit was granted to nobody."""
+        """Record that a granted permit has no waiter any more."""
         self._unused.append(name)
 
     def miss(self, ask: Ask) -> None:
-        """Note that no reply came: the call was done or not, and its permits are nobody's."""
+        """Record that no reply came. The store may have granted permits, so the next request gives them back."""
         self._unused[:0] = ask.again().unused
         self.drop_news()
 
     def drop_news(self) -> None:
-        """Forget what could not be told of ended requests; their slots are told when this process joins again."""
+        """Drop the outcomes that could not be reported. The process reports their slots when it joins again."""
         self._ended.clear()
         self._epoch = None
 
@@ -151,4 +153,4 @@ class Memory:
 
     @property
     def _longest(self) -> float:
-        return abandoned_lasts(self._terms.window)  # with an answer it is left a little earlier
+        return abandoned_lasts(self._terms.window)  # after a response a slot is free a little earlier

@@ -1,4 +1,4 @@
-"""The protocol of a store: where processes share the state of a key."""
+"""The protocol of a store, through which processes share the state of a key."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from isnotai_async.errors import LimiterError
 
 
 class Store(Protocol):
-    """Keeps the state of each key, and changes it for one process at a time."""
+    """A store of the state of each key. Only one process at a time can change a state."""
 
     place: str
-    """How messages name it."""
+    """Name of the store in messages."""
 
     async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
-        """Do what a process asks, all of it at one instant.
+        """Process one request of a process atomically.
 
         Args:
             keys: Names of the key's state and of its slots.
-            ask: What became of requests, and for how many permits are wanted.
+            ask: The outcomes to record and the permits that are wanted.
 
         Raises:
-            LimiterError: The store cannot be asked.
+            LimiterError: The store is unavailable.
         """
         ...
 
     def refusal(self, reason: str) -> LimiterError:
-        """Make the error that says what is wrong with the store, and what to do."""
+        """Create the error that reports what is wrong with the store, and what to do."""
         ...
 
     def attach(self) -> None:
-        """Take the running event loop for the store's.
+        """Bind the store to the running event loop.
 
         Raises:
-            ConfigError: It is in use on another one.
+            ConfigError: The store is in use on another event loop.
         """
         ...

@@ -1,4 +1,4 @@
-"""The queue of waiters in one process whose permits the store grants: single calls before bulk work."""
+"""The queue of waiters in one process, for permits that the store grants: single calls before bulk work."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from isnotai_async._ratelimit.policy import PROBING
 
 @define(eq=False)
 class Waiter:
-    """One who waits.
+    """A request that waits for a permit.
 
     Attributes:
-        bulk: Whether for bulk work.
-        told: How many seconds it takes and why, as soon as that is known; None where there was no wait.
-        future: The permit.
-        permit: The permit too, once it is granted, even where the wait was cancelled meanwhile.
+        bulk: Whether it is bulk work.
+        told: Seconds to wait and the reason, as soon as they are known; None if there was no wait.
+        future: The permit, for the waiting task.
+        permit: The permit, set as soon as it is granted, even if the wait was cancelled before.
     """
 
     bulk: bool
@@ -30,28 +30,28 @@ class Waiter:
     permit: Permit | None = None
 
     def tell(self, news: tuple[float, str] | None) -> None:
-        """Tell it how long it has to wait, if nobody has."""
+        """Set the expected wait and its reason, unless they are already set."""
         if not self.told.done():
             self.told.set_result(news)
 
     def grant(self, permit: Permit) -> None:
-        """Let it go."""
+        """Give it a permit."""
         self.permit = permit
         self.tell(None)
         if not self.future.done():
             self.future.set_result(permit)
 
     def fail(self, error: Exception) -> None:
-        """Refuse it."""
+        """End its wait with an error."""
         self.tell(None)
         if not self.future.done():
             self.future.set_exception(error)
-            self.future.exception()  # asyncio would complain where it is cancelled now, and so never reads it
+            self.future.exception()  # a cancelled waiter never reads it; without this asyncio warns
 
 
 @define(eq=False)
 class Line:
-    """The waiters, first come, first served."""
+    """The queue of waiters, first come, first served."""
 
     single: deque[Waiter] = field(factory=deque, init=False)
     bulk: deque[Waiter] = field(factory=deque, init=False)
@@ -61,20 +61,20 @@ class Line:
         return len(self.single) + len(self.bulk)
 
     def enter(self, *, bulk: bool) -> Waiter:
-        """Come last."""
+        """Add a waiter at the end, and return it."""
         loop = asyncio.get_running_loop()
         waiter = Waiter(bulk, loop.create_future(), loop.create_future())
         (self.bulk if bulk else self.single).append(waiter)
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
-        """Wait no longer; nothing happens to one who was served."""
+        """Remove a waiter; do nothing if it was already served."""
         queue = self.bulk if waiter.bulk else self.single
         if waiter in queue:
             queue.remove(waiter)
 
     def follow(self, waiter: Waiter, now: float) -> bool:
-        """Tell one who came last what those before it wait for; False where it is the first, or they know nothing."""
+        """Give the last waiter the known wait; return False if it is the first or no wait is known."""
         queue = self.bulk if waiter.bulk else self.single
         until, reason = self._outlook
         if queue[0] is waiter or until <= now:
@@ -83,14 +83,14 @@ class Line:
         return True
 
     def tell(self, now: float, wait: float, reason: str) -> None:
-        """Tell those who came since the last time how long they have to wait."""
-        shown = math.inf if reason == PROBING else wait  # an answer ends it; the lease only where none comes
+        """Give the new waiters the time that they have to wait, and the reason."""
+        shown = math.inf if reason == PROBING else wait  # a response ends it, or the lease if none comes
         self._outlook = now + shown, reason
         for waiter in (*self.single, *self.bulk) if wait > 0 else ():
             waiter.tell((shown, reason))
 
     def fail(self, make: Callable[[], Exception]) -> None:
-        """Refuse all, each with an error of its own."""
+        """End all waits, each with its own error."""
         for queue in (self.single, self.bulk):
             while queue:
                 queue.popleft().fail(make())
