@@ -130,7 +130,8 @@ def _chart(summary: SessionSummary) -> Iterator[str]:
     if any(summary.openings):
         marks = tuple(min(1, count) for count in summary.openings)
         yield _row(Series("pages opened", sum(summary.openings), marks), "row marks", peak="")
-    ends = "".join(f"<span>{_safe(clock(at or 0, summary))}</span>" for at in (summary.start_ms, summary.end_ms))
+    times = dict.fromkeys(clock(at or 0, summary) for at in (summary.start_ms, summary.end_ms))
+    ends = "".join(f"<span>{_safe(time)}</span>" for time in times)
     yield f'<div class="row axis"><span class="ends">{ends}</span></div>\n</figure>\n'
 
 

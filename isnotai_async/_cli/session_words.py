@@ -92,6 +92,8 @@ def describe_source(summary: SessionSummary) -> str:
 
 def describe_columns(summary: SessionSummary) -> str:
     """Return what a column of the picture stands for."""
+    if summary.start_ms == summary.end_ms:
+        return "all events at one instant"
     return f"a column is {length(summary.column_ms)}, each row has a scale of its own"
 
 

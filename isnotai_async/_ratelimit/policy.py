@@ -123,7 +123,7 @@ _SAVED: Final = (
     *("is_told", "number", "was_held_up", "is_bursting", "idle_from", "closed", "closed_until", "closed_after"),
     *("refusals", "probe"),
 )
-_SAVED_SHAPE: Final = ("due", "share", "slowed_at")
+_SAVED_SHAPE: Final = ("due", "share", "slowed_at", "spaced_until")
 
 FULL: Final = "the window is full"
 SPACED: Final = "requests are spaced evenly"

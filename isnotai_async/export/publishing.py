@@ -152,8 +152,8 @@ class _Written:
 
     def count(self, batches: Iterable[Batch]) -> Generator[Batch, None, None]:
         for batch in batches:
-            self.rows += batch.rows
             yield batch
+            self.rows += batch.rows  # afterwards, so that a batch for which there is no room does not count
 
 
 def measure_size(path: Path) -> int:

@@ -60,7 +60,9 @@ def test_export_takes_sessions_one_by_one_and_each_once(tmp_path: Path) -> None:
         == 0
     )
     assert len(out.read_bytes().splitlines()) == 3
-    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--force"]) == 0
+    assert (
+        main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--if-exists", "replace"]) == 0
+    )
     assert [json.loads(row)["session_id"] for row in out.read_bytes().splitlines()] == ["big-3"] * 3 + ["big-2"] * 2
 
 
@@ -85,8 +87,8 @@ def test_export_refuses_what_it_cannot_do(argv: list[str], says: str, capsys: py
 
 
 def test_export_into_a_place_that_cannot_be_written_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", "--sandbox", "--all", "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == f"isnotai: {tmp_path} is a directory; name a file to write into\n"
+    assert main(["export", "--sandbox", "--all", "--out", str(tmp_path), "--format", "jsonl"]) == 1
+    assert capsys.readouterr().err == f"isnotai: {tmp_path} is a folder; name a file to write into\n"
 
 
 def test_events_are_json_lines_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

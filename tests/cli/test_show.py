@@ -200,6 +200,16 @@ def test_all_events_of_a_large_session_are_read_when_asked_for(capsys: pytest.Ca
     assert "pauses of 5 s or more" in shown
 
 
+def test_events_of_one_instant_are_said_to_be(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shown = show(capsys, "big-2")
+    show(capsys, "big-2", "--html", str(tmp_path / "page.html"))
+    page = Page((tmp_path / "page.html").read_text("utf-8"))
+
+    assert "Events over time: all events at one instant" in shown
+    assert "all events at one instant" in page.text
+    assert page.text.partition("Busiest")[0].count("12:00:00.000") == 1
+
+
 def test_json_is_the_record_of_the_details(capsys: pytest.CaptureFixture[str]) -> None:
     details = json.loads(show(capsys, "big-700", "--json"))
 

@@ -19,7 +19,7 @@ ISNOTAI = f"{sys.executable} -m isnotai_async"
 BARE = {name: value for name, value in os.environ.items() if not name.startswith(("ISNOTAI_", "PYTHONUNBUFFERED"))}
 WAYS = [
     "health --sandbox", "whoami --sandbox", "sessions --sandbox", "session big-9 --sandbox",
-    "session big-9 --details --sandbox", "events big-500 --sandbox", "users --sandbox",
+    "show big-9 --sandbox", "events big-500 --sandbox", "users --sandbox",
     "sessions --user u-1012 --sandbox", "courses --sandbox", "analytics --sandbox", "stats --sandbox",
     "usage --sandbox",
     "export --sandbox --session big-9 --out o.jsonl --json",

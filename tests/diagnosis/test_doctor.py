@@ -338,6 +338,20 @@ async def test_an_operation_that_fails_is_named() -> None:
     assert found[1] == ("ok", "8 of 9 operations were asked and read")
 
 
+async def test_each_deviation_is_a_note() -> None:
+    async with opened() as (sandbox, client):
+        sandbox.inject(Fault.changed_field("data[*].detectionFlags", times=None), operation="list_sessions")
+        sandbox.inject(Fault.success_status(203, times=None), operation="get_usage")
+        with pytest.warns(isnotai.IsNotAIWarning):
+            found = (await find(client))["answers"]
+
+    assert found == [
+        ("note", "list_sessions: not as documented: the field is null, at $.data[*].detectionFlags"),
+        ("note", "get_usage: not as documented: the status is 203, where 200 is documented, at $"),
+        ("ok", "10 of 10 operations were asked and read"),
+    ]
+
+
 async def test_an_api_that_is_down_is_not_called_a_connection_that_works() -> None:
     async with opened() as (sandbox, client):
         sandbox.inject(Fault.html(503, times=None), operation="health")

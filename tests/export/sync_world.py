@@ -9,7 +9,7 @@ import json
 import sqlite3
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -92,6 +92,10 @@ class Served:
     is_gone: bool = False
 
 
+async def go_on() -> None:
+    """Hold nothing."""
+
+
 @define(eq=False)
 class World:
     """One region.
@@ -108,6 +112,7 @@ class World:
         history: How far back events are given, in milliseconds; None for all.
         window: How far back sessions are listed, likewise; None for as long as the tier's documented history.
         during: Called before each answer, with the kind of the request, so that a test can move things.
+        hold: Awaited before each page of events.
         refuse: Called before each answer; what it returns is the status of an error.
     """
 
@@ -123,6 +128,7 @@ class World:
     history: int | None = None
     window: int | None = None
     during: Callable[[str], None] = lambda kind: None
+    hold: Callable[[], Awaitable[None]] = go_on
     refuse: Callable[[str, web.Request], int | None] = lambda kind, request: None
     sessions: dict[str, Served] = field(factory=dict)
     exists: dict[tuple[str, str, str], Row] = field(factory=dict)
@@ -203,6 +209,7 @@ class World:
 
     async def _events(self, request: web.Request) -> web.Response:
         session_id = request.match_info["id"]
+        await self.hold()
         if "cursor" not in request.query:
             self.read.append(session_id)
         if error := self._begin("events", request):

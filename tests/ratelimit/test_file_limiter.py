@@ -179,7 +179,22 @@ async def test_a_damaged_file_in_the_cache_folder_is_replaced(
     assert "is damaged; it is deleted" in caplog.text
 
 
-async def test_a_lock_that_another_process_holds_is_waited_for_a_second_and_then_refused(path: Path) -> None:
+async def test_a_process_that_is_interrupted_in_the_middle_of_a_change_costs_a_wait_and_no_error(path: Path) -> None:
+    async with opened(path) as limiter:
+        assert await take(limiter, at_most=3) == 3
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("begin immediate")
+            waiting = asyncio.create_task(limiter.acquire(bulk=False))
+            await asyncio.wait([waiting], timeout=1.5)
+            assert not waiting.done()
+        async with asyncio.timeout(5):
+            await waiting
+
+
+async def test_a_lock_that_another_process_holds_is_waited_for_a_while_and_then_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "TIMEOUT", 1.0)
     async with opened(path) as limiter:
         assert await take(limiter, at_most=3) == 3
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:

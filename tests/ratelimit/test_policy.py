@@ -7,10 +7,11 @@ from itertools import pairwise
 from math import inf
 
 import pytest
+from attrs import fields
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.policy import FULL, MAX_PAUSE, PAUSED, PROBING, SPACED, Gate
+from isnotai_async._ratelimit.policy import FULL, MAX_PAUSE, PAUSED, PROBING, SPACED, Gate, Shape
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog
 from tests.programs import Program, Server, World
 
@@ -158,13 +159,24 @@ def test_row_45_an_absurd_retry_after_cannot_stop_a_key_for_years() -> None:
     assert gate.settle(admit(gate, 0.0), Answer(429, 9_999_999_999.0), 0.0) == MAX_PAUSE
 
 
-def test_after_a_429_single_calls_are_spaced_too() -> None:
+def test_after_a_second_429_single_calls_are_spaced_too() -> None:
     gate = Gate(Tier.FREE)
     gate.settle(admit(gate, 0.0), Answer(429, 1.0), 0.0)
     gate.settle(admit(gate, 1.0), OK, 1.0)
-    wait, reason = gate.wait(1.0, bulk=False)
-    assert wait == pytest.approx(60 / (0.98 * 60 * 0.8), rel=0.01)
+    assert gate.wait(1.0, bulk=False) == (0.0, "")
+    gate.settle(admit(gate, 1.0), Answer(429, 1.0), 1.0)
+    gate.settle(admit(gate, 2.0), OK, 2.0)
+    wait, reason = gate.wait(2.0, bulk=False)
+    assert wait == pytest.approx(60 / (0.98 * 60 * 0.64), rel=0.01)
     assert reason == SPACED
+
+
+def test_all_that_a_gate_remembers_is_saved() -> None:
+    """A field that a new rule adds and `save` forgets would be lost with each call of the limiter of a file."""
+    remembered = {field.alias for kind in (Gate, Shape) for field in fields(kind)}
+    derived = {"limit", "rate", "log", "shape"}
+    given = {"length", "quota", "slots"}
+    assert set(Gate().save()) == remembered - derived - given
 
 
 # The gate: tier.

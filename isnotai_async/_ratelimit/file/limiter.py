@@ -24,9 +24,9 @@ class FileLimiter:
 
     It promises what `RedisLimiter` promises, for the processes of one user on one machine: containers and virtual
     machines are machines of their own. A process that is killed, or stopped, has its permits given back after `lease`
-    and a window. If the file cannot be used for a second (the disk is full, or a process was stopped in the middle of
-    a change), calls raise `LimiterError`; it is tried again once a second. Nothing in the file outlives the next
-    start of the machine. A key that was not used since then begins with a pause of 1.25 s.
+    and a window. If the file cannot be used (the disk is full, or a process was stopped in the middle of a change and
+    holds it for ten seconds), calls raise `LimiterError`; it is tried again once a second. Nothing in the file
+    outlives the next start of the machine. A key that was not used since then begins with a pause of 1.25 s.
 
     Open it with ``async with``, or close it with `aclose`; a client does not close what it was given. It serves any
     number of clients and keys on one event loop.

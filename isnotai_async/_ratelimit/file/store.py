@@ -25,8 +25,12 @@ from isnotai_async._ratelimit.shared.protocol import Ask, Reply
 from isnotai_async._ratelimit.sliding_window import abandoned_lasts, answered_lasts
 from isnotai_async.errors import ConfigError, LimiterError, printable
 
-TIMEOUT: Final = 1.0
-"""Longest that one call may wait for the file, in seconds."""
+TIMEOUT: Final = 10.0
+"""Longest that one call may wait for the file, in seconds.
+
+On a machine with nine busy programs for each processor, a process that was interrupted in the middle of a change was
+seen to keep the others out for more than one.
+"""
 
 _PAUSES: Final = (0.001, 0.02)  # between two tries, in seconds
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # elsewhere only a clock that went back shows another boot
