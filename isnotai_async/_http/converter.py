@@ -166,7 +166,10 @@ def _structure_record(type_: Any, converter: cattrs.Converter) -> Any:  # noqa: 
     for field in known:
         kind = hints[field.name]
         if field.default is attrs.NOTHING and get_origin(kind) in {Union, types.UnionType}:
-            hook_of_inner = _require(converter, next(each for each in get_args(kind) if each is not type(None)))
+            # The contract does not call it nullable, so it has to be there: the hooks here ignore the type they get.
+            hook_of_inner = converter.get_structure_hook(
+                next(each for each in get_args(kind) if each is not type(None))
+            )
             overrides[field.name] = override(rename=camel(field.name), struct_hook=hook_of_inner)
         else:
             overrides[field.name] = override(rename=camel(field.name))
@@ -182,12 +185,6 @@ def _structure_record(type_: Any, converter: cattrs.Converter) -> Any:  # noqa: 
         return attrs.evolve(record, extra={name: value[name] for name in value if name not in wires})
 
     return hook
-
-
-def _require(converter: cattrs.Converter, inner: Any) -> Any:  # noqa: ANN401
-    """Return the hook of a field that may be None at run time and that the contract does not mark as nullable."""
-    structure_inner = converter.get_structure_hook(inner)
-    return lambda value, _: structure_inner(value, inner)
 
 
 def camel(name: str) -> str:

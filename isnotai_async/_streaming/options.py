@@ -50,6 +50,7 @@ class StreamOptions:
         split: Windows of a session to read at once, ``"auto"``, or None for one walk each.
         ordered: Whether the windows of a session come in time order.
         on_error: Whether the first error ends the stream, or only its session.
+        set_aside: Whether records that could not be read are handed out in `Page.rejected`, whatever `on_error` says.
 
     Raises:
         ConfigError: An option that cannot work.
@@ -60,6 +61,7 @@ class StreamOptions:
     split: Split = field(default=None, validator=_check_split)
     ordered: bool = field(default=False, validator=_check_ordered)
     on_error: OnError = field(default="raise", validator=_check_on_error)
+    set_aside: bool = False
 
     @property
     def room(self) -> int:

@@ -230,7 +230,7 @@ class Reading:
             start=window.position,
             mark=mark_event,
             since=fetch_since,
-            set_aside=self.options.on_error == "collect",
+            set_aside=self.options.set_aside or self.options.on_error == "collect",
         )
         arrive = partial(Arrival, target=session.work.target, work=session.work, window=window)
         at, is_last = window.position, False

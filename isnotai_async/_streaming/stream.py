@@ -317,6 +317,12 @@ def _behind(at: Position, page: Page[Event], number: int, places: Sequence[int] 
     return at.at(at.cursor, index, at.trail.follow(rows_of(page)[:number], mark_event, passed=passed))
 
 
+def set_aside(stream: PageStream) -> None:
+    """Let a stream that is not open yet hand out what it cannot read, in `Page.rejected`, and raise none of it."""
+    reading = stream._reading  # noqa: SLF001 - of this module, and no part of the public face
+    reading.options = evolve(reading.options, set_aside=True)
+
+
 def _count_rows(arrival: Arrival | None) -> int:
     return len(rows_of(arrival.page)) if arrival is not None and arrival.page is not None else 0
 

@@ -27,6 +27,7 @@ from isnotai_async._models.positions import ANY, StreamPosition, Taken, Target, 
 from isnotai_async._models.records import Event
 from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.progress import Tally
+from isnotai_async._streaming.stream import set_aside
 from isnotai_async.errors import APIError, AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.export.batches import pack_page
 from isnotai_async.export.identity import digest_target
@@ -157,6 +158,7 @@ class SessionTracker:
         self._stream = self.source.open_stream(
             targets, resume=position, on_error=self.on_error, **self.filters, **options
         )
+        set_aside(self._stream)  # the rows are in the store, and the records that cannot be read beside them
         self._stream.take_news()  # the first call returns all that is resumed; from now on, it returns what is new
         return self._stream
 

@@ -158,7 +158,8 @@ ALWAYS = {"Event.event_id", "Event.message_id", "Event.timestamp", "Event.payloa
 
 def test_only_what_identifies_a_record_and_the_numbers_of_an_event_are_always_there() -> None:
     found = set()
-    for record in (value for value in vars(isnotai).values() if isinstance(value, type) and attrs.has(value)):
+    public = (getattr(isnotai, name) for name in isnotai.__all__)
+    for record in (value for value in public if isinstance(value, type) and attrs.has(value)):
         if record.__module__ not in {"isnotai_async._models.records", "isnotai_async._models.analytics"}:
             continue
         for name, kind in get_type_hints(record, include_extras=True).items():

@@ -104,7 +104,6 @@ async def test_row_23_a_server_that_speaks_first_is_not_taken_for_an_answer_of_t
 
 
 EMPTY: dict[str, bytes] = {
-    "204": http_head(204),
     "200, no length": http_reply(),
     "200, no chunk": with_headers(CHUNKED, body=http_chunk(b"")),
     "200, blanks": http_reply(b" \r\n\t"),

@@ -26,7 +26,6 @@ ASKS: dict[str, Ask] = {
 every_ask = pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
 
 NO_JSON: dict[str, bytes] = {
-    "a byte order mark": b"\xef\xbb\xbf" + PAGE,
     "UTF-16": PAGE.decode().encode("utf-16"),
     "UTF-16 without a mark": PAGE.decode().encode("utf-16-le"),
     "UTF-32": PAGE.decode().encode("utf-32"),
@@ -45,14 +44,14 @@ NO_JSON: dict[str, bytes] = {
 @every_ask
 @pytest.mark.parametrize("name", NO_JSON)
 async def test_row_29_what_is_no_json_is_a_decode_error(name: str, ask: Ask) -> None:
-    error = await failure_of(FaultServer(http_reply(NO_JSON[name])), isnotai.DecodeError, ask)
+    error = await failure_of(FaultServer(http_reply(NO_JSON[name])), isnotai.DecodeError, ask, strict=True)
     assert error.path == "$"
     assert "JSON" in str(error)
 
 
 async def test_row_29_text_that_is_not_utf_8_is_a_decode_error() -> None:
     body = PAGE.replace(b"keypress", b"key\xffpress", 1)
-    error = await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError)
+    error = await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError, strict=True)
     assert "utf-8" in str(error)
 
 
@@ -63,7 +62,7 @@ async def test_row_29_text_that_is_not_utf_8_is_a_decode_error() -> None:
     length=st.integers(0, 3),
 )
 async def test_row_29_an_altered_page_is_a_page_or_a_decode_error(at: int, junk: bytes, length: int) -> None:
-    async with connected(FaultServer(http_reply(PAGE[:at] + junk + PAGE[at + length :]))) as client:
+    async with connected(FaultServer(http_reply(PAGE[:at] + junk + PAGE[at + length :])), strict=True) as client:
         try:
             page = await client.list_events("s1")
         except isnotai.DecodeError as error:
@@ -81,12 +80,12 @@ DEPTHS = [100, 400, 600, 800, 900, 950, 990, 1_000, 100_000]
 @pytest.mark.parametrize("brackets", [(b'{"data":', b"}"), (b"[", b"]")], ids=["objects", "arrays"])
 async def test_row_30_a_body_nested_without_end_is_a_decode_error(brackets: tuple[bytes, bytes], ask: Ask) -> None:
     body = brackets[0] * 100_000 + b"1" + brackets[1] * 100_000
-    await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError, ask)
+    await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError, ask, strict=True)
 
 
 async def test_row_30_a_nested_integration_is_read_or_a_decode_error_at_every_depth() -> None:
     bodies = [http_reply(b'{"a":' * depth + b"1" + b"}" * depth) for depth in DEPTHS]
-    async with connected(FaultServer(*bodies)) as client:
+    async with connected(FaultServer(*bodies), strict=True) as client:
         for _ in DEPTHS:
             try:
                 await client.get_integration()
@@ -99,7 +98,7 @@ async def test_row_30_a_refusal_with_nested_details_can_be_shown_and_pickled(dep
     details = b'{"field": ' + b"[" * depth + b"]" * depth + b"}"
     body = b'{"error": {"code": "X", "message": "m", "details": ' + details + b"}}"
     kind = isnotai.NotFoundError if depth < 950 else isnotai.GatewayError  # too deep to be read as an envelope
-    error = await failure_of(FaultServer(http_reply(body, status=404)), kind)
+    error = await failure_of(FaultServer(http_reply(body, status=404)), kind, strict=True)
     assert getattr(error, "status", None) == 404
 
 
@@ -109,7 +108,7 @@ NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "1.5", "1.0", "1e3", str(2**
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:20])
 async def test_row_31_a_number_that_fits_no_field_is_refused_and_never_rounded(number: str) -> None:
     body = PAGE.replace(b"1781000000002", number.encode())
-    await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError)
+    await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ SURROGATES = [rb"\ud800", rb"\udfff", rb"\ud800\ud800", rb"a\udc00b", rb"\ud83d"
 @pytest.mark.parametrize("text", SURROGATES)
 async def test_row_32_half_a_character_is_refused_before_anything_is_written(text: bytes) -> None:
     body = PAGE.replace(b'"e2"', b'"' + text + b'"')
-    await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError)
+    await failure_of(FaultServer(http_reply(body)), isnotai.DecodeError, strict=True)
 
 
 @fixed_examples
@@ -155,7 +154,7 @@ async def test_row_32_half_a_character_is_refused_before_anything_is_written(tex
 @example(text="\u2028\x00\x7f\uffff")
 async def test_row_32_any_text_that_is_read_can_be_written_again(text: str) -> None:
     body = json.dumps(listing([{**event_row(1), "eventId": text}])).encode()  # json escapes half characters too
-    async with connected(FaultServer(http_reply(body))) as client:
+    async with connected(FaultServer(http_reply(body)), strict=True) as client:
         try:
             page = await client.list_events("s1")
         except isnotai.DecodeError:
@@ -170,7 +169,7 @@ async def test_row_33_fields_and_names_that_are_newer_than_this_client_are_passe
     rows = [{**event_row(1), **news, "eventTypeName": "telepathy", "messageId": 300}]
     body = {**listing(rows, "c2", totalCount=7, **news), **news}
     sessions = listing([{**session_row("s1"), **news, "status": "frozen", "detectionFlags": ["ghost"]}])
-    async with connected(FaultServer(json_reply(body), json_reply(sessions))) as client:
+    async with connected(FaultServer(json_reply(body), json_reply(sessions)), strict=True) as client:
         page = await client.list_events("s1")
         session = (await client.list_sessions()).data[0]
     event = page.data[0]
@@ -181,6 +180,6 @@ async def test_row_33_fields_and_names_that_are_newer_than_this_client_are_passe
 
 async def test_row_33_of_a_field_given_twice_the_last_counts_as_in_every_json_reader() -> None:
     body = PAGE.replace(b'"eventId": "e2"', b'"eventId": "first", "eventId": "last"')
-    async with connected(FaultServer(http_reply(body))) as client:
+    async with connected(FaultServer(http_reply(body)), strict=True) as client:
         page = await client.list_events("s1")
     assert [event.event_id for event in page.data] == ["e1", "last"]

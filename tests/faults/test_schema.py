@@ -120,7 +120,7 @@ async def test_row_34_a_wrong_field_is_named_and_nothing_of_its_page_is_handed_o
     page, walk_of = LISTS[name]
     fault = data.draw(st.sampled_from(list(faults_of(page))))
     server = FaultServer(json_reply(page), json_reply(fault.apply(page)))
-    async with connected(server) as client:
+    async with connected(server, strict=True) as client:
         walk, records = walk_of(client), []
         with pytest.raises(isnotai.DecodeError) as caught:
             async for record in walk:
@@ -136,7 +136,7 @@ async def test_row_34_a_wrong_field_is_named_and_nothing_of_its_page_is_handed_o
 async def test_row_34_a_wrong_field_of_one_record_is_named(data: st.DataObject, name: str) -> None:
     body, ask = ANSWERS[name]
     fault = data.draw(st.sampled_from(list(faults_of(body))))
-    async with connected(FaultServer(json_reply(fault.apply(body)))) as client:
+    async with connected(FaultServer(json_reply(fault.apply(body))), strict=True) as client:
         with pytest.raises(isnotai.DecodeError) as caught:
             await ask(client)
     check_names_the_fault(caught.value, fault)
@@ -145,7 +145,7 @@ async def test_row_34_a_wrong_field_of_one_record_is_named(data: st.DataObject, 
 async def test_row_34_what_may_be_null_may_be_absent_too() -> None:
     row = {key: value for key, value in session_row("s1").items() if key not in NULLABLE}
     nulls = {**session_row("s2"), **dict.fromkeys(NULLABLE & session_row("s2").keys())}
-    async with connected(FaultServer(json_reply(listing([row, nulls])))) as client:
+    async with connected(FaultServer(json_reply(listing([row, nulls]))), strict=True) as client:
         page = await client.list_sessions()
     assert [(session.id, session.bot_score, session.user_id) for session in page.data] == [
         ("s1", None, None),

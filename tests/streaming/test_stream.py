@@ -422,7 +422,7 @@ async def test_two_tasks_that_take_from_one_stream_are_told_so() -> None:
         {"ordered": 1},
         {"on_error": "ignore"},
         {"page_size": 0},
-        {"start_time": 5, "end_time": 4},
+        {"start_time": 5, "end_time": 3},
     ],
 )
 def test_an_option_that_cannot_work_is_refused_at_the_call(options: dict[str, Any]) -> None:
