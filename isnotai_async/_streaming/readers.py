@@ -249,7 +249,11 @@ class Reading:
         error, work = failure.error, failure.work
         if work is not None:
             work.is_stopped = True
-        if self.options.on_error == "raise" or not isinstance(error, IsNotAIError) or work is None:
+        # An id that cannot be one fails in `_take`. A ConfigError from here (no key, say) would meet every session.
+        if isinstance(error, ConfigError) or not isinstance(error, IsNotAIError) or work is None:
+            self._stop(failure)
+            return
+        if self.options.on_error == "raise":
             self._stop(failure)
             return
         if isinstance(error, AuthenticationError):  # the key will not become valid: ask that region no more

@@ -238,3 +238,13 @@ def test_a_place_that_is_no_file_is_refused_with_what_to_do(
 ) -> None:
     assert main(["export", "--sandbox", "--session", "big-10", "--out", out]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_an_export_without_a_key_is_a_usage_error_and_not_unfinished_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ISNOTAI_API_KEY", raising=False)
+
+    assert main(["export", "--session", "a", "--session", "b", "--out", str(tmp_path / "x.jsonl")]) == 2
+
+    assert "no API key" in capsys.readouterr().err

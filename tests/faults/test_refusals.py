@@ -126,7 +126,7 @@ async def test_row_20_a_broken_envelope_is_typed_by_its_status_or_the_gateways(s
     assert "error envelope" in error.message
     if isinstance(error, isnotai.APIError):
         assert error.code == "unknown"
-        assert error.details in ({}, "y")
+        assert error.details == ("y" if name == "all of the wrong type" else {})  # kept as it came
     assert len(error.message) < 2000
 
 
@@ -177,7 +177,7 @@ async def test_row_21_a_redirect_is_not_followed_wherever_it_points(location: st
     assert error.status == 302
 
 
-@pytest.mark.parametrize("tier", ["\xff\xfe", "caf\xe9", "platinum", "pro, pro", "", "x" * 4000])
+@pytest.mark.parametrize("tier", ["\xff\xfe", "caf\xe9", "platinum", "pro, pro", "PRO+", "", "x" * 4000])
 async def test_row_24_a_tier_header_that_names_no_tier_is_passed_over_with_a_warning(
     tier: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -236,7 +236,7 @@ async def test_row_10_a_body_that_is_always_cut_is_an_error_and_no_page(name: st
         assert error.attempts == len(server.requests) == 4
 
 
-async def test_row_11_a_cut_body_without_a_length_is_asked_for_once_more() -> None:
+async def test_row_11_a_cut_body_without_a_length_counts_as_an_attempt() -> None:
     """Nothing but the JSON tells that it is not whole."""
     cut: list[Step] = [http_head(headers=[JSON, ("Connection", "close")]) + BODY[:-20], Cut.CLOSE]
     server = FaultServer(cut, PAGE)
@@ -245,7 +245,7 @@ async def test_row_11_a_cut_body_without_a_length_is_asked_for_once_more() -> No
     assert len(page.data) == 2
     async with FaultServer(cut) as server:
         error = await failure(server, isnotai.DecodeError)
-        assert error.attempts == len(server.requests) == 2
+        assert error.attempts == len(server.requests) == 4
 
 
 async def test_row_12_an_answer_in_pieces_of_one_byte_is_an_answer() -> None:
@@ -313,7 +313,9 @@ async def test_row_15_a_deadline_covers_the_wait_for_a_connection() -> None:
 
 def test_row_54_only_monotonic_clocks_measure() -> None:
     root = Path(isnotai.__file__).parent
-    sources = [path for path in root.rglob("*.py") if "sandbox" not in path.parts]
+    # The doctor compares the clock of this machine with the server's; it measures nothing by it.
+    apart = {"sandbox", "_diagnosis"}
+    sources = [path for path in root.rglob("*.py") if not apart & {*path.parts}]
     assert len(sources) > 20
     for path in sources:
         assert not re.search(r"\btime\.time\(|from time import.*\btime\b", path.read_text()), path.name
