@@ -141,7 +141,7 @@ def _allows_scalar(schema: Schema, value: Any) -> bool:
         case "integer", width:
             bits = WIDTHS.get(str(width), 64)
             return type(value) is int and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
-    return type(value) in {int, float} and abs(value) < 2**1023
+    return type(value) in {int, float} and abs(value) < 2**1024
 
 
 def _exists(text: str) -> bool:
