@@ -19,7 +19,7 @@ from tests.contract.contract import operations, snake
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| `(\w+)\((.*)\)` \| (list of )?`?(\w+)`? \| `isnotai ([\w-]+).*` \|$", re.MULTILINE)
 ROWS = ROW.findall(PAGE)
-COMMANDS = re.findall(r"^\$ (isnotai .*)\n((?:\{.*\n)+)", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^\$ (isnotai .*)\n((?:(?!\$ |```).*\n)+)", PAGE, re.MULTILINE)
 
 
 def test_there_is_a_row_for_every_operation_and_no_other() -> None:

@@ -165,7 +165,7 @@ async def test_the_exit_codes(
     world.refuse = lambda kind, request: 404 if "s1/" in request.path else None
     code, out, words = await run(world, path, "--json")
     assert code == 5
-    assert '"failures": [{"name": "us", "session_id": "s1"' in out
+    assert '"failures":[{"name":"us","session_id":"s1"' in out
     assert "NotFoundError" in words
     world.refuse = lambda kind, request: None
     code, _, words = await run(world, path)
