@@ -19,10 +19,11 @@ import isnotai_async as isnotai
 
 URL = os.environ.get("ISNOTAI_REDIS_URL", "redis://127.0.0.1:6379/0")
 SECONDS = 1.0  # between two looks at a shard that another worker has
+IDLE_SECONDS = int(os.environ.get("IDLE_SECONDS", "60"))  # until a task is delivered again, its worker dead or not
 
 broker = RedisStreamBroker(
     URL,
-    idle_timeout=60_000,  # milliseconds until the task of a dead worker is delivered again
+    idle_timeout=IDLE_SECONDS * 1000,
     unacknowledged_lock_timeout=60,  # without it, a worker killed at the wrong moment stops that for all
 ).with_result_backend(RedisAsyncResultBackend(URL))
 
