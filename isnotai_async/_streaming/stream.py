@@ -20,7 +20,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import islice
 from operator import length_hint
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 from attrs import evolve
 
@@ -36,9 +36,6 @@ from isnotai_async._streaming.readers import Arrival, Failure, FindFeed, Reading
 from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
-
-if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
 
 
 class PageStream:
@@ -139,7 +136,7 @@ class PageStream:
             for event in self._take_records(page):
                 yield event
 
-    async def batches(self, rows: int = BATCH_ROWS) -> AsyncGenerator[pa.RecordBatch, None]:
+    async def batches(self, rows: int = BATCH_ROWS) -> AsyncGenerator[Any, None]:  # of pyarrow.RecordBatch
         """Iterate over Arrow record batches instead (extra `arrow`), with the columns of an export.
 
         `position` stands behind the batch that was given, also within a page. An error comes after the batch of the
@@ -160,7 +157,7 @@ class PageStream:
                 yield builder.take()
         await self._advance()  # raises what ended the stream
 
-    async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> pa.Table:
+    async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> Any:  # noqa: ANN401 - a pyarrow.Table, untyped
         """Read all of it into an Arrow table (extra `arrow`); outside of a block it opens and closes the stream.
 
         The rows of a session are in their order; sessions come as they arrive.

@@ -17,7 +17,7 @@ KEY = "aik_v1_" + "k" * 40
         ("", "is empty"),
         (" \n", "is empty"),
         (KEY + "\n", "index 47"),
-        (f'"{KEY} "', "index 48"),
+        (f'"{KEY} "', "in quotes"),
         ("caf\u00e9" + KEY, "index 3"),
         ("\ud800" + KEY, "index 0"),
         (KEY + "\r\nX-Evil: 1", "index 47"),
@@ -60,7 +60,12 @@ def test_a_key_is_taken_out_of_a_refusal_that_encodes_it() -> None:
 
     ApiKey(KEY).scrub_error(error)
 
-    assert (error.message, error.code, error.details, error.args) == ("bad key ***", "***", {}, ("bad key ***",))
+    assert (error.message, error.code, error.details, error.args) == (
+        "bad key aik_v1_***",
+        "***",
+        {},
+        ("bad key aik_v1_***",),
+    )
 
 
 def test_a_short_key_is_no_reason_to_change_the_data() -> None:

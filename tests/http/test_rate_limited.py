@@ -578,7 +578,7 @@ def test_hundreds_of_waiters_are_one_line_in_the_log(caplog: pytest.LogCaptureFi
 
 
 def test_row_47_unknown_tiers_are_ignored_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
-    hostile = ["platinum", "PRO", "", "pro, pro", "\udcff\x1b[31m", "9" * 5000]
+    hostile = ["platinum", "PRO+", "", "pro, pro", "\udcff\x1b[31m", "9" * 5000]
 
     async def main() -> None:
         async def answer(request: Request) -> Response:
