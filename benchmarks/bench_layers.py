@@ -18,10 +18,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from benchmarks.harness import Report, Table
 from isnotai_async import LocalLimiter, Retry, Unlimited
 from isnotai_async._http.messages import Request, Response
-from isnotai_async._http.rate_limited import PacedTransport
-from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.rate_limited import RateLimitedTransport
+from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import RetryQuota
-from isnotai_async._notices import Narrator
+from isnotai_async._notices import Notifier
 from isnotai_async._ratelimit.limiter import Limiter
 
 _CALLS = 2_000  # fewer than half of the enterprise window, so that nothing waits
@@ -37,10 +37,10 @@ class _Instant:
         return Response(request, 200, _HEADERS, b"{}", "us")
 
 
-def _stack(limiter: Limiter, *, deadline: float | None) -> RetryingTransport:
-    narrator = Narrator("us")
-    paced = PacedTransport(_Instant(), limiter, narrator, ends_within=60.0)
-    return RetryingTransport(paced, Retry(), deadline, RetryQuota(), narrator)
+def _stack(limiter: Limiter, *, deadline: float | None) -> Retrier:
+    notifier = Notifier("us")
+    paced = RateLimitedTransport(_Instant(), limiter, notifier, ends_within=60.0)
+    return Retrier(paced, Retry(), deadline, RetryQuota(), notifier)
 
 
 async def _measure(send: Callable[[Request], Awaitable[object]]) -> float:

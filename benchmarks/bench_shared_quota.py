@@ -179,7 +179,7 @@ async def measure_cost(url: str, way: Way, tasks: int, permits: int) -> Cost:
             for _ in range(count):
                 permit = await limiter.acquire(bulk=False)
                 await asyncio.sleep(0)
-                await limiter.release(permit, isnotai.Answer(200))
+                await limiter.release(permit, isnotai.RequestOutcome(200))
 
         await take(1)
         await redis.config_resetstat()

@@ -23,16 +23,16 @@ from benchmarks.peers import BYTES, DICTS, HEADERS, PAGES, Peer, Walk, events_ur
 from isnotai_async._http import endpoints
 from isnotai_async._http.codec import decode_events
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.http_session import Connections
+from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.messages import Request, Response
-from isnotai_async._http.rate_limited import PacedTransport
-from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.rate_limited import RateLimitedTransport
+from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import RetryQuota
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.pages import Page
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.regions import resolve_region
-from isnotai_async._notices import Narrator
+from isnotai_async._notices import Notifier
 
 _PAGES: Final = 128  # in one turn
 _CASES: Final = (Case(100, 1, 12), Case(100, 32, 12))
@@ -65,10 +65,10 @@ async def open_decoder(base_url: str, concurrency: int) -> AsyncIterator[Walk]:
 @asynccontextmanager
 async def open_layers(base_url: str, concurrency: int, layers: int) -> AsyncIterator[Walk]:
     """Open the transport (1), with pacing (2), with retry and turns (3); without the paginator."""
-    connections = Connections(session=None, max_concurrency=concurrency, trace_configs=None)
+    connections = HttpSession(session=None, max_concurrency=concurrency, trace_configs=None)
     transport = AiohttpTransport(resolve_region("us", base_url), ApiKey(KEY), connections, timeout=60.0)
-    paced = PacedTransport(transport, isnotai.Unlimited(), Narrator("us"), connections, ends_within=60.0)
-    retrying = RetryingTransport(paced, isnotai.Retry(), 120.0, RetryQuota(), Narrator("us"))
+    paced = RateLimitedTransport(transport, isnotai.Unlimited(), Notifier("us"), connections, ends_within=60.0)
+    retrying = Retrier(paced, isnotai.Retry(), 120.0, RetryQuota(), Notifier("us"))
 
     async def send(request: Request, read: Callable[[Response], Page[isnotai.Event]]) -> Page[isnotai.Event]:
         return read(await (transport if layers == 1 else paced).send(request))

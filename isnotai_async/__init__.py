@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from isnotai_async._models.pages import Page, RejectedRecord
     from isnotai_async._models.plain import to_dict, to_json
-    from isnotai_async._models.positions import Position, StreamPosition, Taken, Unfinished
+    from isnotai_async._models.positions import Position, SourceCount, StreamPosition, UnfinishedSession
     from isnotai_async._models.queries import EventQuery, SessionQuery
     from isnotai_async._models.records import (
         Event,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         WaitNotice,
     )
     from isnotai_async._ratelimit.file.limiter import FileLimiter
-    from isnotai_async._ratelimit.limiter import Answer, Limiter, Permit, SharedLimiter, Unlimited
+    from isnotai_async._ratelimit.limiter import Limiter, Permit, RequestOutcome, SharedLimiter, Unlimited
     from isnotai_async._ratelimit.local import LocalLimiter
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async._streaming.paginator import Paginator
@@ -117,7 +117,7 @@ _NAMES_OF = {
     ),
     "._models.pages": ("Page", "RejectedRecord"),
     "._models.plain": ("to_dict", "to_json"),
-    "._models.positions": ("Position", "StreamPosition", "Taken", "Unfinished"),
+    "._models.positions": ("Position", "StreamPosition", "SourceCount", "UnfinishedSession"),
     "._models.queries": ("EventQuery", "SessionQuery"),
     "._models.records": (
         "Event",
@@ -142,7 +142,7 @@ _NAMES_OF = {
         "WaitNotice",
     ),
     "._ratelimit.file.limiter": ("FileLimiter",),
-    "._ratelimit.limiter": ("Answer", "Limiter", "Permit", "SharedLimiter", "Unlimited"),
+    "._ratelimit.limiter": ("RequestOutcome", "Limiter", "Permit", "SharedLimiter", "Unlimited"),
     "._ratelimit.local": ("LocalLimiter",),
     "._ratelimit.redis.limiter": ("RedisLimiter",),
     "._streaming.paginator": ("Paginator",),
@@ -210,7 +210,6 @@ __all__ = [
     "Analytics",
     "AnalyticsPoint",
     "AnalyticsSummary",
-    "Answer",
     "AttemptNotice",
     "AuthenticationError",
     "BotDetection",
@@ -259,6 +258,7 @@ __all__ = [
     "RedisLimiter",
     "Region",
     "RejectedRecord",
+    "RequestOutcome",
     "Retry",
     "RetryNotice",
     "Sandbox",
@@ -270,17 +270,17 @@ __all__ = [
     "SessionQuery",
     "SharedLimiter",
     "SinkError",
+    "SourceCount",
     "StoreError",
     "StoreReport",
     "StreamPosition",
-    "Taken",
     "Tier",
     "TierNotice",
     "TimelineBucket",
     "TopOrigin",
     "TransportError",
     "TransportTimeoutError",
-    "Unfinished",
+    "UnfinishedSession",
     "Unlimited",
     "Usage",
     "UsageEntry",

@@ -14,19 +14,19 @@ from attrs import evolve
 
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.http_session import Connections
+from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.key_file import read_key_file
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import choose_proxy
-from isnotai_async._http.rate_limited import PacedTransport
-from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.rate_limited import RateLimitedTransport
+from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.tiers import Tier, TierName, check_tier
 from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
-from isnotai_async._notices import Narrator, OnNotice, check_on_notice
+from isnotai_async._notices import Notifier, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
 from isnotai_async._ratelimit.local import share_limiter
@@ -130,7 +130,7 @@ class Client(Operations):
             del api_key  # tracebacks with locals must not show it
         if http_session is not None and trace_configs:
             raise ConfigError("trace_configs belong to the HTTP session: set them on the one passed as http_session=")
-        self._connections = Connections(
+        self._connections = HttpSession(
             session=http_session,
             max_concurrency=check_int(max_concurrency, "max_concurrency", 1, 100_000),
             trace_configs=trace_configs,
@@ -145,20 +145,20 @@ class Client(Operations):
             trust=read_trust(ssl),
             user_agent=user_agent,
         )
-        self._narrator = Narrator(self.region.name, check_on_notice(on_notice))
-        self._paced = PacedTransport(
+        self._notifier = Notifier(self.region.name, check_on_notice(on_notice))
+        self._paced = RateLimitedTransport(
             self._transport,
             self._find_limiter(key, limiter, tier, check_quota(quota)),
-            self._narrator,
+            self._notifier,
             self._connections,
             ends_within=self._transport.timeout,
         )
-        self._retrying = RetryingTransport(
+        self._retrying = Retrier(
             self._paced,
             check_retry(retry),
             check_seconds(deadline, "deadline"),
             RetryQuota(),
-            self._narrator,
+            self._notifier,
             key,
             strict=check_flag(strict, "strict"),
         )
@@ -219,7 +219,7 @@ class Client(Operations):
             ConfigError: An option that cannot work.
         """
         copy = object.__new__(type(self))
-        copy._connections, copy._narrator, copy._is_copy = self._connections, self._narrator, True
+        copy._connections, copy._notifier, copy._is_copy = self._connections, self._notifier, True
         copy._transport, copy._retrying = self._transport, self._retrying
         if timeout is not UNCHANGED:
             copy._transport = evolve(copy._transport, timeout=check_seconds(timeout, "timeout"))
@@ -237,9 +237,7 @@ class Client(Operations):
         send = self._send_and_read
         Operations.__init__(self, partial(send, in_time), partial(send, unhurried), self.region.name)
 
-    def _send_and_read(
-        self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
-    ) -> Awaitable[T]:
+    def _send_and_read(self, retrying: Retrier, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
         self._connections.check()  # first, so that a client that is not open takes nothing of the quota
         return retrying.fetch(request, read)
 
@@ -259,7 +257,7 @@ class Client(Operations):
             return bind_limiter(limiter, self.region, None if key is None else key.fingerprint)
         if key is None:  # only `health` can be asked, and limits are counted by key
             return Unlimited()
-        return share_limiter(self.region, key.fingerprint, self._narrator, tier=start, quota=quota)
+        return share_limiter(self.region, key.fingerprint, self._notifier, tier=start, quota=quota)
 
 
 def _environment(name: str) -> str | None:

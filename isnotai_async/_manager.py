@@ -18,7 +18,7 @@ from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.messages import Request, Response
-from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._http.tls import Trust
 from isnotai_async._models.positions import StreamPosition
@@ -29,7 +29,7 @@ from isnotai_async._notices import OnNotice
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
-from isnotai_async._streaming.splitting import Feed
+from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import PageStream
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 
@@ -227,7 +227,7 @@ class SessionManager:
         find_feed = partial(self._find_feed, HistoryWatch(template))
         return ManagedEventStream(sources, find_feed=find_feed, template=template, options=options, resume=resume)
 
-    def _find_feed(self, watch: HistoryWatch, name: str) -> Feed:
+    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
         return self._find(name).feed(watch)
 
 
@@ -253,12 +253,10 @@ class _ManagedClient(Client):
     def share(self, slots: anyio.Semaphore | None) -> None:
         self._connections.shared_slots, self._connections.opens_itself = slots, True
 
-    def feed(self, watch: HistoryWatch) -> Feed:
+    def feed(self, watch: HistoryWatch) -> EventFetcher:
         return self._find_feed(watch, self.region.name)
 
-    def _send_and_read(
-        self, retrying: RetryingTransport, request: Request, read: Callable[[Response], T]
-    ) -> Awaitable[T]:
+    def _send_and_read(self, retrying: Retrier, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
         if self._connections.opens_itself:
             self._connections.open()
         return super()._send_and_read(retrying, request, read)

@@ -179,7 +179,7 @@ _overheard: ContextVar[OnNotice | None] = ContextVar("isnotai_overheard", defaul
 
 
 @contextmanager
-def overhear(on_notice: OnNotice) -> Iterator[None]:
+def capture_notices(on_notice: OnNotice) -> Iterator[None]:
     """Hear what is told of the requests of this block, and of no others, whichever clients they go through.
 
     Tasks that are started in the block belong to it, so a stream that is opened there is heard whole.
@@ -210,7 +210,7 @@ def check_on_notice(value: OnNotice | None) -> OnNotice | None:
 
 
 @define(eq=False, repr=False)
-class Narrator:
+class Notifier:
     """Tells what one client does; shared by its copies.
 
     Args:
@@ -229,7 +229,7 @@ class Narrator:
         """Whether anybody listens, so that a notice is worth making."""
         return self.on_notice is not None or _overheard.get() is not None
 
-    def tell(self, notice: Notice) -> None:
+    def emit(self, notice: Notice) -> None:
         """Hand a notice to those who listen. What they raise is logged and goes no further."""
         for listener in (self.on_notice, _overheard.get()):
             if listener is None:
@@ -252,7 +252,7 @@ class Narrator:
                 logger.warning("the API names an unknown tier, %s; the limit stays as it is", printable(repr(name)))
         elif tier is not self._tier:
             previous, self._tier = self._tier, tier
-            self.tell(TierNotice(region=self.region, tier=tier, previous=previous))
+            self.emit(TierNotice(region=self.region, tier=tier, previous=previous))
 
     def see_deviations(self, operation: str, deviations: Iterable[Deviation]) -> None:
         """Report what is not as documented in an answer, each place of an operation once.
@@ -272,7 +272,7 @@ class Narrator:
                 kind=deviation.kind,
                 text=deviation.text,
             )
-            self.tell(notice)
+            self.emit(notice)
             text = (
                 f"{operation} of region {self.region} is not as documented: {deviation.text} - at {deviation.place}"
             )

@@ -33,7 +33,7 @@ from isnotai_async._streaming.history import Clock, HistoryWatch, wall_clock
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.paginator import FetchPage, FetchSince, Paginator
 from isnotai_async._streaming.sources import Sessions, read_sessions
-from isnotai_async._streaming.splitting import Feed
+from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, ResumePosition, quoted
 
@@ -440,13 +440,13 @@ class Operations:
         """
         return await self._fetch(endpoints.build_request(path, params), endpoints.read_raw)
 
-    def _find_feed(self, watch: HistoryWatch, name: str) -> Feed:
+    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
         if name != self._region_name:
             raise ConfigError(
                 f"the position to resume from has sessions of {quoted(name)}, this client asks "
                 f"{quoted(self._region_name)}; resume with a client of that region, or with a SessionManager"
             )
-        return Feed(name, partial(self._fetch_event_page, watch), self._fetch_details)
+        return EventFetcher(name, partial(self._fetch_event_page, watch), self._fetch_details)
 
     async def _fetch_event_page(self, watch: HistoryWatch, query: EventQuery, cursor: str | None) -> Page[Event]:
         read = partial(endpoints.read_events, session_id=query.session_id)

@@ -19,7 +19,7 @@ from isnotai_async._models.records import Event, EventCounts, SessionDetails, Ti
 from isnotai_async._models.tiers import Tier
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.sources import Sessions, read_sessions
-from isnotai_async._streaming.splitting import Feed
+from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import NotFoundError
 
@@ -113,8 +113,8 @@ class Source:
             self.in_flight -= 1
 
     @property
-    def feed(self) -> Feed:
-        return Feed(self.region, self.fetch_page, self.fetch_details)
+    def feed(self) -> EventFetcher:
+        return EventFetcher(self.region, self.fetch_page, self.fetch_details)
 
     def stream(self, sessions: Sessions | None = None, **options: Any) -> EventStream:
         """Make a stream as a client would."""

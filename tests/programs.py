@@ -10,8 +10,8 @@ from math import inf
 
 from attrs import define, field
 
-from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.policy import Gate
+from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
+from isnotai_async._ratelimit.policy import RateLimitPolicy
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog
 
 
@@ -31,13 +31,13 @@ class Server:
     requests: int = 0
     refused: int = 0
 
-    def answer(self, now: float, *, advises: bool) -> Answer:
+    def answer(self, now: float, *, advises: bool) -> RequestOutcome:
         self.requests += 1
         wait = self.window.admit(self.limit, now)
         if wait is None:
-            return Answer(200)
+            return RequestOutcome(200)
         self.refused += 1
-        return Answer(429, float(max(1, int(wait + 1))) if advises else None)
+        return RequestOutcome(429, float(max(1, int(wait + 1))) if advises else None)
 
 
 @define(eq=False)
@@ -53,7 +53,7 @@ class Program:
         advises: Whether the server tells it when to come back.
     """
 
-    gate: Gate
+    gate: RateLimitPolicy
     server: Server
     workers: int = 16
     singles: float = 0
@@ -95,7 +95,7 @@ class World:
         self._at(self.now + program.dice.uniform(0, self.latency), event)
 
     def _look(self, program: Program) -> None:
-        while program.workers and (permit := program.gate.admit(self.now, bulk=program.singles <= 0)):
+        while program.workers and (permit := program.gate.try_acquire(self.now, bulk=program.singles <= 0)):
             program.workers -= 1
             program.singles -= 1
             self._after_a_while(program, partial(self._arrive, program, permit))
@@ -112,7 +112,7 @@ class World:
         answer = program.server.answer(self.now, advises=program.advises)
         self._after_a_while(program, partial(self._end, program, permit, answer))
 
-    def _end(self, program: Program, permit: Permit, answer: Answer) -> None:
-        program.gate.settle(permit, answer, self.now)
+    def _end(self, program: Program, permit: Permit, answer: RequestOutcome) -> None:
+        program.gate.record_outcome(permit, answer, self.now)
         program.workers += 1
         self._look(program)

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from isnotai_async._ratelimit.redis.script import READ_TIME, RULES
-from isnotai_async._ratelimit.shared.protocol import Ask
+from isnotai_async._ratelimit.shared.protocol import ScriptRequest
 
 
 @define(eq=False)
@@ -83,7 +83,7 @@ class RedisServer:
     def begin(self, keys: tuple[str, str]) -> None:
         """Let the state of a key have begun two seconds ago: in one that begins now nobody is let go for 1.25 s."""
         with redis.Redis(port=self.port) as client:
-            client.eval(READ_TIME + "now = now - 2\n" + RULES, 2, *keys, Ask().to_json())
+            client.eval(READ_TIME + "now = now - 2\n" + RULES, 2, *keys, ScriptRequest().to_json())
 
     def pause(self) -> None:
         """Stop it where it is: connections stay, and nothing is answered."""

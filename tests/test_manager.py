@@ -370,7 +370,7 @@ class _Barrier:
         await self.lifted.wait()
         return isnotai.Permit(0)
 
-    async def release(self, permit: isnotai.Permit, answer: isnotai.Answer | None) -> None:
+    async def release(self, permit: isnotai.Permit, answer: isnotai.RequestOutcome | None) -> None:
         pass
 
     async def wait_for(self, count: int) -> None:
@@ -430,7 +430,7 @@ async def test_a_stream_with_a_source_for_each_name_can_be_gone_on_with(sandbox:
             isnotai.ConfigError, match="was made with a source for 'us', 'eu', this stream has one sour"
         ):
             manager.stream_events(both(sandbox), resume=pages.position)
-        strange = evolve(pages.position, unfinished=(isnotai.Unfinished("de", ()),))
+        strange = evolve(pages.position, unfinished=(isnotai.UnfinishedSession("de", ()),))
         with pytest.raises(isnotai.ConfigError, match="of a name that has no source; it was altered"):
             manager.stream_events(dict(sources), resume=strange)
         with pytest.raises(isnotai.ConfigError, match="taken from a source for 'eu', and with this source"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async._notices import Narrator, PageNotice, overhear
+from isnotai_async._notices import Notifier, PageNotice, capture_notices
 from isnotai_async.sandbox import Sandbox
 
 NOTICE = PageNotice(region="us", operation="list_events", records=3, has_more=False)
@@ -34,7 +34,7 @@ async def test_a_block_hears_of_its_own_requests_only(client: isnotai.Client) ->
 
     async with asyncio.TaskGroup() as group:
         group.create_task(ask_beside())
-        with overhear(heard.append):
+        with capture_notices(heard.append):
             await client.list_events("big-5")
             started.set()
             await done.wait()
@@ -45,7 +45,7 @@ async def test_a_block_hears_of_its_own_requests_only(client: isnotai.Client) ->
 
 async def test_a_stream_that_is_opened_in_a_block_is_heard_whole(client: isnotai.Client) -> None:
     heard: list[isnotai.Notice] = []
-    with overhear(heard.append):
+    with capture_notices(heard.append):
         async with client.stream_events(["big-3", "big-4"]) as pages:
             assert [len(page.data) async for page in pages]
 
@@ -58,21 +58,21 @@ def test_both_hear_and_neither_can_break_the_call(caplog: pytest.LogCaptureFixtu
         raise ValueError("broken")
 
     heard: list[isnotai.Notice] = []
-    with overhear(heard.append):
-        Narrator("us", refuse).tell(NOTICE)
-    with overhear(refuse):
-        Narrator("us", heard.append).tell(NOTICE)
+    with capture_notices(heard.append):
+        Notifier("us", refuse).emit(NOTICE)
+    with capture_notices(refuse):
+        Notifier("us", heard.append).emit(NOTICE)
 
     assert heard == [NOTICE, NOTICE]
     assert caplog.text.count("on_notice raised on a PageNotice") == 2
 
 
 def test_nobody_hears_what_nobody_listens_to() -> None:
-    narrator = Narrator("us")
-    assert not narrator.is_heard
-    with overhear(lambda notice: None):
-        assert narrator.is_heard
-    assert not narrator.is_heard
+    notifier = Notifier("us")
+    assert not notifier.is_heard
+    with capture_notices(lambda notice: None):
+        assert notifier.is_heard
+    assert not notifier.is_heard
 
 
 class _FullDisk(logging.Handler):

@@ -9,7 +9,7 @@ from attrs import define, field
 
 from isnotai_async._client import Client
 from isnotai_async._diagnosis.findings import Level
-from isnotai_async._notices import DeviationNotice, Notice, overhear
+from isnotai_async._notices import DeviationNotice, Notice, capture_notices
 from isnotai_async.errors import IsNotAIError, IsNotAIWarning
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ _PAGE: Final = 100  # as many records as one request can bring
 async def ask_each_operation(client: Client) -> list[Remark]:
     """Ask each operation that needs a key once; those of a session or a user with the first that is listed."""
     asker = _Asker()
-    with overhear(asker.hear):
+    with capture_notices(asker.hear):
         sessions = await asker.ask("list_sessions", client.list_sessions(page_size=_PAGE))
         if sessions is not None and sessions.data:
             session_id = sessions.data[0].id

@@ -28,7 +28,7 @@ Change = Literal["new", "gone", "different", "described"]
 
 
 @frozen
-class Kind:
+class FactKind:
     """What a fact is.
 
     Attributes:
@@ -44,7 +44,7 @@ class Kind:
     def __str__(self) -> str:
         return " ".join(filter(None, (" or ".join(sorted(self.types)) or "anything", self.name)))
 
-    def agrees(self, other: Kind) -> bool:
+    def agrees(self, other: FactKind) -> bool:
         """Whether two documents say the same, as far as both say something."""
         types = not self.types or not other.types or bool(self.types & other.types)
         return types and (not self.name or not other.name or self.name == other.name)
@@ -100,7 +100,7 @@ def _without_inner(found: list[Difference]) -> Iterator[Difference]:
             yield each
 
 
-def read_facts(document: object) -> dict[str, Kind]:
+def read_facts(document: object) -> dict[str, FactKind]:
     """Flatten an OpenAPI document.
 
     Raises:
@@ -120,18 +120,18 @@ class _Reader:
     document: Mapping[str, Any]
     _steps: int = field(default=0, init=False)
 
-    def read(self) -> Iterator[tuple[str, Kind]]:
+    def read(self) -> Iterator[tuple[str, FactKind]]:
         for path, item in _mapping(self.document.get("paths")).items():
             for method in _METHODS:
                 if operation := _mapping(_mapping(item).get(method)):
                     # Names of placeholders are no part of the interface.
                     name = f"{method.upper()} {printable(re.sub(r'{[^}]*}', '{}', path.rstrip('/')), 200)}"
-                    yield name, Kind(frozenset({"operation"}), _text(operation.get("operationId")))
+                    yield name, FactKind(frozenset({"operation"}), _text(operation.get("operationId")))
                     shared = _list(item.get("parameters"))
                     yield from self._parameters(name, [*shared, *_list(operation.get("parameters"))])
                     yield from self._fields(f"{name} ", self._find_answer(operation), frozenset())
 
-    def _parameters(self, name: str, parameters: list[Any]) -> Iterator[tuple[str, Kind]]:
+    def _parameters(self, name: str, parameters: list[Any]) -> Iterator[tuple[str, FactKind]]:
         for parameter in map(self._merge, parameters):
             if parameter.get("in") == "query":
                 kind = self._kind(self._merge(parameter.get("schema")))
@@ -143,7 +143,7 @@ class _Reader:
         content = _mapping(self._merge(success).get("content"))
         return next((_mapping(content[kind]).get("schema") for kind in sorted(content) if "json" in kind), None)
 
-    def _fields(self, where: str, schema: object, above: frozenset[str]) -> Iterator[tuple[str, Kind]]:
+    def _fields(self, where: str, schema: object, above: frozenset[str]) -> Iterator[tuple[str, FactKind]]:
         references: set[str] = set()
         merged = self._merge(schema, references)
         if not merged:
@@ -161,10 +161,10 @@ class _Reader:
         if _mapping(merged.get("additionalProperties")):
             yield from self._fields(f"{where}{dot}*", merged["additionalProperties"], within)
 
-    def _kind(self, schema: Mapping[str, Any]) -> Kind:
+    def _kind(self, schema: Mapping[str, Any]) -> FactKind:
         given = schema.get("type")
         types = {given} if isinstance(given, str) else {each for each in _list(given) if isinstance(each, str)}
-        return Kind(frozenset(types - {"null"}), _text(schema.get("format")), schema.get("x-documented") is False)
+        return FactKind(frozenset(types - {"null"}), _text(schema.get("format")), schema.get("x-documented") is False)
 
     def _merge(self, schema: object, references: set[str] | None = None, depth: int = 0) -> dict[str, Any]:
         """Follow references, which are noted, and put the parts of a composed schema together."""

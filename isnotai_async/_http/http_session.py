@@ -120,7 +120,7 @@ class AttemptWatch:
             attempt.end()
 
 
-class Connections:
+class HttpSession:
     """An aiohttp `ClientSession` with a limit on concurrent requests. It is owned, or borrowed and never closed here.
 
     It belongs to the event loop on which it was opened. At most `max_concurrency` requests are in flight. The others
@@ -143,7 +143,7 @@ class Connections:
         self.guard = ConnectionGuard()
         self.watches: WeakSet[AttemptWatch] = WeakSet()  # stopped by `aclose`
         self.shared_slots: anyio.Semaphore | None = None  # shared with other clients
-        self.slots: Slots
+        self.slots: ConcurrencyLimit
         self.opens_itself = False  # whether a request opens it; False after a close
 
     @property
@@ -170,7 +170,7 @@ class Connections:
             self.check()
             return
         self._loop, self._closed = loop, False
-        self.slots = Slots(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
+        self.slots = ConcurrencyLimit(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
         if self._session is None:
             self._session = _build_session(self.max_concurrency, self._trace_configs)
 
@@ -219,7 +219,7 @@ class Connections:
             connector.clear_dns_cache()
 
 
-class Slots:
+class ConcurrencyLimit:
     """The limit on requests in flight. A request takes a slot of its client, and a shared slot if there are any.
 
     Args:

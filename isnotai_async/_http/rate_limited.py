@@ -11,12 +11,12 @@ from typing import Final, TypeVar, cast
 
 from attrs import define, field
 
-from isnotai_async._http.http_session import Connections
+from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.messages import TIER_HEADER, Request, Response, read_retry_after
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.tiers import Tier, read_tier
-from isnotai_async._notices import Narrator, WaitNotice
-from isnotai_async._ratelimit.limiter import NOT_SENT, Answer, Limiter, Permit, Unlimited
+from isnotai_async._notices import Notifier, WaitNotice
+from isnotai_async._ratelimit.limiter import NOT_SENT, Limiter, Permit, RequestOutcome, Unlimited
 from isnotai_async._ratelimit.local import LocalLimiter
 from isnotai_async._ratelimit.policy import PAUSED
 from isnotai_async.errors import ConfigError, TransportTimeoutError
@@ -28,8 +28,8 @@ _IMMEDIATE: Final = frozenset({LocalLimiter, Unlimited})
 
 
 @lru_cache(maxsize=64)  # nearly all outcomes are the same
-def _answer(status: int, tier: Tier | None) -> Answer:
-    return Answer(status, None, tier)
+def _answer(status: int, tier: Tier | None) -> RequestOutcome:
+    return RequestOutcome(status, None, tier)
 
 
 @define(eq=False, repr=False)
@@ -39,11 +39,11 @@ class _Turn:
     begun: float
     permit: Permit | None = None
     has_slot: bool = False
-    answer: Answer | None = NOT_SENT
+    answer: RequestOutcome | None = NOT_SENT
 
 
 @define(eq=False, repr=False)
-class PacedTransport:
+class RateLimitedTransport:
     """A transport that sends each request with a permit and a connection slot, before the request's deadline.
 
     The slot is taken after the permit, because requests that wait for permits must not block connections.
@@ -52,7 +52,7 @@ class PacedTransport:
         transport: Transport that sends the requests.
         limiter: Limiter that grants permits. Requests without the key (`health`) need none, because the API counts
             requests by key.
-        narrator: Receives the notices about waits and tiers.
+        notifier: Receives the notices about waits and tiers.
         connections: Connections with a limited number of slots; None for no limit.
         ends_within: Seconds within which the transport always ends. A later deadline needs no timer.
         clock: The clock of the deadlines, in seconds.
@@ -60,8 +60,8 @@ class PacedTransport:
 
     transport: Transport
     limiter: Limiter
-    narrator: Narrator
-    connections: Connections | None = None
+    notifier: Notifier
+    connections: HttpSession | None = None
     ends_within: float | None = None
     clock: Callable[[], float] = time.monotonic
     _patience: float | None = field(init=False)  # how long a permit may wait for a connection
@@ -168,19 +168,19 @@ class PacedTransport:
             return "while waiting for a permit of the rate limit"
         return "while waiting for one of the connections (max_concurrency)"
 
-    def _learn(self, response: Response) -> Answer:
+    def _learn(self, response: Response) -> RequestOutcome:
         headers = response.headers
         name = headers.get(TIER_HEADER)
         tier = read_tier(name)
         if name is not None:
-            self.narrator.see_tier(tier, name)
+            self.notifier.see_tier(tier, name)
         if response.status == 429:
-            return Answer(429, read_retry_after(headers), tier)
+            return RequestOutcome(429, read_retry_after(headers), tier)
         return _answer(response.status, tier)
 
     def _announce(self, request: Request, wait: float, reason: str) -> None:
-        notice = WaitNotice(region=self.narrator.region, operation=request.operation, wait=wait, reason=reason)
-        self.narrator.tell(notice)
+        notice = WaitNotice(region=self.notifier.region, operation=request.operation, wait=wait, reason=reason)
+        self.notifier.emit(notice)
         left = math.inf if request.deadline is None else request.deadline - self.clock()
         # Only a pause cannot become shorter. So a request whose deadline is earlier fails now and does not wait.
         if reason == PAUSED and wait >= left:
@@ -189,5 +189,5 @@ class PacedTransport:
 
     def _late(self, text: str, *, attempts: bool) -> TransportTimeoutError:
         error = TransportTimeoutError(text)
-        error.region, error.attempts, error.deadline_exceeded = self.narrator.region, int(attempts), True
+        error.region, error.attempts, error.deadline_exceeded = self.notifier.region, int(attempts), True
         return error

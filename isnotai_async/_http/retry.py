@@ -27,10 +27,10 @@ from attrs import define, field
 
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after
-from isnotai_async._http.retry_policy import Backoff, Kind, Retry, RetryQuota, Trouble, judge_status
+from isnotai_async._http.retry_policy import Backoff, FailureKind, Retry, RetryCause, RetryQuota, judge_status
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, rows_of
-from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Narrator, PageNotice, RetryNotice, logger, until
+from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Notifier, PageNotice, RetryNotice, logger, until
 from isnotai_async.errors import (
     APIError,
     ConnectError,
@@ -45,7 +45,7 @@ from isnotai_async.errors import (
 )
 
 
-class Turns:
+class FairReader:
     """Gives one turn in each round of the loop, first come first served.
 
     Attributes:
@@ -119,7 +119,7 @@ class _Call:
 
 
 @define(eq=False, repr=False)
-class RetryingTransport:
+class Retrier:
     """Sends until there is an answer worth having, or no hope of one.
 
     Attributes:
@@ -127,7 +127,7 @@ class RetryingTransport:
         retry: How often and when.
         deadline: Seconds for everything, waits included; None for no limit.
         quota: What the retries of all calls may cost together.
-        narrator: What is told of attempts, retries and pages.
+        notifier: What is told of attempts, retries and pages.
         key: Is taken out of refusals that echo it, or None.
         clock: Seconds, never going back; the clock of `Request.deadline`.
         sleep: Waits.
@@ -140,12 +140,12 @@ class RetryingTransport:
     retry: Retry
     deadline: float | None
     quota: RetryQuota
-    narrator: Narrator
+    notifier: Notifier
     key: ApiKey | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     roll: Callable[[], float] = random.random
-    turns: Turns = field(factory=Turns)
+    turns: FairReader = field(factory=FairReader)
     strict: bool = False
 
     async def fetch(self, request: Request, read: Callable[[Response], T]) -> T:
@@ -203,7 +203,7 @@ class RetryingTransport:
             operation, target, cursor = request.operation, request.target, request.cursor
             deadline = now + self.deadline
             request = Request(operation, target, cursor, request.authenticated, request.bulk, deadline)
-        return _Call(request, now, self.narrator.is_heard or logger.isEnabledFor(logging.DEBUG))
+        return _Call(request, now, self.notifier.is_heard or logger.isEnabledFor(logging.DEBUG))
 
     async def _send(self, call: _Call) -> Response:
         begun, turns = self.clock(), self.turns
@@ -232,7 +232,7 @@ class RetryingTransport:
             call.is_second_look, call.spare = True, value
             raise value.rejected[0].as_error()
         if response.deviations:
-            self.narrator.see_deviations(call.request.operation, response.deviations)
+            self.notifier.see_deviations(call.request.operation, response.deviations)
 
     def _judge(self, call: _Call, failure: Failure) -> float | None:
         """Return the seconds to wait for one more attempt; None where there is none."""
@@ -259,10 +259,10 @@ class RetryingTransport:
         operation, attempt, reason = call.request.operation, call.attempts + 1, _describe(failure)
         if wait > TOLD_SECONDS:
             logger.info("%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason)
-        region = self.narrator.region
+        region = self.notifier.region
         kind = _name_kind(failure)
         notice = RetryNotice(region=region, operation=operation, attempt=attempt, wait=wait, reason=reason, kind=kind)
-        self.narrator.tell(notice)
+        self.notifier.emit(notice)
         await self.sleep(wait)
 
     def _settle(self, call: _Call, value: object) -> None:
@@ -274,7 +274,7 @@ class RetryingTransport:
     def _complete(self, call: _Call, failure: Failure) -> Failure:
         if failure.deadline_exceeded and call.last is not None:  # the last that came from outside tells more
             failure = call.last
-        failure.region, failure.attempts = self.narrator.region, call.attempts
+        failure.region, failure.attempts = self.notifier.region, call.attempts
         failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
         call.last = None  # frames of the error's traceback have the call
         return failure
@@ -282,7 +282,7 @@ class RetryingTransport:
     def _tell_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
         answered, elapsed = isinstance(outcome, Response), self.clock() - begun
         notice = AttemptNotice(
-            region=self.narrator.region,
+            region=self.notifier.region,
             operation=call.request.operation,
             attempt=call.attempts,
             status=outcome.status if isinstance(outcome, Response) else None,
@@ -291,30 +291,30 @@ class RetryingTransport:
         )
         shown = f"status {notice.status}" if answered else str(outcome)
         logger.debug("%s, attempt %d: %s after %.3f s", notice.operation, notice.attempt, shown, elapsed)
-        self.narrator.tell(notice)
+        self.notifier.emit(notice)
 
     def _tell_page(self, call: _Call, page: Page[object]) -> None:
         operation, records = call.request.operation, len(rows_of(page))
-        notice = PageNotice(region=self.narrator.region, operation=operation, records=records, has_more=page.has_more)
-        self.narrator.tell(notice)
+        notice = PageNotice(region=self.notifier.region, operation=operation, records=records, has_more=page.has_more)
+        self.notifier.emit(notice)
 
 
-def _find_trouble(failure: Failure) -> Trouble | None:
+def _find_trouble(failure: Failure) -> RetryCause | None:
     match failure:
         case APIError() if failure.status < 300:  # an error envelope under a success
-            return Trouble(Kind.TRANSIENT, retry_limit=1)
+            return RetryCause(FailureKind.TRANSIENT, retry_limit=1)
         case APIError():
             kind = judge_status(failure.status)
-            return None if kind is None else Trouble(kind, retry_after=failure.retry_after)
+            return None if kind is None else RetryCause(kind, retry_after=failure.retry_after)
         case DecodeError():
-            return Trouble(Kind.TRANSIENT, retry_limit=failure.retry_limit)
+            return RetryCause(FailureKind.TRANSIENT, retry_limit=failure.retry_limit)
         case GatewayError():
-            return Trouble(Kind.TRANSIENT, retry_after=read_retry_after(failure.headers))
+            return RetryCause(FailureKind.TRANSIENT, retry_after=read_retry_after(failure.headers))
         case TransportTimeoutError():
-            return Trouble(Kind.TIMEOUT, retry_limit=failure.retry_limit)
+            return RetryCause(FailureKind.TIMEOUT, retry_limit=failure.retry_limit)
         case _:  # the base class itself says that a connection was lost which had been made before
             at_once = type(failure) is TransportError
-            return Trouble(Kind.TRANSIENT, retry_limit=failure.retry_limit, at_once=at_once)
+            return RetryCause(FailureKind.TRANSIENT, retry_limit=failure.retry_limit, at_once=at_once)
 
 
 def _read(response: Response, read: Callable[[Response], T]) -> T:

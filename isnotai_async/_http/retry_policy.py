@@ -33,7 +33,7 @@ _REWARD: Final = 1
 _THROTTLE_FACTOR: Final = 2.0  # a 429's backoff begins at 1 s where others begin at 0.5 s
 
 
-class Kind(Enum):
+class FailureKind(Enum):
     """Kinds of trouble; the value is what a retry costs of the quota."""
 
     THROTTLED = 0
@@ -109,7 +109,7 @@ class RetryQuota:
         self.tokens = min(_QUOTA, self.tokens + (cost or _REWARD))
 
 
-class Trouble(NamedTuple):
+class RetryCause(NamedTuple):
     """What came instead of a good answer.
 
     Attributes:
@@ -119,13 +119,13 @@ class Trouble(NamedTuple):
         at_once: Whether the first retry need not wait.
     """
 
-    kind: Kind
+    kind: FailureKind
     retry_after: float | None = None
     retry_limit: int | None = None
     at_once: bool = False
 
 
-class Verdict(NamedTuple):
+class RetryDecision(NamedTuple):
     """What to do.
 
     Attributes:
@@ -139,13 +139,13 @@ class Verdict(NamedTuple):
     is_late: bool = False
 
 
-def judge_status(status: int) -> Kind | None:
+def judge_status(status: int) -> FailureKind | None:
     """Tell whether a status is trouble worth another attempt, and of what kind."""
     if status < 400:
         return None
     if status == 429:
-        return Kind.THROTTLED
-    return Kind.TRANSIENT if status >= 500 or status in {408, 425} else None
+        return FailureKind.THROTTLED
+    return FailureKind.TRANSIENT if status >= 500 or status in {408, 425} else None
 
 
 @define(eq=False, repr=False)
@@ -169,7 +169,7 @@ class Backoff:
         """What the last retry cost of the quota; 0 where there was none."""
         return self._cost
 
-    def judge(self, trouble: Trouble, *, jitter: float, left: float = math.inf) -> Verdict:
+    def judge(self, trouble: RetryCause, *, jitter: float, left: float = math.inf) -> RetryDecision:
         """Decide about one more attempt, and charge the quota for it.
 
         Args:
@@ -178,24 +178,24 @@ class Backoff:
             left: Seconds until the deadline.
         """
         if why_not := self._refusal(trouble):
-            return Verdict(None, why_not)
+            return RetryDecision(None, why_not)
         wait = self._wait(trouble, jitter)
         if wait >= left:
             why_not = f"the deadline passes in {left:.1f} s, before the wait of {wait:.1f} s"
-            return Verdict(None, why_not, is_late=True)
+            return RetryDecision(None, why_not, is_late=True)
         if not self.quota.charge(trouble.kind.value):
-            return Verdict(None, "the retry quota is used up, because most calls fail")
+            return RetryDecision(None, "the retry quota is used up, because most calls fail")
         self._cost = trouble.kind.value
-        if trouble.kind is Kind.THROTTLED:
+        if trouble.kind is FailureKind.THROTTLED:
             self._throttles += 1
         else:
             self._failures += 1
         self._limited += trouble.retry_limit is not None
-        return Verdict(wait)
+        return RetryDecision(wait)
 
-    def _refusal(self, trouble: Trouble) -> str:
+    def _refusal(self, trouble: RetryCause) -> str:
         retry = self.retry
-        if trouble.kind is Kind.THROTTLED:
+        if trouble.kind is FailureKind.THROTTLED:
             if retry.attempts == 1 or self._throttles >= MAX_THROTTLES:
                 return f"that was the last of {self._throttles + 1} attempts"
         elif self._failures + 1 >= retry.attempts:
@@ -206,12 +206,12 @@ class Backoff:
             return f"Retry-After is {trouble.retry_after:g} s, more than the {retry.max_retry_after:g} s allowed"
         return ""
 
-    def _wait(self, trouble: Trouble, jitter: float) -> float:
+    def _wait(self, trouble: RetryCause, jitter: float) -> float:
         if trouble.retry_after:  # 0 is no advice: then the backoff decides
             return trouble.retry_after + jitter * min(1.0, 0.1 * trouble.retry_after)
         if trouble.at_once and self._failures == 0:
             return 0.0
-        throttled = trouble.kind is Kind.THROTTLED
+        throttled = trouble.kind is FailureKind.THROTTLED
         bound = self.retry.base * (_THROTTLE_FACTOR if throttled else 1.0)
         for _ in range(self._throttles if throttled else self._failures):
             bound *= self.retry.factor

@@ -28,7 +28,7 @@ from yarl import URL
 
 from isnotai_async._http.connection_guard import SentOnceError
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.http_session import AttemptWatch, Connections
+from isnotai_async._http.http_session import AttemptWatch, HttpSession
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
@@ -140,7 +140,7 @@ class AiohttpTransport:
 
     region: Region
     key: ApiKey | None
-    connections: Connections
+    connections: HttpSession
     timeout: float | None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     trust: ssl.SSLContext | None = field(default=None, repr=False)

@@ -208,7 +208,7 @@ _STREAM_SCHEMA: Final = 1
 _DIGEST: Final = re.compile("[0-9a-f]{32}")
 
 
-class Target(NamedTuple):
+class SessionRef(NamedTuple):
     """A session, and where it is.
 
     Attributes:
@@ -221,7 +221,7 @@ class Target(NamedTuple):
 
 
 @frozen
-class Taken:
+class SourceCount:
     """How far a source of sessions was read.
 
     Attributes:
@@ -236,7 +236,7 @@ class Taken:
 
 
 @frozen
-class Unfinished:
+class UnfinishedSession:
     """A session that was begun, or has failed.
 
     Attributes:
@@ -265,8 +265,8 @@ class StreamPosition:
     taken: int
     digest: str
     filters: Mapping[str, FilterValue] = field(hash=False)
-    unfinished: tuple[Unfinished, ...]
-    sources: Mapping[str, Taken] = field(factory=dict, hash=False)
+    unfinished: tuple[UnfinishedSession, ...]
+    sources: Mapping[str, SourceCount] = field(factory=dict, hash=False)
 
     def __repr__(self) -> str:
         return f"<StreamPosition: {self.taken:,} sessions taken, {len(self.unfinished):,} of them unfinished>"
@@ -306,7 +306,7 @@ class StreamPosition:
         if wrong := _wrong_stream_field(data):
             raise ConfigError(f"the stream position's field {printable(wrong)!r} is wrong; it was altered or cut")
         data["unfinished"] = tuple(_read_unfinished(session) for session in data["unfinished"])
-        data["sources"] = {name: Taken(*taken) for name, taken in data["sources"].items()}
+        data["sources"] = {name: SourceCount(*taken) for name, taken in data["sources"].items()}
         return cls(**data)
 
     def check(self, filters: Mapping[str, FilterValue]) -> None:
@@ -325,13 +325,13 @@ class StreamPosition:
             )
 
 
-def _read_unfinished(data: dict[str, Any]) -> Unfinished:
+def _read_unfinished(data: dict[str, Any]) -> UnfinishedSession:
     walks = tuple(Position.from_json(json.dumps(walk)) for walk in data["walks"])
     if any(walk.operation != "list_events" or walk.session_id is None for walk in walks):
         raise ConfigError("the stream position has a walk that is none over events; it was altered")
     if len(list(groupby((walk.region, walk.session_id) for walk in walks))) != 1:
         raise ConfigError("the stream position mixes the walks of two sessions; it was altered")
-    return Unfinished(data["name"], walks)
+    return UnfinishedSession(data["name"], walks)
 
 
 def _wrong_stream_field(data: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ class Permit:
 
 
 @frozen
-class Answer:
+class RequestOutcome:
     """The part of a response that matters to the rate limit.
 
     Attributes:
@@ -49,7 +49,7 @@ class Answer:
     __repr__ = show
 
 
-NOT_SENT: Final = Answer(0)
+NOT_SENT: Final = RequestOutcome(0)
 """The outcome of a permit that was not used, because the caller gave up before the request was sent."""
 
 
@@ -70,7 +70,7 @@ class Limiter(Protocol):
         """
         ...
 
-    async def release(self, permit: Permit, answer: Answer | None) -> None:
+    async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:
         """Record the outcome of the request.
 
         Args:
@@ -105,7 +105,7 @@ class Unlimited:
         """Return a permit."""
         return _PERMIT
 
-    async def release(self, permit: Permit, answer: Answer | None) -> None:
+    async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:
         """Do nothing."""
 
     def __repr__(self) -> str:

@@ -30,8 +30,8 @@ from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._models.validation import check_quota
 from isnotai_async._notices import TOLD_SECONDS, logger, until
-from isnotai_async._ratelimit.limiter import Answer, OnWait, Permit
-from isnotai_async._ratelimit.policy import Gate
+from isnotai_async._ratelimit.limiter import OnWait, Permit, RequestOutcome
+from isnotai_async._ratelimit.policy import RateLimitPolicy
 from isnotai_async._ratelimit.sliding_window import MINUTE
 from isnotai_async.errors import ConfigError
 
@@ -87,7 +87,7 @@ class LocalLimiter:
     ) -> None:
         if not isinstance(window, int | float) or isinstance(window, bool) or not 0 < window < math.inf:
             raise ConfigError(f"window must be seconds, more than 0, not {window!r:.50}; the API's is 60")
-        self._gate = Gate(check_tier(tier), float(window), check_quota(quota))
+        self._policy = RateLimitPolicy(check_tier(tier), float(window), check_quota(quota))
         self._name = name
         self._clock = clock
         self._lock = threading.RLock()
@@ -99,29 +99,29 @@ class LocalLimiter:
     @property
     def tier(self) -> Tier:
         """The tier whose limit is in use now."""
-        return self._gate.tier
+        return self._policy.tier
 
     @property
     def quota(self) -> float:
         """The share of the tier's rate that this process may use."""
-        return self._gate.quota
+        return self._policy.quota
 
     def __repr__(self) -> str:
         with self._lock:
-            gate, now = self._gate, self._clock()
-            used = f"{gate.occupied(now)} of {gate.tier.requests_per_minute} slots occupied"
+            policy, now = self._policy, self._clock()
+            used = f"{policy.occupied(now)} of {policy.tier.requests_per_minute} slots occupied"
             waiting = len(self._single) + len(self._bulk)
-        return f"<LocalLimiter {gate.tier}: {used}, {gate.under_way} under way, {waiting} waiting>"
+        return f"<LocalLimiter {policy.tier}: {used}, {policy.under_way} under way, {waiting} waiting>"
 
     def expect(self, tier: Tier) -> None:
         """Assume a tier, unless a response already named one."""
         with self._lock:
-            self._gate.expect(tier)
+            self._policy.expect(tier)
 
     def is_idle(self) -> bool:
         """Return whether the limiter can be dropped: it has no waiters, and its window is empty."""
         with self._lock:
-            return not self._alarms and self._gate.is_idle(self._clock())
+            return not self._alarms and self._policy.is_idle(self._clock())
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
         """Wait until a request may be sent; see `Limiter.acquire`."""
@@ -129,7 +129,7 @@ class LocalLimiter:
             if (permit := self.acquire_nowait(bulk=bulk)) is not None:
                 return permit
             now = self._clock()
-            wait, reason = self._gate.wait(now, bulk=bulk)
+            wait, reason = self._policy.wait(now, bulk=bulk)
             waiter = self._enter(bulk, now)
         try:
             self._log_wait(wait, reason, now)
@@ -144,16 +144,16 @@ class LocalLimiter:
         """Return a permit if one is free and no waiter comes first; None if `acquire` would have to wait."""
         with self._lock:
             is_next = not self._single and not (bulk and self._bulk)
-            return self._gate.admit(self._clock(), bulk=bulk) if is_next else None
+            return self._policy.try_acquire(self._clock(), bulk=bulk) if is_next else None
 
-    async def release(self, permit: Permit, answer: Answer | None) -> None:
+    async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:
         """Record the outcome of a request; see `Limiter.release`."""
         with self._lock:
             now, pause = self._clock(), 0.0
             if answer is None or answer.status:
-                pause = self._gate.settle(permit, answer, now)
+                pause = self._policy.record_outcome(permit, answer, now)
             else:
-                self._gate.withdraw(permit)
+                self._policy.withdraw(permit)
             if self._single or self._bulk:
                 self._serve(now)
             waiting = len(self._single) + len(self._bulk)
@@ -163,12 +163,12 @@ class LocalLimiter:
 
     def _log_wait(self, wait: float, reason: str, now: float) -> None:
         # Log once for all waiters of the same instant. Even spacing is normal (a second each on the free tier).
-        if wait <= max(TOLD_SECONDS, 2 * self._gate.spacing(now)) or now < self._told_until or wait == math.inf:
+        if wait <= max(TOLD_SECONDS, 2 * self._policy.spacing(now)) or now < self._told_until or wait == math.inf:
             return
         self._told_until = now + wait
-        limit = self._gate.tier.requests_per_minute
+        limit = self._policy.tier.requests_per_minute
         text = "requests of %s wait for %s: %s (%d requests in %g s, tier %s)"
-        logger.info(text, self._name, until(wait), reason, limit, self._gate.length, self._gate.tier)
+        logger.info(text, self._name, until(wait), reason, limit, self._policy.length, self._policy.tier)
 
     # All that follows runs under the lock.
 
@@ -183,7 +183,7 @@ class LocalLimiter:
     def _leave(self, waiter: _Waiter) -> None:
         with self._lock:
             if waiter.permit is not None:
-                self._gate.withdraw(waiter.permit)
+                self._policy.withdraw(waiter.permit)
             elif waiter.is_queued:
                 (self._bulk if waiter.bulk else self._single).remove(waiter)
                 self._dismiss(waiter)
@@ -202,9 +202,9 @@ class LocalLimiter:
         """Grant permits to the waiters that may go, and set an alarm for the next one."""
         while queue := self._single or self._bulk:
             bulk = queue is self._bulk
-            permit = self._gate.admit(now, bulk=bulk)
+            permit = self._policy.try_acquire(now, bulk=bulk)
             if permit is None:
-                self._set_alarms(now, self._gate.wait(now, bulk=bulk)[0])
+                self._set_alarms(now, self._policy.wait(now, bulk=bulk)[0])
                 return
             waiter = queue.popleft()
             self._dismiss(waiter)
@@ -219,7 +219,7 @@ class LocalLimiter:
             waiter.loop.call_soon_threadsafe(_resolve, waiter.future, permit)
         except RuntimeError:  # the waiter's loop was closed
             waiter.permit = None
-            self._gate.withdraw(permit)
+            self._policy.withdraw(permit)
 
     def _set_alarms(self, now: float, wait: float) -> None:
         running, due = _running_loop(), now + wait

@@ -1,6 +1,6 @@
 """Rate limit policy of one key: when a request may go, even spacing, 429 pause and probe, tiers. Arithmetic only.
 
-1. A request may go when a slot is free (`sliding_window`). If it has to be spaced, it must also be due (`Shape`).
+1. A request may go when a slot is free (`sliding_window`). If it has to be spaced, it must also be due (`Pacer`).
 2. Only the window limits single calls. Bulk work is spaced, except that it may use half of the window of an idle key
    in one burst. A key is idle if less than a quarter of its window was in use for a whole window. The reason: an
    approximate counter remembers the window before the last, and would reject a burst right after a full window.
@@ -38,8 +38,8 @@ from typing import Any, Final
 from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.sliding_window import MINUTE, IntervalLog, Slots
+from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
+from isnotai_async._ratelimit.sliding_window import MINUTE, OccupiedSlots, SlidingWindowLog
 
 _UTILISATION: Final = 0.98
 _DECREASE: Final = 0.8
@@ -50,7 +50,7 @@ _ROUNDING: Final = 1e-9  # 600 times a third is a little less than 200
 
 
 @define(eq=False, repr=False)
-class Shape:
+class Pacer:
     """The pacer of spaced requests: it knows when the next one is due. Times are seconds on any monotonic clock.
 
     Args:
@@ -134,7 +134,7 @@ PROBING: Final = "the first request after a 429 is under way"
 
 
 @define(eq=False, repr=False)
-class Gate:
+class RateLimitPolicy:
     """State of one key's rate limit, and its rules. Times are seconds on any monotonic clock.
 
     Args:
@@ -147,9 +147,9 @@ class Gate:
     tier: Tier = Tier.FREE
     length: float = MINUTE
     quota: float = 1.0
-    slots: Slots | None = None
-    _log: Slots = field(init=False)
-    _shape: Shape = field(init=False)
+    slots: OccupiedSlots | None = None
+    _log: OccupiedSlots = field(init=False)
+    _shape: Pacer = field(init=False)
     _limit: int = field(init=False)
     _rate: float = field(init=False)  # as `_limit`, but not rounded up if it is below one request a window
     _is_told: bool = field(default=False, init=False)  # whether an answer named the tier
@@ -165,7 +165,7 @@ class Gate:
     _probe: int = field(default=0, init=False)  # number of the probe that is under way, or 0
 
     def __attrs_post_init__(self) -> None:
-        self._log, self._shape = self.slots or IntervalLog(self.length), Shape(self.length)
+        self._log, self._shape = self.slots or SlidingWindowLog(self.length), Pacer(self.length)
         self._set_tier(self.tier)
 
     @property
@@ -223,7 +223,7 @@ class Gate:
             return self._shape.wait(now), SPACED
         return 0.0, ""
 
-    def admit(self, now: float, *, bulk: bool) -> Permit | None:
+    def try_acquire(self, now: float, *, bulk: bool) -> Permit | None:
         """Return a permit if a request may go now, else None. The arguments are those of `wait`."""
         occupied = self._log.occupied(now)  # counted once, because this runs for every request
         wait, reason = self._wait(now, occupied, bulk=bulk)
@@ -268,7 +268,7 @@ class Gate:
         """Allow another probe, because the current one was not sent or will get no response."""
         self._probe = 0
 
-    def settle(self, permit: Permit, answer: Answer | None, now: float) -> float:
+    def record_outcome(self, permit: Permit, answer: RequestOutcome | None, now: float) -> float:
         """Record the outcome of a request.
 
         Args:
@@ -300,21 +300,21 @@ class Gate:
         return {"tier": self.tier.value, "rising": self._rising and self._rising.value, **plain, **shape}
 
     @classmethod
-    def restore(cls, saved: Mapping[str, Any], *, length: float, slots: Slots) -> Gate:
+    def restore(cls, saved: Mapping[str, Any], *, length: float, slots: OccupiedSlots) -> RateLimitPolicy:
         """Create a gate from what `save` returned.
 
         Raises:
             ValueError: The value did not come from `save`.
         """
         try:
-            gate = cls(Tier(saved["tier"]), length, slots=slots)
-            gate._rising = None if saved["rising"] is None else Tier(saved["rising"])
-            for names, target in ((_SAVED, gate), (_SAVED_SHAPE, gate._shape)):
+            policy = cls(Tier(saved["tier"]), length, slots=slots)
+            policy._rising = None if saved["rising"] is None else Tier(saved["rising"])
+            for names, target in ((_SAVED, policy), (_SAVED_SHAPE, policy._shape)):
                 for name in names:
                     _set(target, f"_{name}", saved[name])
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a saved gate: {error!r}") from None
-        return gate
+        return policy
 
     def expect(self, tier: Tier) -> None:
         """Assume a tier, unless a response already named one."""

@@ -44,7 +44,7 @@ def abandoned_lasts(length: float) -> float:
     return length * (1 + _MARGIN + _LINGER)
 
 
-class Slots(Protocol):
+class OccupiedSlots(Protocol):
     """The occupied slots of one key, as `policy` needs them. Times are seconds on a monotonic clock."""
 
     @property
@@ -78,7 +78,7 @@ class Slots(Protocol):
 
 
 @define(eq=False, repr=False)
-class IntervalLog:
+class SlidingWindowLog:
     """The occupied slots of one key in one process. Times are seconds on any monotonic clock.
 
     Args:

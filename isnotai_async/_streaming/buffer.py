@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @define(eq=False, repr=False)
-class Lane(Generic[T]):
+class OrderedLane(Generic[T]):
     """A queue that has its turn in a line of them.
 
     Attributes:
@@ -33,12 +33,12 @@ class Lane(Generic[T]):
         is_filled: Whether nothing more will come into it.
     """
 
-    line: deque[Lane[T]]
+    line: deque[OrderedLane[T]]
     held: deque[T] = field(factory=deque, init=False)
     is_filled: bool = field(default=False, init=False)
 
     @classmethod
-    def open(cls, line: deque[Lane[T]]) -> Lane[T]:
+    def open(cls, line: deque[OrderedLane[T]]) -> OrderedLane[T]:
         """Open a lane at the end of a line."""
         lane = cls(line)
         line.append(lane)
@@ -52,7 +52,7 @@ class Lane(Generic[T]):
 
 @define(eq=False, repr=False)
 class _Waiting(Generic[T]):
-    lane: Lane[T] | None
+    lane: OrderedLane[T] | None
     granted: asyncio.Event = field(factory=asyncio.Event)
 
 
@@ -71,7 +71,7 @@ class PageBuffer(Generic[T]):
         self._arrived = asyncio.Event()
         self._closed = False
 
-    async def put(self, item: T, lane: Lane[T] | None = None) -> None:
+    async def put(self, item: T, lane: OrderedLane[T] | None = None) -> None:
         """Wait for room and leave an item here.
 
         Args:
@@ -107,7 +107,7 @@ class PageBuffer(Generic[T]):
         """Whether an item can be taken without waiting for one."""
         return bool(self._ready)
 
-    def fill(self, lane: Lane[T]) -> None:
+    def fill(self, lane: OrderedLane[T]) -> None:
         """Say that nothing more comes into a lane; if it was the foremost, the next ones have their turn."""
         lane.is_filled = True
         line = lane.line
@@ -122,17 +122,17 @@ class PageBuffer(Generic[T]):
         self._closed = True
         self._arrived.set()
 
-    def _release(self, lane: Lane[T]) -> None:
+    def _release(self, lane: OrderedLane[T]) -> None:
         if lane.held:
             self._ready.extend(lane.held)
             lane.held.clear()
             self._arrived.set()
 
-    def _has_room(self, lane: Lane[T] | None) -> bool:
+    def _has_room(self, lane: OrderedLane[T] | None) -> bool:
         reserved = 0 if lane is None or lane.is_foremost else 1
         return self._taken < self._capacity - reserved
 
-    async def _wait_for_room(self, lane: Lane[T] | None) -> None:
+    async def _wait_for_room(self, lane: OrderedLane[T] | None) -> None:
         waiting = _Waiting(lane)
         self._waiting.append(waiting)
         try:

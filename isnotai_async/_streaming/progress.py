@@ -21,7 +21,7 @@ from typing import Final, NoReturn
 
 from attrs import define, evolve, field
 
-from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._models.positions import ANY, Position, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.validation import FilterValue, Milliseconds
 from isnotai_async.errors import ConfigError, quoted
@@ -29,7 +29,7 @@ from isnotai_async.errors import ConfigError, quoted
 _TIMES: Final = ("start_time", "end_time")
 
 
-class Tally:
+class SourceProgress:
     """Counts the sessions of one source.
 
     Args:
@@ -37,7 +37,7 @@ class Tally:
         what: What to call the source in messages.
     """
 
-    def __init__(self, resume: Taken | None = None, *, what: str = "its source") -> None:
+    def __init__(self, resume: SourceCount | None = None, *, what: str = "its source") -> None:
         self._resume = resume
         self._what = what
         self._count = 0
@@ -49,13 +49,13 @@ class Tally:
         return self._resume is not None and self._count < self._resume.count
 
     @property
-    def taken(self) -> Taken:
+    def taken(self) -> SourceCount:
         """What was taken; while it is behind, what the earlier stream took."""
         if self._resume is not None and self.is_behind:
             return self._resume
-        return Taken(self._count, self._digest.hexdigest())
+        return SourceCount(self._count, self._digest.hexdigest())
 
-    def count(self, target: Target | None) -> None:
+    def count(self, target: SessionRef | None) -> None:
         """Count a session that was read from the source.
 
         Args:
@@ -78,7 +78,7 @@ class Tally:
         if self._count == resume.count and self._digest.hexdigest() != resume.digest:
             self._refuse(resume, "they are other sessions, or come in another order")
 
-    def _refuse(self, resume: Taken, reason: str) -> NoReturn:
+    def _refuse(self, resume: SourceCount, reason: str) -> NoReturn:
         raise ConfigError(
             f"the position to resume from has {resume.count:,} sessions taken from {self._what}, and with this "
             f"source {reason}; pass the same sessions in the same order, or start without resume="
@@ -86,7 +86,7 @@ class Tally:
 
 
 @define(eq=False, repr=False)
-class Window:
+class TimeWindow:
     """A walk over a part of a session, or over all of it.
 
     Attributes:
@@ -99,7 +99,7 @@ class Window:
 
 
 @define(eq=False, repr=False)
-class Span:
+class PendingRange:
     """A part of a session that is not begun.
 
     Attributes:
@@ -119,7 +119,7 @@ class Span:
 
 
 @define(eq=False, repr=False)
-class SessionWork:
+class SessionProgress:
     """A session that is under way.
 
     Attributes:
@@ -130,27 +130,27 @@ class SessionWork:
         is_stopped: Whether no more of it will be read.
     """
 
-    target: Target
+    target: SessionRef
     region: str
-    waiting: deque[Window | Span]
-    windows: dict[Window, None] = field(factory=dict)
+    waiting: deque[TimeWindow | PendingRange]
+    windows: dict[TimeWindow, None] = field(factory=dict)
     is_stopped: bool = False
 
-    def take(self) -> Window | None:
+    def take(self) -> TimeWindow | None:
         """Take the next window to read; None when there is none left."""
         if self.is_stopped or not self.waiting:
             return None
         part = self.waiting[0]
-        if isinstance(part, Span) and part.cuts:
+        if isinstance(part, PendingRange) and part.cuts:
             window = self._begin(part.take())
         else:
             self.waiting.popleft()
-            window = part if isinstance(part, Window) else self._begin(part.query)
+            window = part if isinstance(part, TimeWindow) else self._begin(part.query)
         self.windows[window] = None
         return window
 
-    def _begin(self, query: EventQuery) -> Window:
-        return Window(query, Position.start(query, self.region))
+    def _begin(self, query: EventQuery) -> TimeWindow:
+        return TimeWindow(query, Position.start(query, self.region))
 
     @property
     def is_finished(self) -> bool:
@@ -162,11 +162,11 @@ class SessionWork:
         parts = [*self.windows, *self.waiting]
         last: EventQuery | None = None
         for part in parts:
-            begun = isinstance(part, Window) and part.position != Position.start(part.query, self.region)
+            begun = isinstance(part, TimeWindow) and part.position != Position.start(part.query, self.region)
             if last is not None and (begun or not _are_neighbours(last, part.query)):
                 yield Position.start(last, self.region)
                 last = None
-            if begun and isinstance(part, Window):
+            if begun and isinstance(part, TimeWindow):
                 yield part.position
             else:
                 last = part.query if last is None else evolve(last, end_time=part.query.end_time)
@@ -184,7 +184,7 @@ def _is_within(query: EventQuery, asked: EventQuery) -> bool:
     return starts_late and ends_early
 
 
-class Ledger:
+class StreamProgress:
     """The books of a stream.
 
     Args:
@@ -206,8 +206,8 @@ class Ledger:
             resume.check(template.filters)
         self._template = template
         self.tallies = _open_tallies(sources, resume)
-        self._under_way: dict[SessionWork, None] = {}
-        self._moved: dict[SessionWork, None] | None = None  # since somebody asked for them
+        self._under_way: dict[SessionProgress, None] = {}
+        self._moved: dict[SessionProgress, None] | None = None  # since somebody asked for them
 
     def __str__(self) -> str:
         return f"{self._count:,} sessions taken, {len(self._under_way)} of them unfinished"
@@ -216,31 +216,33 @@ class Ledger:
     def _count(self) -> int:
         return sum(tally.taken.count for tally in self.tallies.values())
 
-    def open(self, target: Target, region: str) -> SessionWork:
+    def open(self, target: SessionRef, region: str) -> SessionProgress:
         """Begin a session.
 
         Raises:
             ConfigError: The id cannot be one.
         """
-        work = SessionWork(target, region, deque([Span(evolve(self._template, session_id=target.session_id))]))
+        work = SessionProgress(
+            target, region, deque([PendingRange(evolve(self._template, session_id=target.session_id))])
+        )
         self._under_way[work] = None
         self.move(work)
         return work
 
-    def reopen(self, unfinished: Unfinished, region: str) -> SessionWork:
+    def reopen(self, unfinished: UnfinishedSession, region: str) -> SessionProgress:
         """Begin a session where it was left.
 
         Raises:
             ConfigError: It was left in another region, or its walks are none of this stream's.
         """
         parts = deque(self._reopen_part(position, region) for position in unfinished.walks)
-        target = Target(unfinished.name, parts[0].query.session_id)
-        work = SessionWork(target, region, parts)
+        target = SessionRef(unfinished.name, parts[0].query.session_id)
+        work = SessionProgress(target, region, parts)
         self._under_way[work] = None
         self.move(work)
         return work
 
-    def _reopen_part(self, position: Position, region: str) -> Window | Span:
+    def _reopen_part(self, position: Position, region: str) -> TimeWindow | PendingRange:
         asked = self._template
         filters = {name: _accepted(value) if name in _TIMES else value for name, value in position.filters.items()}
         try:
@@ -252,20 +254,20 @@ class Ledger:
         whole.check(Position.start(evolve(asked, session_id=query.session_id), region))
         if not _is_within(query, asked):
             raise ConfigError("the stream position has a walk outside of start_time and end_time; it was altered")
-        return Span(query) if position == Position.start(query, region) else Window(query, position)
+        return PendingRange(query) if position == Position.start(query, region) else TimeWindow(query, position)
 
-    def finish(self, work: SessionWork, window: Window) -> None:
+    def finish(self, work: SessionProgress, window: TimeWindow) -> None:
         """Note that a window was handed out to its end."""
         work.windows.pop(window, None)
         if work.is_finished:
             self._under_way.pop(work, None)
 
-    def move(self, work: SessionWork) -> None:
+    def move(self, work: SessionProgress) -> None:
         """Note that a session was begun, or something of it handed out."""
         if self._moved is not None:
             self._moved[work] = None
 
-    def take_moves(self) -> dict[Target, Unfinished | None]:
+    def take_moves(self) -> dict[SessionRef, UnfinishedSession | None]:
         """Return where the sessions stand that have moved since the last call; None where one is through.
 
         The first call returns all that are under way. Whoever keeps books of a long stream adds these up, because
@@ -278,7 +280,7 @@ class Ledger:
     def position(self) -> StreamPosition:
         """Where the stream stands."""
         named = {name: tally.taken for name, tally in self.tallies.items() if name != ANY}
-        digest = (Tally() if named else self.tallies[ANY]).taken.digest
+        digest = (SourceProgress() if named else self.tallies[ANY]).taken.digest
         return StreamPosition(
             taken=self._count,
             digest=digest,
@@ -288,14 +290,14 @@ class Ledger:
         )
 
 
-def _describe(work: SessionWork) -> Unfinished:
-    return Unfinished(work.target.name, tuple(work.positions()))
+def _describe(work: SessionProgress) -> UnfinishedSession:
+    return UnfinishedSession(work.target.name, tuple(work.positions()))
 
 
-def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> dict[str, Tally]:
+def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> dict[str, SourceProgress]:
     if resume is None:
-        return {name: Tally() for name in sources}
-    taken = resume.sources or {ANY: Taken(resume.taken, resume.digest)}
+        return {name: SourceProgress() for name in sources}
+    taken = resume.sources or {ANY: SourceCount(resume.taken, resume.digest)}
     if set(taken) != set(sources):
         raise ConfigError(
             f"the position to resume from was made with {_show_sources(taken)}, this stream has "
@@ -303,7 +305,7 @@ def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> di
         )
     if resume.sources and not all(session.name in taken for session in resume.unfinished):
         raise ConfigError("the stream position has a session of a name that has no source; it was altered")
-    return {name: Tally(taken[name], what=_show_sources([name])) for name in sources}
+    return {name: SourceProgress(taken[name], what=_show_sources([name])) for name in sources}
 
 
 def _show_sources(names: Iterable[str]) -> str:

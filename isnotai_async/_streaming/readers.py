@@ -21,22 +21,22 @@ from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import ANY, Position, Target, mark_event
+from isnotai_async._models.positions import ANY, Position, SessionRef, mark_event
 from isnotai_async._models.records import Event
-from isnotai_async._streaming.buffer import Lane, PageBuffer
+from isnotai_async._streaming.buffer import OrderedLane, PageBuffer
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.paginator import FetchPage, Paginator
-from isnotai_async._streaming.progress import Ledger, SessionWork, Window
-from isnotai_async._streaming.splitting import Feed, Splitter
-from isnotai_async._streaming.tasks import Crew, share
+from isnotai_async._streaming.progress import SessionProgress, StreamProgress, TimeWindow
+from isnotai_async._streaming.splitting import EventFetcher, Splitter
+from isnotai_async._streaming.tasks import TaskPool, share
 from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
 
-FindFeed = Callable[[str], Feed]
+FindFeed = Callable[[str], EventFetcher]
 """Finds how a region is asked, by its name; raises `ConfigError` for a name that is not known."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)
-class Arrival:
+class StreamItem:
     """What the consumer finds in the buffer: a page, the end of a window, or an error.
 
     Attributes:
@@ -51,9 +51,9 @@ class Arrival:
         error: Why the session has failed.
     """
 
-    target: Target
-    work: SessionWork | None = None
-    window: Window | None = None
+    target: SessionRef
+    work: SessionProgress | None = None
+    window: TimeWindow | None = None
     page: Page[Event] | None = None
     places: Sequence[int] | None = None
     at: Position | None = None
@@ -73,24 +73,24 @@ class Failure:
     """
 
     error: Exception
-    work: SessionWork | None = None
-    window: Window | None = None
+    work: SessionProgress | None = None
+    window: TimeWindow | None = None
 
 
 @frozen(eq=False, repr=False)
 class _Session:
-    work: SessionWork
-    feed: Feed
-    crew: Crew
-    line: deque[Lane[Arrival]] | None  # its windows in time order, where that is kept
+    work: SessionProgress
+    feed: EventFetcher
+    crew: TaskPool
+    line: deque[OrderedLane[StreamItem]] | None  # its windows in time order, where that is kept
     first_page: list[Page[Event]] = field(factory=list)  # if planning fetched it, until it is handed out
 
-    def open_lane(self) -> Lane[Arrival] | None:
-        return None if self.line is None else Lane.open(self.line)
+    def open_lane(self) -> OrderedLane[StreamItem] | None:
+        return None if self.line is None else OrderedLane.open(self.line)
 
 
 @define(eq=False, repr=False)
-class Reading:
+class ReaderPool:
     """All that goes on behind a stream.
 
     Attributes:
@@ -103,16 +103,16 @@ class Reading:
         failure: What ended it, if that was an error.
     """
 
-    sources: Mapping[str, AsyncGenerator[Target, None]]
+    sources: Mapping[str, AsyncGenerator[SessionRef, None]]
     find_feed: FindFeed
-    ledger: Ledger
+    ledger: StreamProgress
     options: StreamOptions
-    resumed: tuple[SessionWork, ...] = ()
-    buffer: PageBuffer[Arrival] = field(init=False)
+    resumed: tuple[SessionProgress, ...] = ()
+    buffer: PageBuffer[StreamItem] = field(init=False)
     failure: Failure | None = field(default=None, init=False)
     _splitter: Splitter = field(init=False)
     _refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
-    _crews: dict[str, Crew] = field(factory=dict, init=False)
+    _crews: dict[str, TaskPool] = field(factory=dict, init=False)
     _scope: CancelScope = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -126,7 +126,7 @@ class Reading:
             async with create_task_group() as group:
                 self._scope = group.cancel_scope
                 shares = share(self.options.concurrency, len(self.sources))
-                self._crews = {name: Crew(size, group) for name, size in zip(self.sources, shares, strict=True)}
+                self._crews = {name: TaskPool(size, group) for name, size in zip(self.sources, shares, strict=True)}
                 for name in self.sources:
                     group.start_soon(self._read_source, name)
         finally:
@@ -139,7 +139,7 @@ class Reading:
             if not self._ends_its_source_only(error):
                 self._stop(Failure(error))
                 return
-            await self.buffer.put(Arrival(target=Target(name, ""), error=cast(IsNotAIError, error)))
+            await self.buffer.put(StreamItem(target=SessionRef(name, ""), error=cast(IsNotAIError, error)))
         crew = self._crews[name]
         await crew.done()
         del self._crews[name]
@@ -174,18 +174,18 @@ class Reading:
                 tally.count(target)
                 await self._take(target, crew)
 
-    async def _take(self, target: Target, crew: Crew) -> None:
+    async def _take(self, target: SessionRef, crew: TaskPool) -> None:
         try:
             work = self.ledger.open(target, self.find_feed(target.name).region)
         except ConfigError as error:
             if self.options.on_error == "raise":
                 raise
-            await self.buffer.put(Arrival(target=target, error=error))
+            await self.buffer.put(StreamItem(target=target, error=error))
         else:
             self._start(work, crew)
 
-    def _start(self, work: SessionWork, crew: Crew) -> None:
-        line = deque[Lane[Arrival]]() if self.options.ordered else None
+    def _start(self, work: SessionProgress, crew: TaskPool) -> None:
+        line = deque[OrderedLane[StreamItem]]() if self.options.ordered else None
         crew.start(partial(self._read_session, _Session(work, self.find_feed(work.target.name), crew, line)))
 
     async def _read_session(self, session: _Session) -> None:
@@ -199,7 +199,7 @@ class Reading:
             return
         for _ in range(readers - 1):
             session.crew.start(partial(self._read_windows, session))
-            await asyncio.sleep(0)  # as `Crew.idle` does, and for the same reason
+            await asyncio.sleep(0)  # as `TaskPool.idle` does, and for the same reason
         await self._read_windows(session)
 
     async def _plan_readers(self, session: _Session) -> int:
@@ -219,7 +219,7 @@ class Reading:
             if lane is not None:
                 self.buffer.fill(lane)
 
-    async def _walk(self, session: _Session, window: Window, lane: Lane[Arrival] | None) -> None:
+    async def _walk(self, session: _Session, window: TimeWindow, lane: OrderedLane[StreamItem] | None) -> None:
         ask, query = session.feed.fetch_page, window.query
 
         def fetch_since(start_time: int) -> FetchPage[Event]:
@@ -232,7 +232,7 @@ class Reading:
             since=fetch_since,
             set_aside=self.options.set_aside or self.options.on_error == "collect",
         )
-        arrive = partial(Arrival, target=session.work.target, work=session.work, window=window)
+        arrive = partial(StreamItem, target=session.work.target, work=session.work, window=window)
         at, is_last = window.position, False
         async with aclosing(walk.pages()) as pages:
             async for page in pages:
@@ -245,7 +245,7 @@ class Reading:
         if not is_last:
             await self.buffer.put(arrive(is_last=True), lane)
 
-    async def _fail(self, failure: Failure, lane: Lane[Arrival] | None = None) -> None:
+    async def _fail(self, failure: Failure, lane: OrderedLane[StreamItem] | None = None) -> None:
         error, work = failure.error, failure.work
         if work is not None:
             work.is_stopped = True
@@ -258,7 +258,7 @@ class Reading:
             return
         if isinstance(error, AuthenticationError):  # the key will not become valid: ask that region no more
             self._refusals.setdefault(work.target.name, error)
-        await self.buffer.put(Arrival(target=work.target, work=work, window=failure.window, error=error), lane)
+        await self.buffer.put(StreamItem(target=work.target, work=work, window=failure.window, error=error), lane)
 
 
 def _name(page: Page[Event], name: str) -> Page[Event]:

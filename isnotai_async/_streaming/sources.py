@@ -9,7 +9,7 @@ from typing import Final, TypeGuard
 
 from anyio import CancelScope
 
-from isnotai_async._models.positions import ANY, Target
+from isnotai_async._models.positions import ANY, SessionRef
 from isnotai_async._models.records import Session
 from isnotai_async.errors import ConfigError, quoted
 
@@ -24,7 +24,7 @@ NamedSessions = NamedItem | Iterable[NamedItem] | AsyncIterable[NamedItem]
 _PATIENCE: Final = 1_000  # items that are read in one go
 
 
-async def read_sessions(sessions: Sessions, name: str) -> AsyncGenerator[Target, None]:
+async def read_sessions(sessions: Sessions, name: str) -> AsyncGenerator[SessionRef, None]:
     """Read the sessions of one region, each when it is asked for.
 
     Args:
@@ -36,12 +36,12 @@ async def read_sessions(sessions: Sessions, name: str) -> AsyncGenerator[Target,
     """
     async with aclosing(_iterate([sessions] if isinstance(sessions, SessionItem) else sessions)) as items:
         async for item in items:
-            yield Target(name, _read_id(item))
+            yield SessionRef(name, _read_id(item))
 
 
 def read_named_sources(
     sessions: NamedSessions | Mapping[str, Sessions],
-) -> dict[str, AsyncGenerator[Target, None]]:
+) -> dict[str, AsyncGenerator[SessionRef, None]]:
     """Read the sessions of several regions.
 
     Args:
@@ -60,12 +60,12 @@ def read_named_sources(
     return {name: read_sessions(source, name) for name, source in sessions.items()}
 
 
-async def _read_pairs(sessions: NamedSessions) -> AsyncGenerator[Target, None]:
+async def _read_pairs(sessions: NamedSessions) -> AsyncGenerator[SessionRef, None]:
     async with aclosing(_iterate([sessions] if _is_pair(sessions) else sessions)) as items:
         async for item in items:
             if not _is_pair(item):
                 raise ConfigError(f"sessions must be pairs like ('eu', 's1'), not {quoted(item)}")
-            yield Target(item[0], _read_id(item[1]))
+            yield SessionRef(item[0], _read_id(item[1]))
 
 
 def _is_pair(item: object) -> TypeGuard[tuple[str, object]]:

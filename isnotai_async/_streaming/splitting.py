@@ -31,7 +31,7 @@ from isnotai_async._models.records import Event, SessionDetails
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import logger
 from isnotai_async._streaming.options import Split
-from isnotai_async._streaming.progress import SessionWork, Span
+from isnotai_async._streaming.progress import PendingRange, SessionProgress
 from isnotai_async.errors import DecodeError, NotFoundError, ServerError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -179,7 +179,7 @@ def _milliseconds(instant: datetime) -> int:
 _PAGE_SIZE: Final = 100  # the server's default for events; a plan may be wrong, so it need not know the tier's
 
 
-class Feed(NamedTuple):
+class EventFetcher(NamedTuple):
     """How one region is asked.
 
     Attributes:
@@ -221,7 +221,7 @@ class Splitter:
     buffer: int
     clock: Callable[[], float]
 
-    async def plan(self, work: SessionWork, feed: Feed, *, size: int, free: int) -> Plan:
+    async def plan(self, work: SessionProgress, feed: EventFetcher, *, size: int, free: int) -> Plan:
         """Cut what is not begun of a session into windows.
 
         Args:
@@ -237,16 +237,16 @@ class Splitter:
         if self.split == "auto":
             return await self._decide(work, feed, free)
         readers = 1 if self.split is None else min(self.split, size)
-        if readers > 1 and any(isinstance(part, Span) for part in work.waiting):
+        if readers > 1 and any(isinstance(part, PendingRange) for part in work.waiting):
             details = await self._find_details(work, feed)
             if details is not None:
                 self._cut(work, details, readers, _PAGE_SIZE)
         return Plan(readers)
 
-    async def _decide(self, work: SessionWork, feed: Feed, free: int) -> Plan:
+    async def _decide(self, work: SessionProgress, feed: EventFetcher, free: int) -> Plan:
         """Decide by the first page, which tells the tier and, most often, that there is nothing to split."""
         part = work.waiting[0]
-        if len(work.waiting) > 1 or not isinstance(part, Span):
+        if len(work.waiting) > 1 or not isinstance(part, PendingRange):
             return Plan(min(len(work.waiting), free))  # it was split before: go on as it was
         begun = self.clock()
         page = await feed.fetch_page(part.query, None)
@@ -266,9 +266,9 @@ class Splitter:
         self._cut(work, details, readers, size)
         return Plan(readers)  # the page is fetched again, as the first of the first window
 
-    def _cut(self, work: SessionWork, details: SessionDetails, readers: int, page_size: int) -> None:
+    def _cut(self, work: SessionProgress, details: SessionDetails, readers: int, page_size: int) -> None:
         for part in work.waiting:
-            if isinstance(part, Span):
+            if isinstance(part, PendingRange):
                 stretches = spread_events(details, part.query.start_time, part.query.end_time)
                 windows = count_windows(
                     sum(stretch.events for stretch in stretches),
@@ -279,7 +279,7 @@ class Splitter:
                 )
                 part.cuts.extend(cut(stretches, windows))
 
-    async def _find_details(self, work: SessionWork, feed: Feed) -> SessionDetails | None:
+    async def _find_details(self, work: SessionProgress, feed: EventFetcher) -> SessionDetails | None:
         session_id = work.target.session_id
         try:
             return await feed.fetch_details(session_id)

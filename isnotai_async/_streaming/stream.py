@@ -26,13 +26,13 @@ from attrs import evolve
 
 from isnotai_async._arrow.tables import BatchBuilder
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position, StreamPosition, Target, Unfinished, mark_event
+from isnotai_async._models.positions import Position, SessionRef, StreamPosition, UnfinishedSession, mark_event
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.options import StreamOptions
-from isnotai_async._streaming.progress import Ledger
-from isnotai_async._streaming.readers import Arrival, Failure, FindFeed, Reading
+from isnotai_async._streaming.progress import StreamProgress
+from isnotai_async._streaming.readers import Failure, FindFeed, ReaderPool, StreamItem
 from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
@@ -57,24 +57,24 @@ class PageStream:
 
     def __init__(
         self,
-        sources: Mapping[str, AsyncGenerator[Target, None]],
+        sources: Mapping[str, AsyncGenerator[SessionRef, None]],
         *,
         find_feed: FindFeed,
         template: EventQuery,
         options: StreamOptions,
         resume: StreamPosition | None = None,
     ) -> None:
-        self._ledger = Ledger(template, sources, resume)
+        self._ledger = StreamProgress(template, sources, resume)
         resumed = tuple(
             self._ledger.reopen(session, find_feed(session.name).region)
             for session in (() if resume is None else resume.unfinished)
         )
-        self._reading = Reading(sources, find_feed, self._ledger, options, resumed)
-        self._failures: dict[Target, IsNotAIError] = {}
-        self._fresh_failures: dict[Target, IsNotAIError] = {}
-        self._arrival: Arrival | None = None  # the page in hand
+        self._reading = ReaderPool(sources, find_feed, self._ledger, options, resumed)
+        self._failures: dict[SessionRef, IsNotAIError] = {}
+        self._fresh_failures: dict[SessionRef, IsNotAIError] = {}
+        self._arrival: StreamItem | None = None  # the page in hand
         self._rows: Iterator[Event] = iter(())  # its events, or their rows, that are still to be handed out
-        self._ahead: deque[Arrival | None] = deque()  # taken from the buffer for a batch; None is the end
+        self._ahead: deque[StreamItem | None] = deque()  # taken from the buffer for a batch; None is the end
         self._waiting = False
         self._rejected = 0
         self._state = "not open"
@@ -192,7 +192,7 @@ class PageStream:
         """Whether there is something to take without waiting for an answer; it need not be a page."""
         return bool(self._ahead) or self._reading.buffer.has_ready
 
-    def take_news(self) -> tuple[dict[Target, Unfinished | None], dict[Target, IsNotAIError]]:
+    def take_news(self) -> tuple[dict[SessionRef, UnfinishedSession | None], dict[SessionRef, IsNotAIError]]:
         """Return what has changed of `position` and `failures` since the last call; at the first one, all of it.
 
         Returns:
@@ -262,7 +262,7 @@ class PageStream:
         finally:
             self._waiting = False
 
-    def _note(self, arrival: Arrival) -> None:
+    def _note(self, arrival: StreamItem) -> None:
         if arrival.error is not None:
             _locate(Failure(arrival.error, arrival.work, arrival.window))
             if arrival.target not in self._failures:
@@ -320,7 +320,7 @@ def set_aside(stream: PageStream) -> None:
     reading.options = evolve(reading.options, set_aside=True)
 
 
-def _count_rows(arrival: Arrival | None) -> int:
+def _count_rows(arrival: StreamItem | None) -> int:
     return len(rows_of(arrival.page)) if arrival is not None and arrival.page is not None else 0
 
 

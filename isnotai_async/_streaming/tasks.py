@@ -52,7 +52,7 @@ def share(total: int, count: int) -> list[int]:
     return [each + (number < rest) for number in range(count)]
 
 
-class Crew:
+class TaskPool:
     """Runs at most so many jobs at a time, in a task group.
 
     Jobs must not raise.

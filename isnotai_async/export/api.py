@@ -15,7 +15,7 @@ from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.validation import one_of
-from isnotai_async._notices import overhear
+from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.formats import Format, choose_format
@@ -190,7 +190,7 @@ class ExportJob:
     ) -> ExportReport:
         """Run it; arguments and errors as of `export_events`."""
         tracker = self._track()
-        with FileThread() as thread, overhear(tracker.metrics.on_notice):
+        with FileThread() as thread, capture_notices(tracker.metrics.on_notice):
             identity = await identify(
                 self.source,
                 self.sessions,

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
-from isnotai_async._models.positions import Target
+from isnotai_async._models.positions import SessionRef
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.tiers import Tier
 from isnotai_async._models.validation import check_int
@@ -84,7 +84,7 @@ async def estimate_export(
     """
     check_int(sample, "sample", 1, 1_000)
     query = EventQuery(session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time)
-    reader, targets = find_source(source), list[Target]()
+    reader, targets = find_source(source), list[SessionRef]()
     count = await _pick(reader, sessions, shard=check_shard(shard), sample=sample, picked=targets)
     events: list[float] = []
     limit, tier = page_size or 100, None
@@ -102,7 +102,7 @@ async def estimate_export(
 
 
 async def _pick(
-    source: ExportSource, sessions: AnySessions, *, shard: Shard | None, sample: int, picked: list[Target]
+    source: ExportSource, sessions: AnySessions, *, shard: Shard | None, sample: int, picked: list[SessionRef]
 ) -> int | None:
     """Pick some sessions, of an iterator the first ones; return how many sessions there are."""
     number, random = 0, Random(0)  # noqa: S311 - the same ones each time

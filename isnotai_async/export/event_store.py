@@ -38,7 +38,7 @@ _SAVED: Final = ("began", "given", "pages", "walks")
 
 
 @define(kw_only=True, eq=False)
-class Reading:
+class SessionReading:
     """The reading of one session.
 
     Attributes:
@@ -223,7 +223,7 @@ class EventStore:
             chosen += self.file.db.execute(unread, (region, *left, self.rules.watch)).fetchall()
         return [session_id for (session_id,) in chosen]
 
-    def next_readings(self, region: str, now: int, *, after: int, most: int) -> list[tuple[int, Reading]]:
+    def next_readings(self, region: str, now: int, *, after: int, most: int) -> list[tuple[int, SessionReading]]:
         """Return the next readings of the plan, each with its number in it."""
         query = (
             "SELECT w.number, w.id, w.choice, s._isnotai_newest, NULL FROM temp.work AS w "
@@ -233,7 +233,7 @@ class EventStore:
         rows = self.file.db.execute(query, (region, after, most)).fetchall()
         return [(row[0], _make_reading(region, now, row[1:])) for row in rows]
 
-    def find_saved(self, region: str, now: int) -> list[Reading]:
+    def find_saved(self, region: str, now: int) -> list[SessionReading]:
         """Return the readings of the plan that an earlier run left in the middle, and that may be continued."""
         query = (
             f"SELECT {_STATE}, w.id, w.choice, s._isnotai_newest, s._isnotai_reading FROM temp.work AS w "
@@ -246,8 +246,8 @@ class EventStore:
 
     def commit(
         self,
-        pages: Iterable[tuple[Reading, Rows]],
-        standing: Iterable[Reading],
+        pages: Iterable[tuple[SessionReading, Rows]],
+        standing: Iterable[SessionReading],
         rejected: Iterable[Rejected] = (),
     ) -> int:
         """Commit what was read, rows and how far their sessions are; return how many rows were added.
@@ -269,7 +269,7 @@ class EventStore:
             self._set_aside(rejected)
         return added
 
-    def _add_rows(self, reading: Reading, rows: Rows) -> int:
+    def _add_rows(self, reading: SessionReading, rows: Rows) -> int:
         key = (reading.region, reading.session_id)
         added = 0
         for at in range(0, len(rows.values), 5 * _MOST_ROWS):
@@ -289,7 +289,7 @@ class EventStore:
         )
         return added
 
-    def _count_differing(self, reading: Reading, rows: Rows) -> int:
+    def _count_differing(self, reading: SessionReading, rows: Rows) -> int:
         given = {row[0]: row for row in rows}
         query = (reading.session_id, reading.region, json.dumps(list(given)))
         return sum(given[row[0]] != row for row in self.file.db.execute(_ROWS_BY_ID, query))
@@ -301,7 +301,7 @@ class EventStore:
             append_rejected(rejected_of(self.file.path), new)  # before the commit, which says that they are there
             self.rejected += len(new)
 
-    def _save_reading(self, reading: Reading) -> None:
+    def _save_reading(self, reading: SessionReading) -> None:
         if reading.choice is not Choice.READ:
             return
         saved = json.dumps({name: getattr(reading, name) for name in _SAVED}) if reading.walks else None
@@ -309,7 +309,7 @@ class EventStore:
             f"UPDATE sessions SET _isnotai_reading = ? {_KEY}", (saved, reading.session_id, reading.region)
         )
 
-    def _finish(self, reading: Reading) -> None:
+    def _finish(self, reading: SessionReading) -> None:
         key = (reading.session_id, reading.region)
         if reading.choice is Choice.READ_NEW:
             reading.state = State.OPEN
@@ -324,7 +324,7 @@ class EventStore:
             (reading.state, reading.began, reading.pages, *key),
         )
 
-    def give_up(self, reading: Reading) -> None:
+    def give_up(self, reading: SessionReading) -> None:
         """Abandon a session that the API refuses for good, if it is too old to be tried again."""
         key = (reading.session_id, reading.region)
         row = self.file.row(f"SELECT {_STATE} FROM sessions {_KEY}", *key)
@@ -368,7 +368,7 @@ def _read_state(row: Sequence[Any]) -> SessionState:
     return SessionState(born=born, recorded=recorded, newest=newest, state=State(state), pages=pages)
 
 
-def _make_reading(region: str, now: int, row: Sequence[Any]) -> Reading:
+def _make_reading(region: str, now: int, row: Sequence[Any]) -> SessionReading:
     session_id, chosen, newest, saved = row
     state = {"began": now} if saved is None else json.loads(saved)
-    return Reading(region=region, session_id=session_id, choice=Choice(chosen), newest=newest, **state)
+    return SessionReading(region=region, session_id=session_id, choice=Choice(chosen), newest=newest, **state)

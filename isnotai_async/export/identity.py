@@ -10,7 +10,7 @@ from contextlib import aclosing
 from hashlib import blake2b
 from typing import Any, Final, cast
 
-from isnotai_async._models.positions import ANY, Target
+from isnotai_async._models.positions import ANY, SessionRef
 from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.sources import Sessions
@@ -31,7 +31,7 @@ _LABELS: Final = {
 }
 
 
-def digest_target(target: Target) -> bytes:
+def digest_target(target: SessionRef) -> bytes:
     """Return the digest of a session: a million of them have to fit into memory."""
     name, session_id = (text.encode(errors="surrogatepass") for text in target)
     return blake2b(b"%d:%b%b" % (len(name), name, session_id), digest_size=_DIGEST_BYTES).digest()

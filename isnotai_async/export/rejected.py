@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from isnotai_async._models.positions import Target
+from isnotai_async._models.positions import SessionRef
 from isnotai_async.export.batches import COLUMNS, Batch, Columns
 from isnotai_async.export.places import rejected_of
 from isnotai_async.export.system import System
@@ -38,7 +38,7 @@ def _pick(columns: Columns, indexes: list[int]) -> Columns:
     return Columns(*([getattr(columns, name)[index] for index in indexes] for name in Columns.__struct_fields__))
 
 
-def describe_rejected(target: Target, *, index: int, reason: str, raw: bytes) -> dict[str, Any]:
+def describe_rejected(target: SessionRef, *, index: int, reason: str, raw: bytes) -> dict[str, Any]:
     """Return what the file says of a record that could not be read."""
     return {
         "region": target.name,
@@ -73,7 +73,7 @@ def _records(
     store: WorkStore, sources: Iterable[str], timestamps: range | None
 ) -> Generator[dict[str, Any], None, None]:
     for session, index, reason, raw in store.read_rejected():
-        yield describe_rejected(Target(session.region, session.session_id), index=index, reason=reason, raw=raw)
+        yield describe_rejected(SessionRef(session.region, session.session_id), index=index, reason=reason, raw=raw)
     if timestamps is None:
         return
     for batch in store.read_batches(sources):

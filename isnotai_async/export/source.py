@@ -11,7 +11,7 @@ from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import ManagedEventStream, SessionManager
-from isnotai_async._models.positions import ANY, Target
+from isnotai_async._models.positions import ANY, SessionRef
 from isnotai_async._models.regions import Region
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
@@ -24,7 +24,7 @@ AnySessions = Sessions | NamedSessions | Mapping[str, Sessions]
 
 Stream = EventStream | ManagedEventStream
 
-Targets = Mapping[str, AsyncGenerator[Target, None]]
+Targets = Mapping[str, AsyncGenerator[SessionRef, None]]
 """Sessions by the name of their source; `ANY` where one has those of all names."""
 
 
@@ -115,7 +115,7 @@ def _from_start(sessions: object) -> object:
     return sessions.again() if isinstance(sessions, Paginator) else sessions
 
 
-async def _ids(source: AsyncGenerator[Target, None]) -> AsyncGenerator[str, None]:
+async def _ids(source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[str, None]:
     async with aclosing(source) as targets:
         async for target in targets:
             yield target.session_id
@@ -126,14 +126,14 @@ def take_shard(targets: Targets, shard: Shard | None) -> Targets:
     return {name: _filter(source, shard) for name, source in targets.items()}
 
 
-async def _filter(source: AsyncGenerator[Target, None], shard: Shard | None) -> AsyncGenerator[Target, None]:
+async def _filter(source: AsyncGenerator[SessionRef, None], shard: Shard | None) -> AsyncGenerator[SessionRef, None]:
     async with aclosing(source) as targets:
         async for target in targets:
             if is_in_shard(target.name, target.session_id, shard):
                 yield target
 
 
-async def read_nothing() -> AsyncGenerator[Target, None]:
+async def read_nothing() -> AsyncGenerator[SessionRef, None]:
     """Read a source without sessions."""
     return
     yield

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from isnotai_async._models.positions import Target
+from isnotai_async._models.positions import SessionRef
 from isnotai_async.export.rejected import describe_rejected
 
 _MOST_RAW: Final = 64 * 1024  # bytes of a record
@@ -35,7 +35,7 @@ class Rejected:
     line: bytes
 
     @classmethod
-    def of(cls, target: Target, record: Any) -> Rejected:  # noqa: ANN401 - a RejectedRecord of a page
+    def of(cls, target: SessionRef, record: Any) -> Rejected:  # noqa: ANN401 - a RejectedRecord of a page
         """Return a record of a session."""
         found = describe_rejected(target, index=record.index, reason=record.reason, raw=record.raw[:_MOST_RAW])
         known_by = json.dumps([found["region"], found["session_id"], found["record"]]).encode()

@@ -22,13 +22,13 @@ from attrs import asdict, define, field
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
-from isnotai_async._models.positions import Target
+from isnotai_async._models.positions import SessionRef
 from isnotai_async._models.queries import EventQuery, SessionQuery
-from isnotai_async._notices import overhear
+from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.api import check_target_name
-from isnotai_async.export.event_store import EventStore, Reading
+from isnotai_async.export.event_store import EventStore, SessionReading
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import ExportProgress, SessionFailure, is_for_good
 from isnotai_async.export.source import ExportSource, find_source
@@ -154,7 +154,7 @@ async def run_sync(
 ) -> StoreReport:
     """Bring a store up to date by any rules; `update_store` has checked the arguments."""
     metrics, file = ExportMetrics(), StoreFile(path, patience)
-    with FileThread() as thread, overhear(metrics.on_notice):
+    with FileThread() as thread, capture_notices(metrics.on_notice):
         access = StoreAccess(EventStore(file, rules), thread)
         run = Sync(
             source=find_source(source),
@@ -220,7 +220,7 @@ class Sync:
     _listed: int = field(default=0, init=False)  # sessions, so far
     _errors: list[Exception] = field(factory=list, init=False)  # each ended a region
     _rows: int = field(default=0, init=False)  # in the store, before this run
-    _grown: list[Reading] = field(factory=list, init=False)  # audits that found rows
+    _grown: list[SessionReading] = field(factory=list, init=False)  # audits that found rows
 
     async def run(self) -> StoreReport:
         """Run, and return what was done; errors as of `update_store`."""
@@ -270,7 +270,7 @@ class Sync:
         self._listed += sessions
         self._show_progress()
 
-    def _note(self, readings: Sequence[Reading], added: int) -> None:
+    def _note(self, readings: Sequence[SessionReading], added: int) -> None:
         """Count what a commit has brought."""
         counts = self._counts
         counts.added += added
@@ -294,7 +294,7 @@ class Sync:
             if grown and not unseen and listing.is_trusted:
                 await self.access(self.access.store.trust, name)
 
-    async def _has_new_record(self, reading: Reading) -> bool:
+    async def _has_new_record(self, reading: SessionReading) -> bool:
         """Return whether the updatedAt of a session has changed since it was listed."""
         known = await self.access(self.access.store.find_updated_at, reading.region, reading.session_id)
         try:
@@ -303,7 +303,7 @@ class Sync:
             return False
         return record.updated_at is not None and encode_time(record.updated_at) != known
 
-    async def _report(self, failures: Mapping[Target, IsNotAIError]) -> StoreReport:
+    async def _report(self, failures: Mapping[SessionRef, IsNotAIError]) -> StoreReport:
         store, path = self.access.store, self.access.store.file.path
         return StoreReport(
             path=path,

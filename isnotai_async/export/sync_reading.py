@@ -18,9 +18,9 @@ import anyio
 from attrs import define, field
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import ANY, Position, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._models.positions import ANY, Position, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._models.records import Event
-from isnotai_async._streaming.progress import Tally
+from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
@@ -29,7 +29,7 @@ from isnotai_async.errors import (
     IsNotAIError,
     PaginationError,
 )
-from isnotai_async.export.event_store import Reading, Rows
+from isnotai_async.export.event_store import Rows, SessionReading
 from isnotai_async.export.report import is_for_good
 from isnotai_async.export.source import ExportSource, Stream
 from isnotai_async.export.store_access import StoreAccess
@@ -42,7 +42,7 @@ COMMIT_ROWS: Final = 32_000  # some 4 MiB
 _MOST_PLANNED: Final = 1_000  # readings that are taken out of the plan at a time
 _LOST_CURSOR: Final = frozenset({400, 404, 410, 422})  # what an API may say of a saved cursor
 
-Targets = AsyncGenerator[Target, None]
+Targets = AsyncGenerator[SessionRef, None]
 
 
 @define(kw_only=True, eq=False)
@@ -67,14 +67,14 @@ class SessionReader:
     filters: Mapping[str, Any]
     concurrency: int
     times: Mapping[str, int]
-    on_commit: Callable[[Sequence[Reading], int], None]
-    failures: dict[Target, IsNotAIError] = field(factory=dict, init=False)
+    on_commit: Callable[[Sequence[SessionReading], int], None]
+    failures: dict[SessionRef, IsNotAIError] = field(factory=dict, init=False)
     refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
-    _readings: dict[Target, Reading] = field(factory=dict, init=False)  # under way
-    _resumed: set[Target] = field(factory=set, init=False)  # those that an earlier run started
-    _again: dict[Target, Reading] = field(factory=dict, init=False)  # whose cursor was refused
-    _long: list[Reading] = field(factory=list, init=False)  # active, and too long to be read whole each time
-    _pages: list[tuple[Reading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
+    _readings: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # under way
+    _resumed: set[SessionRef] = field(factory=set, init=False)  # those that an earlier run started
+    _again: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # whose cursor was refused
+    _long: list[SessionReading] = field(factory=list, init=False)  # active, and too long to be read whole each time
+    _pages: list[tuple[SessionReading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
     _rejected: list[Rejected] = field(factory=list, init=False)  # likewise
     _pending: int = field(default=0, init=False)  # rows of them
     _committed: float = field(factory=monotonic, init=False)
@@ -92,24 +92,24 @@ class SessionReader:
         for reading in self._long:
             await self._read_long(reading)
 
-    async def _find_saved(self, name: str) -> list[Reading]:
+    async def _find_saved(self, name: str) -> list[SessionReading]:
         saved = await self.access(self.access.store.find_saved, name, self.times[name])
         return [reading for reading in saved if _read_walks(reading)]
 
-    def _resume(self, saved: Sequence[Reading]) -> StreamPosition | None:
+    def _resume(self, saved: Sequence[SessionReading]) -> StreamPosition | None:
         """Return the position of a stream that has taken nothing but these sessions."""
         if not saved:
             return None
         for reading in saved:
-            self._readings[Target(reading.region, reading.session_id)] = reading
+            self._readings[SessionRef(reading.region, reading.session_id)] = reading
         self._resumed.update(self._readings)
-        nothing = Tally().taken.digest
+        nothing = SourceProgress().taken.digest
         return StreamPosition(
             taken=0,
             digest=nothing,
             filters=self.filters,
-            unfinished=tuple(Unfinished(reading.region, _read_walks(reading)) for reading in saved),
-            sources={} if self.is_single else {name: Taken(0, nothing) for name in self.times},
+            unfinished=tuple(UnfinishedSession(reading.region, _read_walks(reading)) for reading in saved),
+            sources={} if self.is_single else {name: SourceCount(0, nothing) for name in self.times},
         )
 
     async def _take(self, name: str) -> Targets:
@@ -119,7 +119,7 @@ class SessionReader:
         while readings := await self.access(next_readings, name, now, after=number, most=_MOST_PLANNED):
             number = readings[-1][0]
             for _, reading in readings:
-                target = Target(name, reading.session_id)
+                target = SessionRef(name, reading.session_id)
                 if name in self.refusals:
                     return
                 if reading.choice is Choice.READ_NEW:
@@ -128,8 +128,8 @@ class SessionReader:
                     self._readings[target] = reading
                     yield target
 
-    async def _read_long(self, reading: Reading) -> None:
-        target = Target(reading.region, reading.session_id)
+    async def _read_long(self, reading: SessionReading) -> None:
+        target = SessionRef(reading.region, reading.session_id)
         self._readings[target] = reading
         start = to_datetime(self.access.store.rules.read_from(reading.choice, reading.newest))
         await self._read({target.name: _give([target], target.name)}, start_time=start)
@@ -156,7 +156,7 @@ class SessionReader:
     async def _take_pages(self, stream: Stream) -> None:
         stream.take_news()  # from now on, it returns what has changed
         while (page := await self._next_page(stream)) is not None:
-            target = Target(page.name, page.session_id or "")
+            target = SessionRef(page.name, page.session_id or "")
             if page.data:
                 self._pages.append((self._readings[target], Rows.of(page)))
             self._rejected += [Rejected.of(target, record) for record in getattr(page, "rejected", ())]
@@ -183,7 +183,7 @@ class SessionReader:
         for target, error in failures.items():
             await self._note_failure(target, error)
 
-    def _describe(self, target: Target, session: Unfinished | None) -> Reading:
+    def _describe(self, target: SessionRef, session: UnfinishedSession | None) -> SessionReading:
         """Bring a reading up to where the stream stands."""
         if session is None:
             reading = self._readings.pop(target)
@@ -193,13 +193,15 @@ class SessionReader:
         reading.walks = [json.loads(walk.to_json()) for walk in session.walks]
         return reading
 
-    async def _note_failure(self, target: Target, error: IsNotAIError) -> None:
+    async def _note_failure(self, target: SessionRef, error: IsNotAIError) -> None:
         reading = self._readings.pop(target)
         if isinstance(error, AuthenticationError):
             self.refusals.setdefault(target.name, error)
         elif target not in self._again and self._has_lost_cursor(target, error):
             began = self.times[target.name]
-            fresh = Reading(region=target.name, session_id=target.session_id, choice=reading.choice, began=began)
+            fresh = SessionReading(
+                region=target.name, session_id=target.session_id, choice=reading.choice, began=began
+            )
             self._readings[target] = self._again[target] = fresh
         elif is_for_good(error) and reading.choice is Choice.AUDIT:
             reading.is_expired = True
@@ -210,13 +212,13 @@ class SessionReader:
                 await self.access(self.access.store.give_up, reading)
                 self.on_commit([reading], 0)
 
-    def _has_lost_cursor(self, target: Target, error: IsNotAIError) -> bool:
+    def _has_lost_cursor(self, target: SessionRef, error: IsNotAIError) -> bool:
         if isinstance(error, InvalidCursorError | PaginationError):
             return True
         return target in self._resumed and isinstance(error, APIError) and error.status in _LOST_CURSOR
 
 
-def _read_walks(reading: Reading) -> tuple[Position, ...]:
+def _read_walks(reading: SessionReading) -> tuple[Position, ...]:
     """Return where a reading stands; nothing if that cannot be used, so that it starts from the beginning."""
     try:
         walks = tuple(Position.from_json(json.dumps(walk)) for walk in reading.walks)
@@ -225,7 +227,7 @@ def _read_walks(reading: Reading) -> tuple[Position, ...]:
     return walks if any(walk.cursor is not None for walk in walks) else ()
 
 
-async def _give(targets: Iterable[Target], name: str) -> Targets:
+async def _give(targets: Iterable[SessionRef], name: str) -> Targets:
     for target in targets:
         if target.name == name:
             yield target

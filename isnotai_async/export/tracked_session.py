@@ -6,7 +6,7 @@ import json
 
 from attrs import asdict, define, field
 
-from isnotai_async._models.positions import Position, Target
+from isnotai_async._models.positions import Position, SessionRef
 from isnotai_async.errors import ExportError, quoted
 from isnotai_async.export.batches import join_pages
 from isnotai_async.export.report import SessionFailure
@@ -37,7 +37,7 @@ class TrackedSession:
 
     number: int
     source: str
-    target: Target
+    target: SessionRef
     state: State = "open"
     walks: tuple[Position, ...] = ()
     pages: int = 0
@@ -58,7 +58,7 @@ class TrackedSession:
         return cls(
             number=row.number,
             source=row.source,
-            target=Target(row.region, row.session_id),
+            target=SessionRef(row.region, row.session_id),
             walks=walks,
             pages=row.pages,
             rows=row.rows,

@@ -23,10 +23,10 @@ import msgspec
 from attrs import define, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import ANY, StreamPosition, Taken, Target, Unfinished
+from isnotai_async._models.positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._models.records import Event
 from isnotai_async._models.validation import FilterValue, check_id
-from isnotai_async._streaming.progress import Tally
+from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.stream import set_aside
 from isnotai_async.errors import APIError, AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.export.batches import pack_page
@@ -83,16 +83,16 @@ class SessionTracker:
     rows: int = field(default=0, init=False)
     size: int = field(default=0, init=False)
     done: int = field(default=0, init=False)
-    failures: dict[Target, IsNotAIError] = field(factory=dict, init=False)
-    failed: dict[Target, SessionFailure] = field(factory=dict, init=False)
-    invalid: dict[Target, SessionFailure] = field(factory=dict, init=False)
+    failures: dict[SessionRef, IsNotAIError] = field(factory=dict, init=False)
+    failed: dict[SessionRef, SessionFailure] = field(factory=dict, init=False)
+    invalid: dict[SessionRef, SessionFailure] = field(factory=dict, init=False)
     refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
     witnesses: dict[str, str] = field(factory=dict, init=False)
     is_resuming: bool = field(default=False, init=False)
     _seen: set[bytes] = field(factory=set, init=False)
     _number: int = field(default=0, init=False)  # of the next session
-    _tracked: dict[Target, TrackedSession] = field(factory=dict, init=False)
-    _changed: dict[Target, TrackedSession] = field(factory=dict, init=False)  # since the last commit
+    _tracked: dict[SessionRef, TrackedSession] = field(factory=dict, init=False)
+    _changed: dict[SessionRef, TrackedSession] = field(factory=dict, init=False)  # since the last commit
     _rejected: list[RejectedRow] = field(factory=list, init=False)  # likewise
     _expired: list[TrackedSession] = field(factory=list, init=False)
     _stream: Stream | None = field(default=None, init=False)
@@ -109,7 +109,7 @@ class SessionTracker:
         """
         self.totals, self.rows, self._reads_source = totals, totals.rows, not only_failed
         for row in rows:
-            target = Target(row.region, row.session_id)
+            target = SessionRef(row.region, row.session_id)
             self._seen.add(digest_target(target))
             self._number = row.number + 1
             if row.state == "done":
@@ -143,11 +143,13 @@ class SessionTracker:
             targets = {name: read_nothing() for name in sources}
         self.failures.clear()
         unfinished = tuple(
-            Unfinished(target.name, session.walks) for target, session in self._tracked.items() if session.walks
+            UnfinishedSession(target.name, session.walks)
+            for target, session in self._tracked.items()
+            if session.walks
         )
         position = None
         if unfinished:
-            nothing = Taken(0, Tally().taken.digest)
+            nothing = SourceCount(0, SourceProgress().taken.digest)
             position = StreamPosition(
                 taken=0,
                 digest=nothing.digest,
@@ -162,7 +164,7 @@ class SessionTracker:
         self._stream.take_news()  # the first call returns all that is resumed; from now on, it returns what is new
         return self._stream
 
-    async def _take(self, name: str, source: AsyncGenerator[Target, None]) -> AsyncGenerator[Target, None]:
+    async def _take(self, name: str, source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[SessionRef, None]:
         async with aclosing(source) as targets:
             async for target in targets:
                 digest = digest_target(target)
@@ -186,7 +188,7 @@ class SessionTracker:
             self._look()
         return name in self.refusals
 
-    def _find_fault(self, target: Target) -> ConfigError | None:
+    def _find_fault(self, target: SessionRef) -> ConfigError | None:
         try:
             check_id(target.session_id)
             self.source.client(target.name)
@@ -196,7 +198,7 @@ class SessionTracker:
 
     def add(self, page: Page[Event]) -> None:
         """Hold a page that was taken from the stream, until the next commit."""
-        session = self._tracked.get(Target(page.name, page.session_id or ""))
+        session = self._tracked.get(SessionRef(page.name, page.session_id or ""))
         if session is None:
             return  # another window of it has failed for good; what is saved does not include this page
         if len(session.saved) == 1:  # of several walks, this page may be of another one
@@ -240,7 +242,7 @@ class SessionTracker:
         for target, error in failures.items():
             self._fail(target, error)
 
-    def _fail(self, target: Target, error: IsNotAIError) -> None:
+    def _fail(self, target: SessionRef, error: IsNotAIError) -> None:
         session = self._tracked.get(target)
         if isinstance(error, AuthenticationError):
             self.refusals[target.name] = error
@@ -297,7 +299,7 @@ class SessionTracker:
             session.is_stored = True
         return Change(sessions, pages, rejected, self.totals)
 
-    def _forget(self, target: Target, session: TrackedSession) -> None:
+    def _forget(self, target: SessionRef, session: TrackedSession) -> None:
         """Keep no more of a session than the report needs."""
         del self._tracked[target]
         if session.failure is not None:

@@ -30,7 +30,7 @@ from isnotai_async import (
     StoreError,
     Unlimited,
 )
-from isnotai_async._models.positions import Target
+from isnotai_async._models.positions import SessionRef
 from isnotai_async.export import store_file
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.store_file import StoreFile
@@ -457,7 +457,7 @@ class Unreadable:
 def test_records_that_cannot_be_read_are_kept_for_their_owner_only_and_once(tmp_path: Path) -> None:
     file = StoreFile(tmp_path / "events.db")
     file.open({})
-    store, target = EventStore(file, SyncRules(watch=7, settle=1, max_open=30)), Target("us", "s1")
+    store, target = EventStore(file, SyncRules(watch=7, settle=1, max_open=30)), SessionRef("us", "s1")
     key = f"aik_v1_{'x' * 40}"
     records = [
         Rejected.of(target, Unreadable(number, f"payloadSize is {key}", b'{"payloadSize": "%d \xff"}' % number))

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isnotai_async._models.positions import Target
+from isnotai_async._models.positions import SessionRef
 from isnotai_async.errors import ExportError, ExportLockedError, IsNotAIError, SinkError, StoreError
 from isnotai_async.export import ExportProgress
 from isnotai_async.export.batches import join_pages, pack_page, unpack_pages
@@ -209,7 +209,7 @@ async def test_a_commit_that_fails_ends_the_run_and_the_next_one_has_each_row_on
 
 
 def test_a_session_with_more_pages_than_can_be_numbered_is_an_error() -> None:
-    session = TrackedSession(0, "", Target("us", "s1"), pages=MOST_PAGES - 1)
+    session = TrackedSession(0, "", SessionRef("us", "s1"), pages=MOST_PAGES - 1)
     session.held, session.held_rows = [b"page", b"page"], 2
     with pytest.raises(ExportError, match=r"session 's1' has more than 16,777,216 pages.*start_time and end_time"):
         session.take_pages()

@@ -15,12 +15,12 @@ import pytest
 from attrs import define, evolve
 
 from isnotai_async import (
-    Answer,
     ConfigError,
     Limiter,
     LocalLimiter,
     Permit,
     Region,
+    RequestOutcome,
     Tier,
     TierNotice,
     TransportError,
@@ -29,10 +29,10 @@ from isnotai_async import (
     WaitNotice,
 )
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.http_session import Connections, Slots
+from isnotai_async._http.http_session import ConcurrencyLimit, HttpSession
 from isnotai_async._http.messages import Request, Response
-from isnotai_async._http.rate_limited import PacedTransport
-from isnotai_async._notices import Narrator, Notice
+from isnotai_async._http.rate_limited import RateLimitedTransport
+from isnotai_async._notices import Notice, Notifier
 from isnotai_async._ratelimit.limiter import NOT_SENT, OnWait, check_limiter
 from isnotai_async._ratelimit.local import share_limiter
 from isnotai_async._ratelimit.policy import FULL, PAUSED
@@ -41,7 +41,7 @@ from tests.functions import Function, Send, reply
 
 REQUEST = Request("get_session", "/v1/sessions/s1")
 BULK = Request("list_events", "/v1/sessions/s1/events?cursor=c", "c", bulk=True)
-OK = Answer(200)
+OK = RequestOutcome(200)
 
 
 async def at_once(request: Request) -> Response:
@@ -52,9 +52,9 @@ def virtual_limiter(tier: Tier = Tier.FREE, window: float = 60.0) -> LocalLimite
     return LocalLimiter(tier=tier, window=window, clock=virtual.now)
 
 
-def paced(limiter: Limiter, send: Send = at_once, *, told: list[Notice] | None = None) -> PacedTransport:
-    narrator = Narrator("us", None if told is None else told.append)
-    return PacedTransport(Function(send), limiter, narrator, clock=virtual.now)
+def paced(limiter: Limiter, send: Send = at_once, *, told: list[Notice] | None = None) -> RateLimitedTransport:
+    notifier = Notifier("us", None if told is None else told.append)
+    return RateLimitedTransport(Function(send), limiter, notifier, clock=virtual.now)
 
 
 async def fill(limiter: LocalLimiter, count: int = 60) -> None:
@@ -132,7 +132,7 @@ def test_an_answer_that_tells_a_higher_tier_lets_waiters_go_at_once() -> None:
         waiting = [asyncio.create_task(limiter.acquire(bulk=False)) for _ in range(40)]
         await settle_down()
         for permit in permits[:2]:
-            await limiter.release(permit, Answer(200, None, Tier.PRO))
+            await limiter.release(permit, RequestOutcome(200, None, Tier.PRO))
         await asyncio.gather(*waiting)
         assert virtual.now() == begun
 
@@ -167,7 +167,7 @@ def test_row_57_who_is_cancelled_with_a_permit_in_hand_passes_it_on() -> None:
         first = asyncio.create_task(limiter.acquire(bulk=False))
         second = asyncio.create_task(limiter.acquire(bulk=False))
         await settle_down()
-        limiter._gate.withdraw(held[0])  # a permit that was not used frees its slot at once
+        limiter._policy.withdraw(held[0])  # a permit that was not used frees its slot at once
         limiter._serve(virtual.now())
         assert "60 under way, 1 waiting" in repr(limiter)
         first.cancel()
@@ -250,7 +250,7 @@ def test_row_44_without_advice_the_key_pauses_until_the_oldest_slot_is_left() ->
         await fill(limiter, 1)
         await asyncio.sleep(30)
         begun = virtual.now()
-        await limiter.release(await limiter.acquire(bulk=False), Answer(429))
+        await limiter.release(await limiter.acquire(bulk=False), RequestOutcome(429))
         await limiter.acquire(bulk=False)
         assert virtual.now() - begun == pytest.approx(30.25, abs=0.01)
 
@@ -291,9 +291,9 @@ def test_a_deadline_ends_an_attempt() -> None:
 # Slots: how many requests may be in flight.
 
 
-def with_slots(count: int) -> Connections:
-    connections = Connections(session=None, max_concurrency=count, trace_configs=None)
-    connections.slots = Slots(anyio.Semaphore(count, fast_acquire=True))
+def with_slots(count: int) -> HttpSession:
+    connections = HttpSession(session=None, max_concurrency=count, trace_configs=None)
+    connections.slots = ConcurrencyLimit(anyio.Semaphore(count, fast_acquire=True))
     return connections
 
 
@@ -302,7 +302,7 @@ class Busy:
     """A client with one slot, which is taken."""
 
     limiter: LocalLimiter
-    paced: PacedTransport
+    paced: RateLimitedTransport
     first: asyncio.Task[Response]
     sent: list[Request]
     answer: asyncio.Event
@@ -373,13 +373,13 @@ class Leased:
     """A limiter that takes a permit back a lease after it granted it."""
 
     def __init__(self, lease: float) -> None:
-        self.lease, self.granted_at, self.told = lease, list[float](), list[Answer | None]()
+        self.lease, self.granted_at, self.told = lease, list[float](), list[RequestOutcome | None]()
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:  # noqa: ARG002
         self.granted_at.append(virtual.now())
         return Permit(len(self.granted_at))
 
-    async def release(self, permit: Permit, answer: Answer | None) -> None:  # noqa: ARG002
+    async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:  # noqa: ARG002
         self.told.append(answer)
 
 
@@ -437,12 +437,12 @@ def test_what_was_refused_before_it_was_sent_costs_no_permit() -> None:
 
 def test_a_limiter_of_ones_own_is_told_that_nothing_was_sent() -> None:
     class Own:
-        told: Answer | None = None
+        told: RequestOutcome | None = None
 
         async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:  # noqa: ARG002
             return Permit(1)
 
-        async def release(self, permit: Permit, answer: Answer | None) -> None:  # noqa: ARG002
+        async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:  # noqa: ARG002
             self.told = answer
 
     async def main() -> None:
@@ -460,7 +460,7 @@ def test_a_limiter_of_ones_own_is_told_that_nothing_was_sent() -> None:
 def test_a_slot_of_all_clients_together_is_waited_for_and_ones_own_given_back_meanwhile() -> None:
     async def main() -> None:
         own, shared = anyio.Semaphore(2, fast_acquire=True), anyio.Semaphore(1, fast_acquire=True)
-        slots = Slots(own, shared)
+        slots = ConcurrencyLimit(own, shared)
         assert slots.acquire_nowait()
         assert not slots.acquire_nowait()
         assert (own.value, shared.value) == (1, 0)
@@ -492,7 +492,7 @@ def test_a_deadline_nearer_than_the_attempt_may_take_ends_it(seconds: float) -> 
 def test_nobody_queues_for_a_pause_that_outlasts_the_deadline() -> None:
     async def main() -> None:
         limiter = virtual_limiter()
-        await limiter.release(await limiter.acquire(bulk=False), Answer(429, 600.0))
+        await limiter.release(await limiter.acquire(bulk=False), RequestOutcome(429, 600.0))
         request, begun = Request("get_session", "/", deadline=virtual.now() + 120), virtual.now()
         with pytest.raises(TransportTimeoutError, match="pauses for 600 s more"):
             await paced(limiter).send(request)
@@ -554,7 +554,7 @@ def test_a_wait_is_announced_before_it_begins() -> None:
 def test_a_pause_is_logged_once_with_why_and_until_when(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         limiter = virtual_limiter(Tier.PRO)
-        await limiter.release(await limiter.acquire(bulk=False), Answer(429, 30.0))
+        await limiter.release(await limiter.acquire(bulk=False), RequestOutcome(429, 30.0))
         await asyncio.gather(*(limiter.acquire(bulk=False) for _ in range(1)))
 
     with caplog.at_level(logging.INFO, "isnotai_async"):
@@ -623,7 +623,7 @@ def test_an_error_in_the_callback_is_logged_and_the_call_goes_on(caplog: pytest.
         def broken(_: Notice) -> None:
             raise ValueError("the progress bar is broken")
 
-        transport = PacedTransport(Function(answer), Unlimited(), Narrator("us", broken))
+        transport = RateLimitedTransport(Function(answer), Unlimited(), Notifier("us", broken))
         assert (await transport.send(REQUEST)).status == 200
 
     virtual.run(main())
@@ -645,14 +645,14 @@ def test_health_needs_no_permit() -> None:
 def test_a_limiter_is_told_of_everything_that_it_let_through() -> None:
     class Witness:
         def __init__(self) -> None:
-            self.seen: list[tuple[int, Answer | None]] = []
+            self.seen: list[tuple[int, RequestOutcome | None]] = []
             self.count = 0
 
         async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:  # noqa: ARG002
             self.count += 1
             return Permit(self.count + 100 * bulk)
 
-        async def release(self, permit: Permit, answer: Answer | None) -> None:
+        async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:
             self.seen.append((permit.number, answer))
 
     async def answer(request: Request) -> Response:
@@ -666,7 +666,7 @@ def test_a_limiter_is_told_of_everything_that_it_let_through() -> None:
         await transport.send(REQUEST)
         with pytest.raises(TransportError):
             await transport.send(BULK)
-        assert witness.seen == [(1, Answer(429, 5.0, Tier.PRO)), (102, None)]
+        assert witness.seen == [(1, RequestOutcome(429, 5.0, Tier.PRO)), (102, None)]
 
     virtual.run(main())
 

@@ -31,10 +31,10 @@ from isnotai_async import (
 )
 from isnotai_async._http.endpoints import read_events, read_mapping
 from isnotai_async._http.messages import Request, Response
-from isnotai_async._http.rate_limited import PacedTransport
-from isnotai_async._http.retry import RetryingTransport
+from isnotai_async._http.rate_limited import RateLimitedTransport
+from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import RetryQuota
-from isnotai_async._notices import Narrator, Notice
+from isnotai_async._notices import Notice, Notifier
 from tests import virtual
 from tests.functions import Function, reply
 from tests.garbage import no_collector
@@ -70,16 +70,16 @@ class World:
 
     def stack(
         self, *, retry: Retry = PATIENT, deadline: float | None = None, jitter: float = 1.0, paced: bool = False
-    ) -> RetryingTransport:
-        narrator = Narrator("us", self.told.append)
+    ) -> Retrier:
+        notifier = Notifier("us", self.told.append)
         limiter = LocalLimiter(clock=virtual.now) if paced else Unlimited()
-        transport = PacedTransport(Function(self.send), limiter, narrator, clock=virtual.now)
-        return RetryingTransport(
+        transport = RateLimitedTransport(Function(self.send), limiter, notifier, clock=virtual.now)
+        return Retrier(
             transport,
             retry,
             deadline,
             self.quota,
-            narrator,
+            notifier,
             clock=virtual.now,
             roll=lambda: jitter,
         )
@@ -425,7 +425,7 @@ def test_without_a_deadline_a_call_waits_for_its_permit() -> None:
 def test_every_attempt_pays_a_permit() -> None:
     async def main() -> None:
         stack = world.stack(paced=True)
-        assert isinstance(stack.transport, PacedTransport)
+        assert isinstance(stack.transport, RateLimitedTransport)
         await stack.fetch(REQUEST, read_mapping)
         assert "3 of 60 slots occupied" in repr(stack.transport.limiter)
 

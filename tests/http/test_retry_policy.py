@@ -16,18 +16,18 @@ from isnotai_async._http.messages import read_retry_after
 from isnotai_async._http.retry_policy import (
     MAX_THROTTLES,
     Backoff,
-    Kind,
+    FailureKind,
+    RetryCause,
     RetryQuota,
-    Trouble,
     check_retry,
     judge_status,
 )
 
-TRANSIENT = Trouble(Kind.TRANSIENT)
-THROTTLED = Trouble(Kind.THROTTLED)
+TRANSIENT = RetryCause(FailureKind.TRANSIENT)
+THROTTLED = RetryCause(FailureKind.THROTTLED)
 
 
-def waits(backoff: Backoff, trouble: Trouble, *, jitter: float = 1.0) -> list[float]:
+def waits(backoff: Backoff, trouble: RetryCause, *, jitter: float = 1.0) -> list[float]:
     """Meet the same trouble again and again, and list the waits until it is final."""
     found = []
     while (verdict := backoff.judge(trouble, jitter=jitter)).wait is not None:
@@ -76,12 +76,12 @@ def test_what_is_no_retry_is_said_so() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        *((status, Kind.TRANSIENT) for status in (408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)),
-        (429, Kind.THROTTLED),
+        *((status, FailureKind.TRANSIENT) for status in (408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)),
+        (429, FailureKind.THROTTLED),
         *((status, None) for status in (200, 204, 301, 304, 400, 401, 403, 404, 405, 410, 418, 422, 451)),
     ],
 )
-def test_rows_16_and_18_which_statuses_are_tried_again(status: int, kind: Kind | None) -> None:
+def test_rows_16_and_18_which_statuses_are_tried_again(status: int, kind: FailureKind | None) -> None:
     assert judge_status(status) is kind
 
 
@@ -118,7 +118,9 @@ def test_attempts_count_the_first_one(attempts: int) -> None:
 
 
 def test_one_attempt_waits_for_no_429_either() -> None:
-    verdict = Backoff(Retry(attempts=1), RetryQuota()).judge(Trouble(Kind.THROTTLED, retry_after=1), jitter=0)
+    verdict = Backoff(Retry(attempts=1), RetryQuota()).judge(
+        RetryCause(FailureKind.THROTTLED, retry_after=1), jitter=0
+    )
     assert verdict.wait is None
 
 
@@ -142,12 +144,12 @@ def test_a_429_has_a_counter_of_its_own() -> None:
         (0.0, 0.5, 0.25),  # no advice, so the backoff decides
     ],
 )
-@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLED])
+@pytest.mark.parametrize("kind", [FailureKind.TRANSIENT, FailureKind.THROTTLED])
 def test_rows_17_and_43_a_retry_after_is_a_floor_and_never_cut_short(
-    after: float, jitter: float, expected: float | None, kind: Kind
+    after: float, jitter: float, expected: float | None, kind: FailureKind
 ) -> None:
-    verdict = Backoff(Retry(base=0.5 if kind is Kind.TRANSIENT else 0.25), RetryQuota()).judge(
-        Trouble(kind, retry_after=after), jitter=jitter
+    verdict = Backoff(Retry(base=0.5 if kind is FailureKind.TRANSIENT else 0.25), RetryQuota()).judge(
+        RetryCause(kind, retry_after=after), jitter=jitter
     )
     assert verdict.wait == (None if expected is None else pytest.approx(expected))
     assert ("Retry-After" in verdict.why_not) is (expected is None)
@@ -155,7 +157,9 @@ def test_rows_17_and_43_a_retry_after_is_a_floor_and_never_cut_short(
 
 @given(after=st.floats(0.001, 120), jitter=st.floats(0, 1))
 def test_row_43_nobody_comes_back_before_the_time_that_was_named(after: float, jitter: float) -> None:
-    wait = Backoff(Retry(), RetryQuota()).judge(Trouble(Kind.THROTTLED, retry_after=after), jitter=jitter).wait
+    wait = (
+        Backoff(Retry(), RetryQuota()).judge(RetryCause(FailureKind.THROTTLED, retry_after=after), jitter=jitter).wait
+    )
     assert wait is not None
     assert after <= wait <= after + 1
 
@@ -219,13 +223,13 @@ def test_row_45_no_header_value_breaks_the_reading(value: str, date: str) -> Non
 
 
 def test_a_lost_connection_is_tried_again_at_once_the_first_time() -> None:
-    assert waits(Backoff(Retry(), RetryQuota()), Trouble(Kind.TRANSIENT, at_once=True)) == [0.0, 1.0, 2.0]
+    assert waits(Backoff(Retry(), RetryQuota()), RetryCause(FailureKind.TRANSIENT, at_once=True)) == [0.0, 1.0, 2.0]
 
 
 def test_some_troubles_are_worth_one_retry_or_none() -> None:
     for limit in (0, 1, 2):
         backoff = Backoff(Retry(attempts=6), RetryQuota())
-        assert len(waits(backoff, Trouble(Kind.TRANSIENT, retry_limit=limit))) == limit
+        assert len(waits(backoff, RetryCause(FailureKind.TRANSIENT, retry_limit=limit))) == limit
         assert len(waits(backoff, TRANSIENT)) == 5 - limit
 
 
@@ -241,19 +245,19 @@ def test_nobody_sleeps_towards_a_deadline() -> None:
 @pytest.mark.parametrize(
     ("kind", "before", "after"),
     [
-        (Kind.TRANSIENT, 100, 95),
-        (Kind.TIMEOUT, 100, 90),
-        (Kind.THROTTLED, 100, 100),
-        (Kind.TRANSIENT, 5, 0),
-        (Kind.TRANSIENT, 4, None),
-        (Kind.TIMEOUT, 9, None),
-        (Kind.THROTTLED, 0, 0),
+        (FailureKind.TRANSIENT, 100, 95),
+        (FailureKind.TIMEOUT, 100, 90),
+        (FailureKind.THROTTLED, 100, 100),
+        (FailureKind.TRANSIENT, 5, 0),
+        (FailureKind.TRANSIENT, 4, None),
+        (FailureKind.TIMEOUT, 9, None),
+        (FailureKind.THROTTLED, 0, 0),
     ],
 )
-def test_a_retry_costs_by_its_trouble(kind: Kind, before: int, after: int | None) -> None:
+def test_a_retry_costs_by_its_trouble(kind: FailureKind, before: int, after: int | None) -> None:
     """The last column is what is left, or None where the retry is not to be had."""
     quota = RetryQuota(before)
-    verdict = Backoff(Retry(), quota).judge(Trouble(kind), jitter=0)
+    verdict = Backoff(Retry(), quota).judge(RetryCause(kind), jitter=0)
     assert (verdict.wait is None) is (after is None)
     assert quota.tokens == (before if after is None else after)
 

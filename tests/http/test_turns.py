@@ -2,7 +2,7 @@
 
 import asyncio
 
-from isnotai_async._http.retry import Turns
+from isnotai_async._http.retry import FairReader
 from tests.event_source import settle
 
 
@@ -19,7 +19,7 @@ class Rounds:
 
 
 async def test_who_is_alone_does_not_wait() -> None:
-    turns, rounds = Turns(), Rounds()
+    turns, rounds = FairReader(), Rounds()
 
     for _ in range(3):
         before = rounds.number
@@ -29,7 +29,7 @@ async def test_who_is_alone_does_not_wait() -> None:
 
 
 async def test_turns_are_wanted_where_another_answer_is_expected_or_has_its_turn() -> None:
-    turns = Turns()
+    turns = FairReader()
     assert not turns.are_wanted
 
     turns.expected = 1
@@ -43,7 +43,7 @@ async def test_turns_are_wanted_where_another_answer_is_expected_or_has_its_turn
 
 
 async def test_of_many_each_has_a_round_of_its_own_in_the_order_they_came() -> None:
-    turns, rounds, had = Turns(), Rounds(), list[tuple[int, int]]()
+    turns, rounds, had = FairReader(), Rounds(), list[tuple[int, int]]()
 
     async def take(number: int) -> None:
         await turns.take()
@@ -57,9 +57,9 @@ async def test_of_many_each_has_a_round_of_its_own_in_the_order_they_came() -> N
 
 async def test_a_turn_of_someone_who_is_cancelled_goes_to_the_next() -> None:
     for rounds in range(12):
-        turns, had = Turns(), list[int]()
+        turns, had = FairReader(), list[int]()
 
-        async def take(number: int, turns: Turns = turns, had: list[int] = had) -> None:
+        async def take(number: int, turns: FairReader = turns, had: list[int] = had) -> None:
             await turns.take()
             had.append(number)
 

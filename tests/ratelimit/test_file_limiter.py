@@ -22,11 +22,11 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.file import place, store
 from isnotai_async._ratelimit.policy import FULL, PAUSED
-from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
 from tests.canary import CANARY_KEY, find_key
 
 US, KEY = REGIONS["us"], "ab" * 16
-OK = isnotai.Answer(200)
+OK = isnotai.RequestOutcome(200)
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def opened(path: Path, **options: Any) -> AsyncIterator[KeyLimiter]:
+async def opened(path: Path, **options: Any) -> AsyncIterator[RedisKeyLimiter]:
     async with isnotai.FileLimiter(path, **options) as limiter:
         yield limiter.bind(US, KEY)
 
@@ -50,7 +50,7 @@ def give_up_when_full(wait: float, reason: str) -> None:
         raise WindowIsFullError
 
 
-async def take(limiter: KeyLimiter, *, at_most: int = 1000, answer: isnotai.Answer = OK) -> int:
+async def take(limiter: RedisKeyLimiter, *, at_most: int = 1000, answer: isnotai.RequestOutcome = OK) -> int:
     """Take permits, one after the other, until the window is full or a wait too long."""
     count = 0
     try:
@@ -65,7 +65,7 @@ async def take(limiter: KeyLimiter, *, at_most: int = 1000, answer: isnotai.Answ
     return count
 
 
-async def told(limiter: KeyLimiter) -> None:
+async def told(limiter: RedisKeyLimiter) -> None:
     """Wait until all that ended is in the file."""
     async with asyncio.timeout(10):
         while limiter._task is not None:
@@ -87,7 +87,7 @@ async def test_two_keys_and_two_regions_have_nothing_in_common(path: Path) -> No
 
 async def test_the_tier_that_one_process_learns_is_the_others_too(path: Path) -> None:
     async with opened(path) as one, opened(path) as other:
-        assert await take(one, at_most=2, answer=isnotai.Answer(200, None, isnotai.Tier.PRO)) == 2
+        assert await take(one, at_most=2, answer=isnotai.RequestOutcome(200, None, isnotai.Tier.PRO)) == 2
         assert await take(other, at_most=150) == 150
         assert other.tier is isnotai.Tier.PRO
 
@@ -95,7 +95,7 @@ async def test_the_tier_that_one_process_learns_is_the_others_too(path: Path) ->
 async def test_a_429_pauses_all_processes_and_one_probe_goes_first(path: Path) -> None:
     async with opened(path, tier="pro") as one, opened(path, tier="pro") as other:
         loop, reasons = asyncio.get_running_loop(), list[str]()
-        assert await take(one, at_most=1, answer=isnotai.Answer(429, 1.0)) == 1
+        assert await take(one, at_most=1, answer=isnotai.RequestOutcome(429, 1.0)) == 1
         begun = loop.time()
         waiting = [
             asyncio.create_task(limiter.acquire(bulk=False, on_wait=lambda _, reason: reasons.append(reason)))
@@ -258,7 +258,7 @@ async def test_the_default_file_is_for_this_user_only_and_does_not_show_the_key(
     async with isnotai.FileLimiter() as limiter:
         client = isnotai.Client(CANARY_KEY, limiter=limiter)
         bound = client._paced.limiter
-        assert isinstance(bound, KeyLimiter)
+        assert isinstance(bound, RedisKeyLimiter)
         assert await take(bound, at_most=2) == 2
         folder = tmp_path / "isnotai-async"
         files = {file: file.read_bytes() for file in folder.iterdir()}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.policy import Gate
+from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
+from isnotai_async._ratelimit.policy import RateLimitPolicy
 
 
 @define(eq=False)
@@ -39,7 +39,7 @@ class GateMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.gate = Gate()
+        self.policy = RateLimitPolicy()
         self.arrivals: list[tuple[float, int, int]] = []  # when, number of the permit, limit when it was sent
         self.unchecked: set[float] = set()
         self.held: set[int] = set()
@@ -49,11 +49,11 @@ class GateMachine(RuleBasedStateMachine):
         return self.send(bulk)
 
     def send(self, bulk: bool) -> Sent | None:
-        permit = self.gate.admit(self.now, bulk=bulk)
+        permit = self.policy.try_acquire(self.now, bulk=bulk)
         if permit is None:
             return None
         self.held.add(permit.number)
-        return Sent(permit, self.now, self.gate.tier.requests_per_minute)
+        return Sent(permit, self.now, self.policy.tier.requests_per_minute)
 
     @rule(bulk=st.booleans(), count=st.integers(2, 200))
     def ask_many(self, bulk: bool, count: int) -> None:
@@ -72,7 +72,7 @@ class GateMachine(RuleBasedStateMachine):
 
     def answer(self, sent: Sent, status: int, after: float | None, tier: Tier | None) -> None:
         self.held.discard(sent.permit.number)
-        self.gate.settle(sent.permit, Answer(status, after, tier), self.now)
+        self.policy.record_outcome(sent.permit, RequestOutcome(status, after, tier), self.now)
 
     @rule(sent=under_way)
     def reach_the_server(self, sent: Sent | None) -> None:
@@ -100,7 +100,7 @@ class GateMachine(RuleBasedStateMachine):
         if sent is not None:
             self.arrive(sent, self.now + late)
             self.held.discard(sent.permit.number)
-            self.gate.settle(sent.permit, None, self.now)
+            self.policy.record_outcome(sent.permit, None, self.now)
 
     @rule(count=st.integers(2, 60), late=st.floats(0, 4.9))
     def give_up_many(self, count: int, late: float) -> None:
@@ -108,13 +108,13 @@ class GateMachine(RuleBasedStateMachine):
             if sent := self.send(bulk=False):
                 self.arrive(sent, self.now + late)
                 self.held.discard(sent.permit.number)
-                self.gate.settle(sent.permit, None, self.now)
+                self.policy.record_outcome(sent.permit, None, self.now)
 
     @rule(sent=consumes(under_way))
     def be_cancelled_before_sending(self, sent: Sent | None) -> None:
         if sent is not None and sent.arrived is None:
             self.held.discard(sent.permit.number)
-            self.gate.withdraw(sent.permit)
+            self.policy.withdraw(sent.permit)
         elif sent is not None:
             self.answer(sent, 200, None, None)
 
@@ -143,14 +143,14 @@ class GateMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.held)
     def somebody_can_always_go_on(self) -> None:
         """With nothing under way, one may go within a window, or within the pause that was ordered."""
-        gate, now = deepcopy(self.gate), self.now  # a copy, because looking ahead forgets what leaves until then
+        policy, now = deepcopy(self.policy), self.now  # a copy, because looking ahead forgets what leaves until then
         for _ in range(50):
-            wait, _ = gate.wait(now, bulk=True)
+            wait, _ = policy.wait(now, bulk=True)
             if wait == 0:
                 break
             assert wait < inf
             now += max(wait, 1e-6)
-        assert gate.wait(now, bulk=True)[0] == 0
+        assert policy.wait(now, bulk=True)[0] == 0
         assert now - self.now <= 100 + 66
 
 

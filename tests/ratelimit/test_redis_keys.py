@@ -15,13 +15,13 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.limiter import NOT_SENT
 from isnotai_async._ratelimit.policy import FULL
-from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
 from isnotai_async._ratelimit.shared.protocol import name_keys
 from tests.redis_server import RedisServer, running_redis
 
 US, KEY = REGIONS["us"], "ab" * 16
 STATE, SLOTS = name_keys(US.base_url, KEY)
-OK = isnotai.Answer(200)
+OK = isnotai.RequestOutcome(200)
 PASSWORD = "hunter2-Zt9fKb3LmR8sVh5Yp0"
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def opened(url: str, **options: Any) -> AsyncIterator[KeyLimiter]:
+async def opened(url: str, **options: Any) -> AsyncIterator[RedisKeyLimiter]:
     async with isnotai.RedisLimiter.from_url(url, **options) as limiter:
         yield limiter.bind(US, KEY)
 
@@ -58,7 +58,7 @@ def give_up_when_full(wait: float, reason: str) -> None:
         raise WindowIsFullError
 
 
-async def take(limiter: KeyLimiter, *, at_most: int = 1000, within: float = 2.5) -> int:
+async def take(limiter: RedisKeyLimiter, *, at_most: int = 1000, within: float = 2.5) -> int:
     """Take permits, one after the other, until the window is full or a wait too long."""
     count = 0
     try:
@@ -181,7 +181,9 @@ async def test_a_limit_above_the_highest_tier_is_not_believed(
 
 
 @asynccontextmanager
-async def opened_as_user(server: RedisServer, rights: Iterable[str], **options: Any) -> AsyncIterator[KeyLimiter]:
+async def opened_as_user(
+    server: RedisServer, rights: Iterable[str], **options: Any
+) -> AsyncIterator[RedisKeyLimiter]:
     server.ask("ACL", "SETUSER", "isnotai", "reset", "on", f">{PASSWORD}", *rights)
     async with opened(f"redis://isnotai:{PASSWORD}@127.0.0.1:{server.port}", **options) as limiter:
         yield limiter
@@ -192,7 +194,7 @@ async def test_the_least_rights_are_enough_whatever_happens(server: RedisServer)
         assert await take(limiter, at_most=20) == 20
         for command in ("FLUSHALL", "SCRIPT FLUSH", f"DEL {STATE}", f"DEL {SLOTS}", f"SET {SLOTS} hello"):
             server.ask(*command.split())
-            await limiter.release(await limiter.acquire(bulk=True), isnotai.Answer(429, 0.1))
+            await limiter.release(await limiter.acquire(bulk=True), isnotai.RequestOutcome(429, 0.1))
             assert await take(limiter, at_most=5) == 5
     refused = {entry[b"object"] for entry in server.ask("ACL", "LOG")}
     assert refused == {b"client|setinfo"}  # by which redis-py gives its name; it does not mind

@@ -22,16 +22,16 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.limiter import NOT_SENT
 from isnotai_async._ratelimit.policy import FULL, PAUSED
-from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
 from isnotai_async._ratelimit.shared.protocol import name_keys
-from isnotai_async._ratelimit.shared.wait_queue import Line
+from isnotai_async._ratelimit.shared.wait_queue import WaitQueue
 from isnotai_async.sandbox import Fault
 from tests.canary import CANARY_KEY, find_key
 from tests.load import max_in_window
 from tests.redis_server import RedisServer, running_redis
 
 US, KEY = REGIONS["us"], "ab" * 16
-OK = isnotai.Answer(200)
+OK = isnotai.RequestOutcome(200)
 PASSWORD = "hunter2-Zt9fKb3LmR8sVh5Yp0"
 
 
@@ -50,12 +50,12 @@ def server(shared_server: RedisServer) -> RedisServer:
 
 
 @asynccontextmanager
-async def opened(server: RedisServer, **options: Any) -> AsyncIterator[KeyLimiter]:
+async def opened(server: RedisServer, **options: Any) -> AsyncIterator[RedisKeyLimiter]:
     async with isnotai.RedisLimiter.from_url(server.url, **options) as limiter:
         yield limiter.bind(US, KEY)
 
 
-async def pass_on(limiter: isnotai.Limiter, count: int = 1, answer: isnotai.Answer | None = OK) -> None:
+async def pass_on(limiter: isnotai.Limiter, count: int = 1, answer: isnotai.RequestOutcome | None = OK) -> None:
     """Take permits, one after the other, and tell that the requests were answered."""
     for _ in range(count):
         await limiter.release(await limiter.acquire(bulk=False), answer)
@@ -136,7 +136,7 @@ async def test_two_keys_and_two_regions_have_nothing_in_common(server: RedisServ
 async def test_first_come_first_served_and_single_calls_before_bulk_work(server: RedisServer) -> None:
     came: list[str] = []
 
-    async def come(limiter: KeyLimiter, name: str, *, bulk: bool) -> None:
+    async def come(limiter: RedisKeyLimiter, name: str, *, bulk: bool) -> None:
         permit = await limiter.acquire(bulk=bulk)
         came.append(name)
         await asyncio.sleep(0.02)
@@ -156,7 +156,7 @@ async def test_bulk_work_is_spaced_over_all_processes(server: RedisServer) -> No
     async with opened(server, window=3.0) as one, opened(server, window=3.0) as other:
         loop = asyncio.get_running_loop()
 
-        async def work(limiter: KeyLimiter) -> None:
+        async def work(limiter: RedisKeyLimiter) -> None:
             while True:
                 await limiter.release(await limiter.acquire(bulk=True), OK)
                 times.append(loop.time())
@@ -213,7 +213,7 @@ async def test_who_comes_first_after_one_who_left_is_told_although_the_next_one_
 async def test_who_is_refused_and_cancelled_at_once_leaves_no_error_that_nobody_reads() -> None:
     loop, complaints = asyncio.get_running_loop(), list[dict[str, Any]]()
     loop.set_exception_handler(lambda _, about: complaints.append(about))
-    waiter = Line().enter(bulk=False)
+    waiter = WaitQueue().enter(bulk=False)
     waiter.fail(isnotai.LimiterError("Redis is down", reason="down"))
     assert waiter.future.done()
     del waiter
@@ -262,7 +262,7 @@ async def test_row_43_a_429_pauses_all_processes_and_one_probe_goes_first(server
     async with opened(server, tier="pro") as one, opened(server, tier="pro") as other:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        await pass_on(one, 1, isnotai.Answer(429, 1.0))
+        await pass_on(one, 1, isnotai.RequestOutcome(429, 1.0))
         waiting = [await blocked(limiter) for limiter in (one, other, other)]
         assert {reason for _, reason in waiting} == {PAUSED}
         tasks = [task for task, _ in waiting]
@@ -282,7 +282,7 @@ async def test_row_43_a_429_pauses_all_processes_and_one_probe_goes_first(server
 async def test_row_48_after_a_second_429_all_processes_are_spaced(server: RedisServer) -> None:
     async with opened(server, tier="pro", window=6.0) as one, opened(server, tier="pro", window=6.0) as other:
         for _ in range(2):
-            await pass_on(one, 1, isnotai.Answer(429, 0.01))
+            await pass_on(one, 1, isnotai.RequestOutcome(429, 0.01))
             await pass_on(one)
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -290,7 +290,7 @@ async def test_row_48_after_a_second_429_all_processes_are_spaced(server: RedisS
         assert loop.time() - begun >= 12 * 6.0 / 600 / 0.8
 
 
-PRO, FREE = isnotai.Answer(200, None, isnotai.Tier.PRO), isnotai.Answer(200, None, isnotai.Tier.FREE)
+PRO, FREE = isnotai.RequestOutcome(200, None, isnotai.Tier.PRO), isnotai.RequestOutcome(200, None, isnotai.Tier.FREE)
 
 
 async def test_row_47_one_sighting_of_a_higher_tier_is_not_believed_by_anybody(server: RedisServer) -> None:
@@ -493,7 +493,9 @@ async def test_closing_tells_the_last_news_and_refuses_those_who_wait(server: Re
 
 
 @pytest.mark.parametrize("answer", [OK, NOT_SENT], ids=["answered", "not sent"])
-async def test_a_release_after_closing_opens_no_connection(server: RedisServer, answer: isnotai.Answer) -> None:
+async def test_a_release_after_closing_opens_no_connection(
+    server: RedisServer, answer: isnotai.RequestOutcome
+) -> None:
     async with opened(server) as limiter:
         permit = await limiter.acquire(bulk=False)
     calls = server.calls()

@@ -153,7 +153,7 @@ key = limiter.bind(isnotai.REGIONS["us"], "ab" * 16)
 
 async def main():
     for _ in range(10):
-        await key.release(await key.acquire(bulk=False), isnotai.Answer(200))
+        await key.release(await key.acquire(bulk=False), isnotai.RequestOutcome(200))
     await limiter.aclose()
 
 children = []

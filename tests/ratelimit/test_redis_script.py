@@ -21,15 +21,23 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precond
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.file.rules import answer
 from isnotai_async._ratelimit.file.store import TABLES, StoredSlots
-from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED, Gate
+from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
+from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED, RateLimitPolicy
 from isnotai_async._ratelimit.redis.script import RULES
-from isnotai_async._ratelimit.shared.protocol import BEHIND, JOINING, Ask, Ended, Reply, name_keys, read_reply
+from isnotai_async._ratelimit.shared.protocol import (
+    BEHIND,
+    JOINING,
+    CompletedRequest,
+    ScriptReply,
+    ScriptRequest,
+    name_keys,
+    read_reply,
+)
 from tests.redis_server import running_redis
 
 START = 1_790_000_000.25
 KEYS = ("{tag}:state", "{tag}:slots")
-OK = Answer(200)
+OK = RequestOutcome(200)
 
 
 @define(eq=False)
@@ -48,7 +56,7 @@ class Script:
     def __attrs_post_init__(self) -> None:
         self._run = self.client.register_script("local now = tonumber(KEYS[3])\n" + RULES)
 
-    def __call__(self, ask: Ask) -> Reply:
+    def __call__(self, ask: ScriptRequest) -> ScriptReply:
         return read_reply(self._run(keys=[*KEYS, repr(self.now)], args=[ask.to_json()]))
 
     def slots(self) -> int:
@@ -73,7 +81,7 @@ class FileRules:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.executescript(TABLES)
 
-    def __call__(self, ask: Ask) -> Reply:
+    def __call__(self, ask: ScriptRequest) -> ScriptReply:
         slots = StoredSlots(self._connection, "key", self.now, ask.length, ask.lease)
         reply, self._packed = answer(ask, self._packed, slots, self.now)
         return reply
@@ -123,7 +131,7 @@ R = TypeVar("R", Script, FileRules)
 def begun(script: R) -> R:
     """Let the state begin, and pass the moment in which processes may tell what they sent."""
     script.now = START - 1.25
-    assert script(Ask(singles=1)).wait == 1.25
+    assert script(ScriptRequest(singles=1)).wait == 1.25
     script.now = START
     return script
 
@@ -150,12 +158,12 @@ class ScriptMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.script = self.make()
-        self.gate = Gate()
+        self.policy = RateLimitPolicy()
         self.single_until = -inf
         self.first = 0
 
-    def call(self, **options: Any) -> Reply:
-        return self.script(Ask(lease=1e7, prefix="me:", **options))
+    def call(self, **options: Any) -> ScriptReply:
+        return self.script(ScriptRequest(lease=1e7, prefix="me:", **options))
 
     @rule(target=sent, singles=st.integers(0, 3), bulk=st.integers(0, 3))
     def ask(self, singles: int, bulk: int) -> list[Sent]:
@@ -175,9 +183,9 @@ class ScriptMachine(RuleBasedStateMachine):
             if is_bulk and now < self.single_until:
                 wait, reason = self.single_until - now, BEHIND
                 break
-            permit = self.gate.admit(now, bulk=is_bulk)
+            permit = self.policy.try_acquire(now, bulk=is_bulk)
             if permit is None:
-                wait, reason = self.gate.wait(now, bulk=is_bulk)
+                wait, reason = self.policy.wait(now, bulk=is_bulk)
                 if not is_bulk and reason in {FULL, SPACED}:
                     self.single_until = now + min(wait, 1.05) + 0.05
                 break
@@ -186,19 +194,19 @@ class ScriptMachine(RuleBasedStateMachine):
         assert [reply.singles, reply.bulk] == granted
         assert reply.reason == reason
         assert reply.wait == wait or (wait == inf and reply.wait > 1e6)
-        assert reply.limit == self.gate.tier.requests_per_minute
-        assert self.script.slots() == self.gate.occupied(now)
+        assert reply.limit == self.policy.tier.requests_per_minute
+        assert self.script.slots() == self.policy.occupied(now)
         numbers = range(reply.number - len(permits) + 1, reply.number + 1)
         return [Sent(permit, name, number) for (permit, name), number in zip(permits, numbers, strict=True)]
 
-    def end(self, ends: list[tuple[Sent, Answer | None]]) -> None:
-        reply = self.call(ended=[Ended(sent.name, sent.number, answer) for sent, answer in ends])
-        pauses = [self.gate.settle(sent.permit, answer, self.script.now) for sent, answer in ends]
+    def end(self, ends: list[tuple[Sent, RequestOutcome | None]]) -> None:
+        reply = self.call(ended=[CompletedRequest(sent.name, sent.number, answer) for sent, answer in ends])
+        pauses = [self.policy.record_outcome(sent.permit, answer, self.script.now) for sent, answer in ends]
         assert reply.paused == max(pauses, default=0.0)
 
     @rule(sents=consumes(sent), status=st.sampled_from([200, 200, 404, 500]), tier=st.none() | st.sampled_from(Tier))
     def be_answered(self, sents: list[Sent], status: int, tier: Tier | None) -> None:
-        self.end([(sent, Answer(status, None, tier)) for sent in sents])
+        self.end([(sent, RequestOutcome(status, None, tier)) for sent in sents])
 
     @rule(
         sents=consumes(sent),
@@ -209,7 +217,10 @@ class ScriptMachine(RuleBasedStateMachine):
     def be_refused(self, sents: list[Sent], count: int, after: float | None, tier: Tier | None) -> None:
         statuses = [429] * count + [200] * len(sents)
         self.end(
-            [(sent, Answer(status, after, tier)) for sent, status in zip(reversed(sents), statuses, strict=False)]
+            [
+                (sent, RequestOutcome(status, after, tier))
+                for sent, status in zip(reversed(sents), statuses, strict=False)
+            ]
         )
 
     @rule(sents=consumes(sent))
@@ -219,7 +230,7 @@ class ScriptMachine(RuleBasedStateMachine):
     @rule(sents=consumes(sent))
     def be_cancelled_before_sending(self, sents: list[Sent]) -> None:
         for sent in sents:
-            self.gate.withdraw(sent.permit)
+            self.policy.withdraw(sent.permit)
         self.call(unused=[sent.name for sent in sents])
 
     @rule(seconds=st.floats(0, 5))
@@ -234,10 +245,10 @@ class ScriptMachine(RuleBasedStateMachine):
     def pass_many_windows(self, seconds: float) -> None:
         self.script.now += seconds
 
-    @precondition(lambda self: self.gate.occupied(self.script.now))
+    @precondition(lambda self: self.policy.occupied(self.script.now))
     @rule(early=st.just(0.0) | st.floats(0, 2))
     def pass_until_something_may_happen(self, early: float) -> None:
-        wait = self.gate.wait(self.script.now, bulk=False)[0]
+        wait = self.policy.wait(self.script.now, bulk=False)[0]
         if early < wait < inf:
             self.script.now += wait - early
 
@@ -257,8 +268,8 @@ def test_row_50_the_script_decides_as_the_gate_does(client: Any, place: str) -> 
         run_state_machine_as_test(machine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
 
 
-def ask(**options: Any) -> Ask:
-    return evolve(Ask(lease=65.0, prefix="a:"), **options)
+def ask(**options: Any) -> ScriptRequest:
+    return evolve(ScriptRequest(lease=65.0, prefix="a:"), **options)
 
 
 def test_row_51_permits_of_the_killed_come_back_after_lease_and_window(script: Rules) -> None:
@@ -273,7 +284,7 @@ def test_row_51_permits_of_the_killed_come_back_after_lease_and_window(script: R
 
 def test_row_51_a_probe_whose_process_is_killed_is_followed_by_another(script: Rules) -> None:
     name = script(ask(singles=1))
-    assert script(ask(ended=[Ended("a:0", name.number, Answer(429, 2.0))])).paused == 2.0
+    assert script(ask(ended=[CompletedRequest("a:0", name.number, RequestOutcome(429, 2.0))])).paused == 2.0
     script.now += 2.0
     assert script(ask(first=1, singles=2)).singles == 1
     reply = script(ask(first=3, singles=1))
@@ -285,17 +296,17 @@ def test_row_51_a_probe_whose_process_is_killed_is_followed_by_another(script: R
 def test_row_47_the_history_survives_a_change_of_tier(script: Rules) -> None:
     granted = script(ask(singles=60))
     first = granted.number - 59
-    up = [Ended(f"a:{number}", first + number, Answer(200, None, Tier.PRO)) for number in range(2)]
+    up = [CompletedRequest(f"a:{number}", first + number, RequestOutcome(200, None, Tier.PRO)) for number in range(2)]
     assert script(ask(ended=up[:1])).limit == 60
     assert script(ask(ended=up[1:])).limit == 600
     assert script(ask(first=100, singles=600)).singles == 540
-    down = [Ended("a:2", first + 2, Answer(200, None, Tier.FREE))]
+    down = [CompletedRequest("a:2", first + 2, RequestOutcome(200, None, Tier.FREE))]
     assert script(ask(ended=down, first=800, singles=1)).reason == FULL
 
 
 def test_single_calls_that_wait_hold_back_bulk_work_of_all_processes(script: Rules) -> None:
     first = script(ask(singles=60))
-    script(ask(ended=[Ended(f"a:{at}", first.number - 59 + at, OK) for at in range(60)]))
+    script(ask(ended=[CompletedRequest(f"a:{at}", first.number - 59 + at, OK) for at in range(60)]))
     assert script(ask(first=100, singles=1)).reason == FULL
     assert script(evolve(ask(bulk=1), prefix="b:")).reason == BEHIND
     script.now += 2
@@ -368,19 +379,22 @@ def test_a_clock_that_goes_back_a_little_stands_still(script: Rules) -> None:
 
 def test_a_pause_ends_at_once_for_nobody_and_lets_one_probe_go_first(script: Rules) -> None:
     granted = script(ask(singles=3))
-    refusal = Ended("a:0", granted.number - 2, Answer(429, 30.0))
-    assert script(ask(ended=[refusal, Ended("a:1", granted.number - 1, Answer(429, 30.0))])).paused == 30.0
+    refusal = CompletedRequest("a:0", granted.number - 2, RequestOutcome(429, 30.0))
+    assert (
+        script(ask(ended=[refusal, CompletedRequest("a:1", granted.number - 1, RequestOutcome(429, 30.0))])).paused
+        == 30.0
+    )
     assert script(evolve(ask(singles=5), prefix="b:")).reason == PAUSED
     script.now += 30.0
     reply = script(evolve(ask(singles=5, first=5), prefix="b:"))
     assert (reply.singles, reply.reason) == (1, PROBING)
-    opened = script(evolve(ask(singles=5, first=10, ended=[Ended("b:5", reply.number, OK)]), prefix="b:"))
+    opened = script(evolve(ask(singles=5, first=10, ended=[CompletedRequest("b:5", reply.number, OK)]), prefix="b:"))
     assert opened.reason in {"", SPACED}
 
 
 def test_what_is_told_twice_counts_once(script: Rules) -> None:
     granted = script(ask(singles=5))
-    ended = [Ended("a:0", granted.number - 4, Answer(429, 3.0))]
+    ended = [CompletedRequest("a:0", granted.number - 4, RequestOutcome(429, 3.0))]
     script(ask(ended=ended))
     assert script(ask(ended=ended)).paused == 0.0
     assert script.slots() == 5

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.limiter import Answer
-from isnotai_async._ratelimit.policy import Gate, Shape
+from isnotai_async._ratelimit.limiter import RequestOutcome
+from isnotai_async._ratelimit.policy import Pacer, RateLimitPolicy
 
 
 def test_spaced_requests_come_at_98_percent_of_the_rate() -> None:
-    shape, now, count = Shape(60.0), 0.0, 0
+    shape, now, count = Pacer(60.0), 0.0, 0
     while now < 600:
         now += shape.wait(now)
         shape.spend(60, now)
@@ -19,7 +19,7 @@ def test_spaced_requests_come_at_98_percent_of_the_rate() -> None:
 
 
 def test_late_wake_ups_do_not_add_up() -> None:
-    shape, now, count = Shape(60.0), 0.0, 0
+    shape, now, count = Pacer(60.0), 0.0, 0
     while now < 60:
         now += shape.wait(now) + 0.02  # twice the spacing late, each time
         shape.spend(6000, now)
@@ -31,7 +31,7 @@ def test_late_wake_ups_do_not_add_up() -> None:
 
 
 def test_each_unexpected_429_takes_a_fifth_down_to_a_tenth() -> None:
-    shape = Shape(60.0)
+    shape = Pacer(60.0)
     shares = []
     for _ in range(13):
         shape.slow_down(0.0)
@@ -41,14 +41,14 @@ def test_each_unexpected_429_takes_a_fifth_down_to_a_tenth() -> None:
 
 
 def test_the_rate_comes_back_by_a_twentieth_each_window() -> None:
-    shape = Shape(60.0)
+    shape = Pacer(60.0)
     shape.slow_down(0.0)
     shape.slow_down(0.0)
     assert [shape.share(60.0 * windows) for windows in (1, 2, 8)] == pytest.approx([0.69, 0.74, 1.0])
 
 
 def test_everything_is_spaced_for_ten_windows_after_the_second_429_within_ten() -> None:
-    shape = Shape(60.0)
+    shape = Pacer(60.0)
     shape.slow_down(0.0)
     assert not shape.is_on(0.0)
     shape.slow_down(599.0)
@@ -56,7 +56,7 @@ def test_everything_is_spaced_for_ten_windows_after_the_second_429_within_ten() 
 
 
 def test_429s_that_are_far_apart_space_nothing_but_bulk_work() -> None:
-    shape = Shape(60.0)
+    shape = Pacer(60.0)
     for now in (0.0, 601.0, 1202.0):
         shape.slow_down(now)
         assert not shape.is_on(now)
@@ -64,13 +64,13 @@ def test_429s_that_are_far_apart_space_nothing_but_bulk_work() -> None:
 
 
 def test_a_stray_429_costs_single_calls_its_pause_and_no_more() -> None:
-    gate, now, sent = Gate(Tier.FREE), 0.0, 0
+    policy, now, sent = RateLimitPolicy(Tier.FREE), 0.0, 0
     while sent < 21:
-        wait, _ = gate.wait(now, bulk=False)
+        wait, _ = policy.wait(now, bulk=False)
         now += wait
-        if (permit := gate.admit(now, bulk=False)) is None:
+        if (permit := policy.try_acquire(now, bulk=False)) is None:
             continue
-        answer = Answer(429, 1.0, Tier.FREE) if sent == 0 else Answer(200, None, Tier.FREE)
-        gate.settle(permit, answer, now + 0.05)
+        answer = RequestOutcome(429, 1.0, Tier.FREE) if sent == 0 else RequestOutcome(200, None, Tier.FREE)
+        policy.record_outcome(permit, answer, now + 0.05)
         now, sent = now + 0.05, sent + 1
     assert now < 3.0

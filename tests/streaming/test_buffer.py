@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isnotai_async._streaming.buffer import Lane, PageBuffer
+from isnotai_async._streaming.buffer import OrderedLane, PageBuffer
 from tests.event_source import running_tasks, settle
 
 
@@ -74,8 +74,8 @@ async def test_a_getter_that_is_cancelled_takes_nothing_with_it() -> None:
 
 
 async def test_lanes_come_out_one_after_the_other() -> None:
-    buffer, line = PageBuffer[int](10), deque[Lane[int]]()
-    first, second, third = (Lane.open(line) for _ in range(3))
+    buffer, line = PageBuffer[int](10), deque[OrderedLane[int]]()
+    first, second, third = (OrderedLane.open(line) for _ in range(3))
 
     await buffer.put(30, third)
     await buffer.put(20, second)
@@ -92,8 +92,8 @@ async def test_lanes_come_out_one_after_the_other() -> None:
 
 
 async def test_the_foremost_lane_always_gets_on() -> None:
-    buffer, line = PageBuffer[int](2), deque[Lane[int]]()
-    first, second = Lane.open(line), Lane.open(line)
+    buffer, line = PageBuffer[int](2), deque[OrderedLane[int]]()
+    first, second = OrderedLane.open(line), OrderedLane.open(line)
     await buffer.put(20, second)
     waiting = asyncio.create_task(buffer.put(21, second))
     await settle()
@@ -119,7 +119,7 @@ async def test_many_lines_through_one_buffer_keep_their_order_and_the_bound(
     *, sizes: list[list[int]], capacity: int, readers: int, seed: int
 ) -> None:
     buffer, random = PageBuffer[tuple[int, int, int]](capacity), Random(seed)
-    lines = [(deque[Lane[tuple[int, int, int]]](), list(enumerate(line))) for line in sizes]
+    lines = [(deque[OrderedLane[tuple[int, int, int]]](), list(enumerate(line))) for line in sizes]
     put = got = 0
 
     async def read() -> None:
@@ -127,7 +127,7 @@ async def test_many_lines_through_one_buffer_keep_their_order_and_the_bound(
         for number, (line, lanes) in enumerate(lines):
             while lanes:
                 index, size = lanes.pop(0)
-                lane = Lane.open(line)
+                lane = OrderedLane.open(line)
                 for item in range(size):
                     await settle(random.randint(0, 3))
                     await buffer.put((number, index, item), lane)

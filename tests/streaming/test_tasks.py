@@ -5,7 +5,7 @@ import asyncio
 import anyio
 import pytest
 
-from isnotai_async._streaming.tasks import Crew, run_behind
+from isnotai_async._streaming.tasks import TaskPool, run_behind
 from tests.event_source import running_tasks, settle
 
 
@@ -36,7 +36,7 @@ async def test_jobs_run_so_many_at_a_time_and_in_their_order() -> None:
         running -= 1
 
     async with anyio.create_task_group() as group:
-        crew = Crew(3, group)
+        crew = TaskPool(3, group)
         assert crew.free == 3
         for number in range(10):
             crew.start(lambda number=number: job(number))  # type: ignore[misc]
@@ -57,7 +57,7 @@ async def test_who_waits_for_an_idle_crew_comes_after_jobs_that_were_started() -
         await settle(3)
 
     async with anyio.create_task_group() as group:
-        crew = Crew(1, group)
+        crew = TaskPool(1, group)
 
         async def feed() -> None:
             await crew.idle()

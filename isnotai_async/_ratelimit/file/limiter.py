@@ -13,9 +13,9 @@ from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._models.validation import check_duration
 from isnotai_async._ratelimit.file.place import check_place, find_default
 from isnotai_async._ratelimit.file.store import FileStore
-from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
 from isnotai_async._ratelimit.shared.protocol import LEASE, name_keys
-from isnotai_async._ratelimit.shared.state import Terms
+from isnotai_async._ratelimit.shared.state import RedisLimiterConfig
 from isnotai_async._ratelimit.sliding_window import MINUTE
 
 
@@ -62,11 +62,13 @@ class FileLimiter:
     ) -> None:
         self._path = None if path is None else check_place(Path(path))
         start = None if tier is None else check_tier(tier)
-        self._terms = Terms(start, check_duration(window, "window"), check_duration(lease, "lease"), None)
-        self._keys: dict[tuple[str, str], KeyLimiter] = {}
+        self._terms = RedisLimiterConfig(
+            start, check_duration(window, "window"), check_duration(lease, "lease"), None
+        )
+        self._keys: dict[tuple[str, str], RedisKeyLimiter] = {}
         self._stores: list[FileStore] = []
 
-    def bind(self, region: Region, fingerprint: str) -> KeyLimiter:
+    def bind(self, region: Region, fingerprint: str) -> RedisKeyLimiter:
         """Return the limiter of one key; all clients of the key get the same one. A client calls this method.
 
         Args:
@@ -83,7 +85,7 @@ class FileLimiter:
             store = FileStore(path, is_ours=self._path is None)
             self._stores.append(store)
             name = f"the key of {region.name}"
-            self._keys[names] = KeyLimiter(store, names, self._terms, name=name, clock=time.monotonic)
+            self._keys[names] = RedisKeyLimiter(store, names, self._terms, name=name, clock=time.monotonic)
         return self._keys[names]
 
     async def __aenter__(self) -> Self:

@@ -14,9 +14,9 @@ from attrs import asdict, define
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Permit
-from isnotai_async._ratelimit.policy import FULL, PROBING, SPACED, Gate
-from isnotai_async._ratelimit.shared.protocol import BEHIND, JOINING, Ask, Ended, Reply
-from isnotai_async._ratelimit.sliding_window import Slots
+from isnotai_async._ratelimit.policy import FULL, PROBING, SPACED, RateLimitPolicy
+from isnotai_async._ratelimit.shared.protocol import BEHIND, JOINING, CompletedRequest, ScriptReply, ScriptRequest
+from isnotai_async._ratelimit.sliding_window import OccupiedSlots
 
 POLL: Final = 1.05
 GRACE: Final = 1.25
@@ -24,8 +24,8 @@ CALM: Final = 10.0
 _TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
 
-class NamedSlots(Slots, Protocol):
-    """The occupied slots of all processes. The methods of `Slots` act on the slot called `name`."""
+class NamedSlots(OccupiedSlots, Protocol):
+    """The occupied slots of all processes. The methods of `OccupiedSlots` act on the slot called `name`."""
 
     name: str
 
@@ -53,38 +53,38 @@ class SharedState:
         single_until: Time until which a waiting single call holds back bulk work.
         probe: Name of the slot of the probe that is under way; empty if there is none.
         probe_until: Time at which the probe's process counts as dead.
-        gate: The rate limit of the key.
+        policy: The rate limit of the key.
     """
 
     epoch: str
     last: float
     opens: float
-    gate: Gate
+    policy: RateLimitPolicy
     single_until: float = -inf
     probe: str = ""
     probe_until: float = -inf
 
     @classmethod
-    def begin(cls, slots: NamedSlots, ask: Ask, now: float) -> SharedState:
+    def begin(cls, slots: NamedSlots, ask: ScriptRequest, now: float) -> SharedState:
         """Create an empty state."""
         slots.clear()
-        return cls(secrets.token_hex(8), now, now + GRACE, Gate(length=ask.length, slots=slots))
+        return cls(secrets.token_hex(8), now, now + GRACE, RateLimitPolicy(length=ask.length, slots=slots))
 
     @classmethod
-    def read(cls, packed: bytes, slots: NamedSlots, ask: Ask) -> SharedState:
+    def read(cls, packed: bytes, slots: NamedSlots, ask: ScriptRequest) -> SharedState:
         """Read a state that `write` returned.
 
         Raises:
             ValueError: The bytes did not come from `write`.
         """
         saved = msgspec.msgpack.decode(packed, type=_Saved)
-        gate = Gate.restore(saved.gate, length=ask.length, slots=slots)
-        return cls(saved.epoch, saved.last, saved.opens, gate, saved.single_until, saved.probe, saved.probe_until)
+        policy = RateLimitPolicy.restore(saved.policy, length=ask.length, slots=slots)
+        return cls(saved.epoch, saved.last, saved.opens, policy, saved.single_until, saved.probe, saved.probe_until)
 
     def write(self) -> bytes:
         """Return the state as bytes, without the slots."""
-        saved = asdict(self, filter=lambda attribute, _: attribute.name != "gate")
-        return msgspec.msgpack.encode(_Saved(gate=self.gate.save(), **saved))
+        saved = asdict(self, filter=lambda attribute, _: attribute.name != "policy")
+        return msgspec.msgpack.encode(_Saved(policy=self.policy.save(), **saved))
 
 
 class _Saved(msgspec.Struct):
@@ -94,10 +94,10 @@ class _Saved(msgspec.Struct):
     single_until: float
     probe: str
     probe_until: float
-    gate: dict[str, Any]
+    policy: dict[str, Any]
 
 
-def answer(ask: Ask, packed: bytes | None, slots: NamedSlots, now: float) -> tuple[Reply, bytes]:
+def answer(ask: ScriptRequest, packed: bytes | None, slots: NamedSlots, now: float) -> tuple[ScriptReply, bytes]:
     """Process one request of a process to the store.
 
     Args:
@@ -111,38 +111,38 @@ def answer(ask: Ask, packed: bytes | None, slots: NamedSlots, now: float) -> tup
     """
     state, is_foreign = _find_state(ask, packed, slots, now)
     now = state.last = max(now, state.last)
-    gate = state.gate
+    policy = state.policy
     if ask.epoch is not None and ask.epoch != state.epoch:
-        limit = gate.tier.requests_per_minute
-        return Reply(True, state.epoch, 0, limit, 0, 0, 0.0, JOINING, 0.0, is_foreign), state.write()
+        limit = policy.tier.requests_per_minute
+        return ScriptReply(True, state.epoch, 0, limit, 0, 0, 0.0, JOINING, 0.0, is_foreign), state.write()
     paused = _take_news(state, ask, slots, now)
     singles, bulk, wait, reason = _grant(state, ask, slots, now)
-    limit = gate.tier.requests_per_minute
+    limit = policy.tier.requests_per_minute
     return (
-        Reply(False, state.epoch, gate.number, limit, singles, bulk, wait, reason, paused, is_foreign),
+        ScriptReply(False, state.epoch, policy.number, limit, singles, bulk, wait, reason, paused, is_foreign),
         state.write(),
     )
 
 
-def _find_state(ask: Ask, packed: bytes | None, slots: NamedSlots, now: float) -> tuple[SharedState, bool]:
+def _find_state(ask: ScriptRequest, packed: bytes | None, slots: NamedSlots, now: float) -> tuple[SharedState, bool]:
     if packed is None:
         return SharedState.begin(slots, ask, now), False
     try:
         state = SharedState.read(packed, slots, ask)
     except (ValueError, msgspec.MsgspecError):
         return SharedState.begin(slots, ask, now), True
-    is_old = now < state.last - 1 or (ask.epoch == state.epoch and ask.number > state.gate.number)
+    is_old = now < state.last - 1 or (ask.epoch == state.epoch and ask.number > state.policy.number)
     return (SharedState.begin(slots, ask, now) if is_old else state), False
 
 
-def _take_news(state: SharedState, ask: Ask, slots: NamedSlots, now: float) -> float:
-    gate = state.gate
+def _take_news(state: SharedState, ask: ScriptRequest, slots: NamedSlots, now: float) -> float:
+    policy = state.policy
     slots.occupied(now)  # drops the slots that became free
-    if ask.expected > gate.tier.requests_per_minute:
-        gate.expect(_TIERS[ask.expected])
-    if gate.probe and now >= state.probe_until:  # its process counts as dead
+    if ask.expected > policy.tier.requests_per_minute:
+        policy.expect(_TIERS[ask.expected])
+    if policy.probe and now >= state.probe_until:  # its process counts as dead
         state.probe = ""
-        gate.forget_probe()
+        policy.forget_probe()
     if ask.joining and now > state.opens + CALM:
         state.opens = now + GRACE  # other processes will join again too
     for name, seconds, is_ended in ask.joining:
@@ -159,20 +159,20 @@ def _take_news(state: SharedState, ask: Ask, slots: NamedSlots, now: float) -> f
 def _drop_probe(state: SharedState, name: str) -> None:
     if name == state.probe:
         state.probe = ""
-        state.gate.forget_probe()
+        state.policy.forget_probe()
 
 
-def _record(state: SharedState, ended: Ended, slots: NamedSlots, now: float) -> float:
-    gate, slots.name = state.gate, ended.name
-    number = ended.number or max(1, gate.number)
+def _record(state: SharedState, ended: CompletedRequest, slots: NamedSlots, now: float) -> float:
+    policy, slots.name = state.policy, ended.name
+    number = ended.number or max(1, policy.number)
     if ended.name == state.probe:
-        state.probe, number = "", gate.probe
-    elif number == gate.probe:  # a number of another epoch
+        state.probe, number = "", policy.probe
+    elif number == policy.probe:  # a number of another epoch
         number -= 1
-    return gate.settle(Permit(number), ended.answer, now)
+    return policy.record_outcome(Permit(number), ended.answer, now)
 
 
-def _grant(state: SharedState, ask: Ask, slots: NamedSlots, now: float) -> tuple[int, int, float, str]:
+def _grant(state: SharedState, ask: ScriptRequest, slots: NamedSlots, now: float) -> tuple[int, int, float, str]:
     granted, wait, reason = [0, 0], 0.0, ""
     for index, name in enumerate(ask.names):
         bulk = index >= ask.singles
@@ -180,7 +180,7 @@ def _grant(state: SharedState, ask: Ask, slots: NamedSlots, now: float) -> tuple
         wait, reason = _admit(state, now, bulk=bulk)
         if wait == 0:
             granted[bulk] += 1
-            if state.gate.probe and not state.probe:
+            if state.policy.probe and not state.probe:
                 state.probe, state.probe_until = name, now + ask.lease
             continue
         if not bulk and reason in {FULL, SPACED}:
@@ -194,8 +194,8 @@ def _admit(state: SharedState, now: float, *, bulk: bool) -> tuple[float, str]:
         return state.opens - now, JOINING
     if bulk and now < state.single_until:
         return state.single_until - now, BEHIND
-    gate = state.gate
-    if gate.admit(now, bulk=bulk) is None:
-        wait, reason = gate.wait(now, bulk=bulk)
+    policy = state.policy
+    if policy.try_acquire(now, bulk=bulk) is None:
+        wait, reason = policy.wait(now, bulk=bulk)
         return (state.probe_until - now if reason == PROBING else wait), reason
     return 0.0, ""

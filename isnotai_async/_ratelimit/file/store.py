@@ -21,7 +21,7 @@ from attrs import define, field
 
 from isnotai_async._notices import logger
 from isnotai_async._ratelimit.file.rules import answer
-from isnotai_async._ratelimit.shared.protocol import Ask, Reply
+from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
 from isnotai_async._ratelimit.sliding_window import abandoned_lasts, answered_lasts
 from isnotai_async.errors import ConfigError, LimiterError, printable
 
@@ -57,7 +57,7 @@ class FileStore:
         self._inode = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
+    async def run(self, keys: tuple[str, str], ask: ScriptRequest) -> ScriptReply:
         """Process a request as soon as no other process uses the file; see `Store.run`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + TIMEOUT
@@ -94,7 +94,7 @@ class FileStore:
 
     # The methods below run in the store's thread.
 
-    def _answer(self, key: str, ask: Ask) -> Reply:
+    def _answer(self, key: str, ask: ScriptRequest) -> ScriptReply:
         connection = self._open()
         try:
             connection.execute("begin immediate")

@@ -8,7 +8,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from isnotai_async._ratelimit.redis.script import SCRIPT
-from isnotai_async._ratelimit.shared.protocol import Ask, Reply, read_reply
+from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest, read_reply
 from isnotai_async.errors import ConfigError, LimiterError, printable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class RedisStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.place = _name_place(redis)
 
-    async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
+    async def run(self, keys: tuple[str, str], ask: ScriptRequest) -> ScriptReply:
         """Call the script. Try once more on a new connection if the first is dead or leads to the wrong server.
 
         Raises:

@@ -10,9 +10,9 @@ from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._models.validation import check_duration, check_int
 from isnotai_async._ratelimit.redis.connection import TIMEOUT, RedisStore
-from isnotai_async._ratelimit.shared.key_limiter import KeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
 from isnotai_async._ratelimit.shared.protocol import LEASE, name_keys
-from isnotai_async._ratelimit.shared.state import Terms
+from isnotai_async._ratelimit.shared.state import RedisLimiterConfig
 from isnotai_async._ratelimit.sliding_window import MINUTE
 from isnotai_async.errors import ConfigError, quoted
 
@@ -94,12 +94,12 @@ class RedisLimiter:
             shown = type(redis).__name__
             raise ConfigError(f"redis must be a redis.asyncio.Redis, not {shown}; to pass a URL, use from_url()")
         start = None if tier is None else check_tier(tier)
-        self._terms = Terms(
+        self._terms = RedisLimiterConfig(
             start, check_duration(window, "window"), check_duration(lease, "lease"), _check_share(on_outage, workers)
         )
         self._store = RedisStore(redis, owned=False)
         self._on_outage = on_outage
-        self._keys: dict[tuple[str, str], KeyLimiter] = {}
+        self._keys: dict[tuple[str, str], RedisKeyLimiter] = {}
 
     @classmethod
     def from_url(
@@ -134,7 +134,7 @@ class RedisLimiter:
         limiter._store = RedisStore(redis, owned=True)
         return limiter
 
-    def bind(self, region: Region, fingerprint: str) -> KeyLimiter:
+    def bind(self, region: Region, fingerprint: str) -> RedisKeyLimiter:
         """Return the limiter of one key; all clients of the key get the same one. A client calls this method.
 
         Args:
@@ -144,7 +144,7 @@ class RedisLimiter:
         about = (region.base_url, fingerprint)
         if about not in self._keys:
             name = f"the key of {region.name}"
-            self._keys[about] = KeyLimiter(
+            self._keys[about] = RedisKeyLimiter(
                 self._store, name_keys(*about), self._terms, name=name, clock=time.monotonic
             )
         return self._keys[about]

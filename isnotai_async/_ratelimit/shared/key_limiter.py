@@ -23,12 +23,12 @@ from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import TOLD_SECONDS, logger, until
-from isnotai_async._ratelimit.limiter import Answer, OnWait, Permit
-from isnotai_async._ratelimit.policy import SPACED, Gate
-from isnotai_async._ratelimit.shared.protocol import Ask, Reply
-from isnotai_async._ratelimit.shared.state import Memory, Terms
+from isnotai_async._ratelimit.limiter import OnWait, Permit, RequestOutcome
+from isnotai_async._ratelimit.policy import SPACED, RateLimitPolicy
+from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
+from isnotai_async._ratelimit.shared.state import RedisLimiterConfig, RedisSlotState
 from isnotai_async._ratelimit.shared.store import Store
-from isnotai_async._ratelimit.shared.wait_queue import Line, Waiter
+from isnotai_async._ratelimit.shared.wait_queue import Waiter, WaitQueue
 from isnotai_async.errors import ConfigError, LimiterError
 
 _POLL: Final = 1.0  # longest sleep between two calls, and shortest time between two tries if the store is down
@@ -36,7 +36,7 @@ _TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
 
 @define(eq=False)
-class KeyLimiter:
+class RedisKeyLimiter:
     """The limiter of one key in one process; `RedisLimiter` and `FileLimiter` create one for each key.
 
     Args:
@@ -49,13 +49,13 @@ class KeyLimiter:
 
     _store: Store
     _keys: tuple[str, str]
-    _terms: Terms
+    _terms: RedisLimiterConfig
     _name: str = field(kw_only=True)
     _clock: Callable[[], float] = field(kw_only=True)
-    lease: float = field(init=False)  # read by `PacedTransport`
-    _gate: Gate = field(init=False)
-    _memory: Memory = field(init=False)
-    _line: Line = field(factory=Line, init=False)
+    lease: float = field(init=False)  # read by `RateLimitedTransport`
+    _policy: RateLimitPolicy = field(init=False)
+    _memory: RedisSlotState = field(init=False)
+    _line: WaitQueue = field(factory=WaitQueue, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _trouble: str | None = field(default=None, init=False)  # why the store is unavailable; None if it works
@@ -65,18 +65,22 @@ class KeyLimiter:
     _is_closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._gate = Gate(self._terms.tier or Tier.FREE, self._terms.window, 1 / (self._terms.workers or 1))
-        self._memory = Memory(self._terms)
+        self._policy = RateLimitPolicy(
+            self._terms.tier or Tier.FREE, self._terms.window, 1 / (self._terms.workers or 1)
+        )
+        self._memory = RedisSlotState(self._terms)
         self.lease = self._terms.lease
 
     @property
     def tier(self) -> Tier:
         """The last tier that this process knows."""
-        return self._gate.tier
+        return self._policy.tier
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "the store cannot be asked" if self._trouble else "shared"
-        return f"<KeyLimiter {self.tier}, {state}: {self._gate.under_way} under way here, {len(self._line)} waiting>"
+        return (
+            f"<KeyLimiter {self.tier}, {state}: {self._policy.under_way} under way here, {len(self._line)} waiting>"
+        )
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
         """Wait until a request may be sent; see `Limiter.acquire`.
@@ -103,14 +107,14 @@ class KeyLimiter:
             self._leave(waiter)
             raise
 
-    async def release(self, permit: Permit, answer: Answer | None) -> None:
+    async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:
         """Record the outcome of a request; see `Limiter.release`. The store gets it soon, without a wait here."""
         now = self._clock()
         if answer is not None and not answer.status:  # never sent
             self._give_back(permit)
             return
         self._memory.end(permit, answer, now)
-        self._gate.settle(permit, answer, now)
+        self._policy.record_outcome(permit, answer, now)
         self._start()
 
     async def aclose(self) -> None:
@@ -137,7 +141,7 @@ class KeyLimiter:
             self._start()
 
     def _give_back(self, permit: Permit) -> None:
-        self._gate.withdraw(permit)
+        self._policy.withdraw(permit)
         self._memory.give_back(permit)
         self._start()
 
@@ -158,7 +162,7 @@ class KeyLimiter:
         try:
             while self._line or (self._memory.has_news and self._trouble is None):
                 self._wake.clear()
-                wait = await self._ask() if self._trouble is None else self._ask_gate()
+                wait = await self._ask() if self._trouble is None else self._ask_policy()
                 if wait > 0 and self._line:
                     await self._rest(min(wait, _POLL))
         except Exception as error:  # noqa: BLE001 - unexpected, and logged; no waiter may wait forever
@@ -176,7 +180,7 @@ class KeyLimiter:
             pass
 
     async def _ask(self) -> float:
-        tier = self._gate.known_tier or self._terms.tier
+        tier = self._policy.known_tier or self._terms.tier
         singles, bulk = len(self._line.single), len(self._line.bulk)
         ask = self._memory.write(self._clock(), tier, singles=singles, bulk=bulk)
         try:
@@ -188,14 +192,14 @@ class KeyLimiter:
         self._take(ask, reply)
         return reply.wait
 
-    def _take(self, ask: Ask, reply: Reply) -> None:
+    def _take(self, ask: ScriptRequest, reply: ScriptReply) -> None:
         now = self._clock()
         for bulk, name, number in self._memory.take(ask, reply):
             queue = self._line.bulk if bulk else self._line.single
             if not queue:  # the waiter has left
                 self._memory.refuse(name)
                 continue
-            permit = self._gate.record(now)
+            permit = self._policy.record(now)
             self._memory.hold(permit, name, number)
             queue.popleft().grant(permit)
         if reply.is_foreign:
@@ -204,7 +208,7 @@ class KeyLimiter:
         elif reply.is_lost:
             logger.warning("%s lost the shared limit of %s; sending it again", self._store.place, self._name)
         if not reply.is_lost and (tier := _TIERS.get(reply.limit)):
-            self._gate.adopt(tier)
+            self._policy.adopt(tier)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
             logger.info("429 from the API: all requests of %s pause for %s", self._name, until(reply.paused))
@@ -216,7 +220,7 @@ class KeyLimiter:
         way = "calls fail" if self._terms.workers is None else f"going on with 1/{self._terms.workers} of the limit"
         logger.warning("the shared limit of %s: %s: %s; %s", self._name, self._store.place, error.reason, way)
 
-    def _ask_gate(self) -> float:
+    def _ask_policy(self) -> float:
         self._look_again()
         self._memory.drop_news()
         if self._terms.workers is None:
@@ -226,9 +230,9 @@ class KeyLimiter:
         now = self._clock()
         while queue := self._line.single or self._line.bulk:
             bulk = queue is self._line.bulk
-            permit = self._gate.admit(now, bulk=bulk)
+            permit = self._policy.try_acquire(now, bulk=bulk)
             if permit is None:
-                wait, reason = self._gate.wait(now, bulk=bulk)
+                wait, reason = self._policy.wait(now, bulk=bulk)
                 self._line.tell(now, wait, reason)
                 return wait
             self._memory.hold(permit, self._memory.make_name(), 0)
@@ -242,7 +246,9 @@ class KeyLimiter:
 
     async def _revive(self) -> None:
         try:
-            await self._store.run(self._keys, Ask(length=self._terms.window))  # this writes, so it fails on a replica
+            await self._store.run(
+                self._keys, ScriptRequest(length=self._terms.window)
+            )  # this writes, so it fails on a replica
         except LimiterError as error:
             self._trouble = error.reason
         else:

@@ -10,7 +10,7 @@ import msgspec
 from attrs import evolve, frozen
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.limiter import Answer
+from isnotai_async._ratelimit.limiter import RequestOutcome
 from isnotai_async._ratelimit.policy import FULL, MAX_PAUSE, PAUSED, PROBING, SPACED
 from isnotai_async._ratelimit.sliding_window import MINUTE
 
@@ -40,16 +40,16 @@ def name_keys(base_url: str, fingerprint: str) -> tuple[str, str]:
 
 
 @frozen
-class Ended:
+class CompletedRequest:
     """The outcome of a request: name of its slot, number of its permit (0 if the state has none), and response."""
 
     name: str
     number: int
-    answer: Answer | None
+    answer: RequestOutcome | None
 
 
 @frozen(kw_only=True)
-class Ask:
+class ScriptRequest:
     """The request of a process to the store.
 
     Attributes:
@@ -77,7 +77,7 @@ class Ask:
     first: int = 0
     singles: int = 0
     bulk: int = 0
-    ended: Sequence[Ended] = ()
+    ended: Sequence[CompletedRequest] = ()
     unused: Sequence[str] = ()
     joining: Sequence[tuple[str, float, bool]] = ()
 
@@ -86,7 +86,7 @@ class Ask:
         """Names of the slots that this request may take: first for single calls, then for bulk work."""
         return [f"{self.prefix}{number}" for number in range(self.first, self.first + self.singles + self.bulk)]
 
-    def again(self) -> Ask:
+    def again(self) -> ScriptRequest:
         """Return a copy for a second try. It frees the slots that the first try may have taken."""
         return evolve(self, unused=[*self.unused, *self.names])
 
@@ -112,7 +112,7 @@ class Ask:
         )
 
 
-def _write(answer: Answer | None) -> tuple[int, float | bool, int]:
+def _write(answer: RequestOutcome | None) -> tuple[int, float | bool, int]:
     if answer is None:
         return 0, False, 0
     limit = 0 if answer.tier is None else answer.tier.requests_per_minute
@@ -120,7 +120,7 @@ def _write(answer: Answer | None) -> tuple[int, float | bool, int]:
 
 
 @frozen
-class Reply:
+class ScriptReply:
     """The reply of the store.
 
     Attributes:
@@ -149,11 +149,11 @@ class Reply:
     is_foreign: bool
 
 
-def read_reply(raw: bytes | str) -> Reply:
+def read_reply(raw: bytes | str) -> ScriptReply:
     """Read what the script returned, as bytes or as text."""
     text = raw.decode() if isinstance(raw, bytes) else raw
     lost, epoch, number, limit, singles, bulk, wait, reason, paused, foreign = text.split(" ")
-    return Reply(
+    return ScriptReply(
         lost == "1",
         epoch,
         int(number),

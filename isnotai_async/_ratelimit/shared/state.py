@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from attrs import define, field, frozen
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.limiter import Answer, Permit
-from isnotai_async._ratelimit.shared.protocol import Ask, Ended, Reply
+from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
+from isnotai_async._ratelimit.shared.protocol import CompletedRequest, ScriptReply, ScriptRequest
 from isnotai_async._ratelimit.sliding_window import abandoned_lasts
 
 
 @frozen
-class Terms:
+class RedisLimiterConfig:
     """The options of a shared limiter, the same for all its keys.
 
     Attributes:
@@ -31,7 +31,7 @@ class Terms:
 
 
 @define(eq=False)
-class Memory:
+class RedisSlotState:
     """The slots that this process took in the last window, and the outcomes that it still has to report.
 
     Times are seconds on the process's own clock.
@@ -41,7 +41,7 @@ class Memory:
         prefix: Prefix of the names of its slots; no other process may use it.
     """
 
-    _terms: Terms
+    _terms: RedisLimiterConfig
     prefix: str = ""
     _first: int = field(default=0, init=False)
     _epoch: str | None = field(default=None, init=False)
@@ -50,7 +50,7 @@ class Memory:
         factory=dict, init=False
     )  # by number of the permit: name, shared number
     _left: deque[tuple[float, str]] = field(factory=deque, init=False)  # ended: when each becomes free, and its name
-    _ended: list[Ended] = field(factory=list, init=False)  # not reported yet, as the next
+    _ended: list[CompletedRequest] = field(factory=list, init=False)  # not reported yet, as the next
     _unused: list[str] = field(factory=list, init=False)
 
     @property
@@ -73,17 +73,17 @@ class Memory:
         """
         self._held[permit.number] = name, number
 
-    def end(self, permit: Permit, answer: Answer | None, now: float) -> None:
+    def end(self, permit: Permit, answer: RequestOutcome | None, now: float) -> None:
         """Record that a request ended."""
         name, number = self._held.pop(permit.number)
         self._left.append((now + self._longest, name))
-        self._ended.append(Ended(name, number, answer))
+        self._ended.append(CompletedRequest(name, number, answer))
 
     def give_back(self, permit: Permit) -> None:
         """Record that a permit was not used."""
         self._unused.append(self._held.pop(permit.number)[0])
 
-    def write(self, now: float, tier: Tier | None, *, singles: int = 0, bulk: int = 0) -> Ask:
+    def write(self, now: float, tier: Tier | None, *, singles: int = 0, bulk: int = 0) -> ScriptRequest:
         """Create the next request to the store. It contains all outcomes that are not reported yet.
 
         Args:
@@ -97,7 +97,7 @@ class Memory:
         first, self._first = self._first, self._first + singles + bulk
         ended, self._ended = self._ended, []
         unused, self._unused = self._unused, []
-        return Ask(
+        return ScriptRequest(
             length=self._terms.window,
             lease=self._terms.lease,
             expected=0 if tier is None else tier.requests_per_minute,
@@ -112,7 +112,7 @@ class Memory:
             joining=self._remembered(now) if self._epoch is None else (),
         )
 
-    def take(self, ask: Ask, reply: Reply) -> Iterator[tuple[bool, str, int]]:
+    def take(self, ask: ScriptRequest, reply: ScriptReply) -> Iterator[tuple[bool, str, int]]:
         """Read the reply to a request.
 
         Returns:
@@ -132,7 +132,7 @@ class Memory:
         """Record that a granted permit has no waiter any more."""
         self._unused.append(name)
 
-    def miss(self, ask: Ask) -> None:
+    def miss(self, ask: ScriptRequest) -> None:
         """Record that no reply came. The store may have granted permits, so the next request gives them back."""
         self._unused[:0] = ask.again().unused
         self.drop_news()

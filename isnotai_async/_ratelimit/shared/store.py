@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from isnotai_async._ratelimit.shared.protocol import Ask, Reply
+from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
 from isnotai_async.errors import LimiterError
 
 
@@ -14,7 +14,7 @@ class Store(Protocol):
     place: str
     """Name of the store in messages."""
 
-    async def run(self, keys: tuple[str, str], ask: Ask) -> Reply:
+    async def run(self, keys: tuple[str, str], ask: ScriptRequest) -> ScriptReply:
         """Process one request of a process atomically.
 
         Args:

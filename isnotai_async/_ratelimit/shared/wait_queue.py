@@ -50,7 +50,7 @@ class Waiter:
 
 
 @define(eq=False)
-class Line:
+class WaitQueue:
     """The queue of waiters, first come, first served."""
 
     single: deque[Waiter] = field(factory=deque, init=False)
