@@ -36,8 +36,7 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position
-from isnotai_async._models.trail import Watermark
+from isnotai_async._models.positions import Position, Watermark
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async._streaming.tables import MAX_ROWS, collect_table
