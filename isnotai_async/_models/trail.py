@@ -37,7 +37,7 @@ class Trail:
 
     @property
     def resumes_by_time(self) -> bool:
-        """Whether all that is left has the watermark's time or a later one, and the ids of its millisecond are known."""
+        """Whether all that is left has the watermark's time or a later one, and that time's ids are known."""
         return self.rising and bool(self.ids) and (self.given or 0) - len(self.ids) >= _EVIDENCE
 
     def follow(self, records: Sequence[Any], mark: Callable[[Any], Watermark], *, passed: int) -> Trail:
