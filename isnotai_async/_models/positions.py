@@ -36,6 +36,10 @@ Watermark = tuple[int, str]
 MOST_IDS: Final = 100
 """How many ids of one millisecond are kept; with more of them, only their count helps."""
 
+_EVIDENCE: Final = 20
+"""How many earlier records show that an order rises. One record rises in any order, and twenty in a shuffled order by
+a chance of 1 in 20!. Below this, reading from the start again costs a page."""
+
 
 @frozen
 class Trail:
@@ -45,7 +49,7 @@ class Trail:
         watermark: Unix milliseconds and id of the last record that was given; None before the first.
         given: Records passed so far, those that could not be read included; None if that is not known, because the
             position was saved by an older version.
-        rising: Whether their times never fell, so that all that is left has the watermark's time or a later one.
+        rising: Whether their times never fell.
         ids: Ids of those given in the watermark's millisecond; empty if there are more than a hundred.
     """
 
@@ -53,6 +57,11 @@ class Trail:
     given: int | None = 0
     rising: bool = True
     ids: tuple[str, ...] = ()
+
+    @property
+    def resumes_by_time(self) -> bool:
+        """Whether all that is left has the watermark's time or a later one, and that time's ids are known."""
+        return self.rising and bool(self.ids) and (self.given or 0) - len(self.ids) >= _EVIDENCE
 
     def follow(self, records: Sequence[Any], mark: Callable[[Any], Watermark], *, passed: int) -> Trail:
         """Return the trail behind some more records.

@@ -379,7 +379,7 @@ class Paginator(Generic[T]):
                 "the saved cursor was refused, and the position is of an older version, which does not say how many "
                 "records were given; start over without resume="
             )
-        if self._since is not None and trail.rising and trail.watermark is not None and trail.ids:
+        if self._since is not None and trail.watermark is not None and trail.resumes_by_time:
             since = trail.watermark[0]
         source = self._whole if since is None or self._since is None else self._since(since)
         page = await source(None)
