@@ -3,8 +3,8 @@
 A sandbox serves a file of 5,000 sessions with 200 events each, so what has to come out is known to the byte. The real
 command exports them, is killed half-way, and is run again until it says that it is done: sessions that all attempts
 have failed for are tried again by the next run. Each format is exported at concurrency 16, and once more at 1 without
-a kill: the bytes have to be the same. Only its waits are shorter, no limiter and 5 ms before a retry, or it would take
-half an hour.
+a kill: the bytes have to be the same. Only its waits are shorter, no limiter and 5 ms before a retry, or it would
+take half an hour.
 
 The rows are counted and compared by DuckDB, which has nothing of this package in it; those of SQLite by `sqlite3`.
 Not a part of ``python -m benchmarks``, it takes a minute or two for each format:

@@ -29,7 +29,6 @@ class TrackedSession:
         is_restarted: Whether it is read again from its start.
         failure: Why it has failed.
         saved: Where its walks stood when this run started.
-        is_resumed: Whether a saved cursor was used in this run, and the session was not restarted since.
         refused: The status with which a saved cursor was refused in this run; 0 if none was.
         written: If it is read again, the ids that are in the store, and the raw records that were set aside.
         is_stored: Whether the store has it.
@@ -48,7 +47,6 @@ class TrackedSession:
     is_restarted: bool = False
     failure: SessionFailure | None = None
     saved: tuple[Position, ...] = ()
-    is_resumed: bool = False
     refused: int = 0
     written: set[str | bytes] | None = None
     is_stored: bool = False
@@ -70,7 +68,6 @@ class TrackedSession:
             rejected=row.rejected,
             is_restarted=bool(row.is_restarted),
             saved=saved,
-            is_resumed=bool(saved),
             is_stored=True,
         )
 
@@ -80,7 +77,7 @@ class TrackedSession:
             Position(operation=walk.operation, region=walk.region, session_id=walk.session_id, filters=walk.filters)
             for walk in self.walks
         )
-        self.is_restarted, self.is_resumed, self.saved, self.written = True, False, (), None
+        self.is_restarted, self.saved, self.written = True, (), None
 
     def take_pages(self) -> list[PageRow]:
         """Return the pages that are held, as one row."""

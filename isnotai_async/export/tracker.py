@@ -8,10 +8,10 @@ The rules:
    the stream's own position is what is saved.
 3. A session is open, done or failed. Failed is what the API itself refused; any other trouble leaves it open. Every
    run asks for open and for failed sessions again, from where they stand.
-4. A saved cursor that is refused is not the session's end, once a run: if the walk cannot begin again by itself, the
-   session is read again from its start, and rows that are in the store already are left out, by their event ids. If
-   an error ends the stream, such sessions are read first and the source is not: it may be readable only once. A
-   cursor of that second reading that is refused with the same status is the session's answer.
+4. A saved cursor that is refused is not the session's end, once a run: the session is read again from its start, and
+   rows that are in the store already are left out, by their event ids. If an error ends the stream, such sessions are
+   read first and the source is not: it may be readable only once. A cursor of the second reading that is refused with
+   the same status is the session's answer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from isnotai_async._models.records import Event
 from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.stream import set_aside
-from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError, PaginationError
+from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.export.batches import pack_page
 from isnotai_async.export.identity import digest_target
 from isnotai_async.export.metrics import ExportMetrics
@@ -251,7 +251,7 @@ class SessionTracker:
         session = self._tracked.get(target)
         if isinstance(error, AuthenticationError):
             self.refusals[target.name] = error
-        if session is not None and session.is_resumed and _is_lost(error):
+        if session is not None and _is_expired(session, error):
             session.refused = getattr(error, "status", 0)
             self._expired.append(session)
         elif session is not None and (is_for_good(error) or _is_refused_again(session, error)):
@@ -322,14 +322,9 @@ class SessionTracker:
             yield SessionFailure.describe(*target, error)
 
 
-def _is_lost(error: IsNotAIError) -> bool:
-    """Return whether reading from the saved cursor has failed, and beginning again as a walk does, too."""
-    return is_of_a_cursor(error) or isinstance(error, PaginationError)
-
-
 def _is_refused_again(session: TrackedSession, error: IsNotAIError) -> bool:
     return is_of_a_cursor(error) and getattr(error, "status", 0) == session.refused
 
 
 def _is_expired(session: TrackedSession, error: IsNotAIError) -> bool:
-    return _is_lost(error) and error.position in session.saved
+    return is_of_a_cursor(error) and error.position in session.saved

@@ -151,7 +151,7 @@ async def test_a_cursor_that_is_refused_again_in_the_second_reading_is_the_answe
     report = await desk.export(target, on_error="collect")
 
     assert report.is_complete
-    assert [(failure.session_id, failure.message) for failure in report.failures] == [("s3", "no more of it")]
+    assert [failure.session_id for failure in report.failures] == ["s3"]
     assert set(read_ids(target)) > {f"s3-{number}" for number in range(6)}, "what came before is there"
     heal(desk)
     assert not (await desk.export(target, on_error="collect")).failures
@@ -173,7 +173,7 @@ async def test_an_order_that_has_changed_is_no_end_because_the_store_knows_the_i
 async def test_a_cursor_that_is_refused_with_another_status_leaves_the_session_unfinished(tmp_path: Path) -> None:
     desk, target = make_desk(), tmp_path / "out.jsonl"
     await begin(desk, target)
-    statuses = iter([400, 400, 404])  # of the saved cursor, of the walk that begins again, of the second reading
+    statuses = iter([400, 404])
 
     def fail(session_id: str, cursor: str | None) -> None:
         if (session_id, cursor) == ("s3", "6"):
