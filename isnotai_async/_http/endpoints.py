@@ -251,6 +251,7 @@ def _decode(response: Response, decode: Callable[[bytes], T]) -> T:
     if response.status == 204:
         raise DecodeError("the answer is 204 without a body where a record was expected")
     body = read_content(response)
+    codec.check_size(body)
     failure: APIError | DecodeError
     try:
         return decode(body)
