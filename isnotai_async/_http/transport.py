@@ -33,7 +33,6 @@ from isnotai_async._http.http_session import AttemptWatch, HttpSession
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
-from isnotai_async._models.headers import Headers
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
@@ -191,6 +190,7 @@ class AiohttpTransport:
         (session, loop), url = self.connections.use(), self._url(request)
         failure: IsNotAIError
         answer: aiohttp.ClientResponse | None = None
+        body: bytes | None = None
         begun = loop.time()
         try:
             with self._watch.begin(loop, begun):
@@ -209,10 +209,10 @@ class AiohttpTransport:
                 raise
             failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
         except ProtocolError as error:
-            failure = error
+            failure = error.with_traceback(None)
         finally:
             is_unanswered = answer is None
-            answer = None  # its repr has the unscrubbed headers, and a traceback may show the locals of its frames
+            answer = body = None  # they are unscrubbed, and a traceback may show the locals of its frames
         if is_unanswered:
             self.connections.distrust(failure)
             self._hint_at_proxy(failure)
@@ -272,15 +272,19 @@ class AiohttpTransport:
         return self._scrub_body(content)
 
     def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
-        scrub = self._scrub
-        headers = Headers((scrub(name), scrub(value)) for name, value in answer.headers.items())
-        return Response(request, answer.status, headers, body, self.region.name)
+        return Response(request, answer.status, self._read_headers(answer), body, self.region.name)
 
     def _scrub_body(self, body: bytes) -> bytes:
         return body if self.key is None else self.key.scrub(body)  # a server may echo the request
 
-    def _scrub(self, text: str) -> str:
-        return text if self.key is None else self.key.scrub_text(text)
+    def _read_headers(self, answer: aiohttp.ClientResponse) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for name, value in answer.headers.items():
+            if self.key is not None:
+                name, value = self.key.scrub_text(name), self.key.scrub_text(value)
+            name = name.lower()
+            values[name] = f"{values[name]}, {value}" if name in values else value  # RFC 9110, section 5.3
+        return values
 
     def _scrub_pieces(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_pieces(text)
