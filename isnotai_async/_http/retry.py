@@ -27,7 +27,15 @@ from attrs import define, field
 
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after
-from isnotai_async._http.retry_policy import Backoff, FailureKind, Retry, RetryCause, RetryQuota, judge_status
+from isnotai_async._http.retry_policy import (
+    FULL_QUOTA,
+    Backoff,
+    FailureKind,
+    Retry,
+    RetryCause,
+    RetryQuota,
+    judge_status,
+)
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, rows_of
 from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Notifier, PageNotice, RetryNotice, logger, until
@@ -134,6 +142,7 @@ class Retrier:
         roll: Random numbers from 0 to 1.
         turns: Keeps answers that come together from being read all at once.
         strict: Whether an answer that is not as documented is an error.
+        check: Called first, so that a client that is not open takes nothing of the quota; raises `ConfigError`.
     """
 
     transport: Transport
@@ -147,6 +156,7 @@ class Retrier:
     roll: Callable[[], float] = random.random
     turns: FairReader = field(factory=FairReader)
     strict: bool = False
+    check: Callable[[], None] | None = None
 
     async def fetch(self, request: Request, read: Callable[[Response], T]) -> T:
         """Send and read, until that succeeds or there is no hope that it will.
@@ -197,6 +207,8 @@ class Retrier:
             del failure  # or error, traceback and this frame would keep one another alive
 
     def _begin(self, request: Request) -> _Call:
+        if self.check is not None:
+            self.check()
         now = self.clock()
         if self.deadline is not None:
             # Written out, because evolve() would take longer than all the rest here.
@@ -266,7 +278,8 @@ class Retrier:
         await self.sleep(wait)
 
     def _settle(self, call: _Call, value: object) -> None:
-        self.quota.settle(0 if call.backoff is None else call.backoff.cost)
+        if call.backoff is not None or self.quota.tokens < FULL_QUOTA:
+            self.quota.settle(0 if call.backoff is None else call.backoff.cost)
         call.last = None
         if call.is_told and isinstance(value, Page):
             self._tell_page(call, value)

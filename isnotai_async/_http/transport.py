@@ -32,7 +32,6 @@ from isnotai_async._http.http_session import AttemptWatch, HttpSession
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
-from isnotai_async._models.headers import Headers
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
@@ -251,16 +250,22 @@ class AiohttpTransport:
         )
 
     def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
-        scrub = self._scrub
-        headers = Headers((scrub(name), scrub(value)) for name, value in answer.headers.items())
-        if headers.get("content-encoding", "").lower() == "x-gzip":  # the one name of gzip that aiohttp does not know
+        if (
+            answer.headers.get("Content-Encoding", "").lower() == "x-gzip"
+        ):  # the one name of gzip that aiohttp does not know
             body = _inflate(body)
         if self.key is not None:  # a server may echo the request, and the key must not get into a message
             body = self.key.scrub(body)
-        return Response(request, answer.status, headers, body, self.region.name)
+        return Response(request, answer.status, self._read_headers(answer), body, self.region.name)
 
-    def _scrub(self, text: str) -> str:
-        return text if self.key is None else self.key.scrub_text(text)
+    def _read_headers(self, answer: aiohttp.ClientResponse) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for name, value in answer.headers.items():
+            if self.key is not None:
+                name, value = self.key.scrub_text(name), self.key.scrub_text(value)
+            name = name.lower()
+            values[name] = f"{values[name]}, {value}" if name in values else value  # RFC 9110, section 5.3
+        return values
 
     def _scrub_pieces(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_pieces(text)

@@ -14,8 +14,8 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 from attrs import Factory, field, frozen
 
-from isnotai_async._models.headers import Headers
 from isnotai_async._models.notebook import html_table
+from isnotai_async._models.responses import Headers
 from isnotai_async._models.tiers import Tier
 from isnotai_async._showing import show
 from isnotai_async.errors import DecodeError, printable, quoted

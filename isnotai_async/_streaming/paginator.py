@@ -36,8 +36,7 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position
-from isnotai_async._models.trail import Watermark
+from isnotai_async._models.positions import Position, Watermark
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async._streaming.tables import MAX_ROWS, collect_table
@@ -382,7 +381,7 @@ class Paginator(Generic[T]):
                 "the saved cursor was refused, and the position is of an older version, which does not say how many "
                 "records were given; start over without resume="
             )
-        if self._since is not None and trail.rising and trail.watermark is not None and trail.ids:
+        if self._since is not None and trail.watermark is not None and trail.resumes_by_time:
             since = trail.watermark[0]
         source = self._whole if since is None or self._since is None else self._since(since)
         page = await source(None)

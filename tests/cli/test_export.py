@@ -150,7 +150,7 @@ def test_what_cannot_work_is_refused(name: str, options: list[str], ending: tupl
     assert ending[1] in words.getvalue()
 
 
-def test_row_66d_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "\x1b[31mred\u202e.jsonl"
     assert main(["export", "--sandbox", "--session", "big-10", "--session", "\u202eno", "--out", str(out)]) == 5
     assert main(["export", "--sandbox", "--session", "big-10", "--out", str(out), "--no-resume"]) == 1

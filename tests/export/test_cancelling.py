@@ -1,4 +1,4 @@
-"""Row 56: an export is cancelled at any step."""
+"""An export is cancelled at any step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.export.test_export import read_ids
 
 
 @pytest.mark.parametrize("kind", ["task", "scope"])
-async def test_row_56_a_cancelled_export_goes_on_from_where_it_was(tmp_path: Path, kind: str) -> None:
+async def test_a_cancelled_export_goes_on_from_where_it_was(tmp_path: Path, kind: str) -> None:
     for turns in range(0, 120, 7):
         desk, target = make_desk(), tmp_path / f"out{turns}.jsonl"
         with anyio.CancelScope() as scope:

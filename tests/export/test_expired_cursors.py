@@ -1,4 +1,4 @@
-"""Row 39: a cursor has expired when the export goes on."""
+"""A cursor has expired when the export goes on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def expire(desk: Desk, *cursors: str) -> None:
 
 @pytest.mark.parametrize("on_error", ["raise", "collect"])
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
-async def test_row_39_the_session_is_read_again_and_its_rows_are_left_out(
+async def test_the_session_is_read_again_and_its_rows_are_left_out(
     tmp_path: Path, on_error: str, ending: str
 ) -> None:
     desk, target = make_desk(), tmp_path / f"out.{ending}"
@@ -44,7 +44,7 @@ async def test_row_39_the_session_is_read_again_and_its_rows_are_left_out(
     assert ("s1", None) not in desk.source.requests[desk.source.requests.index(("s3", "6")) + 1 :]
 
 
-async def test_row_39_it_dies_while_it_reads_a_session_again(tmp_path: Path) -> None:
+async def test_it_dies_while_it_reads_a_session_again(tmp_path: Path) -> None:
     desk, target = make_desk(), tmp_path / "out.jsonl"
     await begin(desk, target)
     asked: list[str | None] = []
@@ -66,7 +66,7 @@ async def test_row_39_it_dies_while_it_reads_a_session_again(tmp_path: Path) -> 
     assert read_ids(target) == ids(all_rows(desk))
 
 
-async def test_row_39_with_many_readers_and_windows_no_row_comes_twice(tmp_path: Path) -> None:
+async def test_with_many_readers_and_windows_no_row_comes_twice(tmp_path: Path) -> None:
     sizes = {f"s{number}": 30 for number in range(6)}
     for split in (None, 3):
         desk, target = make_desk(sizes), tmp_path / f"out{split}.jsonl"

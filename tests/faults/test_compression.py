@@ -1,4 +1,4 @@
-"""Row 26: compressed bodies that are too much, broken, or packed twice."""
+"""Compressed bodies that are too much, broken, or packed twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def encoded(encoding: str, body: bytes, status: int = 200) -> bytes:
         ("gzip", 503, "ServerError", "no error envelope"),
     ],
 )
-async def test_row_26_a_bomb_is_dropped_at_the_bound_and_costs_little_memory(
+async def test_a_bomb_is_dropped_at_the_bound_and_costs_little_memory(
     encoding: str, status: int, error: str, text: str
 ) -> None:
     assert len(build_bomb(encoding)) < 400_000
@@ -48,7 +48,7 @@ async def test_row_26_a_bomb_is_dropped_at_the_bound_and_costs_little_memory(
     assert measured["grown"] < 32
 
 
-async def test_row_26_a_bomb_in_a_walk_ends_its_connection() -> None:
+async def test_a_bomb_in_a_walk_ends_its_connection() -> None:
     server = FaultServer(event_page(1, cursor="c2"), encoded("gzip", build_bomb("gzip")))
     async with connected(server) as client:
         walk = client.list_events("s1")
@@ -75,7 +75,7 @@ OLD_AIOHTTP = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=OLD_AIOHTTP if "upper" in n else ()) for n in WHOLE])
-async def test_row_26_what_is_whole_is_read_however_it_is_cut(name: str) -> None:
+async def test_what_is_whole_is_read_however_it_is_cut(name: str) -> None:
     async with connected(FaultServer(WHOLE[name], sliced(WHOLE[name]))) as client:
         for _ in range(2):
             page = await client.list_events("s1")
@@ -99,7 +99,7 @@ BROKEN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_row_26_what_is_broken_is_an_error_and_never_a_part_of_a_page(name: str) -> None:
+async def test_what_is_broken_is_an_error_and_never_a_part_of_a_page(name: str) -> None:
     async with connected(FaultServer(BROKEN[name])) as client:
         with pytest.raises((isnotai.ProtocolError, isnotai.DecodeError)) as caught:
             await client.list_events("s1")
@@ -109,7 +109,7 @@ async def test_row_26_what_is_broken_is_an_error_and_never_a_part_of_a_page(name
 
 @pytest.mark.parametrize("status", [401, 404, 429, 503])
 @pytest.mark.parametrize("flaw", ["called gzip by mistake", "cut"])
-async def test_row_20_and_26_a_refusal_whose_body_cannot_be_read_keeps_its_status(flaw: str, status: int) -> None:
+async def test_a_refusal_whose_body_cannot_be_read_keeps_its_status(flaw: str, status: int) -> None:
     cut: Reply = [http_head(status, [("Content-Length", "100")]) + b"<html>", Cut.CLOSE]
     reply = cut if flaw == "cut" else encoded("gzip", b"<html>", status)
     kind = ERROR_BY_STATUS[status] if status in {429, 503} else isnotai.GatewayError

@@ -1,4 +1,4 @@
-"""Rows 22, 23, 25, 27 and 28: what came back is hardly HTTP, or too much of it."""
+"""What came back is hardly HTTP, or too much of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ones(count: int, name: str = "X-Header-{}") -> list[tuple[str, str]]:
     return [(name.format(number), "1") for number in range(count)]
 
 
-async def test_row_22_cookies_are_not_kept() -> None:
+async def test_cookies_are_not_kept() -> None:
     cookies = [("Set-Cookie", f"name{number}=value; Path=/; Max-Age=9999") for number in range(100)]
     server = FaultServer(event_page(1, cursor="c2", headers=cookies), event_page(2))
     async with connected(server) as client:
@@ -31,7 +31,7 @@ async def test_row_22_cookies_are_not_kept() -> None:
     assert [request.header("cookie") for request in server.requests] == [None, None]
 
 
-async def test_row_22_a_flood_of_cookies_is_a_protocol_error() -> None:
+async def test_a_flood_of_cookies_is_a_protocol_error() -> None:
     cookies = [("Set-Cookie", f"name{number}=value") for number in range(5000)]
     await failure_of(FaultServer(event_page(1, headers=cookies)), isnotai.ProtocolError)
 
@@ -70,7 +70,7 @@ NOT_HTTP: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("name", NOT_HTTP)
-async def test_row_23_what_is_not_http_is_a_protocol_error_and_no_status_is_made_up(name: str) -> None:
+async def test_what_is_not_http_is_a_protocol_error_and_no_status_is_made_up(name: str) -> None:
     error = await failure_of(FaultServer(NOT_HTTP[name]), isnotai.ProtocolError)
     assert error.status in {None, 101}
     assert "400," not in str(error)
@@ -78,7 +78,7 @@ async def test_row_23_what_is_not_http_is_a_protocol_error_and_no_status_is_made
     assert len(str(error)) < 1000
 
 
-async def test_row_23_a_client_goes_on_after_an_answer_that_was_not_http() -> None:
+async def test_a_client_goes_on_after_an_answer_that_was_not_http() -> None:
     server = FaultServer(event_page(1, cursor="c2"), NOT_HTTP["SSH"], event_page(2))
     async with connected(server) as client:
         walk = client.list_events("s1")
@@ -95,7 +95,7 @@ async def test_row_23_a_client_goes_on_after_an_answer_that_was_not_http() -> No
 @pytest.mark.parametrize(
     "greeting", [b"220 mail.example ESMTP\r\n", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"]
 )
-async def test_row_23_a_server_that_speaks_first_is_not_taken_for_an_answer_of_the_api(greeting: bytes) -> None:
+async def test_a_server_that_speaks_first_is_not_taken_for_an_answer_of_the_api(greeting: bytes) -> None:
     server = FaultServer(event_page(1), greeting=greeting)
     async with connected(server, timeout=5.0) as client:
         with pytest.raises((isnotai.TransportError, isnotai.APIError)) as caught:
@@ -111,12 +111,12 @@ EMPTY: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", EMPTY)
-async def test_row_25_an_empty_answer_is_the_gateways(name: str) -> None:
+async def test_an_empty_answer_is_the_gateways(name: str) -> None:
     error = await failure_of(FaultServer(EMPTY[name]), isnotai.GatewayError)
     assert name[:3] in str(error)
 
 
-async def test_row_25_interim_answers_are_passed_over() -> None:
+async def test_interim_answers_are_passed_over() -> None:
     early = http_head(103, [("Link", "</x>; rel=preload")])
     async with connected(FaultServer([early * 50, event_page(1)])) as client:
         page = await client.list_events("s1")
@@ -124,7 +124,7 @@ async def test_row_25_interim_answers_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("status", [100, 102, 103])
-async def test_row_25_a_flood_of_interim_answers_is_left_before_its_timeout(status: int) -> None:
+async def test_a_flood_of_interim_answers_is_left_before_its_timeout(status: int) -> None:
     server = FaultServer([repeat(http_head(status) * 10)])
     async with connected(server, timeout=3_600.0) as client:
         with pytest.raises(isnotai.ProtocolError, match="more than 100 interim answers") as caught:
@@ -151,7 +151,7 @@ ENDLESS: dict[str, Reply] = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-async def test_row_27_an_endless_answer_is_left_and_its_connection_closed(name: str) -> None:
+async def test_an_endless_answer_is_left_and_its_connection_closed(name: str) -> None:
     server = FaultServer(ENDLESS[name])
     async with connected(server, timeout=20.0) as client:
         with pytest.raises(isnotai.ProtocolError) as caught:
@@ -178,12 +178,12 @@ async def test_what_has_neither_end_nor_size_stops_with_the_timeout(name: str) -
 
 
 @pytest.mark.parametrize("name", ["chunks", "no length", "a length of 1 TB"])
-async def test_row_27_an_endless_body_says_that_it_is_too_large(name: str) -> None:
+async def test_an_endless_body_says_that_it_is_too_large(name: str) -> None:
     error = await failure_of(FaultServer(ENDLESS[name]), isnotai.ProtocolError)
     assert "larger than 8 MiB" in str(error)
 
 
-async def test_row_27_of_an_endless_refusal_enough_is_read_to_tell_which() -> None:
+async def test_of_an_endless_refusal_enough_is_read_to_tell_which() -> None:
     server = FaultServer([http_head(503, [CHUNKED]), repeat(http_chunk(b"<p>sorry</p>" * 1000))])
     async with connected(server, timeout=20.0) as client:
         with pytest.raises(isnotai.ServerError, match="sorry"):
@@ -196,7 +196,7 @@ def open_files() -> int:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts files the way Linux shows them")  # noqa: PTH110
-async def test_row_28_connections_that_close_leave_no_file_open() -> None:
+async def test_connections_that_close_leave_no_file_open() -> None:
     server = FaultServer(event_page(1, headers=[("Connection", "close")]))
     rounds, workers = 625, 8
 

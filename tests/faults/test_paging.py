@@ -1,4 +1,4 @@
-"""Rows 35, 36 and 41: cursors that repeat, are missing, or are anything but harmless."""
+"""Cursors that repeat, are missing, or are anything but harmless."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def walk_to_error(server: FaultServer) -> tuple[list[str], isnotai.Paginat
 
 
 @pytest.mark.parametrize("cursors", ["AA", "ABA", "ABB", "ABCDEFB"])
-async def test_row_35_a_cursor_that_comes_again_is_an_error_and_never_a_quiet_end(cursors: str) -> None:
+async def test_a_cursor_that_comes_again_is_an_error_and_never_a_quiet_end(cursors: str) -> None:
     server = FaultServer(*(event_page(number, cursor=cursor) for number, cursor in enumerate(cursors)))
     ids, error = await walk_to_error(server)
     assert ids == [f"e{number}" for number in range(len(cursors))]
@@ -38,7 +38,7 @@ async def test_row_35_a_cursor_that_comes_again_is_an_error_and_never_a_quiet_en
     assert "circle" in str(error)
 
 
-async def test_row_35_a_circle_is_seen_after_resuming_too() -> None:
+async def test_a_circle_is_seen_after_resuming_too() -> None:
     async with connected(FaultServer(event_page(1, cursor="A"), event_page(2, cursor="A"))) as client:
         walk = client.list_events("s1")
         async for _ in walk:
@@ -48,7 +48,7 @@ async def test_row_35_a_circle_is_seen_after_resuming_too() -> None:
             _ = [event async for event in again]
 
 
-async def test_row_35_a_circle_of_empty_pages_is_seen() -> None:
+async def test_a_circle_of_empty_pages_is_seen() -> None:
     ids, error = await walk_to_error(
         FaultServer(event_page(cursor="A"), event_page(cursor="B"), event_page(cursor="A"))
     )
@@ -59,7 +59,7 @@ async def test_row_35_a_circle_of_empty_pages_is_seen() -> None:
 @pytest.mark.parametrize(
     "pagination", [{"nextCursor": None}, {"nextCursor": ""}, {}], ids=["null", "empty", "absent"]
 )
-async def test_row_36_more_without_a_cursor_is_an_error(pagination: dict[str, Any]) -> None:
+async def test_more_without_a_cursor_is_an_error(pagination: dict[str, Any]) -> None:
     last = {"data": [event_row(2)], "pagination": {"hasMore": True, "limit": 100, **pagination}}
     ids, error = await walk_to_error(FaultServer(event_page(1, cursor="A"), json_reply(last)))
     assert ids == ["e1"]
@@ -69,7 +69,7 @@ async def test_row_36_more_without_a_cursor_is_an_error(pagination: dict[str, An
 
 
 @pytest.mark.parametrize("cursor", ["A", "", None, "x" * 10_000])
-async def test_row_36_the_end_is_the_end_whatever_the_cursor_says(cursor: str | None) -> None:
+async def test_the_end_is_the_end_whatever_the_cursor_says(cursor: str | None) -> None:
     last = listing([event_row(1)], cursor, hasMore=False)
     server = FaultServer(json_reply(last))
     async with connected(server) as client:
@@ -81,7 +81,7 @@ async def test_row_36_the_end_is_the_end_whatever_the_cursor_says(cursor: str | 
 
 
 @pytest.mark.parametrize("cursor", [7, True, 1.5, ["A"], {"A": 1}, "x" * 16_385, "é" * 8_193, "x" * 1_000_000])
-async def test_row_41_what_cannot_be_a_cursor_is_an_error(cursor: object) -> None:
+async def test_what_cannot_be_a_cursor_is_an_error(cursor: object) -> None:
     ids, error = await walk_to_error(FaultServer(event_page(1, cursor="A"), event_page(2, cursor=cursor)))
     assert ids == ["e1"]
     assert error.path == "$.pagination.nextCursor"
@@ -108,12 +108,12 @@ HARMFUL = [
 @given(cursor=st.text(min_size=1, max_size=200))
 @example(cursor="x" * 4096)
 @example(cursor="\U0001f600" * 1024)
-async def test_row_41_any_cursor_is_sent_back_as_one_value_beside_its_filters(cursor: str) -> None:
+async def test_any_cursor_is_sent_back_as_one_value_beside_its_filters(cursor: str) -> None:
     await check_cursor_comes_back(cursor)
 
 
 @pytest.mark.parametrize("cursor", HARMFUL)
-async def test_row_41_a_harmful_cursor_is_sent_back_as_one_value_beside_its_filters(cursor: str) -> None:
+async def test_a_harmful_cursor_is_sent_back_as_one_value_beside_its_filters(cursor: str) -> None:
     await check_cursor_comes_back(cursor)
 
 
@@ -137,7 +137,7 @@ def _reply_to_first(cursor: str) -> Reply:
     return http_reply(json.dumps(body, ensure_ascii=False).encode())
 
 
-async def test_row_41_every_request_of_a_long_walk_carries_its_own_cursor() -> None:
+async def test_every_request_of_a_long_walk_carries_its_own_cursor() -> None:
     def reply(request: Received) -> Reply:
         number = int(dict(parse_qsl(urlsplit(request.target).query)).get("cursor", "0"))
         return event_page(number, cursor=str(number + 1) if number < 50 else None)

@@ -1,4 +1,4 @@
-"""Rows 14, 16, 18, 20, 21 and 24: they answered, and it is not the page that was asked for."""
+"""They answered, and it is not the page that was asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.faults.server import FaultServer
 HTML = [("Content-Type", "text/html; charset=utf-8")]
 
 
-async def test_row_14_a_login_page_with_status_200_is_the_gateways_and_shows_how_it_begins() -> None:
+async def test_a_login_page_with_status_200_is_the_gateways_and_shows_how_it_begins() -> None:
     page = b"<!doctype html><title>Hotel WLAN: please sign in</title>" + b"<p>welcome</p>" * 1000
     error = await failure_of(FaultServer(http_reply(page, headers=HTML)), isnotai.GatewayError)
     assert "text/html" in str(error)
@@ -27,7 +27,7 @@ async def test_row_14_a_login_page_with_status_200_is_the_gateways_and_shows_how
     assert error.status == 200
 
 
-async def test_row_14_a_login_page_in_the_middle_of_a_walk_loses_nothing() -> None:
+async def test_a_login_page_in_the_middle_of_a_walk_loses_nothing() -> None:
     server = FaultServer(event_page(1, 2, cursor="c2"), http_reply(b"<html>", headers=HTML), event_page(3))
     async with connected(server) as client:
         walk = client.list_events("s1")
@@ -48,7 +48,7 @@ async def _until_error(walk: isnotai.Paginator[Any], kind: type[isnotai.IsNotAIE
 @pytest.mark.parametrize(
     "body", [b"", b"<html>Bad gateway</html>", b'{"error":{"code":"DOWN","message":"back soon"}}']
 )
-async def test_row_16_a_failing_server_is_a_server_error_with_its_status(status: int, body: bytes) -> None:
+async def test_a_failing_server_is_a_server_error_with_its_status(status: int, body: bytes) -> None:
     error = await failure_of(FaultServer(http_reply(body, status=status)), isnotai.ServerError)
     assert error.status == status
     assert error.code == ("DOWN" if b"DOWN" in body else "unknown")
@@ -57,7 +57,7 @@ async def test_row_16_a_failing_server_is_a_server_error_with_its_status(status:
 
 
 @pytest.mark.parametrize("status", ERROR_BY_STATUS)
-async def test_row_18_a_refusal_has_its_class_and_keeps_what_the_api_said(status: int) -> None:
+async def test_a_refusal_has_its_class_and_keeps_what_the_api_said(status: int) -> None:
     details = {"field": "pageSize", "min": 1}
     reply = error_reply(status, "VALIDATION_FAILED", "pageSize must be positive", details=details)
     error = await failure_of(FaultServer(reply), ERROR_BY_STATUS[status])
@@ -67,7 +67,7 @@ async def test_row_18_a_refusal_has_its_class_and_keeps_what_the_api_said(status
     assert "field: pageSize" in str(error)
 
 
-async def test_row_18_a_refused_key_explains_the_region() -> None:
+async def test_a_refused_key_explains_the_region() -> None:
     error = await failure_of(
         FaultServer(error_reply(401, "INVALID_API_KEY", "The API key is invalid.")), isnotai.AuthenticationError
     )
@@ -76,7 +76,7 @@ async def test_row_18_a_refused_key_explains_the_region() -> None:
     assert "ISNOTAI_REGION" in str(error)
 
 
-async def test_row_18_a_refused_cursor_has_a_class_of_its_own() -> None:
+async def test_a_refused_cursor_has_a_class_of_its_own() -> None:
     refusal = error_reply(400, "INVALID_CURSOR", "The cursor has expired.", details={"field": "cursor"})
     server = FaultServer(event_page(1, cursor="c2"), refusal)
     async with connected(server) as client:
@@ -87,7 +87,7 @@ async def test_row_18_a_refused_cursor_has_a_class_of_its_own() -> None:
     assert caught.value.position.watermark == (1_781_000_000_001, "e1")
 
 
-async def test_row_18_rate_limiting_says_how_long_to_wait() -> None:
+async def test_rate_limiting_says_how_long_to_wait() -> None:
     reply = error_reply(429, "RATE_LIMITED", "Too many requests", headers=[("Retry-After", "17")])
     error = await failure_of(FaultServer(reply), isnotai.RateLimitedError)
     assert error.retry_after == 17
@@ -119,7 +119,7 @@ ENVELOPES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", ENVELOPES)
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 503])
-async def test_row_20_a_broken_envelope_is_typed_by_its_status_or_the_gateways(status: int, name: str) -> None:
+async def test_a_broken_envelope_is_typed_by_its_status_or_the_gateways(status: int, name: str) -> None:
     kind = ERROR_BY_STATUS[status] if status in {429, 503} else isnotai.GatewayError
     error = await failure_of(FaultServer(http_reply(ENVELOPES[name], status=status)), kind)
     assert getattr(error, "status", None) == status
@@ -142,7 +142,7 @@ ENVELOPE = st.fixed_dictionaries({}, optional={"code": JSON, "message": JSON, "d
 @given(status=st.sampled_from(sorted(ERROR_BY_STATUS)), error=ENVELOPE | JSON)
 @example(status=400, error={"code": "\x1b[31m", "message": "\u202e\r\nSet-Cookie: x", "details": {"field": "\x00"}})
 @example(status=404, error={"code": "X" * 9000, "message": "m" * 9000, "details": {"field": "f" * 9000}})
-async def test_row_20_any_envelope_is_typed_by_its_status_and_safe_to_show(status: int, error: object) -> None:
+async def test_any_envelope_is_typed_by_its_status_and_safe_to_show(status: int, error: object) -> None:
     reply = http_reply(json.dumps({"error": error}).encode(), status=status)
     words = [error.get("code"), error.get("message")] if isinstance(error, dict) else []
     is_of_the_api = status >= 500 or status in {408, 429} or any(isinstance(word, str) and word for word in words)
@@ -156,7 +156,7 @@ REDIRECTS = [300, 301, 302, 303, 305, 307, 308]
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-async def test_row_21_a_redirect_is_an_error_and_its_target_gets_no_connection(status: int) -> None:
+async def test_a_redirect_is_an_error_and_its_target_gets_no_connection(status: int) -> None:
     async with FaultServer() as target:
         location = [("Location", f"{target.base_url}/v1/sessions/s1/events")]
         server = FaultServer(http_reply(status=status, headers=location))
@@ -171,14 +171,14 @@ async def test_row_21_a_redirect_is_an_error_and_its_target_gets_no_connection(s
 @pytest.mark.parametrize(
     "location", ["/v1/other", "//127.0.0.1/x", "https://127.0.0.1:1/", "javascript:x", "", "\xff"]
 )
-async def test_row_21_a_redirect_is_not_followed_wherever_it_points(location: str) -> None:
+async def test_a_redirect_is_not_followed_wherever_it_points(location: str) -> None:
     server = FaultServer(http_reply(status=302, headers=[("Location", location)]))
     error = await failure_of(server, isnotai.ProtocolError)
     assert error.status == 302
 
 
 @pytest.mark.parametrize("tier", ["\xff\xfe", "caf\xe9", "platinum", "pro, pro", "PRO+", "", "x" * 4000])
-async def test_row_24_a_tier_header_that_names_no_tier_is_passed_over_with_a_warning(
+async def test_a_tier_header_that_names_no_tier_is_passed_over_with_a_warning(
     tier: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connected(FaultServer(event_page(1, headers=[("x-isnotai-tier", tier)]))) as client:
@@ -191,7 +191,7 @@ async def test_row_24_a_tier_header_that_names_no_tier_is_passed_over_with_a_war
     assert len(warning.encode()) < 1000
 
 
-async def test_row_24_a_header_that_is_not_utf_8_is_safe_to_show() -> None:
+async def test_a_header_that_is_not_utf_8_is_safe_to_show() -> None:
     reply = http_head(502, [("Content-Type", "text/\xff\xfe"), ("Content-Length", "5")]) + b"<htm>"
     error = await failure_of(FaultServer(reply), isnotai.ServerError)
     assert "text/" in str(error)

@@ -1,4 +1,4 @@
-"""Row 34: one documented field of an answer is missing or of another type."""
+"""One documented field of an answer is missing or of another type."""
 
 from __future__ import annotations
 
@@ -114,9 +114,7 @@ def check_names_the_fault(error: isnotai.DecodeError, fault: Fault) -> None:
 
 @many_examples
 @given(data=st.data(), name=st.sampled_from(sorted(LISTS)))
-async def test_row_34_a_wrong_field_is_named_and_nothing_of_its_page_is_handed_out(
-    data: st.DataObject, name: str
-) -> None:
+async def test_a_wrong_field_is_named_and_nothing_of_its_page_is_handed_out(data: st.DataObject, name: str) -> None:
     page, walk_of = LISTS[name]
     fault = data.draw(st.sampled_from(list(faults_of(page))))
     server = FaultServer(json_reply(page), json_reply(fault.apply(page)))
@@ -133,7 +131,7 @@ async def test_row_34_a_wrong_field_is_named_and_nothing_of_its_page_is_handed_o
 
 @many_examples
 @given(data=st.data(), name=st.sampled_from(sorted(ANSWERS)))
-async def test_row_34_a_wrong_field_of_one_record_is_named(data: st.DataObject, name: str) -> None:
+async def test_a_wrong_field_of_one_record_is_named(data: st.DataObject, name: str) -> None:
     body, ask = ANSWERS[name]
     fault = data.draw(st.sampled_from(list(faults_of(body))))
     async with connected(FaultServer(json_reply(fault.apply(body))), strict=True) as client:
@@ -142,7 +140,7 @@ async def test_row_34_a_wrong_field_of_one_record_is_named(data: st.DataObject, 
     check_names_the_fault(caught.value, fault)
 
 
-async def test_row_34_what_may_be_null_may_be_absent_too() -> None:
+async def test_what_may_be_null_may_be_absent_too() -> None:
     row = {key: value for key, value in session_row("s1").items() if key not in NULLABLE}
     nulls = {**session_row("s2"), **dict.fromkeys(NULLABLE & session_row("s2").keys())}
     async with connected(FaultServer(json_reply(listing([row, nulls]))), strict=True) as client:

@@ -32,7 +32,7 @@ def silent(seconds: float) -> Callable[[], Awaitable[object]]:
     return lambda: virtual.sleep(seconds)
 
 
-def test_row_8_an_attempt_is_ended_in_time() -> None:
+def test_an_attempt_is_ended_in_time() -> None:
     async def main() -> None:
         begun = virtual.now()
         assert await attempt(AttemptWatch(30.0), silent(3_600)) == begun + 30

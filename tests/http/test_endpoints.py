@@ -73,7 +73,7 @@ def test_session_filters_go_under_the_apis_names() -> None:
 @given(
     cursor=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), name=st.text("a&=#?+% /\u2028é", min_size=1)
 )
-def test_row_41_a_cursor_is_one_value_whatever_it_holds(cursor: str, name: str) -> None:
+def test_a_cursor_is_one_value_whatever_it_holds(cursor: str, name: str) -> None:
     target = endpoints.build_list(EventQuery(session_id="s1", type=name), cursor).target
 
     assert target.isascii()
@@ -153,7 +153,7 @@ def test_a_refusal_that_names_the_cursor_is_about_the_cursor(envelope: bytes) ->
 
 
 @pytest.mark.parametrize("body", [b'{"error": {"code": 7, "message": [], "details": 1}}', b'{"error": []}', b"\xff"])
-def test_row_20_an_envelope_of_wrong_types_is_still_typed_by_its_status(body: bytes) -> None:
+def test_an_envelope_of_wrong_types_is_still_typed_by_its_status(body: bytes) -> None:
     with pytest.raises(ServerError) as caught:
         endpoints.read_events(answer(500, body))
     assert (caught.value.code, caught.value.details) == ("unknown", {})

@@ -144,7 +144,7 @@ def test_an_answer_that_tells_a_higher_tier_lets_waiters_go_at_once() -> None:
 
 @pytest.mark.parametrize("bulk", [False, True])
 @pytest.mark.parametrize("place", [0, 3, 7])
-def test_row_57_who_is_cancelled_in_the_queue_leaves_it(place: int, bulk: bool) -> None:
+def test_who_is_cancelled_in_the_queue_leaves_it(place: int, bulk: bool) -> None:
     async def main() -> None:
         limiter = virtual_limiter()
         await fill(limiter)
@@ -158,7 +158,7 @@ def test_row_57_who_is_cancelled_in_the_queue_leaves_it(place: int, bulk: bool) 
     virtual.run(main())
 
 
-def test_row_57_who_is_cancelled_with_a_permit_in_hand_passes_it_on() -> None:
+def test_who_is_cancelled_with_a_permit_in_hand_passes_it_on() -> None:
     """The permit has come, but the task has not run again yet."""
 
     async def main() -> None:
@@ -195,7 +195,7 @@ def test_a_waiter_that_is_dropped_leaves_the_queue() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 429], ids=["answered", "refused"])
-def test_row_56_a_request_that_is_cancelled_at_any_step_gives_its_permit_back(status: int) -> None:
+def test_a_request_that_is_cancelled_at_any_step_gives_its_permit_back(status: int) -> None:
     """Cancel after the k-th step, for every k until the request is done."""
 
     async def three_steps(request: Request) -> Response:
@@ -225,7 +225,7 @@ def test_row_56_a_request_that_is_cancelled_at_any_step_gives_its_permit_back(st
 # 429.
 
 
-def test_row_43_a_429_pauses_every_task_of_the_key_and_one_probe_goes_first() -> None:
+def test_a_429_pauses_every_task_of_the_key_and_one_probe_goes_first() -> None:
     async def main() -> None:
         sent = list[float]()
 
@@ -244,7 +244,7 @@ def test_row_43_a_429_pauses_every_task_of_the_key_and_one_probe_goes_first() ->
     virtual.run(main())
 
 
-def test_row_44_without_advice_the_key_pauses_until_the_oldest_slot_is_left() -> None:
+def test_without_advice_the_key_pauses_until_the_oldest_slot_is_left() -> None:
     async def main() -> None:
         limiter = virtual_limiter(Tier.PRO)
         await fill(limiter, 1)
@@ -577,7 +577,7 @@ def test_hundreds_of_waiters_are_one_line_in_the_log(caplog: pytest.LogCaptureFi
     assert sum("the window is full (60 requests in 60 s, tier free)" in text for text in caplog.messages) == 1
 
 
-def test_row_47_unknown_tiers_are_ignored_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_tiers_are_ignored_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     hostile = ["platinum", "PRO+", "", "pro, pro", "\udcff\x1b[31m", "9" * 5000]
 
     async def main() -> None:

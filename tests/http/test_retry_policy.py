@@ -156,7 +156,7 @@ def test_rows_17_and_43_a_retry_after_is_a_floor_and_never_cut_short(
 
 
 @given(after=st.floats(0.001, 120), jitter=st.floats(0, 1))
-def test_row_43_nobody_comes_back_before_the_time_that_was_named(after: float, jitter: float) -> None:
+def test_nobody_comes_back_before_the_time_that_was_named(after: float, jitter: float) -> None:
     wait = (
         Backoff(Retry(), RetryQuota()).judge(RetryCause(FailureKind.THROTTLED, retry_after=after), jitter=jitter).wait
     )
@@ -212,12 +212,12 @@ def test_rows_45_and_46_how_a_retry_after_is_read(value: str, seconds: float | N
     assert read_retry_after({"retry-after": value, "date": DATE}) == seconds
 
 
-def test_row_46_a_date_without_the_responses_own_date_is_no_advice() -> None:
+def test_a_date_without_the_responses_own_date_is_no_advice() -> None:
     assert read_retry_after({"retry-after": DATE}) is None
 
 
 @given(st.text(max_size=120), st.text(max_size=40))
-def test_row_45_no_header_value_breaks_the_reading(value: str, date: str) -> None:
+def test_no_header_value_breaks_the_reading(value: str, date: str) -> None:
     read = read_retry_after({"retry-after": value, "date": date})
     assert read is None or read >= 0
 

@@ -309,7 +309,7 @@ async def test_an_error_whose_body_stops_coming_keeps_its_status(timeout: float 
     assert caught.value.retry_after == 7
 
 
-async def test_row_15_waiting_in_a_borrowed_pool_is_no_silence_of_the_servers(short_silence: None) -> None:
+async def test_waiting_in_a_borrowed_pool_is_no_silence_of_the_servers(short_silence: None) -> None:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(FaultServer(slowly(event_page(1), 1, 0.3)))
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)))
@@ -395,7 +395,7 @@ async def test_large_bodies_are_decoded_in_a_thread_and_pages_are_not(size: int,
 
     body = b'{"a":[' + b"{}," * (size // 3) + b"{}]}"
     async with connected(FaultServer(http_reply(body))) as client:
-        read = client._send_and_read(client._retrying, Request("get_integration", "/v1/integration"), remember)
+        read = client._retrying.fetch(Request("get_integration", "/v1/integration"), remember)
         assert await read == len(body)
     assert (threads[0] != threading.get_ident()) is is_apart
 

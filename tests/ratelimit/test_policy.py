@@ -81,7 +81,7 @@ def test_bulk_work_makes_room_for_single_calls() -> None:
 # The gate: 429.
 
 
-def test_row_43_a_429_closes_the_gate_for_as_long_as_it_says() -> None:
+def test_a_429_closes_the_gate_for_as_long_as_it_says() -> None:
     policy = RateLimitPolicy(Tier.PRO)
     first, second = try_acquire(policy, 0.0), try_acquire(policy, 0.0)
     assert policy.record_outcome(first, RequestOutcome(429, 7.0), 1.0) == 7.0
@@ -91,7 +91,7 @@ def test_row_43_a_429_closes_the_gate_for_as_long_as_it_says() -> None:
     assert policy.try_acquire(8.0, bulk=False) is not None
 
 
-def test_row_43_one_probe_goes_first_and_its_answer_opens() -> None:
+def test_one_probe_goes_first_and_its_answer_opens() -> None:
     policy = RateLimitPolicy(Tier.PRO)
     policy.record_outcome(try_acquire(policy, 0.0), RequestOutcome(429, 7.0), 0.0)
     probe = try_acquire(policy, 7.0)
@@ -133,7 +133,7 @@ def test_a_later_429_can_make_the_pause_longer_and_not_shorter() -> None:
     assert policy.wait(0.0, bulk=False) == (9.0, PAUSED)
 
 
-def test_row_44_without_advice_the_pause_ends_when_the_oldest_slot_is_left() -> None:
+def test_without_advice_the_pause_ends_when_the_oldest_slot_is_left() -> None:
     policy = RateLimitPolicy(Tier.PRO)
     policy.record_outcome(try_acquire(policy, 0.0), OK, 0.0)
     refused = try_acquire(policy, 20.0)
@@ -141,7 +141,7 @@ def test_row_44_without_advice_the_pause_ends_when_the_oldest_slot_is_left() -> 
 
 
 @pytest.mark.parametrize("window", [60.0, 6.0])
-def test_row_44_a_pause_without_advice_has_bounds(window: float) -> None:
+def test_a_pause_without_advice_has_bounds(window: float) -> None:
     policy = RateLimitPolicy(Tier.PRO, window)
     now, pauses = 0.0, []
     policy.record_outcome(try_acquire(policy, 0.0), OK, 0.0)
@@ -154,7 +154,7 @@ def test_row_44_a_pause_without_advice_has_bounds(window: float) -> None:
     assert max(pauses) == pytest.approx(window * 61 / 60)
 
 
-def test_row_45_an_absurd_retry_after_cannot_stop_a_key_for_years() -> None:
+def test_an_absurd_retry_after_cannot_stop_a_key_for_years() -> None:
     policy = RateLimitPolicy(Tier.PRO)
     assert policy.record_outcome(try_acquire(policy, 0.0), RequestOutcome(429, 9_999_999_999.0), 0.0) == MAX_PAUSE
 
@@ -208,13 +208,11 @@ FREE, PRO, ENTERPRISE = Tier.FREE, Tier.PRO, Tier.ENTERPRISE
         ([None] * 10, FREE),
     ],
 )
-def test_row_47_the_tier_goes_up_after_two_equal_sightings_and_down_at_once(
-    seen: list[Tier | None], followed: Tier
-) -> None:
+def test_the_tier_goes_up_after_two_equal_sightings_and_down_at_once(seen: list[Tier | None], followed: Tier) -> None:
     assert see(RateLimitPolicy(), *seen) is followed
 
 
-def test_row_47_the_history_stays_when_the_tier_goes_down() -> None:
+def test_the_history_stays_when_the_tier_goes_down() -> None:
     policy = RateLimitPolicy(PRO)
     for permit in burst(policy, 0.0):
         policy.record_outcome(permit, OK, 0.0)
@@ -226,7 +224,7 @@ def test_row_47_the_history_stays_when_the_tier_goes_down() -> None:
     assert policy.wait(1.0, bulk=False)[1] == FULL
 
 
-def test_row_47_the_history_stays_when_the_tier_goes_up() -> None:
+def test_the_history_stays_when_the_tier_goes_up() -> None:
     policy = RateLimitPolicy(FREE)
     permits = burst(policy, 0.0)
     for permit in permits:
@@ -307,7 +305,7 @@ def test_a_saturated_key_uses_its_quota_and_meets_no_429(tier: Tier, bulk: bool)
 
 @pytest.mark.parametrize("start", [0.0, 15.0, 30.0, 45.0, 59.0])
 @pytest.mark.parametrize("tier", list(Tier))
-def test_row_49_an_approximate_counter_refuses_nothing_of_bulk_work(tier: Tier, start: float) -> None:
+def test_an_approximate_counter_refuses_nothing_of_bulk_work(tier: Tier, start: float) -> None:
     windows = 3 if tier is ENTERPRISE else 8
     server = Server(ApproximateCounter(60.0), tier.requests_per_minute)
     World([Program(RateLimitPolicy(tier), server, workers=64)], start=start).run(60.0 * windows)
@@ -317,7 +315,7 @@ def test_row_49_an_approximate_counter_refuses_nothing_of_bulk_work(tier: Tier, 
 
 @pytest.mark.parametrize("start", [0.0, 15.0, 30.0, 45.0])
 @pytest.mark.parametrize("tier", list(Tier))
-def test_row_49_after_a_full_window_of_single_calls_bulk_work_does_not_burst(tier: Tier, start: float) -> None:
+def test_after_a_full_window_of_single_calls_bulk_work_does_not_burst(tier: Tier, start: float) -> None:
     server = Server(ApproximateCounter(60.0), tier.requests_per_minute)
     program = Program(RateLimitPolicy(tier), server, workers=10_000, singles=tier.requests_per_minute)
     World([program], start=start, latency=0.01).run(60.0 * 3)
@@ -327,7 +325,7 @@ def test_row_49_after_a_full_window_of_single_calls_bulk_work_does_not_burst(tie
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("advises", [True, False], ids=["with advice", "without"])
 @pytest.mark.parametrize("tier", [FREE, PRO])
-def test_row_48_two_programs_on_one_key_share_it_with_few_refusals(tier: Tier, advises: bool, seed: int) -> None:
+def test_two_programs_on_one_key_share_it_with_few_refusals(tier: Tier, advises: bool, seed: int) -> None:
     server = Server(ExactLog(60.0), tier.requests_per_minute)
     programs = [
         Program(RateLimitPolicy(tier), server, dice=random.Random(f"{seed} {n}"), advises=advises) for n in range(2)

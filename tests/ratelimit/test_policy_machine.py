@@ -128,7 +128,7 @@ class GateMachine(RuleBasedStateMachine):
 
     @rule()
     def suspend(self) -> None:
-        """Row 55: the machine slept, and the clock jumps."""
+        """The machine slept, and the clock jumps."""
         self.now += 3600.0
 
     @invariant()

@@ -1,4 +1,4 @@
-"""Row 52: a failover after which the old primary lives on as a replica, and the connections to it stay open."""
+"""A failover after which the old primary lives on as a replica, and the connections to it stay open."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ async def _says(server: RedisServer) -> str:
     ],
     ids=["READONLY", "MASTERDOWN", "LOADING"],
 )
-async def test_row_52_a_failover_whose_connections_stay_open_costs_no_call_and_forgets_nothing(
+async def test_a_failover_whose_connections_stay_open_costs_no_call_and_forgets_nothing(
     servers: tuple[RedisServer, RedisServer], fail_over: Callable[[Pair], Awaitable[None]], says: str
 ) -> None:
     async with paired(servers) as pair, opened(pair.url) as limiter:
@@ -176,7 +176,7 @@ async def test_row_52_a_failover_whose_connections_stay_open_costs_no_call_and_f
         assert pair.board.connections == 2
 
 
-async def test_row_52_local_share_ends_when_the_new_primary_can_be_asked(
+async def test_local_share_ends_when_the_new_primary_can_be_asked(
     servers: tuple[RedisServer, RedisServer],
 ) -> None:
     """The address leads to the new primary only some time after the failover."""

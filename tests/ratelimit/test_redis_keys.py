@@ -76,7 +76,7 @@ async def take(limiter: RedisKeyLimiter, *, at_most: int = 1000, within: float =
 # Eviction.
 
 
-async def test_row_52_an_eviction_when_memory_is_short_forgets_nothing(server: RedisServer) -> None:
+async def test_an_eviction_when_memory_is_short_forgets_nothing(server: RedisServer) -> None:
     async with opened(server.url) as limiter:
         assert await take(limiter) == 60
         server.ask("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
@@ -91,7 +91,7 @@ async def test_row_52_an_eviction_when_memory_is_short_forgets_nothing(server: R
 
 
 @pytest.mark.parametrize("key", [STATE, SLOTS], ids=["state", "slots"])
-async def test_row_52_whichever_key_is_evicted_all_processes_tell_again_what_they_sent(
+async def test_whichever_key_is_evicted_all_processes_tell_again_what_they_sent(
     server: RedisServer, key: str
 ) -> None:
     async with opened(server.url) as one, opened(server.url) as other:
@@ -101,7 +101,7 @@ async def test_row_52_whichever_key_is_evicted_all_processes_tell_again_what_the
         assert sum(await asyncio.gather(take(one), take(other))) == 20
 
 
-async def test_row_52_an_eviction_while_nobody_asks_for_permits_is_noticed_by_what_ends(server: RedisServer) -> None:
+async def test_an_eviction_while_nobody_asks_for_permits_is_noticed_by_what_ends(server: RedisServer) -> None:
     async with opened(server.url) as limiter:
         permits = [await limiter.acquire(bulk=False) for _ in range(60)]
         server.ask("DEL", SLOTS)

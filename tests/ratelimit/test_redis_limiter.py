@@ -258,7 +258,7 @@ async def test_a_connection_that_died_in_the_pool_is_not_felt(server: RedisServe
 # Answers.
 
 
-async def test_row_43_a_429_pauses_all_processes_and_one_probe_goes_first(server: RedisServer) -> None:
+async def test_a_429_pauses_all_processes_and_one_probe_goes_first(server: RedisServer) -> None:
     async with opened(server, tier="pro") as one, opened(server, tier="pro") as other:
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -279,7 +279,7 @@ async def test_row_43_a_429_pauses_all_processes_and_one_probe_goes_first(server
             await asyncio.gather(*rest)
 
 
-async def test_row_48_after_a_second_429_all_processes_are_spaced(server: RedisServer) -> None:
+async def test_after_a_second_429_all_processes_are_spaced(server: RedisServer) -> None:
     async with opened(server, tier="pro", window=6.0) as one, opened(server, tier="pro", window=6.0) as other:
         for _ in range(2):
             await pass_on(one, 1, isnotai.RequestOutcome(429, 0.01))
@@ -293,7 +293,7 @@ async def test_row_48_after_a_second_429_all_processes_are_spaced(server: RedisS
 PRO, FREE = isnotai.RequestOutcome(200, None, isnotai.Tier.PRO), isnotai.RequestOutcome(200, None, isnotai.Tier.FREE)
 
 
-async def test_row_47_one_sighting_of_a_higher_tier_is_not_believed_by_anybody(server: RedisServer) -> None:
+async def test_one_sighting_of_a_higher_tier_is_not_believed_by_anybody(server: RedisServer) -> None:
     async with opened(server) as one, opened(server) as other:
         await pass_on(one, 59)
         await pass_on(one, 1, PRO)
@@ -302,7 +302,7 @@ async def test_row_47_one_sighting_of_a_higher_tier_is_not_believed_by_anybody(s
         await drop(waiting)
 
 
-async def test_row_47_the_tier_that_one_process_learns_is_the_others_too(server: RedisServer) -> None:
+async def test_the_tier_that_one_process_learns_is_the_others_too(server: RedisServer) -> None:
     async with opened(server) as one, opened(server) as other:
         await pass_on(one, 2, PRO)
         await asyncio.gather(*(pass_on(other) for _ in range(150)))
@@ -362,9 +362,7 @@ async def test_health_needs_no_permit(server: RedisServer) -> None:
 # What must not be shown, and what cannot be.
 
 
-async def test_row_66e_neither_key_nor_password_shows_up_anywhere(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_neither_key_nor_password_shows_up_anywhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     users = tmp_path / "users.acl"
     users.write_text(

@@ -1,4 +1,4 @@
-"""Row 52: Redis that is slow, down, emptied, restarted or read-only while processes share a limit through it."""
+"""Redis that is slow, down, emptied, restarted or read-only while processes share a limit through it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def fails(limiter: RedisKeyLimiter) -> float:
     return loop.time() - begun
 
 
-async def test_row_52_fail_a_redis_that_stands_still_is_waited_for_a_second_and_then_refused_at_once(
+async def test_fail_a_redis_that_stands_still_is_waited_for_a_second_and_then_refused_at_once(
     server: RedisServer,
 ) -> None:
     async with opened(server) as limiter:
@@ -99,7 +99,7 @@ async def test_row_52_fail_a_redis_that_stands_still_is_waited_for_a_second_and_
         assert await take(limiter) in {38, 39}  # one may be lost with the call that had no reply
 
 
-async def test_row_52_local_share_a_process_goes_on_with_its_share_and_its_history(
+async def test_local_share_a_process_goes_on_with_its_share_and_its_history(
     server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "isnotai_async")
@@ -120,7 +120,7 @@ async def test_row_52_local_share_a_process_goes_on_with_its_share_and_its_histo
         assert "is back" in caplog.text
 
 
-async def test_row_52_bulk_work_and_the_slots_that_are_held_go_through_an_outage(server: RedisServer) -> None:
+async def test_bulk_work_and_the_slots_that_are_held_go_through_an_outage(server: RedisServer) -> None:
     async with opened(server, on_outage="local_share", workers=1) as limiter:
         held = [await limiter.acquire(bulk=True) for _ in range(10)]
         server.kill()
@@ -141,7 +141,7 @@ def slots_key(server: RedisServer) -> str:
     return str(key.decode())
 
 
-async def test_row_52_flushall_is_noticed_and_everybody_tells_again(
+async def test_flushall_is_noticed_and_everybody_tells_again(
     server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(server) as one, opened(server) as other:
@@ -156,7 +156,7 @@ async def test_row_52_flushall_is_noticed_and_everybody_tells_again(
         assert "lost the shared limit" in caplog.text
 
 
-async def test_row_52_who_comes_new_after_flushall_gets_no_burst_beside_one_who_is_busy(server: RedisServer) -> None:
+async def test_who_comes_new_after_flushall_gets_no_burst_beside_one_who_is_busy(server: RedisServer) -> None:
     async with opened(server) as busy, opened(server) as fresh:
         assert await take(busy) == 60
         waiting = asyncio.create_task(busy.acquire(bulk=False))  # it looks each second
@@ -167,14 +167,14 @@ async def test_row_52_who_comes_new_after_flushall_gets_no_burst_beside_one_who_
         waiting.cancel()
 
 
-async def test_row_52_script_flush_costs_nothing(server: RedisServer) -> None:
+async def test_script_flush_costs_nothing(server: RedisServer) -> None:
     async with opened(server) as limiter:
         assert await take(limiter, at_most=30) == 30
         server.ask("SCRIPT", "FLUSH")
         assert await take(limiter) == 30
 
 
-async def test_row_52_a_replica_that_cannot_be_written_is_an_outage(server: RedisServer) -> None:
+async def test_a_replica_that_cannot_be_written_is_an_outage(server: RedisServer) -> None:
     async with opened(server) as limiter:
         assert await take(limiter, at_most=30) == 30
         server.ask("REPLICAOF", "127.0.0.1", 1)
@@ -192,9 +192,7 @@ async def test_row_52_a_replica_that_cannot_be_written_is_an_outage(server: Redi
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["with its data", "empty"])
-async def test_row_52_a_restart_between_two_calls_is_not_felt_and_forgets_nothing(
-    tmp_path: Path, *, keeps: bool
-) -> None:
+async def test_a_restart_between_two_calls_is_not_felt_and_forgets_nothing(tmp_path: Path, *, keeps: bool) -> None:
     options = ["--appendonly", "yes", "--appendfsync", "always"] if keeps else []
     with running_redis(tmp_path, *options) as server:
         async with opened(server) as one, opened(server) as other:
@@ -205,7 +203,7 @@ async def test_row_52_a_restart_between_two_calls_is_not_felt_and_forgets_nothin
             assert sum(await asyncio.gather(take(one), take(other))) == 20
 
 
-async def test_row_52_a_restart_with_old_data_is_noticed(tmp_path: Path) -> None:
+async def test_a_restart_with_old_data_is_noticed(tmp_path: Path) -> None:
     with running_redis(tmp_path) as server:
         async with opened(server) as limiter:
             assert await take(limiter, at_most=10) == 10
@@ -226,7 +224,7 @@ async def learn(limiter: RedisKeyLimiter, answer: isnotai.RequestOutcome) -> Non
     await asyncio.sleep(0.02)
 
 
-async def test_row_52_a_redis_that_comes_back_empty_is_told_the_tier_that_was_learned(server: RedisServer) -> None:
+async def test_a_redis_that_comes_back_empty_is_told_the_tier_that_was_learned(server: RedisServer) -> None:
     async with opened(server) as limiter:
         await learn(limiter, ENTERPRISE)
         assert await take(limiter) == 100
@@ -235,7 +233,7 @@ async def test_row_52_a_redis_that_comes_back_empty_is_told_the_tier_that_was_le
         assert await take(limiter) == 100
 
 
-async def test_row_52_a_tier_that_another_process_learned_is_told_too(server: RedisServer) -> None:
+async def test_a_tier_that_another_process_learned_is_told_too(server: RedisServer) -> None:
     async with opened(server) as one, opened(server) as other:
         await learn(one, ENTERPRISE)
         assert await take(other) == 100
@@ -245,7 +243,7 @@ async def test_row_52_a_tier_that_another_process_learned_is_told_too(server: Re
         assert await take(other) == 100
 
 
-async def test_row_52_a_redis_with_data_from_before_the_upgrade_is_told_the_tier_of_now(tmp_path: Path) -> None:
+async def test_a_redis_with_data_from_before_the_upgrade_is_told_the_tier_of_now(tmp_path: Path) -> None:
     with running_redis(tmp_path) as server:
         async with opened(server) as limiter:
             await learn(limiter, FREE)
@@ -257,7 +255,7 @@ async def test_row_52_a_redis_with_data_from_before_the_upgrade_is_told_the_tier
             assert await take(limiter) == 100
 
 
-async def test_row_52_a_process_that_starts_with_a_tier_does_not_undo_what_the_others_know(
+async def test_a_process_that_starts_with_a_tier_does_not_undo_what_the_others_know(
     server: RedisServer,
 ) -> None:
     async with opened(server, tier="free") as fresh, opened(server) as other:
@@ -268,7 +266,7 @@ async def test_row_52_a_process_that_starts_with_a_tier_does_not_undo_what_the_o
         assert await taken == 100
 
 
-async def test_row_52_local_share_is_of_the_limit_that_was_last_heard_of(server: RedisServer) -> None:
+async def test_local_share_is_of_the_limit_that_was_last_heard_of(server: RedisServer) -> None:
     share: dict[str, Any] = {"on_outage": "local_share", "workers": 1}
     async with opened(server, **share) as one, opened(server, **share) as other:
         await learn(one, ENTERPRISE)
@@ -278,7 +276,7 @@ async def test_row_52_local_share_is_of_the_limit_that_was_last_heard_of(server:
         assert await take(one) < 60
 
 
-async def test_row_52_whatever_happens_to_redis_no_window_has_twice_the_limit_and_work_goes_on(
+async def test_whatever_happens_to_redis_no_window_has_twice_the_limit_and_work_goes_on(
     server: RedisServer,
 ) -> None:
     """Two processes that are always behind; windows of a second, 60 in each."""
@@ -392,7 +390,7 @@ class Forgetful:
             onward[1].close()
 
 
-async def test_row_52_permits_whose_grant_was_lost_on_the_way_are_given_back_with_the_next_call(
+async def test_permits_whose_grant_was_lost_on_the_way_are_given_back_with_the_next_call(
     server: RedisServer,
 ) -> None:
     """The last slot of the window is taken for a reply that never comes; asking again finds it free."""

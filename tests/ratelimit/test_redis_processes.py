@@ -131,7 +131,7 @@ async def test_rows_50_and_53_four_processes_use_one_quota_and_meet_no_429(
         assert len(walks.stats.arrivals) - before >= 0.85 * WINDOWS * 60
 
 
-async def test_row_51_what_a_killed_process_held_comes_back_after_lease_and_window(server: RedisServer) -> None:
+async def test_what_a_killed_process_held_comes_back_after_lease_and_window(server: RedisServer) -> None:
     async with programs(HOLDER, [[server.url]]) as (holder,):
         loop = asyncio.get_running_loop()
         holder.kill()

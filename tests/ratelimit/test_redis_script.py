@@ -254,7 +254,7 @@ class ScriptMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("place", ["redis", "file"])
-def test_row_50_the_script_decides_as_the_gate_does(client: Any, place: str) -> None:
+def test_the_script_decides_as_the_gate_does(client: Any, place: str) -> None:
     def make_script() -> Script:
         client.flushall()
         return begun(Script(client))
@@ -272,7 +272,7 @@ def ask(**options: Any) -> ScriptRequest:
     return evolve(ScriptRequest(lease=65.0, prefix="a:"), **options)
 
 
-def test_row_51_permits_of_the_killed_come_back_after_lease_and_window(script: Rules) -> None:
+def test_permits_of_the_killed_come_back_after_lease_and_window(script: Rules) -> None:
     assert script(ask(singles=60)).singles == 60
     script.now += 65 + 60 * (1 + 0.25 / 60) - 0.001
     reply = script(ask(first=100, singles=1))
@@ -282,7 +282,7 @@ def test_row_51_permits_of_the_killed_come_back_after_lease_and_window(script: R
     assert script(ask(first=200, singles=1)).singles == 1
 
 
-def test_row_51_a_probe_whose_process_is_killed_is_followed_by_another(script: Rules) -> None:
+def test_a_probe_whose_process_is_killed_is_followed_by_another(script: Rules) -> None:
     name = script(ask(singles=1))
     assert script(ask(ended=[CompletedRequest("a:0", name.number, RequestOutcome(429, 2.0))])).paused == 2.0
     script.now += 2.0
@@ -293,7 +293,7 @@ def test_row_51_a_probe_whose_process_is_killed_is_followed_by_another(script: R
     assert script(ask(first=4, singles=1)).singles == 1
 
 
-def test_row_47_the_history_survives_a_change_of_tier(script: Rules) -> None:
+def test_the_history_survives_a_change_of_tier(script: Rules) -> None:
     granted = script(ask(singles=60))
     first = granted.number - 59
     up = [CompletedRequest(f"a:{number}", first + number, RequestOutcome(200, None, Tier.PRO)) for number in range(2)]
@@ -313,7 +313,7 @@ def test_single_calls_that_wait_hold_back_bulk_work_of_all_processes(script: Rul
     assert script(evolve(ask(bulk=1), prefix="b:")).reason == FULL
 
 
-def test_row_52_what_an_emptied_redis_forgot_is_told_again(script: Rules) -> None:
+def test_what_an_emptied_redis_forgot_is_told_again(script: Rules) -> None:
     known = script(ask(singles=40))
     script.forget()
     script.now += 0.01
@@ -331,7 +331,7 @@ def test_row_52_what_an_emptied_redis_forgot_is_told_again(script: Rules) -> Non
     assert script(ask(first=120, singles=40)).singles == 60 - 40 - 15
 
 
-def test_row_52_who_comes_new_to_an_emptied_redis_waits_until_the_others_have_told(script: Rules) -> None:
+def test_who_comes_new_to_an_emptied_redis_waits_until_the_others_have_told(script: Rules) -> None:
     known = script(ask(singles=60))
     script.forget()
     fresh = evolve(ask(singles=60), prefix="b:")
@@ -345,7 +345,7 @@ def test_row_52_who_comes_new_to_an_emptied_redis_waits_until_the_others_have_to
     assert (reply.singles, reply.reason) == (0, FULL)
 
 
-def test_row_52_old_data_is_noticed_by_who_remembers_more_permits(redis_script: Script) -> None:
+def test_old_data_is_noticed_by_who_remembers_more_permits(redis_script: Script) -> None:
     known = redis_script(ask(singles=10))
     old = redis_script.client.dump(KEYS[0]), redis_script.client.dump(KEYS[1])
     newer = redis_script(ask(first=10, singles=10))
@@ -358,7 +358,7 @@ def test_row_52_old_data_is_noticed_by_who_remembers_more_permits(redis_script: 
     assert redis_script.slots() == 0  # all of them are told again, by those who know them
 
 
-def test_row_53_a_clock_of_redis_that_goes_back_costs_a_second(script: Rules) -> None:
+def test_a_clock_of_redis_that_goes_back_costs_a_second(script: Rules) -> None:
     known = script(ask(singles=60))
     script.now -= 3600
     assert script(ask(epoch=known.epoch, number=known.number)).is_lost

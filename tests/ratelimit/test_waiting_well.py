@@ -104,7 +104,7 @@ anyio.run(main, *sys.argv[1:])
 """
 
 
-async def test_row_48_two_programs_that_know_nothing_of_each_other_share_a_key() -> None:
+async def test_two_programs_that_know_nothing_of_each_other_share_a_key() -> None:
     async with isnotai.Sandbox(tier="pro", window=3.0, retry_after=False) as sandbox:
         arguments = ["-c", _PROGRAM, sandbox.base_url, sandbox.api_key, "big-150"]
         programs = [
@@ -120,7 +120,7 @@ async def test_row_48_two_programs_that_know_nothing_of_each_other_share_a_key()
 # Tiers.
 
 
-async def test_row_47_the_tier_is_learned_from_the_answers() -> None:
+async def test_the_tier_is_learned_from_the_answers() -> None:
     sandbox, told = isnotai.Sandbox(tier="pro", window=6.0), list[isnotai.Notice]()
     async with served(sandbox, window=6.0, on_notice=told.append) as client:
         begun = asyncio.get_running_loop().time()
@@ -130,7 +130,7 @@ async def test_row_47_the_tier_is_learned_from_the_answers() -> None:
     assert isnotai.TierNotice(region="us", tier=isnotai.Tier.PRO, previous=None) in told
 
 
-async def test_row_47_a_downgrade_costs_the_one_429_that_tells_it() -> None:
+async def test_a_downgrade_costs_the_one_429_that_tells_it() -> None:
     sandbox = isnotai.Sandbox(tier="enterprise", window=2.0)
     async with served(sandbox, window=2.0) as client:
         for _ in range(200):
@@ -142,7 +142,7 @@ async def test_row_47_a_downgrade_costs_the_one_429_that_tells_it() -> None:
         assert len(sandbox.stats.arrivals) == 301
 
 
-async def test_row_47_a_tier_that_changes_with_every_answer_draws_no_429() -> None:
+async def test_a_tier_that_changes_with_every_answer_draws_no_429() -> None:
     sandbox = isnotai.Sandbox(tier="pro", window=1.0)
     async with served(sandbox, window=1.0) as client:
         for number in range(100):
@@ -167,7 +167,7 @@ async def test_rows_43_and_44_a_429_pauses_all_tasks_of_the_key(after: int | Non
         assert sandbox.stats.statuses[429] == 1
 
 
-async def test_row_43_while_a_key_pauses_nothing_is_sent_and_one_probe_goes_first() -> None:
+async def test_while_a_key_pauses_nothing_is_sent_and_one_probe_goes_first() -> None:
     sandbox = isnotai.Sandbox(latency=0.05)
     async with served(sandbox, window=60.0, tier=isnotai.Tier.ENTERPRISE) as client:
         sandbox.inject(Fault.rate_limited(1))
@@ -181,7 +181,7 @@ async def test_row_43_while_a_key_pauses_nothing_is_sent_and_one_probe_goes_firs
         assert arrivals[2] - arrivals[1] >= 0.025  # half the latency: the probe was answered
 
 
-async def test_row_45_a_retry_after_beyond_the_cap_is_an_error_at_once() -> None:
+async def test_a_retry_after_beyond_the_cap_is_an_error_at_once() -> None:
     sandbox = isnotai.Sandbox()
     async with served(sandbox, window=60.0) as client:
         sandbox.inject(Fault.rate_limited(9_999_999_999))
@@ -237,7 +237,7 @@ async def test_nothing_is_lost_or_repeated_where_three_in_ten_answers_fail() -> 
     [*(Fault.status(status) for status in (500, 503, 504, 520, 524)), Fault.html(502)],
     ids=lambda it: it.name,
 )
-async def test_row_16_a_server_in_trouble_is_asked_again(fault: Fault) -> None:
+async def test_a_server_in_trouble_is_asked_again(fault: Fault) -> None:
     sandbox = isnotai.Sandbox()
     async with served(sandbox, window=0.6, retry=HASTY) as client:
         sandbox.inject(fault)
@@ -250,7 +250,7 @@ async def test_row_16_a_server_in_trouble_is_asked_again(fault: Fault) -> None:
         assert sandbox.stats.statuses == {caught.value.status: 2, 200: 1}
 
 
-async def test_row_17_a_503_is_not_asked_again_before_the_time_it_names() -> None:
+async def test_a_503_is_not_asked_again_before_the_time_it_names() -> None:
     sandbox = isnotai.Sandbox()
     async with served(sandbox, window=60.0, retry=HASTY) as client:
         sandbox.inject(Fault.status(503, retry_after=1))
@@ -260,7 +260,7 @@ async def test_row_17_a_503_is_not_asked_again_before_the_time_it_names() -> Non
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-async def test_row_18_a_refusal_is_final(status: int) -> None:
+async def test_a_refusal_is_final(status: int) -> None:
     sandbox = isnotai.Sandbox()
     async with served(sandbox, window=60.0) as client:
         sandbox.inject(Fault.status(status, code="SPECIAL"))
@@ -270,7 +270,7 @@ async def test_row_18_a_refusal_is_final(status: int) -> None:
         assert sandbox.stats.requests == 1
 
 
-async def test_row_16_an_outage_is_not_multiplied() -> None:
+async def test_an_outage_is_not_multiplied() -> None:
     sandbox = isnotai.Sandbox()
     async with served(sandbox, window=0.6, tier=isnotai.Tier.ENTERPRISE, retry=HASTY) as client:
         sandbox.inject(Fault.status(503, times=None))
@@ -283,7 +283,7 @@ async def test_row_16_an_outage_is_not_multiplied() -> None:
 @pytest.mark.parametrize(
     "fault", [Fault.reset(times=None), Fault.status(503, times=None), Fault.cut_body(times=None)]
 )
-async def test_row_5_attempts_are_the_requests_that_the_server_saw(fault: Fault) -> None:
+async def test_attempts_are_the_requests_that_the_server_saw(fault: Fault) -> None:
     sandbox = isnotai.Sandbox()
     async with served(sandbox, window=0.6, retry=HASTY) as client:
         sandbox.inject(fault)
@@ -395,7 +395,7 @@ async def test_rows_56_and_58_a_call_that_is_cancelled_at_any_step_leaves_nothin
         assert all("RequestHandler" in repr(task) for task in asyncio.all_tasks() - before)  # the sandbox's own
 
 
-async def test_row_57_waiters_that_are_cancelled_hand_their_permits_on() -> None:
+async def test_waiters_that_are_cancelled_hand_their_permits_on() -> None:
     sandbox = isnotai.Sandbox(tier="free", window=2.0)
     async with served(sandbox, window=2.0) as client:
         tasks = [asyncio.create_task(client.get_session("big-1")) for _ in range(180)]

@@ -92,7 +92,7 @@ def test_the_approximate_counter_forgets_all_after_a_quiet_window() -> None:
 
 
 def test_even_pacing_at_98_percent_is_never_refused_by_the_approximate_counter() -> None:
-    # FAULTS row 49: the promise the client's pacing rests on.
+    # The client's pacing rests on this promise.
     counter = ApproximateCounter(60.0)
 
     assert all(counter.admit(60, 7.7 + number * 60 / (0.98 * 60)) is None for number in range(600))

@@ -1,4 +1,4 @@
-"""Rows 1 to 12, 15, 54, 56 and 59 with retries on: what a network does to a request, and what the user sees of it."""
+"""What a network does to a request, and what the user sees of it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def closed_port() -> int:
         return port
 
 
-async def test_row_1_a_refused_connection_is_tried_four_times(closed_port: int) -> None:
+async def test_a_refused_connection_is_tried_four_times(closed_port: int) -> None:
     error = await failure(f"http://127.0.0.1:{closed_port}", isnotai.ConnectError)
     assert (error.attempts, error.deadline_exceeded) == (4, False)
     assert error.elapsed > 0
@@ -86,7 +86,7 @@ class BrokenResolver(AbstractResolver):
 @pytest.mark.parametrize(
     ("number", "attempts"), [(socket.EAI_AGAIN, 4), (socket.EAI_NONAME, 2)], ids=["not now", "no such name"]
 )
-async def test_row_2_a_name_that_is_not_found_is_looked_up_again(number: int, attempts: int) -> None:
+async def test_a_name_that_is_not_found_is_looked_up_again(number: int, attempts: int) -> None:
     resolver = BrokenResolver(number)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=resolver)) as session:
         error = await failure("https://api.isnotai.test", isnotai.ConnectError, http_session=session)
@@ -110,7 +110,7 @@ def black_hole() -> Iterator[int]:
                 filler.close()
 
 
-async def test_row_3_a_connect_that_nobody_answers_ends_and_is_tried_again() -> None:
+async def test_a_connect_that_nobody_answers_ends_and_is_tried_again() -> None:
     twice = isnotai.Retry(attempts=2, base=0.0)
     with black_hole() as port:
         error = await failure(f"http://127.0.0.1:{port}", isnotai.TransportTimeoutError, timeout=0.2, retry=twice)
@@ -126,7 +126,7 @@ CERTIFICATES: dict[str, tuple[dict[str, Any], bool]] = {
 
 
 @pytest.mark.parametrize("name", CERTIFICATES)
-async def test_row_4_a_certificate_that_cannot_be_trusted_is_not_tried_again(name: str) -> None:
+async def test_a_certificate_that_cannot_be_trusted_is_not_tried_again(name: str) -> None:
     certificate, is_known = CERTIFICATES[name]
     serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     AUTHORITY.issue_cert(certificate.pop("name"), **certificate).configure_cert(serving)
@@ -143,7 +143,7 @@ async def test_row_4_a_certificate_that_cannot_be_trusted_is_not_tried_again(nam
 
 
 @pytest.mark.parametrize("cut", list(Cut))
-async def test_row_5_a_connection_that_is_lost_before_any_byte_is_made_again_at_once(cut: Cut) -> None:
+async def test_a_connection_that_is_lost_before_any_byte_is_made_again_at_once(cut: Cut) -> None:
     told = list[isnotai.Notice]()
     server = FaultServer([cut], PAGE)
     async with asking(server, on_notice=told.append, retry=isnotai.Retry(base=10.0)) as client:
@@ -154,13 +154,13 @@ async def test_row_5_a_connection_that_is_lost_before_any_byte_is_made_again_at_
 
 
 @pytest.mark.parametrize("cut", list(Cut))
-async def test_row_5_each_attempt_is_one_request_on_the_wire(cut: Cut) -> None:
+async def test_each_attempt_is_one_request_on_the_wire(cut: Cut) -> None:
     async with FaultServer([cut]) as server:
         error = await failure(server, isnotai.TransportError)
         assert error.attempts == len(server.requests) == 4
 
 
-async def test_row_6_a_connection_closed_between_two_requests_is_not_noticed() -> None:
+async def test_a_connection_closed_between_two_requests_is_not_noticed() -> None:
     server = FaultServer([PAGE, Cut.CLOSE])
     async with asking(server) as client:
         for _ in range(5):
@@ -169,7 +169,7 @@ async def test_row_6_a_connection_closed_between_two_requests_is_not_noticed() -
     assert len(server.requests) == 5
 
 
-async def test_row_7_a_connection_closed_in_the_moment_of_its_reuse_is_never_an_error() -> None:
+async def test_a_connection_closed_in_the_moment_of_its_reuse_is_never_an_error() -> None:
     """A thousand times, with up to four turns of the loop between the answer and the next request."""
     server = FaultServer([PAGE, Cut.CLOSE])
     async with asking(server) as client:
@@ -183,7 +183,7 @@ async def test_row_7_a_connection_closed_in_the_moment_of_its_reuse_is_never_an_
 # Slow answers.
 
 
-async def test_row_8_headers_that_never_come_end_the_attempt_and_not_the_call() -> None:
+async def test_headers_that_never_come_end_the_attempt_and_not_the_call() -> None:
     server = FaultServer([asyncio.Event()], PAGE)
     async with asking(server, timeout=0.2) as client:
         page = await client.list_events("s1")
@@ -191,7 +191,7 @@ async def test_row_8_headers_that_never_come_end_the_attempt_and_not_the_call() 
     assert len(server.requests) == 2
 
 
-async def test_row_9_a_body_that_drips_ends_the_attempt_and_not_the_call() -> None:
+async def test_a_body_that_drips_ends_the_attempt_and_not_the_call() -> None:
     async with isnotai.Sandbox() as sandbox:
         sandbox.inject(Fault.slow_body(0.05))
         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, timeout=0.3, retry=HASTY) as client:
@@ -199,7 +199,7 @@ async def test_row_9_a_body_that_drips_ends_the_attempt_and_not_the_call() -> No
         assert sandbox.stats.requests == 2
 
 
-async def test_row_9_a_deadline_ends_a_body_that_drips() -> None:
+async def test_a_deadline_ends_a_body_that_drips() -> None:
     async with isnotai.Sandbox() as sandbox:
         sandbox.inject(Fault.slow_body(0.05, times=None))
         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, deadline=0.4) as client:
@@ -220,7 +220,7 @@ CUT_BODIES = {
 
 
 @pytest.mark.parametrize("name", CUT_BODIES)
-async def test_row_10_a_cut_body_is_asked_for_again(name: str) -> None:
+async def test_a_cut_body_is_asked_for_again(name: str) -> None:
     cut: list[Step] = [CUT_BODIES[name], Cut.CLOSE]
     server = FaultServer(cut, cut, PAGE)
     async with asking(server) as client:
@@ -230,13 +230,13 @@ async def test_row_10_a_cut_body_is_asked_for_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CUT_BODIES)
-async def test_row_10_a_body_that_is_always_cut_is_an_error_and_no_page(name: str) -> None:
+async def test_a_body_that_is_always_cut_is_an_error_and_no_page(name: str) -> None:
     async with FaultServer([CUT_BODIES[name], Cut.CLOSE]) as server:
         error = await failure(server, isnotai.ProtocolError)
         assert error.attempts == len(server.requests) == 4
 
 
-async def test_row_11_a_cut_body_without_a_length_counts_as_an_attempt() -> None:
+async def test_a_cut_body_without_a_length_counts_as_an_attempt() -> None:
     """Nothing but the JSON tells that it is not whole."""
     cut: list[Step] = [http_head(headers=[JSON, ("Connection", "close")]) + BODY[:-20], Cut.CLOSE]
     server = FaultServer(cut, PAGE)
@@ -248,7 +248,7 @@ async def test_row_11_a_cut_body_without_a_length_counts_as_an_attempt() -> None
         assert error.attempts == len(server.requests) == 4
 
 
-async def test_row_12_an_answer_in_pieces_of_one_byte_is_an_answer() -> None:
+async def test_an_answer_in_pieces_of_one_byte_is_an_answer() -> None:
     server = FaultServer(sliced(PAGE))
     async with asking(server) as client:
         page = await client.list_events("s1")
@@ -256,7 +256,7 @@ async def test_row_12_an_answer_in_pieces_of_one_byte_is_an_answer() -> None:
     assert len(server.requests) == 1
 
 
-async def test_row_14_a_captive_portal_is_the_gateways_with_a_sample_and_no_storm() -> None:
+async def test_a_captive_portal_is_the_gateways_with_a_sample_and_no_storm() -> None:
     page = http_reply(b"<html>" + b"x" * 5000, headers=[("Content-Type", "text/html")])
     async with FaultServer(page) as server:
         error = await failure(server, isnotai.GatewayError)
@@ -265,19 +265,19 @@ async def test_row_14_a_captive_portal_is_the_gateways_with_a_sample_and_no_stor
         assert len(server.requests) == 4
 
 
-async def test_row_23_what_is_not_http_is_asked_for_once_more() -> None:
+async def test_what_is_not_http_is_asked_for_once_more() -> None:
     async with FaultServer([b"SSH-2.0-OpenSSH_9.6\r\n", Cut.CLOSE]) as server:
         error = await failure(server, isnotai.ProtocolError)
         assert error.attempts == len(server.requests) == 2
 
 
-async def test_row_21_a_redirect_is_not_asked_for_again() -> None:
+async def test_a_redirect_is_not_asked_for_again() -> None:
     async with FaultServer(http_reply(status=302, headers=[("Location", "/elsewhere")])) as server:
         error = await failure(server, isnotai.ProtocolError)
         assert (error.status, error.attempts, len(server.requests)) == (302, 1, 1)
 
 
-async def test_row_27_an_oversized_body_is_not_asked_for_again() -> None:
+async def test_an_oversized_body_is_not_asked_for_again() -> None:
     async with FaultServer(http_reply(b" " * (9 * 2**20))) as server:
         error = await failure(server, isnotai.ProtocolError)
         assert (error.attempts, len(server.requests)) == (1, 1)
@@ -286,7 +286,7 @@ async def test_row_27_an_oversized_body_is_not_asked_for_again() -> None:
 # Many at once.
 
 
-async def test_row_15_waiting_for_a_connection_uses_up_no_attempt() -> None:
+async def test_waiting_for_a_connection_uses_up_no_attempt() -> None:
     """Twelve calls of 0.1 s over two connections, with 0.4 s for an attempt: the last ones wait for longer."""
     async with isnotai.Sandbox(latency=0.1) as sandbox:
         client = isnotai.Client(
@@ -298,7 +298,7 @@ async def test_row_15_waiting_for_a_connection_uses_up_no_attempt() -> None:
         assert sandbox.stats.max_in_flight <= 2
 
 
-async def test_row_15_a_deadline_covers_the_wait_for_a_connection() -> None:
+async def test_a_deadline_covers_the_wait_for_a_connection() -> None:
     async with isnotai.Sandbox(latency=0.3) as sandbox:
         client = isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, max_concurrency=1, deadline=0.45)
         async with client:
@@ -311,7 +311,7 @@ async def test_row_15_a_deadline_covers_the_wait_for_a_connection() -> None:
 # Clocks, cancellation, loops.
 
 
-def test_row_54_only_monotonic_clocks_measure() -> None:
+def test_only_monotonic_clocks_measure() -> None:
     root = Path(isnotai.__file__).parent
     # The doctor compares the clock of this machine with the server's; it measures nothing by it.
     apart = {"sandbox", "_diagnosis"}
@@ -349,7 +349,7 @@ async def test_rows_56_and_58_a_walk_that_is_cancelled_anywhere_goes_on_and_miss
     pytest.fail("the walk never came to an end")
 
 
-def test_row_59_a_client_serves_one_loop_and_says_so_on_another() -> None:
+def test_a_client_serves_one_loop_and_says_so_on_another() -> None:
     client = isnotai.Client(CANARY_KEY, base_url="http://127.0.0.1:9", limiter=isnotai.Unlimited())
     asyncio.run(client.open())
 
@@ -363,7 +363,7 @@ def test_row_59_a_client_serves_one_loop_and_says_so_on_another() -> None:
         asyncio.run(client.aclose())
 
 
-def test_row_59_a_limiter_serves_one_loop_after_the_other() -> None:
+def test_a_limiter_serves_one_loop_after_the_other() -> None:
     limiter = isnotai.LocalLimiter(window=0.5)
 
     async def ask() -> None:
