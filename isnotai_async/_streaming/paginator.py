@@ -310,7 +310,9 @@ class Paginator(Generic[T]):
         try:
             page = await self._fetch(self._start.cursor)
             hand = self._open(page, self._start.index)
-            if hand.stops and not self._set_aside:
+            if self._set_aside:
+                hand.set_aside()
+            elif hand.stops:
                 raise hand.stops[0].as_error()
         except IsNotAIError as error:
             _locate(error, self._start)
@@ -443,6 +445,12 @@ class Paginator(Generic[T]):
         if hand.last_skipped is not None and self._trail.watermark not in {None, self._mark(hand.last_skipped)}:
             raise PaginationError(f"{_CHANGED}: another record stands where the last one was")
         return hand
+
+
+def set_aside(walk: Paginator[T]) -> Paginator[T]:
+    """Make a walk leave records that could not be read in `rejected` of their pages; return it."""
+    walk._set_aside = True  # noqa: SLF001 - for callers that keep such records, which is no part of the public face
+    return walk
 
 
 def _locate(error: IsNotAIError, position: Position) -> None:
