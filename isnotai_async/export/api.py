@@ -13,7 +13,7 @@ from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.validation import one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
@@ -115,7 +115,7 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
     """
     one_of(on_error, "on_error", get_args(OnExportError))
     one_of(if_exists, "if_exists", get_args(IfExists))
-    query = EventQuery(session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time)
+    query = EventFilters(page_size=page_size, type=type, start_time=start_time, end_time=end_time)
     StreamOptions(concurrency=concurrency, split=split)  # to reject what cannot work before anything is touched
     target = check_target_name(to)
     job = ExportJob(
@@ -163,7 +163,7 @@ class ExportJob:
         sessions: Their sessions.
         target: The file or folder to make.
         format: How.
-        query: Which events; its session is a placeholder.
+        query: Which events, of any session.
         streaming: Options of the stream.
         shard: Which of the sessions, or None for all.
         on_error: Whether a session's error ends the export.
@@ -174,7 +174,7 @@ class ExportJob:
     sessions: AnySessions
     target: Path
     format: Format
-    query: EventQuery
+    query: EventFilters
     streaming: Mapping[str, Any]
     shard: Shard | None = None
     on_error: OnExportError = "collect"

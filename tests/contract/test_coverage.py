@@ -94,7 +94,7 @@ def _as_data(record: Any) -> Any:
 def test_the_client_has_every_operation_and_no_other() -> None:
     public = {name for name in dir(Operations) if not name.startswith("_")}
 
-    assert public - {"request", "stream_events"} == operations().keys()
+    assert public - {"request"} == operations().keys()
     assert all(callable(getattr(isnotai.Client, name)) for name in NAMES)
 
 
