@@ -36,7 +36,7 @@ async def show(
     /,
     *,
     html: Path | None = None,
-    full: Annotated[bool, Parameter(negative=())] = False,
+    full: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     json: Json = False,
     connection: Connection = Connection(),
 ) -> None:
