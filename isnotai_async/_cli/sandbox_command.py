@@ -45,8 +45,8 @@ async def sandbox(
         Sessions to make up; default 40. Besides them, every id from big-0 to big-1000000 is a session of that many
         events.
     data
-        Serve what an export wrote instead: a file of any of its formats, or a folder of segments. Its keys
-        are new each time.
+        Serve what an export wrote instead: a file of any of its formats, or a folder of segments; or the database of
+        a sync, with its sessions. The keys are new each time.
     tier
         Tier of the keys, with its rate limit.
     latency
