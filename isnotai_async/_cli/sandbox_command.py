@@ -49,7 +49,7 @@ async def sandbox(
     session_count
         Generated sessions; default 40. Every id from big-0 to big-1000000 is also a session, of that many events.
     data
-        An exported file or folder of segments to serve instead. Its keys are new each time.
+        An export (a file, or a folder of segments) or the database of a sync to serve. The keys are new each time.
     tier
         Tier of the keys, with its rate limit.
     latency

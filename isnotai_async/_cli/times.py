@@ -89,6 +89,18 @@ def _read_milliseconds(text: str, option: str) -> int:
     return check_milliseconds(number, option)
 
 
+def read_duration(text: str, option: str) -> timedelta:
+    """Read a duration such as ``7d`` or ``12h``.
+
+    Raises:
+        ConfigError: The text is not a duration.
+    """
+    found = _AGO.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"{option} {quoted(text)} is no duration; write 7d, 24h or 90m")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
 def check_interval(start: datetime | None, end: datetime | None, names: tuple[str, str]) -> None:
     """Check that an interval does not end before it starts.
 

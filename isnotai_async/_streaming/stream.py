@@ -316,7 +316,7 @@ def _behind(at: Position, page: Page[Event], number: int, places: Sequence[int] 
 
 
 def set_aside(stream: PageStream) -> None:
-    """Let a stream that is not open yet hand out what it cannot read, in `Page.rejected`, and raise none of it."""
+    """Let a stream that is not open yet serve a store: hand out what it cannot read, and never begin a walk again."""
     reading = stream._reading  # noqa: SLF001 - of this module, and no part of the public face
     reading.options = evolve(reading.options, set_aside=True)
 
