@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
-from functools import partial
 from types import TracebackType
-from typing import Final, NoReturn, Self, TypeVar
+from typing import Final, NoReturn, Self
 
 import aiohttp
 from attrs import evolve
@@ -16,7 +15,6 @@ from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.key_file import read_key_file
-from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import choose_proxy
 from isnotai_async._http.rate_limited import RateLimitedTransport
 from isnotai_async._http.retry import Retrier
@@ -31,8 +29,6 @@ from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
 from isnotai_async._ratelimit.local import share_limiter
 from isnotai_async.errors import ConfigError
-
-T = TypeVar("T")
 
 
 class _Unchanged(Enum):
@@ -161,6 +157,7 @@ class Client(Operations):
             self._notifier,
             key,
             strict=check_flag(strict, "strict"),
+            check=self._connections.check,
         )
         self._is_copy = False
         self._bind()
@@ -234,12 +231,7 @@ class Client(Operations):
 
     def _bind(self) -> None:
         in_time, unhurried = self._retrying, evolve(self._retrying, deadline=None)
-        send = self._send_and_read
-        Operations.__init__(self, partial(send, in_time), partial(send, unhurried), self.region.name)
-
-    def _send_and_read(self, retrying: Retrier, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
-        self._connections.check()  # first, so that a client that is not open takes nothing of the quota
-        return retrying.fetch(request, read)
+        Operations.__init__(self, in_time.fetch, unhurried.fetch, self.region.name)
 
     def _find_limiter(
         self,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Final, NoReturn, Self, TypeVar
+from typing import Final, NoReturn, Self
 
 import aiohttp
 import anyio
@@ -17,8 +17,6 @@ from isnotai_async._client import Client
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
-from isnotai_async._http.messages import Request, Response
-from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._http.tls import Trust
 from isnotai_async._models.positions import StreamPosition
@@ -32,8 +30,6 @@ from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named
 from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import PageStream
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
-
-T = TypeVar("T")
 
 _VARIABLE: Final = "ISNOTAI_API_KEY_"
 
@@ -255,11 +251,6 @@ class _ManagedClient(Client):
 
     def feed(self, watch: HistoryWatch) -> EventFetcher:
         return self._find_feed(watch, self.region.name)
-
-    def _send_and_read(self, retrying: Retrier, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
-        if self._connections.opens_itself:
-            self._connections.open()
-        return super()._send_and_read(retrying, request, read)
 
 
 def _check_count(value: int, name: str) -> int:

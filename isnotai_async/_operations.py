@@ -15,7 +15,7 @@ from isnotai_async._http import endpoints
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import ANY, Position, StreamPosition, mark_event
+from isnotai_async._models.positions import ANY, Position, StreamPosition, Watermark, mark_event
 from isnotai_async._models.queries import (
     AnalyticsQuery,
     CourseQuery,
@@ -28,7 +28,6 @@ from isnotai_async._models.queries import (
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
 from isnotai_async._models.responses import RawResponse
-from isnotai_async._models.trail import Watermark
 from isnotai_async._streaming.history import Clock, HistoryWatch, wall_clock
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.paginator import FetchPage, FetchSince, Paginator

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,6 +15,7 @@ from isnotai_async._cli.export_command import stop_on_sigterm
 from isnotai_async._cli.options import Connection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
+from isnotai_async._cli.times import describe_interval, read_duration, read_time
 from isnotai_async._client import Client
 from isnotai_async.errors import (
     AuthenticationError,
@@ -33,8 +32,6 @@ from isnotai_async.errors import (
 from isnotai_async.export import StoreReport, update_store
 from isnotai_async.export.places import rejected_of
 
-_DURATION: Final = re.compile("([0-9]{1,6})([smhdw])", re.ASCII)
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
 _RESUME: Final = "run the same command again to continue"
 _RULES: Final = Group("Rules")
@@ -92,9 +89,9 @@ async def sync(
     quiet
         Show only errors.
     """
-    start = _read_since(rules.since)
-    if start is not None and not quiet:
-        say(f"sessions created since {start:%Y-%m-%d %H:%M:%SZ}")
+    start = read_time(rules.since, "--since")
+    if not quiet and (interval := describe_interval("sessions created", start, None)):
+        say(interval)
     options = {
         "start_date": start,
         "watch": read_duration(rules.watch, "--watch"),
@@ -123,34 +120,6 @@ async def _run(client: Client, out: Path, options: Mapping[str, Any], *, quiet: 
             return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
         except IsNotAIError as error:
             return _end_with(error)
-
-
-def read_duration(text: str, name: str) -> timedelta:
-    """Read a duration such as 7d or 12h.
-
-    Raises:
-        ConfigError: The text is not a duration.
-    """
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise ConfigError(f"{name} {quoted(text)} is no duration; write 7d, 24h or 90m")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def _read_since(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    if _DURATION.fullmatch(text):
-        return datetime.now(UTC) - read_duration(text, "--since")
-    if text == "yesterday":
-        return datetime.combine(datetime.now(UTC) - timedelta(days=1), time.min, tzinfo=UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(
-            f"--since {quoted(text)} is no time; write 30d, yesterday, 2026-06-10 or 2026-06-10T12:00:00Z"
-        ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _end_with(error: IsNotAIError) -> int:

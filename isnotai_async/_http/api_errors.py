@@ -14,6 +14,7 @@ from typing import Any, Final
 from isnotai_async._http import codec
 from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._models.deviations import Deviation
+from isnotai_async._models.responses import Headers
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
@@ -94,7 +95,7 @@ def _gateway(response: Response, text: str) -> GatewayError:
     return GatewayError(
         f"something in front of the API {text}; check base_url and the proxies in between, or try later",
         status=response.status,
-        headers=response.headers,
+        headers=Headers(response.headers),
     )
 
 
@@ -134,7 +135,7 @@ def _api_error(response: Response, envelope: Mapping[str, Any]) -> APIError:
         code=code if isinstance(code, str) and code else "unknown",
         details=details if isinstance(details, dict | list | str) else None,
         retry_after=read_retry_after(response.headers),
-        headers=response.headers,
+        headers=Headers(response.headers),
         hint=_HINTS.get(kind, "").format(region=response.region),
     )
 

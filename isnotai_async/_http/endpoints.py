@@ -31,7 +31,7 @@ from isnotai_async._models.queries import (
     UserSessionQuery,
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
-from isnotai_async._models.responses import RawResponse
+from isnotai_async._models.responses import Headers, RawResponse
 from isnotai_async._models.tiers import read_tier
 from isnotai_async._models.validation import check_id, check_path, check_text
 from isnotai_async.errors import APIError, DecodeError, PaginationError
@@ -190,7 +190,7 @@ def _facts_of(response: Response) -> dict[str, Any]:
     return {
         "tier": tier,
         "region": response.region,
-        "headers": response.headers,
+        "headers": Headers(response.headers),
         "deviations": response.deviations,
     }
 
@@ -201,7 +201,7 @@ def _read_nothing(response: Response, session_id: str | None = None) -> Page[Any
         raise PaginationError("the answer to a cursor is 204 without a page, so what follows is not known")
     _note_no_content(response)
     facts = _facts_of(response)
-    return Page((), None, False, None, facts["tier"], response.region, session_id, headers=response.headers)
+    return Page((), None, False, None, facts["tier"], response.region, session_id, headers=facts["headers"])
 
 
 def _note_no_content(response: Response) -> None:
@@ -250,7 +250,10 @@ def read_mapping(response: Response) -> dict[str, Any]:
 def _decode(response: Response, decode: Callable[[bytes], T]) -> T:
     if response.status == 204:
         raise DecodeError("the answer is 204 without a body where a record was expected")
-    body = read_content(response)
+    body = response.body
+    if response.status != 200 or not body.startswith((b"{", b"[")):
+        body = read_content(response)
+    codec.check_size(body)
     failure: APIError | DecodeError
     try:
         return decode(body)
@@ -267,7 +270,7 @@ def read_raw(response: Response) -> RawResponse:
     check_status(response)
     return RawResponse(
         status=response.status,
-        headers=response.headers,
+        headers=Headers(response.headers),
         body=response.body,
         region=response.region,
         attempts=response.attempts,

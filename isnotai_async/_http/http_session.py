@@ -186,11 +186,13 @@ class HttpSession:
                 await session.close()
 
     def check(self) -> None:
-        """Check that a request can be sent from the running loop.
+        """Check that a request can be sent from the running loop, and open a session that opens itself.
 
         Raises:
             ConfigError: It is not open yet, closed, or open on another event loop.
         """
+        if self._loop is None and self.opens_itself:
+            self.open()
         _, loop = self.use()
         if loop is not running_loop():
             raise ConfigError("this client was opened on another event loop; open one client in each loop")

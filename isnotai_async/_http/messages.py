@@ -78,7 +78,8 @@ class Response:
     Attributes:
         request: What was asked.
         status: HTTP status.
-        headers: Its headers, by their lower-case names; the API key is taken out.
+        headers: Its headers by lower-case names, several values of one name joined with a comma; the API key is taken
+            out.
         body: Decoded content, cut at 64 KiB where the status is an error.
         region: Name of the region that answered.
         attempts: Requests that were sent for it so far; the retry sets it, as the next.

@@ -28,7 +28,7 @@ from isnotai_async.errors import ConfigError
 MAX_THROTTLES: Final = 8
 """How many 429s one call waits for."""
 
-_QUOTA: Final = 100
+FULL_QUOTA: Final = 100
 _REWARD: Final = 1
 _THROTTLE_FACTOR: Final = 2.0  # a 429's backoff begins at 1 s where others begin at 0.5 s
 
@@ -95,7 +95,7 @@ class RetryQuota:
         tokens: What is left, from 0 to 100.
     """
 
-    tokens: int = _QUOTA
+    tokens: int = FULL_QUOTA
 
     def charge(self, cost: int) -> bool:
         """Take the cost of a retry; False, and nothing taken, where there is not enough."""
@@ -106,7 +106,7 @@ class RetryQuota:
 
     def settle(self, cost: int) -> None:
         """Pay a success: one token for a clean one, else the cost of the retry that brought it."""
-        self.tokens = min(_QUOTA, self.tokens + (cost or _REWARD))
+        self.tokens = min(FULL_QUOTA, self.tokens + (cost or _REWARD))
 
 
 class RetryCause(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 from attrs import Factory, field, frozen
 
-from isnotai_async._models.headers import Headers
 from isnotai_async._models.notebook import html_table
+from isnotai_async._models.responses import Headers
 from isnotai_async._models.tiers import Tier
 from isnotai_async._showing import show
 from isnotai_async.errors import DecodeError, printable, quoted
@@ -38,18 +38,22 @@ class RejectedRecord:
         reason: What does not fit, with the JSON path.
         raw: Its JSON, cut at 64 KiB; the API key is taken out.
         path: JSON path of what does not fit.
+        attempts: How often its page was asked for.
     """
 
     index: int
     reason: str
     raw: bytes
     path: str = "$"
+    attempts: int = 1
 
     __repr__ = show
 
     def as_error(self) -> DecodeError:
         """Return the error that a walk raises for it."""
-        return DecodeError(self.reason, path=self.path, record=_read_json(self.raw), body=self.raw)
+        error = DecodeError(self.reason, path=self.path, record=_read_json(self.raw), body=self.raw)
+        error.attempts = self.attempts
+        return error
 
 
 def _read_json(raw: bytes) -> object:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from isnotai_async.errors import ConfigError
@@ -57,6 +58,7 @@ TierName = Literal["free", "pro", "enterprise"]
 """Names of the documented tiers, for annotations."""
 
 
+@lru_cache(maxsize=16)  # each answer of a key says the same
 def read_tier(name: str | None) -> Tier | None:
     """Read the value of an ``x-isnotai-tier`` header, in any case; None if it is absent or no documented tier."""
     return _BY_NAME.get(name.lower()) if name is not None else None

@@ -36,8 +36,7 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position
-from isnotai_async._models.trail import Watermark
+from isnotai_async._models.positions import Position, Watermark
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async._streaming.tables import MAX_ROWS, collect_table
@@ -136,6 +135,8 @@ class Paginator(Generic[T]):
         on_empty: Called with the last page of a walk from its beginning that found no record.
         set_aside: Whether records that could not be read stay in `rejected` of their pages, and are not raised.
 
+        begins_again: Whether it begins again if a saved cursor is refused; False for a caller that knows all ids.
+
     Raises:
         ConfigError: `max_items` is negative or no int.
     """
@@ -151,6 +152,7 @@ class Paginator(Generic[T]):
         max_items: int | None = None,
         on_empty: Callable[[Page[T]], None] | None = None,
         set_aside: bool = False,
+        begins_again: bool = True,
     ) -> None:
         if max_items is not None and (not isinstance(max_items, int) or isinstance(max_items, bool) or max_items < 0):
             raise ConfigError(f"max_items must be an int of at least 0, or None for all, not {max_items!r}")
@@ -171,7 +173,7 @@ class Paginator(Generic[T]):
         self._known = _known_of(start)
         self._hand: PageInHand[T] | None = None
         self._seen = set() if start.cursor is None else {_digest(start.cursor)}
-        self._has_begun_again = False
+        self._may_begin_again = begins_again
         self._fetching = False
         self._ahead: ReadAhead[T] | None = None
 
@@ -250,7 +252,8 @@ class Paginator(Generic[T]):
         """Read the rest of the walk into an Arrow table (extra `arrow`): pandas, Polars and DuckDB take it as it is.
 
         Events have the columns and types of an export; sessions and users have ``region`` and a column a field. Times
-        are timestamps in milliseconds, UTC.
+        are timestamps in milliseconds, UTC. If an error ends the walk there is no table, and the rows before it are
+        dropped: read the list again from its start.
 
         Example:
             >>> import anyio
@@ -308,7 +311,9 @@ class Paginator(Generic[T]):
         try:
             page = await self._fetch(self._start.cursor)
             hand = self._open(page, self._start.index)
-            if hand.stops and not self._set_aside:
+            if self._set_aside:
+                hand.set_aside()
+            elif hand.stops:
                 raise hand.stops[0].as_error()
         except IsNotAIError as error:
             _locate(error, self._start)
@@ -364,7 +369,7 @@ class Paginator(Generic[T]):
         return True
 
     async def _fetch_next(self) -> Page[T]:
-        is_saved = self._cursor is not None and self._cursor == self._start.cursor and not self._has_begun_again
+        is_saved = self._cursor is not None and self._cursor == self._start.cursor and self._may_begin_again
         try:
             return await self._fetch(self._cursor)
         except APIError as error:
@@ -384,7 +389,7 @@ class Paginator(Generic[T]):
             since = trail.watermark[0]
         source = self._whole if since is None or self._since is None else self._since(since)
         page = await source(None)
-        self._source, self._has_begun_again = source, True
+        self._source, self._may_begin_again = source, False
         self._base = evolve(self._base, since=since)
         self._cursor, self._skip = None, trail.given if since is None else 0
         self._known = _known_of(self._base.at(None, 0, trail))
@@ -441,6 +446,12 @@ class Paginator(Generic[T]):
         if hand.last_skipped is not None and self._trail.watermark not in {None, self._mark(hand.last_skipped)}:
             raise PaginationError(f"{_CHANGED}: another record stands where the last one was")
         return hand
+
+
+def set_aside(walk: Paginator[T]) -> Paginator[T]:
+    """Make a walk leave records that could not be read in `rejected` of their pages; return it."""
+    walk._set_aside = True  # noqa: SLF001 - for callers that keep such records, which is no part of the public face
+    return walk
 
 
 def _locate(error: IsNotAIError, position: Position) -> None:

@@ -203,6 +203,8 @@ class ReaderPool:
         await self._read_windows(session)
 
     async def _plan_readers(self, session: _Session) -> int:
+        if self.options.split is None:
+            return 1
         size, free = session.crew.size, session.crew.free + 1
         plan = await self._splitter.plan(session.work, session.feed, size=size, free=free)
         if plan.first_page is not None:
@@ -231,6 +233,7 @@ class ReaderPool:
             mark=mark_event,
             since=fetch_since,
             set_aside=self.options.set_aside or self.options.on_error == "collect",
+            begins_again=not self.options.set_aside,
         )
         arrive = partial(StreamItem, target=session.work.target, work=session.work, window=window)
         at, is_last = window.position, False

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define
 
-from isnotai_async._models.pages import Page
-from isnotai_async._models.records import Event, Session
+from isnotai_async._models.records import Session
 from isnotai_async.errors import StoreError, quoted
 from isnotai_async.export.places import rejected_of
+from isnotai_async.export.session_reading import Rows, SessionReading
 from isnotai_async.export.store_file import StoreFile
 from isnotai_async.export.store_rejected import Rejected, append_rejected
 from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
@@ -37,73 +37,6 @@ _MOST_ROWS: Final = 1_000  # of one statement: SQLite takes 32,766 values
 _SAVED: Final = ("began", "given", "pages", "walks")
 
 
-@define(kw_only=True, eq=False)
-class SessionReading:
-    """The reading of one session.
-
-    Attributes:
-        region: Name of its region, or of the credential in a `SessionManager`.
-        session_id: Its id.
-        choice: Why it is read.
-        began: When it started, or earlier.
-        newest: Timestamp of the newest event in the store when it was chosen.
-        given: Rows that the API gave so far.
-        pages: Pages that the API gave so far.
-        added: Rows of them that were not in the store.
-        differing: Rows of them that were in the store with another content.
-        walks: Where it stands, as JSON, if it can be resumed from there.
-        is_through: Whether all of it was read.
-        state: What the session is after that.
-        is_expired: Whether the store has rows that the API no longer gives.
-    """
-
-    region: str
-    session_id: str
-    choice: Choice
-    began: int
-    newest: int | None = None
-    given: int = 0
-    pages: int = 0
-    added: int = 0
-    differing: int = 0
-    walks: list[dict[str, Any]] = field(factory=list)
-    is_through: bool = False
-    state: State | None = None
-    is_expired: bool = False
-
-
-@frozen(eq=False)
-class Rows:
-    """The rows of a page, as SQLite takes them. They are made on the event loop: the thread then needs the GIL less.
-
-    Attributes:
-        values: The columns of the first row, those of the second, and so on.
-        newest: The latest timestamp.
-    """
-
-    values: tuple[Any, ...]
-    newest: int
-
-    @classmethod
-    def of(cls, page: Page[Event]) -> Rows:
-        """Return the rows of a page that has some."""
-        values = tuple(
-            value
-            for e in page.data
-            for value in (e.event_id, e.message_id, e.event_type_name, e.timestamp, e.payload_size)
-        )
-        return cls(values, max(e.timestamp for e in page.data))
-
-    @property
-    def count(self) -> int:
-        """How many rows there are."""
-        return len(self.values) // 5
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """Return the rows one by one."""
-        return (self.values[at : at + 5] for at in range(0, len(self.values), 5))
-
-
 @define(eq=False)
 class EventStore:
     """A store that is open for a sync.
@@ -111,12 +44,10 @@ class EventStore:
     Attributes:
         file: Its open file.
         rules: The rules of the sync.
-        rejected: Records that this run could not read, but for those that an earlier run has reported.
     """
 
     file: StoreFile
     rules: SyncRules
-    rejected: int = field(default=0, init=False)
 
     def find_coverage(self, region: str, place: str) -> Coverage | None:
         """Return what the store knows of a region; None before its first listing.
@@ -154,12 +85,24 @@ class EventStore:
         """Forget what this run has listed of a region."""
         self.file.db.execute("DELETE FROM temp.listed WHERE region = ?", (region,))
 
-    def note_listed(self, region: str, records: Sequence[Session], now: int) -> None:
-        """Note sessions of a listing that is not complete yet. It is lost with the connection."""
+    def note_listed(
+        self, region: str, records: Sequence[Session], now: int, rejected: Sequence[Rejected] = ()
+    ) -> None:
+        """Note sessions of a listing that is not complete yet. They are lost with the connection.
+
+        Args:
+            region: Name of the region.
+            records: The records of the sessions.
+            now: The server's time.
+            rejected: Records that could not be read; they are committed.
+        """
         rows = [describe_session(region, record, now) for record in records]
         self.file.db.execute("BEGIN")
         self.file.db.executemany(NOTE_LISTED, rows)
         self.file.db.execute("COMMIT")
+        if rejected:
+            with self.file.transaction():
+                self._set_aside(rejected)
 
     def find_stranger(self, region: str) -> str | None:
         """Return a session of the store if not one of those that were listed is in it; None for no doubt."""
@@ -172,8 +115,14 @@ class EventStore:
         found = self.file.value(newest, region)
         return None if found is None else str(found)
 
-    def commit_listing(self, region: str, place: str, coverage: Coverage) -> tuple[int, int]:
+    def commit_listing(self, region: str, place: str, coverage: Coverage, *, is_gap: bool = False) -> tuple[int, int]:
         """Commit the sessions of a complete listing, and what the store knows with it.
+
+        Args:
+            region: Name of the region.
+            place: Which API it is, in words.
+            coverage: Which sessions the store knows now.
+            is_gap: Whether the last run is longer ago than the API looks back.
 
         Returns:
             How many sessions were listed, and how many of them are new.
@@ -183,9 +132,10 @@ class EventStore:
         with self.file.transaction():
             self.file.db.execute(MERGE_LISTED, (region,))
             self.file.db.execute(
-                "INSERT INTO _isnotai_regions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET listed_from = "
-                "excluded.listed_from, listed_until = excluded.listed_until, history = excluded.history",
-                (region, place, coverage.since, coverage.until, coverage.history, coverage.distrusted),
+                "INSERT INTO _isnotai_regions VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET listed_from = "
+                "excluded.listed_from, listed_until = excluded.listed_until, history = excluded.history, "
+                "is_gap = max(is_gap, excluded.is_gap)",
+                (region, place, coverage.since, coverage.until, coverage.history, coverage.distrusted, is_gap),
             )
         self.forget_listed(region)
         return listed, self.count_sessions() - before
@@ -215,7 +165,7 @@ class EventStore:
                 yield region, session_id, choice
 
     def _choose_audits(self, region: str, coverage: Coverage, now: int) -> list[str]:
-        final = "SELECT id FROM sessions WHERE region = ? AND _isnotai_state = 'final'"
+        final = "SELECT id FROM sessions WHERE region = ? AND _isnotai_state IN ('final', 'gone')"
         oldest_first = f"{final} AND _isnotai_born >= ? ORDER BY _isnotai_began, id LIMIT ?"
         chosen = self.file.db.execute(oldest_first, (region, now - self.rules.watch, self.rules.audited)).fetchall()
         if left := self.rules.leaving(coverage, now):
@@ -248,6 +198,8 @@ class EventStore:
         self,
         pages: Iterable[tuple[SessionReading, Rows]],
         standing: Iterable[SessionReading],
+        *,
+        refused: Iterable[SessionReading] = (),
         rejected: Iterable[Rejected] = (),
     ) -> int:
         """Commit what was read, rows and how far their sessions are; return how many rows were added.
@@ -255,6 +207,7 @@ class EventStore:
         Args:
             pages: The rows of pages, each with its reading, whose counts are brought up to date.
             standing: Readings that have moved. One that is through gets the state of its session.
+            refused: Readings that the API refused for good.
             rejected: Records that could not be read.
         """
         added = 0
@@ -266,6 +219,8 @@ class EventStore:
                     self._finish(reading)
                 else:
                     self._save_reading(reading)
+            for reading in refused:
+                self._refuse(reading)
             self._set_aside(rejected)
         return added
 
@@ -295,11 +250,24 @@ class EventStore:
         return sum(given[row[0]] != row for row in self.file.db.execute(_ROWS_BY_ID, query))
 
     def _set_aside(self, rejected: Iterable[Rejected]) -> None:
-        add = "INSERT INTO _isnotai_rejected VALUES (?) ON CONFLICT DO NOTHING"
+        add = "INSERT INTO _isnotai_rejected VALUES (?, 0) ON CONFLICT DO NOTHING"
         new = [record for record in rejected if self.file.db.execute(add, (record.digest,)).rowcount]
         if new:
             append_rejected(rejected_of(self.file.path), new)  # before the commit, which says that they are there
-            self.rejected += len(new)
+
+    def take_doubts(self) -> tuple[int, tuple[str, ...]]:
+        """Return what no run has reported yet, also not one that was killed.
+
+        Returns:
+            The number of records that could not be read, and the regions with a gap.
+        """
+        rejected = int(self.file.value("SELECT count(*) FROM _isnotai_rejected WHERE NOT is_reported"))
+        gaps = self.file.db.execute("SELECT region FROM _isnotai_regions WHERE is_gap ORDER BY region").fetchall()
+        if rejected or gaps:
+            with self.file.transaction():
+                self.file.db.execute("UPDATE _isnotai_rejected SET is_reported = 1 WHERE NOT is_reported")
+                self.file.db.execute("UPDATE _isnotai_regions SET is_gap = 0 WHERE is_gap")
+        return rejected, tuple(region for (region,) in gaps)
 
     def _save_reading(self, reading: SessionReading) -> None:
         if reading.choice is not Choice.READ:
@@ -324,14 +292,18 @@ class EventStore:
             (reading.state, reading.began, reading.pages, *key),
         )
 
-    def give_up(self, reading: SessionReading) -> None:
-        """Abandon a session that the API refuses for good, if it is too old to be tried again."""
+    def _refuse(self, reading: SessionReading) -> None:
         key = (reading.session_id, reading.region)
-        row = self.file.row(f"SELECT {_STATE} FROM sessions {_KEY}", *key)
-        if row is not None and self.rules.is_too_old(_read_state(row), reading.began):
-            with self.file.transaction():
-                self.file.db.execute(f"UPDATE sessions SET _isnotai_state = ? {_KEY}", (State.ABANDONED, *key))
-            reading.state = State.ABANDONED
+        row = self.file.row(f"SELECT {_STATE}, _isnotai_rows FROM sessions {_KEY}", *key)
+        assert row is not None  # noqa: S101 - sessions are never deleted
+        known = _read_state(row)
+        reading.state = self.rules.refuse(known, reading.began, is_gone=reading.is_gone)
+        if reading.state is not State.OPEN and known.state is not State.GONE:
+            reading.is_expired = self.rules.is_expired(0, row[-1])
+        self.file.db.execute(
+            f"UPDATE sessions SET _isnotai_state = ?, _isnotai_began = ?, _isnotai_reading = NULL {_KEY}",
+            (reading.state, reading.began, *key),
+        )
 
     def trust(self, region: str) -> None:
         """Take back that updatedAt cannot be trusted."""

@@ -11,10 +11,11 @@ import os
 from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
+from isnotai_async._models.pages import RejectedRecord
 from isnotai_async._models.positions import SessionRef
 from isnotai_async.export.rejected import describe_rejected
 
@@ -35,10 +36,12 @@ class Rejected:
     line: bytes
 
     @classmethod
-    def of(cls, target: SessionRef, record: Any) -> Rejected:  # noqa: ANN401 - a RejectedRecord of a page
-        """Return a record of a session."""
-        found = describe_rejected(target, index=record.index, reason=record.reason, raw=record.raw[:_MOST_RAW])
-        known_by = json.dumps([found["region"], found["session_id"], found["record"]]).encode()
+    def of(cls, region: str, session_id: str | None, record: RejectedRecord) -> Rejected:
+        """Return an event of a session; with None for its id, the record of a session."""
+        target, raw = SessionRef(region, session_id or ""), record.raw[:_MOST_RAW]
+        found = describe_rejected(target, index=record.index, reason=record.reason, raw=raw)
+        found["session_id"] = session_id
+        known_by = json.dumps([region, session_id, found["record"]]).encode()
         return cls(blake2b(known_by, digest_size=16).digest(), f"{json.dumps(found)}\n".encode())
 
 

@@ -29,9 +29,11 @@ class StoreReport:
         audited: Final sessions that this run read again.
         unseen: Events that those had and the store had not, although their records are unchanged: then updatedAt
             cannot be trusted, and each session is read once more when it leaves `watch`.
-        rejected: Records that could not be read; they are in ``NAME.rejected``. Each is counted once.
+        rejected: Records of events and sessions that could not be read; they are in ``NAME.rejected``. Each counts
+            once.
         gaps: Regions whose last run is longer ago than the tier's history, so that sessions may be missing.
-        failures: Sessions that could not be read.
+        failures: Sessions that could not be read. One that is listed, but that the API then does not know, is named
+            once, and again if its record changes.
         requests: Requests that this run sent.
         waited: Seconds of this run in which requests waited, for the quota or before another attempt.
         elapsed: Seconds of this run.

@@ -1,7 +1,8 @@
 """The tables of an event store, and how a session's record becomes a row of them.
 
 ``events`` has the columns of an export and is unique by session, region and event id. ``sessions`` has the fields of
-the record, JSON where they are lists; its times are ISO 8601 in UTC, all with six digits, so that they sort as text.
+the record, JSON where they are lists; fields that the contract does not have are in ``extra``, as a JSON object. Its
+times are ISO 8601 in UTC, all with six digits, so that they sort as text.
 Columns and tables whose names start with ``_isnotai_`` are ours; their times, as those of ``events``, are Unix
 milliseconds.
 """
@@ -9,6 +10,7 @@ milliseconds.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -28,6 +30,7 @@ FIELDS: Final = (
     "user_id",
     "user_name",
     "user_url",
+    "extra",
 )
 
 # WITHOUT ROWID: the key is in the row, and not in an index once more, which would take half of the file.
@@ -56,6 +59,7 @@ CREATE TABLE sessions (
     user_id TEXT,
     user_name TEXT,
     user_url TEXT,
+    extra TEXT,
     _isnotai_state TEXT NOT NULL DEFAULT 'open',
     _isnotai_born INTEGER NOT NULL,
     _isnotai_recorded INTEGER,
@@ -74,9 +78,10 @@ CREATE TABLE _isnotai_regions (
     listed_from INTEGER,
     listed_until INTEGER NOT NULL,
     history INTEGER,
-    distrusted INTEGER
+    distrusted INTEGER,
+    is_gap INTEGER NOT NULL
 );
-CREATE TABLE _isnotai_rejected (digest BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE _isnotai_rejected (digest BLOB NOT NULL PRIMARY KEY, is_reported INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE _isnotai_store (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
 """,
 )
@@ -122,6 +127,9 @@ def describe_session(region: str, record: Session, now: int) -> tuple[Any, ...]:
 def _encode(value: object) -> object:
     if isinstance(value, datetime):
         return encode_time(value)
+    if isinstance(value, Mapping):
+        # In one order, because a record that is the same in another order has not changed.
+        return json.dumps(value, sort_keys=True) if value else None
     return json.dumps(value) if isinstance(value, tuple) else value
 
 

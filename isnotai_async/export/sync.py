@@ -28,9 +28,10 @@ from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.api import check_target_name
-from isnotai_async.export.event_store import EventStore, SessionReading
+from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import ExportProgress, SessionFailure, is_for_good
+from isnotai_async.export.session_reading import SessionReading
 from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_file import READER_SECONDS, StoreFile
@@ -305,14 +306,15 @@ class Sync:
 
     async def _report(self, failures: Mapping[SessionRef, IsNotAIError]) -> StoreReport:
         store, path = self.access.store, self.access.store.file.path
+        rejected, gaps = await self.access(store.take_doubts)
         return StoreReport(
             path=path,
             rows=self._rows + self._counts.added,
             sessions=await self.access(store.count_sessions),
             size=store.file.size,
             **asdict(self._counts),
-            rejected=store.rejected,
-            gaps=tuple(name for name, listing in self._listings.items() if listing.is_gap),
+            rejected=rejected,
+            gaps=gaps,
             failures=tuple(SessionFailure.describe(*target, error) for target, error in failures.items()),
             requests=self.metrics.requests,
             waited=self.metrics.waited,

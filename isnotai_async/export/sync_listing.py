@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from isnotai_async._client import Client
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Session
+from isnotai_async._streaming.paginator import set_aside
 from isnotai_async.errors import (
     InvalidCursorError,
     NotFoundError,
@@ -21,6 +22,7 @@ from isnotai_async.errors import (
 )
 from isnotai_async.export.server_time import read_now
 from isnotai_async.export.store_access import StoreAccess
+from isnotai_async.export.store_rejected import Rejected
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Coverage
 
@@ -38,7 +40,6 @@ class Listing:
         new: Sessions of them that were not in the store.
         planned: Sessions that this run reads.
         waiting: Sessions that wait for a later run.
-        is_gap: Whether the last run is longer ago than the tier's history.
         is_trusted: Whether updatedAt was trusted before this run.
     """
 
@@ -47,7 +48,6 @@ class Listing:
     new: int
     planned: int
     waiting: int
-    is_gap: bool
     is_trusted: bool
 
 
@@ -101,7 +101,8 @@ class RegionLister:
             history=_read_history(first),
             distrusted=None if coverage is None else coverage.distrusted,
         )
-        listed, new = await access(store.commit_listing, self.name, self.place, known)
+        is_gap = rules.is_gap(coverage, known.history, now)
+        listed, new = await access(store.commit_listing, self.name, self.place, known, is_gap=is_gap)
         planned, waiting = await access(store.plan, self.name, known, now)
         return Listing(
             now=now,
@@ -109,12 +110,12 @@ class RegionLister:
             new=new,
             planned=planned,
             waiting=waiting,
-            is_gap=rules.is_gap(coverage, known.history, now),
             is_trusted=known.distrusted is None,
         )
 
     async def _note(self, page: Page[Session], now: int) -> None:
-        await self.access(self.access.store.note_listed, self.name, page.data, now)
+        rejected = [Rejected.of(self.name, None, record) for record in page.rejected]
+        await self.access(self.access.store.note_listed, self.name, page.data, now, rejected)
         self.on_page(len(page.data))
 
     async def _find_first(
@@ -132,7 +133,7 @@ class RegionLister:
 
     async def _is_doubtful(self, first: Page[Session], since: int, now: int) -> bool:
         """Return whether a listing is empty, and its start may be the reason."""
-        if first.data or first.has_more:
+        if first.data or first.has_more or first.rejected:
             return False
         history = _read_history(first)
         if history is None or self.access.store.rules.is_before_history(since, history, now):
@@ -146,11 +147,11 @@ class RegionLister:
 
     async def _ask(self, since: int | None) -> tuple[Page[Session], int, AsyncGenerator[Page[Session], None]]:
         options = {"page_size": _PAGE_SIZE, "start_date": to_datetime(since), **self.filters}
-        walk = self.client.list_sessions(**options)
+        walk = set_aside(self.client.list_sessions(**options))
         first = await walk  # a walk passes over empty pages, and the first page has the time
         after = evolve(walk.position, cursor=first.next_cursor)
-        rest = self.client.list_sessions(**options, resume=after).pages() if first.has_more else _no_pages()
-        return first, await read_now(self.client, first), rest
+        rest = set_aside(self.client.list_sessions(**options, resume=after)).pages()
+        return first, await read_now(self.client, first), rest if first.has_more else _no_pages()
 
     async def _check_account(self) -> None:
         """Check that the key belongs to the account of the store; normally without a request."""

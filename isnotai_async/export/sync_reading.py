@@ -27,10 +27,11 @@ from isnotai_async.errors import (
     ConfigError,
     InvalidCursorError,
     IsNotAIError,
+    NotFoundError,
     PaginationError,
 )
-from isnotai_async.export.event_store import Rows, SessionReading
 from isnotai_async.export.report import is_for_good
+from isnotai_async.export.session_reading import Rows, SessionReading
 from isnotai_async.export.source import ExportSource, Stream
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_rejected import Rejected
@@ -159,7 +160,7 @@ class SessionReader:
             target = SessionRef(page.name, page.session_id or "")
             if page.data:
                 self._pages.append((self._readings[target], Rows.of(page)))
-            self._rejected += [Rejected.of(target, record) for record in getattr(page, "rejected", ())]
+            self._rejected += [Rejected.of(*target, record) for record in page.rejected]
             self._pending += len(page.data)
             if self._pending >= COMMIT_ROWS:
                 await self._commit(stream)
@@ -176,12 +177,13 @@ class SessionReader:
         pages, self._pages, self._pending = self._pages, [], 0
         moves, failures = stream.take_news()
         standing = [self._describe(target, session) for target, session in moves.items()]
-        rejected, self._rejected = self._rejected, []
-        added = await self.access(self.access.store.commit, pages, standing, rejected) if standing or rejected else 0
+        rejected, self._rejected, added = self._rejected, [], 0
+        refused = [reading for target, error in failures.items() if (reading := self._note_failure(target, error))]
+        if standing or refused or rejected:
+            commit = self.access.store.commit
+            added = await self.access(commit, pages, standing, refused=refused, rejected=rejected)
         self._committed = monotonic()
-        self.on_commit(standing, added)
-        for target, error in failures.items():
-            await self._note_failure(target, error)
+        self.on_commit(list(dict.fromkeys([*standing, *refused])), added)  # each once
 
     def _describe(self, target: SessionRef, session: UnfinishedSession | None) -> SessionReading:
         """Bring a reading up to where the stream stands."""
@@ -193,8 +195,10 @@ class SessionReader:
         reading.walks = [json.loads(walk.to_json()) for walk in session.walks]
         return reading
 
-    async def _note_failure(self, target: SessionRef, error: IsNotAIError) -> None:
+    def _note_failure(self, target: SessionRef, error: IsNotAIError) -> SessionReading | None:
+        """Note that a session could not be read; return its reading if the API refused it for good."""
         reading = self._readings.pop(target)
+        reading.is_gone = isinstance(error, NotFoundError)
         if isinstance(error, AuthenticationError):
             self.refusals.setdefault(target.name, error)
         elif target not in self._again and self._has_lost_cursor(target, error):
@@ -203,14 +207,11 @@ class SessionReader:
                 region=target.name, session_id=target.session_id, choice=reading.choice, began=began
             )
             self._readings[target] = self._again[target] = fresh
-        elif is_for_good(error) and reading.choice is Choice.AUDIT:
-            reading.is_expired = True
-            self.on_commit([reading], 0)
         else:
-            self.failures[target] = error
-            if is_for_good(error):
-                await self.access(self.access.store.give_up, reading)
-                self.on_commit([reading], 0)
+            if reading.choice is not Choice.AUDIT or not is_for_good(error):
+                self.failures[target] = error
+            return reading if is_for_good(error) else None
+        return None
 
     def _has_lost_cursor(self, target: SessionRef, error: IsNotAIError) -> bool:
         if isinstance(error, InvalidCursorError | PaginationError):

@@ -20,12 +20,14 @@ reading of that run.
    started; else it is read again in a later run. A later run continues a reading that was interrupted, with the time
    of its start, if the session can be final after it; else it starts from the beginning. With `include_open`, an
    active session of more than 20 pages is read from its newest event minus ``settle`` on, and whole once it is quiet.
-   A session that is not final after its last reading (rule 2) is *abandoned* and counted.
+   A session that is not final after its last reading (rule 2) is *abandoned* and counted. A session that is listed
+   and of which the API says that it is not there is *gone*: it is counted once, and read again if its record changes
+   or an audit finds it.
 5. **Never delete.** An answer with fewer rows than the store has (the tier's history window has moved on) is counted
    as *expired*; the rows stay. If the last run is longer ago than the tier's history, there is a *gap*.
-6. **Audit.** Each run reads 20 final sessions of the watched days again, those first that were read longest ago. Rows
-   that appear although the record is unchanged are stored, reported, and remembered: updatedAt cannot be trusted, so
-   from then on each session is read once more when it leaves ``watch``.
+6. **Audit.** Each run reads 20 final or gone sessions of the watched days again, those first that were read longest
+   ago. Rows that appear although the record is unchanged are stored, reported, and remembered: updatedAt cannot be
+   trusted, so from then on each session is read once more when it leaves ``watch``.
 
 What a sync cannot see: rows later than ``settle`` in a session whose record did not change (the audit reports such);
 sessions that change after ``watch``; another content of a known event id (it is counted, the first content stays).
@@ -57,6 +59,7 @@ class State(StrEnum):
     OPEN = "open"
     FINAL = "final"
     ABANDONED = "abandoned"
+    GONE = "gone"
 
 
 class Choice(StrEnum):
@@ -194,6 +197,18 @@ class SyncRules:
         if activity is not None and self.is_quiet(activity, began):
             return State.FINAL
         return State.ABANDONED if self.is_too_old(session, began) else State.OPEN
+
+    def refuse(self, session: SessionState, began: int, *, is_gone: bool) -> State:
+        """Return what a session is after the API refused to give its events (rule 4).
+
+        Args:
+            session: What is known of it.
+            began: When the reading started, or earlier.
+            is_gone: Whether the API said that there is no such session.
+        """
+        if is_gone:
+            return State.GONE
+        return State.ABANDONED if session.state is State.OPEN and self.is_too_old(session, began) else session.state
 
     def is_quiet(self, activity: int, now: int) -> bool:
         """Return whether a session has settled."""

@@ -82,6 +82,7 @@ class Served:
         updated: When it changed, as its record says.
         rows: Its rows, in the order of arrival.
         is_gone: Whether the API says that it is not there.
+        changes: Fields of its record that are otherwise than a record's usually are.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Served:
     status: str = "active"
     rows: list[dict[str, Any]] = field(factory=list)
     is_gone: bool = False
+    changes: dict[str, Any] = field(factory=dict)
 
 
 async def go_on() -> None:
@@ -271,6 +273,7 @@ def record(session: Served) -> dict[str, Any]:
         "status": session.status,
         "botScore": None,
         "detectionFlags": [],
+        **session.changes,
     }
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from isnotai_async.export.store_file import READER_SECONDS
 from isnotai_async.export.sync_rules import AUDITED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sync.md").read_text(encoding="utf-8")
@@ -32,3 +33,4 @@ def test_its_options_are_those_of_the_commands() -> None:
 
 def test_its_figures_are_those_of_the_rules() -> None:
     assert f"reads {AUDITED} final sessions" in PAGE
+    assert f"for more than {READER_SECONDS:g} s" in PAGE

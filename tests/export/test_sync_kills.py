@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from isnotai_async._cli import main
+from isnotai_async.export import sync
+from isnotai_async.export.store_file import StoreFile
 from tests.export.sync_world import DAY, HOUR, KEY, World, go_on, read_rows
 
 pytestmark = pytest.mark.timeout(180)  # several processes each
@@ -167,9 +169,10 @@ async def test_the_exit_codes(
     assert code == 5
     assert '"failures":[{"name":"us","session_id":"s1"' in out
     assert "NotFoundError" in words
+    assert (await run(world, path))[0] == 0, "it was reported once"
     world.refuse = lambda kind, request: None
     code, _, words = await run(world, path)
-    assert (code, "added 40 events" in words) == (0, True)
+    assert (code, "an audit found 40 events" in words) == (5, True)
     world.sessions["s1"].rows.append({**world.sessions["s1"].rows[0], "eventId": "late"})
     code, _, words = await run(world, path)
     assert (code, "an audit found 1 events" in words) == (5, True)
@@ -178,7 +181,10 @@ async def test_the_exit_codes(
     code, _, words = await run(world, path)
     assert (code, "longer ago than the API looks back" in words) == (5, True)
     assert (await run(world, path, "--settle", "8d"))[0] == 2
+    assert (await run(world, path, "--settle", "soon"))[0] == 2
     assert (await run(world, path, "--since", "soon"))[0] == 2
+    code, _, words = await run(world, tmp_path / "new.db", "--since", "2026-05-01")
+    assert (code, words.splitlines()[0]) == (0, "sessions created from 2026-05-01 00:00:00 (UTC)")
     assert (await run(world, tmp_path / "none" / "events.db"))[0] == 1
 
 
@@ -197,12 +203,26 @@ async def test_a_second_command_is_kept_out(tmp_path: Path) -> None:
     assert code == 0, words
 
 
-async def test_readers_that_do_not_end_leave_it_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from isnotai_async._cli import sync_command
-    from isnotai_async.errors import SinkError
+async def test_a_reader_that_does_not_end_leaves_it_unfinished_and_the_same_command_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sync, "StoreFile", lambda path, patience: StoreFile(path, patience / 600))
+    monkeypatch.setenv("ISNOTAI_API_KEY", KEY)
+    world, path = make_world(sessions=3), tmp_path / "events.db"
+    runner = await world.start()
+    monkeypatch.setenv("ISNOTAI_BASE_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    readers: list[sqlite3.Connection] = []
 
-    error = SinkError("another program kept it locked")
-    error.is_temporary = True
-    assert sync_command._end_with(error) == 4
-    with pytest.raises(SinkError):
-        sync_command._end_with(SinkError("the disk is full"))
+    def read(kind: str) -> None:
+        if kind == "events" and not readers:
+            readers.append(sqlite3.connect(path, check_same_thread=False))
+            readers[0].execute("BEGIN")
+            readers[0].execute("SELECT * FROM sessions").fetchone()
+
+    world.during = read
+    assert await asyncio.to_thread(main, ["sync", "--out", str(path)]) == 4
+    assert "another program kept" in capfd.readouterr().err
+    readers[0].close()
+    assert await asyncio.to_thread(main, ["sync", "--out", str(path)]) == 0
+    await runner.cleanup()
+    assert read_rows(path) == sorted(world.exists.values())

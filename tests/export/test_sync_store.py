@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -12,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
 from isnotai_async import (
     AuthenticationError,
@@ -21,7 +19,6 @@ from isnotai_async import (
     Credential,
     ExportLockedError,
     ExportProgress,
-    NotFoundError,
     PermissionDeniedError,
     Retry,
     ServerError,
@@ -30,14 +27,11 @@ from isnotai_async import (
     StoreError,
     Unlimited,
 )
-from isnotai_async._models.positions import SessionRef
 from isnotai_async.export import store_file
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.store_file import StoreFile
-from isnotai_async.export.store_rejected import Rejected
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS
 from isnotai_async.export.sync import update_store
-from isnotai_async.export.sync_rules import SyncRules
 from tests.export.sync_world import DAY, HOUR, KEY, Played, World, read_rows
 
 
@@ -252,25 +246,6 @@ async def test_an_expired_cursor_of_the_listing_costs_a_second_listing(play: Pla
     assert play.is_whole()
 
 
-async def test_a_session_that_is_gone_is_reported_and_tried_again(play: Played) -> None:
-    play.world.sessions["s1"].is_gone = True
-    report = await update_store(play.client, play.path)
-    assert [failure.session_id for failure in report.failures] == ["s1"]
-    assert (report.is_complete, report.has_doubts) == (True, True)
-    play.world.sessions["s1"].is_gone = False
-    report = await update_store(play.client, play.path)
-    assert report.failures == ()
-    assert play.is_whole()
-
-
-async def test_a_session_that_is_gone_for_good_is_given_up_in_the_end(play: Played) -> None:
-    play.world.sessions["s1"].is_gone = True
-    await update_store(play.client, play.path)
-    play.world.pass_time(40 * DAY)
-    assert (await update_store(play.client, play.path)).abandoned == 1
-    assert (await update_store(play.client, play.path)).failures == ()
-
-
 async def test_a_session_that_cannot_be_read_now_leaves_the_run_unfinished(play: Played) -> None:
     play.world.refuse = lambda kind, request: 500 if "s1" in request.path else None
     report = await update_store(play.client.with_options(retry=Retry(attempts=1)), play.path)
@@ -279,16 +254,6 @@ async def test_a_session_that_cannot_be_read_now_leaves_the_run_unfinished(play:
     play.world.refuse = lambda kind, request: None
     assert (await update_store(play.client, play.path)).is_complete
     assert play.is_whole()
-
-
-async def test_a_session_that_is_gone_from_an_audit_keeps_its_rows(play: Played) -> None:
-    await update_store(play.client, play.path)
-    play.world.sessions["s1"].is_gone = True
-    report = await update_store(play.client, play.path)
-    assert (report.expired, report.failures) == (1, ())
-    assert play.is_whole()
-    with pytest.raises(NotFoundError):
-        await play.client.list_events("s1")
 
 
 async def test_changed_content_of_a_known_event_is_counted_and_the_first_stays(play: Played) -> None:
@@ -382,6 +347,18 @@ async def test_a_region_that_is_down_does_not_hold_up_the_other(tmp_path: Path) 
         assert (await update_store(manager, path)).rows == 3
 
 
+async def test_regions_that_are_synced_one_after_the_other_share_a_database(tmp_path: Path) -> None:
+    worlds, path = {name: World(region=name) for name in ("us", "eu")}, tmp_path / "events.db"
+    for _ in range(2):
+        for world in worlds.values():
+            name = f"s{len(world.sessions)}"
+            world.add_session(name, world.now - 3 * DAY)
+            world.grow(name, world.now - 3 * DAY, moves=False)
+            async with world.serve() as client:
+                await update_store(client, path)
+    assert read_rows(path) == sorted((worlds["us"].exists | worlds["eu"].exists).values())
+
+
 async def test_a_store_that_cannot_be_read_ends_the_run_of_all_regions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,39 +413,10 @@ def test_a_migration_brings_an_older_store_up_to_date(tmp_path: Path, monkeypatc
         file.close()
 
     open_and_close()
-    more = (*MIGRATIONS, "ALTER TABLE sessions ADD COLUMN extra TEXT;")
+    more = (*MIGRATIONS, "ALTER TABLE sessions ADD COLUMN later TEXT;")
     monkeypatch.setattr(store_file, "MIGRATIONS", more)
     open_and_close()
     open_and_close()
     with closing(sqlite3.connect(tmp_path / "events.db")) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (len(more),)
-        assert "extra" in [row[1] for row in db.execute("PRAGMA table_info(sessions)")]
-
-
-@frozen
-class Unreadable:
-    """A record as a page has it that could not be read."""
-
-    index: int
-    reason: str
-    raw: bytes
-
-
-def test_records_that_cannot_be_read_are_kept_for_their_owner_only_and_once(tmp_path: Path) -> None:
-    file = StoreFile(tmp_path / "events.db")
-    file.open({})
-    store, target = EventStore(file, SyncRules(watch=7, settle=1, max_open=30)), SessionRef("us", "s1")
-    key = f"aik_v1_{'x' * 40}"
-    records = [
-        Rejected.of(target, Unreadable(number, f"payloadSize is {key}", b'{"payloadSize": "%d \xff"}' % number))
-        for number in range(2)
-    ]
-    store.commit([], [], records)
-    store.commit([], [], [*records, Rejected.of(target, Unreadable(9, "too long", b"x" * 100_000))])
-    file.close()
-    path = tmp_path / "events.db.rejected"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(line["session_id"], line["index"]) for line in lines] == [("s1", 0), ("s1", 1), ("s1", 9)]
-    assert (store.rejected, len(lines[2]["record"])) == (3, 64 * 1024)
-    assert key not in path.read_text()
-    assert path.stat().st_mode & 0o77 == 0
+        assert "later" in [row[1] for row in db.execute("PRAGMA table_info(sessions)")]

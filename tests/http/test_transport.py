@@ -395,7 +395,7 @@ async def test_large_bodies_are_decoded_in_a_thread_and_pages_are_not(size: int,
 
     body = b'{"a":[' + b"{}," * (size // 3) + b"{}]}"
     async with connected(FaultServer(http_reply(body))) as client:
-        read = client._send_and_read(client._retrying, Request("get_integration", "/v1/integration"), remember)
+        read = client._retrying.fetch(Request("get_integration", "/v1/integration"), remember)
         assert await read == len(body)
     assert (threads[0] != threading.get_ident()) is is_apart
 
