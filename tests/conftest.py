@@ -1,9 +1,13 @@
 """What every test stands on."""
 
+import os
+from typing import Any
+
 import pytest
 from hypothesis import settings
 
 from tests.canary import KeyWatch
+from tests.loops import backend_of
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("suite", deadline=None)
@@ -15,5 +19,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return backend_of(os.environ.get("ISNOTAI_TEST_LOOP", "asyncio"))

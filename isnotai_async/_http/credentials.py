@@ -19,6 +19,8 @@ from isnotai_async.errors import APIError, ConfigError, quoted
 _MAX_LENGTH: Final = 512
 _SCRUBBED_LENGTH: Final = 16  # real keys have 47 characters; a shorter text may be a word of the data
 _PIECE: Final = 8  # the public prefix has seven
+_SEARCHED_BYTES: Final = 64 * 2**10
+_LONGEST_ESCAPE: Final = 6  # bytes of a character as JSON may write it, such as backslash-u0061
 _FINGERPRINTS: Final = b"isnotai_async fingerprint 1"  # not a secret: it only separates these hashes from others
 
 
@@ -82,8 +84,20 @@ class ApiKey:
         if b"\\" in body:
             if self._written is None:
                 self._written = re.compile("".join(_written(character) for character in self._text).encode())
-            return self._written.sub(b"***", body)
+            return self._scrub_written(self._written, body)
         return body.replace(self._value, b"***") if self._value in body else body
+
+    def _scrub_written(self, written: re.Pattern[bytes], body: bytes) -> bytes:
+        # In pieces, because `re` does not let other threads run: 8 MiB in one call would take 0.2 s.
+        parts, end, longest = list[bytes](), 0, len(self._text) * _LONGEST_ESCAPE
+        for start in range(0, len(body), _SEARCHED_BYTES):
+            stop = start + _SEARCHED_BYTES
+            for match in written.finditer(body, max(start, end), stop + longest):
+                if match.start() >= stop:
+                    break
+                parts += body[end : match.start()], b"***"
+                end = match.end()
+        return b"".join((*parts, body[end:])) if parts else body
 
     def scrub_text(self, text: str) -> str:
         """Remove the key from a header or a message that echoes it."""

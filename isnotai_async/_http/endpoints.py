@@ -248,6 +248,7 @@ def _decode(response: Response, decode: Callable[[bytes], T]) -> T:
     body = response.body
     if response.status != 200 or not body.startswith((b"{", b"[")):
         body = read_content(response)
+    codec.check_size(body)
     failure: APIError | DecodeError
     try:
         return decode(body)

@@ -149,7 +149,8 @@ class Sandbox:
         data: File to serve instead of made-up data: what an export wrote, as JSON Lines (gzip too), as Parquet, or as
             a folder of segments. It is read at once (7 s for a million events; from Parquet 3 s), and held in memory
             (60 MB). Sessions and events keep the order of the file. Rows of another region than `us` or `eu` are
-            served by `us`. What it does not say is null (users, pages, scores); there are no ``big-N`` sessions.
+            served by `us`. What it does not say is null (users, pages, scores); there are no ``big-N`` sessions. Or
+            the database that `update_store` made, which has the records of its sessions too.
         sessions: Number of ordinary sessions that a region lists, if the data are generated. Most have 50 to 2,000
             events; of every twenty, one has no event and one has a single event.
         big_sessions: Sizes of ``big-N`` sessions to list as well, such as ``(1_000_000,)``. Every ``big-N`` from

@@ -55,6 +55,15 @@ def test_a_key_is_taken_out_of_what_echoes_it() -> None:
     assert key.scrub(b"nothing of it") == b"nothing of it"
 
 
+@pytest.mark.parametrize("at", [0, 2**16 - 100, 2**16 - 1, 2**16, 2**17 - 47, 3 * 2**16])
+@pytest.mark.parametrize("written", [KEY, KEY.replace("k", "\\u006b"), KEY.replace("a", "\\u0061", 1)])
+def test_a_key_is_taken_out_of_a_large_body_wherever_it_stands(written: str, at: int) -> None:
+    body = b"k" * at + b" " + written.encode() + b"\\n" + b"k" * (200_000 - at)
+
+    assert ApiKey(KEY).scrub(body) == b"k" * at + b" ***\\n" + b"k" * (200_000 - at)
+    assert ApiKey(KEY).scrub(body + written.encode()).endswith(b"k***")
+
+
 def test_a_key_is_taken_out_of_a_refusal_that_encodes_it() -> None:
     error = APIError(f"bad key {KEY}", status=400, code=KEY, details={"sent": [KEY]})
 

@@ -96,7 +96,7 @@ async def test_null_names_and_awkward_strings_are_read_as_they_were_exported(tmp
 
     session = read_recordings(tmp_path / name)["us"].find("s1")
     assert session is not None
-    assert [session.event(index)["eventTypeName"] for index in range(session.size)] == names
+    assert [session.log.event(index)["eventTypeName"] for index in range(session.size)] == names
 
 
 async def test_regions_stay_apart_and_other_names_are_served_by_us(tmp_path: Path, ask: Asker) -> None:
