@@ -1,12 +1,15 @@
 """Is each row there once? A million of them, while one answer in five fails, and after a ``kill -9`` in the middle.
 
 A sandbox serves a file of 5,000 sessions with 200 events each, so what has to come out is known to the byte. The real
-command exports them with the pacing of its tier, is killed half-way, and is run again until it says that it is done:
-sessions that all attempts have failed for are tried again by the next run. Each format is exported at concurrency 16,
-and once more at 1 without a kill: the bytes have to be the same.
+command exports them, is killed half-way, and is run again until it says that it is done: sessions that all attempts
+have failed for are tried again by the next run. Each format is exported at concurrency 16, and once more at 1 without
+a kill: the bytes have to be the same. Only its waits are shorter, no limiter and 5 ms before a retry, or it would
+take half an hour.
 
 The rows are counted and compared by DuckDB, which has nothing of this package in it; those of SQLite by `sqlite3`.
-Not a part of ``python -m benchmarks``, it takes minutes: ``python -m benchmarks.bench_exactly_once [SESSIONS]``.
+Not a part of ``python -m benchmarks``, it takes a minute or two for each format:
+
+    python -m benchmarks.bench_exactly_once [SESSIONS [FORMAT …]]    # a folder of Parquet files is "segments"
 """
 
 from __future__ import annotations
@@ -41,8 +44,23 @@ FORMATS: Final = {
     "csv": (),
     "sqlite": (),
     "parquet": (),
-    "parquet in segments": ("--segments",),
+    "segments": ("--format", "parquet", "--segments"),
 }
+HURRIED: Final = """
+import sys
+from contextlib import asynccontextmanager
+from functools import partial
+from isnotai_async import Client, Retry, Unlimited
+from isnotai_async._cli import main, options
+
+@asynccontextmanager
+async def open_limiter(_):
+    yield Unlimited()
+
+options.open_shared_limiter = open_limiter
+options.Client = partial(Client, retry=Retry(base=0.005))
+sys.exit(main(sys.argv[1:]))
+"""
 _NAMES: Final = ("keypress", "mouse_move", "scroll")
 _COMPARED: Final = (
     "region, session_id, event_id, message_id, event_type_name, {timestamp} AS timestamp, payload_size FROM"
@@ -79,10 +97,10 @@ async def serve(rows: Path) -> None:
 
 
 def start(out: Path, *options: str) -> subprocess.Popen[str]:
-    """Start the real command; the environment says where to ask."""
+    """Start the command; the environment says where to ask."""
     ids = out.parent.parent / "ids.txt"
     argv = ["--sessions-file", str(ids), "--out", str(out), "--quiet", "--json", *options]
-    command = [sys.executable, "-m", "isnotai_async", "export", *argv]
+    command = [sys.executable, "-c", HURRIED, "export", *argv]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -151,7 +169,7 @@ def is_same_at_one(out: Path) -> bool:
 
 def measure(name: str, served: Path, sessions: int) -> tuple[str, ...]:
     """Export in a format; return a line of the table."""
-    out = served.parent / name / f"out.{name.partition(' ')[0]}"
+    out = served.parent / name / f"out.{name}"
     out.parent.mkdir()
     with background("bench_exactly_once", "serve", str(served)) as server:
         assert server.stdin is not None
@@ -175,7 +193,7 @@ def main() -> None:
         rows = Path(folder) / "served.jsonl"
         write_rows(rows, sessions)
         (rows.parent / "ids.txt").write_text("".join(f"session-{number:05}\n" for number in range(sessions)))
-        lines = tuple(measure(name, rows, sessions) for name in FORMATS)
+        lines = tuple(measure(name, rows, sessions) for name in sys.argv[2:] or FORMATS)
     columns = (
         "format",
         "requests",

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -28,6 +29,7 @@ from isnotai_async._cli.options import (
 )
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
+from isnotai_async._cli.times import describe_interval, read_time
 from isnotai_async._client import Client
 from isnotai_async._models.records import Session
 from isnotai_async._models.tiers import Tier
@@ -42,10 +44,12 @@ from isnotai_async.errors import (
     printable,
     quoted,
 )
-from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_events, export_store
-from isnotai_async.export.api import check_target_name
-from isnotai_async.export.places import rejected_of, store_of
+from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_store
+from isnotai_async.export.api import check_target_name, plan_export
+from isnotai_async.export.opening import find_start
+from isnotai_async.export.places import rejected_of
 from isnotai_async.export.report import is_for_good
+from isnotai_async.export.system import System
 
 _MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
 
@@ -182,6 +186,11 @@ async def export(
         if asked or session_filters != SessionFilters():
             raise ConfigError("--from writes a store whole; leave out --estimate and what chooses sessions or events")
         return _Run(out, quiet=quiet).end(await export_store(from_, out, **writing.store_options), json=json)
+    started = None if writing.no_resume or estimate else find_start(check_target_name(out))
+    started = started or datetime.now(UTC)
+    session_filters, filters = _fix_times(session_filters, filters, started)
+    if not quiet:
+        _say_intervals(session_filters, filters)
     choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
     async with open_client(connection) as client:
         sessions = choose(client)
@@ -189,13 +198,38 @@ async def export(
             found = await estimate_export(client, sessions, shard=writing.options["shard"], **read_query(filters))
             write_estimate(found, json=json)
             return exit_codes.DONE
-        check_target_name(out)
         count = None if writing.shard else count_ids(sessions)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
         run = _Run(out, quiet=quiet)
-        report = await run.export(client, sessions, **writing.options, **read_query(filters))
+        report = await run.export(client, sessions, started=started, **writing.options, **read_query(filters))
         return report if isinstance(report, int) else run.end(report, json=json)
+
+
+def _fix_times(sessions: SessionFilters, events: EventFilters, now: datetime) -> tuple[SessionFilters, EventFilters]:
+    """Return the filters with instants in place of words such as ``7d``.
+
+    Args:
+        sessions: The filters of the sessions.
+        events: The filters of the events.
+        now: When the export was started, so that it is the same one when it resumes.
+    """
+
+    def fix(text: str | None, option: str, *, is_end: bool = False) -> str | None:
+        moment = read_time(text, option, is_end=is_end, now=now)
+        return None if moment is None else moment.isoformat()
+
+    sessions = attrs.evolve(
+        sessions, since=fix(sessions.since, "--since"), until=fix(sessions.until, "--until", is_end=True)
+    )
+    events = attrs.evolve(events, start=fix(events.start, "--start"), end=fix(events.end, "--end", is_end=True))
+    return sessions, events
+
+
+def _say_intervals(sessions: SessionFilters, events: EventFilters) -> None:
+    for what, interval in (("sessions created", sessions.interval), ("events", events.interval)):
+        if words := describe_interval(what, *interval):
+            say(words)
 
 
 @define
@@ -215,14 +249,16 @@ class _Run:
         self,
         client: Client,
         sessions: Paginator[Session] | SessionsFile | tuple[str, ...],
-        **options: Any,  # noqa: ANN401 - those of export_events
+        **options: Any,  # noqa: ANN401 - those of `plan_export` and of running it
     ) -> ExportReport | int:
         """Run the export; return the report, or the exit code if it did not finish."""
         display = ExportDisplay(quiet=self.quiet)
+        how = {name: options.pop(name) for name in ("resume", "if_exists")}
         with stop_on_sigterm() as stopped:
             try:
                 with display:
-                    return await export_events(client, sessions, self.out, on_progress=display, **options)
+                    job = plan_export(client, sessions, self.out, **options)
+                    return await job.run(System(), on_progress=display, **how)
             except asyncio.CancelledError:
                 self._rows = display.rows
                 self.resume_later("stopped by SIGTERM" if stopped else "interrupted")
@@ -230,8 +266,6 @@ class _Run:
             except (ConfigError, ExportError):
                 raise
             except IsNotAIError as error:
-                if not self.is_begun:
-                    raise
                 self._rows = display.rows
                 return self.end_with(error)
 
@@ -245,11 +279,6 @@ class _Run:
         if report.is_complete:
             return exit_codes.INCOMPLETE if report.failures or report.rejected else exit_codes.DONE
         return self.resume_later(f"{printable(str(self.out))} is unfinished")
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether there is a work store to resume from."""
-        return store_of(self.out).exists()
 
     def end_with(self, error: IsNotAIError) -> int:
         """Write what an error means for the export to stderr; return the exit code."""

@@ -38,18 +38,22 @@ class RejectedRecord:
         reason: What does not fit, with the JSON path.
         raw: Its JSON, cut at 64 KiB; the API key is taken out.
         path: JSON path of what does not fit.
+        attempts: How often its page was asked for.
     """
 
     index: int
     reason: str
     raw: bytes
     path: str = "$"
+    attempts: int = 1
 
     __repr__ = show
 
     def as_error(self) -> DecodeError:
         """Return the error that a walk raises for it."""
-        return DecodeError(self.reason, path=self.path, record=_read_json(self.raw), body=self.raw)
+        error = DecodeError(self.reason, path=self.path, record=_read_json(self.raw), body=self.raw)
+        error.attempts = self.attempts
+        return error
 
 
 def _read_json(raw: bytes) -> object:

@@ -50,7 +50,8 @@ class StreamOptions:
         split: Windows of a session to read at once, ``"auto"``, or None for one walk each.
         ordered: Whether the windows of a session come in time order.
         on_error: Whether the first error ends the stream, or only its session.
-        set_aside: Whether records that could not be read are handed out in `Page.rejected`, whatever `on_error` says.
+        set_aside: Whether the caller has a store: records that could not be read are handed out in `Page.rejected`,
+            whatever `on_error` says, and a saved cursor that is refused is an error, because the store knows the ids.
 
     Raises:
         ConfigError: An option that cannot work.

@@ -135,6 +135,8 @@ class Paginator(Generic[T]):
         on_empty: Called with the last page of a walk from its beginning that found no record.
         set_aside: Whether records that could not be read stay in `rejected` of their pages, and are not raised.
 
+        begins_again: Whether it begins again if a saved cursor is refused; False for a caller that knows all ids.
+
     Raises:
         ConfigError: `max_items` is negative or no int.
     """
@@ -150,6 +152,7 @@ class Paginator(Generic[T]):
         max_items: int | None = None,
         on_empty: Callable[[Page[T]], None] | None = None,
         set_aside: bool = False,
+        begins_again: bool = True,
     ) -> None:
         if max_items is not None and (not isinstance(max_items, int) or isinstance(max_items, bool) or max_items < 0):
             raise ConfigError(f"max_items must be an int of at least 0, or None for all, not {max_items!r}")
@@ -170,7 +173,7 @@ class Paginator(Generic[T]):
         self._known = _known_of(start)
         self._hand: PageInHand[T] | None = None
         self._seen = set() if start.cursor is None else {_digest(start.cursor)}
-        self._has_begun_again = False
+        self._may_begin_again = begins_again
         self._fetching = False
         self._ahead: ReadAhead[T] | None = None
 
@@ -249,7 +252,8 @@ class Paginator(Generic[T]):
         """Read the rest of the walk into an Arrow table (extra `arrow`): pandas, Polars and DuckDB take it as it is.
 
         Events have the columns and types of an export; sessions and users have ``region`` and a column a field. Times
-        are timestamps in milliseconds, UTC.
+        are timestamps in milliseconds, UTC. If an error ends the walk there is no table, and the rows before it are
+        dropped: read the list again from its start.
 
         Example:
             >>> import anyio
@@ -365,7 +369,7 @@ class Paginator(Generic[T]):
         return True
 
     async def _fetch_next(self) -> Page[T]:
-        is_saved = self._cursor is not None and self._cursor == self._start.cursor and not self._has_begun_again
+        is_saved = self._cursor is not None and self._cursor == self._start.cursor and self._may_begin_again
         try:
             return await self._fetch(self._cursor)
         except APIError as error:
@@ -385,7 +389,7 @@ class Paginator(Generic[T]):
             since = trail.watermark[0]
         source = self._whole if since is None or self._since is None else self._since(since)
         page = await source(None)
-        self._source, self._has_begun_again = source, True
+        self._source, self._may_begin_again = source, False
         self._base = evolve(self._base, since=since)
         self._cursor, self._skip = None, trail.given if since is None else 0
         self._known = _known_of(self._base.at(None, 0, trail))

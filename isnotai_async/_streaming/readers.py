@@ -233,6 +233,7 @@ class ReaderPool:
             mark=mark_event,
             since=fetch_since,
             set_aside=self.options.set_aside or self.options.on_error == "collect",
+            begins_again=not self.options.set_aside,
         )
         arrive = partial(StreamItem, target=session.work.target, work=session.work, window=window)
         at, is_last = window.position, False

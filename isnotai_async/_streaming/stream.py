@@ -160,7 +160,8 @@ class PageStream:
     async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> Any:  # noqa: ANN401 - a pyarrow.Table, untyped
         """Read all of it into an Arrow table (extra `arrow`); outside of a block it opens and closes the stream.
 
-        The rows of a session are in their order; sessions come as they arrive.
+        The rows of a session are in their order; sessions come as they arrive. If an error ends the stream, there is
+        no table, and the rows before it are dropped; `batches` keeps them.
 
         Args:
             max_rows: Most rows of the table; default 10 million, which take about 1 GB. None for no bound.
@@ -315,7 +316,7 @@ def _behind(at: Position, page: Page[Event], number: int, places: Sequence[int] 
 
 
 def set_aside(stream: PageStream) -> None:
-    """Let a stream that is not open yet hand out what it cannot read, in `Page.rejected`, and raise none of it."""
+    """Let a stream that is not open yet serve a store: hand out what it cannot read, and never begin a walk again."""
     reading = stream._reading  # noqa: SLF001 - of this module, and no part of the public face
     reading.options = evolve(reading.options, set_aside=True)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from attrs import frozen
+from attrs import field, frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
@@ -113,23 +114,61 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
         >>> report.is_complete, report.rows, report.failures  # doctest: +SKIP
         (True, 1500, ())
     """
-    one_of(on_error, "on_error", get_args(OnExportError))
     one_of(if_exists, "if_exists", get_args(IfExists))
-    query = EventQuery(session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time)
+    job = plan_export(
+        source,
+        sessions,
+        to,
+        format=format,
+        concurrency=concurrency,
+        split=split,
+        shard=shard,
+        on_error=on_error,
+        formula_guard=formula_guard,
+        bom=bom,
+        segments=segments,
+        page_size=page_size,
+        type=type,
+        start_time=start_time,
+        end_time=end_time,
+    )
+    return await job.run(System(), resume=resume, if_exists=if_exists, on_progress=on_progress)
+
+
+def plan_export(
+    source: Client | SessionManager,
+    sessions: AnySessions,
+    to: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    concurrency: int = 16,
+    split: Split = None,
+    shard: Shard | None = None,
+    on_error: OnExportError = "collect",
+    started: datetime | None = None,
+    **options: Any,  # noqa: ANN401 - those of `choose_format` and `EventQuery`
+) -> ExportJob:
+    """Return an export that can be run; arguments and errors as of `export_events`.
+
+    `started` is the time from which relative times were counted; default now.
+    """
+    one_of(on_error, "on_error", get_args(OnExportError))
+    form = {name: options.pop(name) for name in ("formula_guard", "bom", "segments") if name in options}
+    query = EventQuery(session_id="any", **options)
     StreamOptions(concurrency=concurrency, split=split)  # to reject what cannot work before anything is touched
     target = check_target_name(to)
-    job = ExportJob(
+    return ExportJob(
         source=find_source(source),
         sessions=sessions,
         target=target,
-        format=choose_format(target, format, formula_guard=formula_guard, bom=bom, segments=segments),
+        format=choose_format(target, format, **form),
         query=query,
         shard=check_shard(shard),
         # The windows of a split session come in time order, so that the rows do, too.
         streaming={"concurrency": concurrency, "split": split, "ordered": split is not None},
         on_error=on_error,
+        started=started or datetime.now(UTC),
     )
-    return await job.run(System(), resume=resume, if_exists=if_exists, on_progress=on_progress)
 
 
 def check_target_name(to: str | os.PathLike[str]) -> Path:
@@ -167,6 +206,7 @@ class ExportJob:
         streaming: Options of the stream.
         shard: Which of the sessions, or None for all.
         on_error: Whether a session's error ends the export.
+        started: When it was asked for.
         commit_bytes: Bytes after which to commit, at the latest.
     """
 
@@ -178,6 +218,7 @@ class ExportJob:
     streaming: Mapping[str, Any]
     shard: Shard | None = None
     on_error: OnExportError = "collect"
+    started: datetime = field(factory=partial(datetime.now, UTC))
     commit_bytes: int = COMMIT_BYTES
 
     async def run(
@@ -198,6 +239,7 @@ class ExportJob:
                 shard=self.shard,
                 strict=self.on_error == "raise",
             )
+            identity = {**identity, "started": self.started.isoformat()}
             publisher = self._publisher(system)
             opener = Opener(publisher=publisher, identity=identity, resume=resume, if_exists=if_exists)
             try:
@@ -215,8 +257,13 @@ class ExportJob:
                     count=count_sessions(identity["sessions"]),
                     commit_bytes=self.commit_bytes,
                 )
-                await runner.read()
-                return await self._finish(thread, publisher, tracker, opening)
+                try:
+                    await runner.read()
+                    return await self._finish(thread, publisher, tracker, opening)
+                except BaseException:
+                    if tracker.is_fruitless:
+                        await thread.run(publisher.store.abandon)
+                    raise
             finally:
                 await thread.run(publisher.store.close)
 

@@ -5,22 +5,25 @@ In this order:
 - the target of a finished export, as its receipt describes it: the receipt's report is the answer. If sessions had
   failed, just those are tried again. (With ``if_exists="replace"`` a complete one is exported anew.)
 - the same, but killed between the name and the receipt: likewise;
+- the same, but made in another format, or with other options of it: `if_exists` decides;
 - anything else of the target's name: `if_exists` decides;
 - the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from attrs import field, frozen
 
-from isnotai_async.errors import SinkError, StoreError
+from isnotai_async.errors import ExportError, SinkError, StoreError
 from isnotai_async.export.checksums import measure_target
 from isnotai_async.export.identity import Identity, check_identity, is_same
-from isnotai_async.export.places import replaced_of, shown
+from isnotai_async.export.places import replaced_of, shown, store_of
 from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
 from isnotai_async.export.report import ExportReport, report_from_json
 from isnotai_async.export.system import System
@@ -109,6 +112,8 @@ class Opener:
         totals = store.read_totals()
         is_known = self.identity["sessions"] is not None
         if finished is not None and _is_target(self.publisher.target, finished, self.publisher.system):
+            if finished["format"] != self.publisher.format.described:
+                return self._remake(finished["format"], totals)
             report = report_from_json(finished["report"], self.publisher.target)
             if any(row.state == "failed" for row in store.read_sessions()):
                 return Opening(totals=totals, only_failed=is_known, replace=True)
@@ -117,9 +122,21 @@ class Opener:
                 return Opening(report=report)
         if (opening := self._check_target()) is not None:
             return opening
+        return self._continue(totals)
+
+    def _continue(self, totals: Totals) -> Opening:
         if not totals.sessions:  # it has shrunk, or there was nothing to keep
-            return self._start(store)
+            return self._start(self.publisher.store)
         return Opening(totals=totals, replace=self.if_exists == "replace")
+
+    def _remake(self, made_as: str, totals: Totals) -> Opening:
+        """Return how to make the target of this same export in another format; it is replaced only if asked."""
+        if self.if_exists == "fail":
+            raise SinkError(
+                f"{shown(self.publisher.target)} is there as {made_as}, not as {self.publisher.format.described}; "
+                'choose another name, or replace it with if_exists="replace" (--if-exists replace)'
+            )
+        return self._check_target() or self._continue(totals)
 
     def _recover_folder(self, store: WorkStore) -> None:
         """Finish or undo the replacing of a folder that was interrupted."""
@@ -163,6 +180,21 @@ class Opener:
         if is_folder:
             check_replaceable(target, system)
         return None
+
+
+def find_start(target: Path) -> datetime | None:
+    """Return when the unfinished export of a target was started; None if there is none that can be read."""
+    store = WorkStore(System(), store_of(target), target)
+    if not store.exists:
+        return None
+    try:
+        store.open()
+        identity = None if store.read_fact("receipt") else store.read_fact("identity")
+    except (ExportError, OSError, sqlite3.Error):
+        return None  # the export itself reports what is wrong
+    finally:
+        store.close()
+    return None if identity is None else datetime.fromisoformat(identity["started"])
 
 
 def _is_target(target: Path, receipt: Mapping[str, Any], system: System) -> bool:

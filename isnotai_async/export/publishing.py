@@ -86,7 +86,8 @@ class Publisher:
                 )
             size, digest = measure_target(unnamed)
             report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
-            receipt = {"size": size, "digest": digest, "report": report_to_json(report)}
+            report_data = report_to_json(report)
+            receipt = {"size": size, "digest": digest, "format": self.format.described, "report": report_data}
             self.store.write_fact("publishing", receipt)
             self._name(unnamed, replace=replace)
             self.settle(receipt, keep_pages=keep_pages)

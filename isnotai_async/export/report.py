@@ -9,30 +9,27 @@ from typing import Any, Final
 from attrs import asdict, fields, frozen
 
 from isnotai_async._models.notebook import html_table
-from isnotai_async.errors import (
-    InvalidCursorError,
-    InvalidRequestError,
-    IsNotAIError,
-    NotFoundError,
-    PermissionDeniedError,
-    printable,
-)
+from isnotai_async.errors import APIError, InvalidCursorError, IsNotAIError, printable
 
 _SHOWN: Final = 10
-_FOR_GOOD: Final = (InvalidRequestError, NotFoundError, PermissionDeniedError)
+_NOT_NOW: Final = frozenset({401, 408, 425, 429})
+_OF_A_CURSOR: Final = frozenset({400, 404, 410, 422})
 
 
 def is_for_good(error: IsNotAIError) -> bool:
     """Return whether the API itself refused the session: it is not there, not allowed, or asked for wrongly.
 
-    What it says of a cursor says nothing about the session: the code of a refused cursor is not documented.
+    An error envelope under a success is the API's word, too. What it says of a cursor says nothing about the session.
     """
-    return isinstance(error, _FOR_GOOD) and not _is_of_a_cursor(error)
+    if not isinstance(error, APIError) or is_of_a_cursor(error):
+        return False
+    return error.status < 500 and error.status not in _NOT_NOW
 
 
-def _is_of_a_cursor(error: IsNotAIError) -> bool:
+def is_of_a_cursor(error: IsNotAIError) -> bool:
+    """Return whether an error may mean a cursor: the code of a refused one is not documented."""
     had_one = error.position is not None and error.position.cursor is not None
-    may_mean_it = isinstance(error, InvalidRequestError | NotFoundError)
+    may_mean_it = isinstance(error, APIError) and error.status in _OF_A_CURSOR
     return isinstance(error, InvalidCursorError) or (had_one and may_mean_it)
 
 

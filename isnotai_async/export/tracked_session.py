@@ -29,6 +29,7 @@ class TrackedSession:
         is_restarted: Whether it is read again from its start.
         failure: Why it has failed.
         saved: Where its walks stood when this run started.
+        refused: The status with which a saved cursor was refused in this run; 0 if none was.
         written: If it is read again, the ids that are in the store, and the raw records that were set aside.
         is_stored: Whether the store has it.
         held: Encoded pages that are not committed.
@@ -46,6 +47,7 @@ class TrackedSession:
     is_restarted: bool = False
     failure: SessionFailure | None = None
     saved: tuple[Position, ...] = ()
+    refused: int = 0
     written: set[str | bytes] | None = None
     is_stored: bool = False
     held: list[bytes] = field(factory=list)
@@ -55,6 +57,7 @@ class TrackedSession:
     def load(cls, row: SessionRow) -> TrackedSession:
         """Return a session that the store has, to be asked for again."""
         walks = tuple(Position.from_json(json.dumps(walk)) for walk in json.loads(row.walks or "[]"))
+        saved = tuple(walk for walk in walks if walk.cursor is not None)
         return cls(
             number=row.number,
             source=row.source,
@@ -64,7 +67,7 @@ class TrackedSession:
             rows=row.rows,
             rejected=row.rejected,
             is_restarted=bool(row.is_restarted),
-            saved=tuple(walk for walk in walks if walk.cursor is not None),
+            saved=saved,
             is_stored=True,
         )
 

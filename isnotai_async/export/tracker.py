@@ -8,9 +8,10 @@ The rules:
    the stream's own position is what is saved.
 3. A session is open, done or failed. Failed is what the API itself refused; any other trouble leaves it open. Every
    run asks for open and for failed sessions again, from where they stand.
-4. A saved cursor that is refused in a run that did not get it from the API is not the session's end, once a run: the
-   session is read again from its start, and rows that are in the store already are left out, by their event ids. If
-   an error ends the stream, such sessions are read first and the source is not: it may be readable only once.
+4. A saved cursor that is refused is not the session's end, once a run: the session is read again from its start, and
+   rows that are in the store already are left out, by their event ids. If an error ends the stream, such sessions are
+   read first and the source is not: it may be readable only once. A cursor of the second reading that is refused with
+   the same status is the session's answer.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from isnotai_async._models.records import Event
 from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.stream import set_aside
-from isnotai_async.errors import APIError, AuthenticationError, ConfigError, IsNotAIError
+from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.export.batches import pack_page
 from isnotai_async.export.identity import digest_target
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.report import SessionFailure, is_for_good
+from isnotai_async.export.report import SessionFailure, is_for_good, is_of_a_cursor
 from isnotai_async.export.shard import Shard
 from isnotai_async.export.source import AnySessions, ExportSource, Stream, read_nothing, take_shard
 from isnotai_async.export.tracked_session import TrackedSession
@@ -46,7 +47,6 @@ from isnotai_async.export.work_rows import (
 
 OnExportError = Literal["raise", "collect"]
 
-_REFUSED_CURSOR: Final = frozenset({400, 404, 410, 422})
 _MOST_RAW: Final = 1 << 16  # bytes of a record that was set aside
 
 
@@ -122,6 +122,11 @@ class SessionTracker:
     def taken(self) -> int:
         """How many sessions were taken, those of earlier runs too."""
         return len(self._seen)
+
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether there is nothing in the store that another run would use."""
+        return not (self.rows or self.done or self.totals.rejected)
 
     @property
     def restarted(self) -> list[TrackedSession]:
@@ -247,8 +252,9 @@ class SessionTracker:
         if isinstance(error, AuthenticationError):
             self.refusals[target.name] = error
         if session is not None and _is_expired(session, error):
+            session.refused = getattr(error, "status", 0)
             self._expired.append(session)
-        elif session is not None and is_for_good(error):
+        elif session is not None and (is_for_good(error) or _is_refused_again(session, error)):
             session.state, session.failure = "failed", SessionFailure.describe(*target, error)
             self._changed[target] = session
         else:
@@ -316,5 +322,9 @@ class SessionTracker:
             yield SessionFailure.describe(*target, error)
 
 
+def _is_refused_again(session: TrackedSession, error: IsNotAIError) -> bool:
+    return is_of_a_cursor(error) and getattr(error, "status", 0) == session.refused
+
+
 def _is_expired(session: TrackedSession, error: IsNotAIError) -> bool:
-    return isinstance(error, APIError) and error.status in _REFUSED_CURSOR and error.position in session.saved
+    return is_of_a_cursor(error) and error.position in session.saved

@@ -345,6 +345,12 @@ class WorkStore:
         with suppress(sqlite3.Error):
             connection.close()
 
+    def abandon(self) -> None:
+        """Remove an open store that has nothing worth keeping; a closed one is left alone."""
+        if self._connection is not None:
+            self.close()
+            self.discard()
+
     def discard(self) -> None:
         """Remove a closed store that has nothing worth keeping."""
         for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -248,3 +249,29 @@ def test_an_export_without_a_key_is_a_usage_error_and_not_unfinished_work(
     assert main(["export", "--session", "a", "--session", "b", "--out", str(tmp_path / "x.jsonl")]) == 2
 
     assert "no API key" in capsys.readouterr().err
+
+
+async def test_relative_times_mean_the_same_when_it_resumes_and_are_shown(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    argv = ("--session", "big-900", "--session", "big-5", "--start", "9000d", "--page-size", "10", "--out", str(out))
+    async with Sandbox() as sandbox:
+        sandbox.inject(Fault.slow_headers(0.05, times=None))
+        code, words = await run(*argv, sandbox=sandbox, when=lambda: sandbox.stats.requests > 60, send=signal.SIGINT)
+        sandbox.clear_faults()
+        assert code == 130, words
+        shown = words.splitlines()[0]
+        assert re.fullmatch(r"events from 200\d-\d\d-\d\d \d\d:\d\d:\d\d \(UTC\)", shown)
+
+        code, words = await run(*argv, sandbox=sandbox)
+        assert (code, words.splitlines()[0]) == (0, shown)
+        assert "rows were there from before" in words
+        code, words = await run(*argv, sandbox=sandbox)
+        assert code == 1, "the file is there: seven days ago is another time now"
+        assert words.splitlines()[0] != shown
+
+
+def test_an_export_without_a_key_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ISNOTAI_API_KEY", raising=False)
+    assert main(["export", "--session", "a", "--out", str(tmp_path / "x.jsonl")]) == 2
+    assert main(["export", "--all", "--since", "7d", "--out", str(tmp_path / "x.jsonl")]) == 2
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from isnotai_async.errors import InvalidCursorError, IsNotAIError, ServerError
+from isnotai_async.errors import (
+    APIError,
+    InvalidCursorError,
+    InvalidRequestError,
+    IsNotAIError,
+    NotFoundError,
+    ServerError,
+)
 from tests.event_source import ids
 from tests.export.desk import SIZES, Desk, all_rows, make_desk
 from tests.export.test_export import begin, fail_at, heal, read_ids
@@ -130,3 +137,47 @@ async def test_a_source_that_can_be_read_only_once_loses_no_session_to_an_expire
 
     assert report.is_complete
     assert read_ids(target) == ids(all_rows(desk))
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+async def test_a_cursor_that_is_refused_again_in_the_second_reading_is_the_answer(
+    tmp_path: Path, status: int
+) -> None:
+    desk, target = make_desk(), tmp_path / "out.jsonl"
+    await begin(desk, target)
+    refusal = {400: InvalidRequestError, 404: NotFoundError, 410: APIError, 422: InvalidRequestError}[status]
+    fail_at(desk, "s3", "6", refusal("no more of it", status=status))
+
+    report = await desk.export(target, on_error="collect")
+
+    assert report.is_complete
+    assert [failure.session_id for failure in report.failures] == ["s3"]
+    assert set(read_ids(target)) > {f"s3-{number}" for number in range(6)}, "what came before is there"
+    heal(desk)
+    assert not (await desk.export(target, on_error="collect")).failures
+    assert read_ids(target) == ids(all_rows(desk))
+
+
+async def test_an_order_that_has_changed_is_no_end_because_the_store_knows_the_ids(tmp_path: Path) -> None:
+    desk, target = make_desk(), tmp_path / "out.jsonl"
+    await begin(desk, target)
+    desk.source.sessions = {**desk.source.sessions, "s3": desk.source.sessions["s3"][::-1]}
+    expire(desk, "6")
+
+    report = await desk.export(target, on_error="collect")
+
+    assert report.is_complete
+    assert sorted(read_ids(target)) == sorted(ids(all_rows(desk)))
+
+
+async def test_a_cursor_that_is_refused_with_another_status_leaves_the_session_unfinished(tmp_path: Path) -> None:
+    desk, target = make_desk(), tmp_path / "out.jsonl"
+    await begin(desk, target)
+    statuses = iter([400, 404])
+
+    def fail(session_id: str, cursor: str | None) -> None:
+        if (session_id, cursor) == ("s3", "6"):
+            raise APIError("what now", status=next(statuses))
+
+    desk.source.fail = fail
+    assert not (await desk.export(target, on_error="collect")).is_complete

@@ -38,6 +38,7 @@ class Format:
         needs: A package that it needs, or an empty string.
         is_folder: Whether the target is a folder.
         timestamps: The timestamps that it can hold, or None for all.
+        variant: The options that make other bytes of the same rows, in words.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Format:
     needs: str = ""
     is_folder: bool = False
     timestamps: range | None = None
+    variant: str = ""
+
+    @property
+    def described(self) -> str:
+        """Name and variant; what was written as something else is another file."""
+        return f"{self.name}{self.variant}"
 
 
 def _write_chunks(
@@ -122,9 +129,11 @@ def choose_format(
     if chosen.needs and find_spec(chosen.needs) is None:
         raise ConfigError(f"{chosen.name} needs {chosen.needs}: pip install 'isnotai-async[arrow]'")
     if segments:
-        return evolve(chosen, write=_write_parts, is_folder=True)
+        return evolve(chosen, write=_write_parts, is_folder=True, variant=" in segments")
     if chosen.name == "csv":
-        return evolve(chosen, write=_chunks_of(partial(encode_csv, formula_guard=formula_guard, bom=bom)))
+        variant = f"{'' if formula_guard else ' without guard'}{' with a byte order mark' if bom else ''}"
+        encode = partial(encode_csv, formula_guard=formula_guard, bom=bom)
+        return evolve(chosen, write=_chunks_of(encode), variant=variant)
     return chosen
 
 
