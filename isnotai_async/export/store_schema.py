@@ -33,8 +33,8 @@ FIELDS: Final = (
     "extra",
 )
 
-# WITHOUT ROWID, `events` would take 95 bytes a row instead of 162, in the same time. But then DuckDB (1.5) cannot count
-# the rows, because it asks for their ROWID.
+# WITHOUT ROWID, `events` would take 95 bytes a row instead of 162, in the same time. But then DuckDB (1.5) cannot
+# count the rows, because it asks for their ROWID.
 MIGRATIONS: Final = (
     """
 CREATE TABLE events (
