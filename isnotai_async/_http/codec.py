@@ -18,6 +18,7 @@ Whatever is wrong beyond that becomes a `DecodeError`, before the first record o
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
@@ -28,7 +29,8 @@ from attrs import define, frozen
 from isnotai_async._http.converter import structure
 from isnotai_async._http.tolerant import TolerantReader, Unreadable
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.pages import MAX_CURSOR_BYTES, MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
+from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
+from isnotai_async._models.positions import MAX_CURSOR_BYTES
 from isnotai_async._models.records import Event, Int32
 from isnotai_async._models.responses import Headers
 from isnotai_async._models.tiers import Tier
@@ -39,6 +41,7 @@ T = TypeVar("T")
 NO_HEADERS: Final = Headers()
 _MOST_VALUES: Final = 200_000
 _UNCOUNTED_BYTES: Final = 256 * 2**10  # a smaller body cannot have as many
+_HALF_OR_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # of the surrogates of UTF-16
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _TOO_DEEP: Final = "the body is nested too deep to be an answer of this API"
 
@@ -55,7 +58,7 @@ class _Pagination(msgspec.Struct, gc=False):
 class _EventRow(msgspec.Struct, gc=False, rename="camel"):
     """A checked event, with the attributes of one: it will do for all that needs no record."""
 
-    event_id: str
+    event_id: Annotated[str, msgspec.Meta(min_length=1)]
     message_id: _Int32
     event_type_name: str
     timestamp: _Int64
@@ -74,6 +77,11 @@ class _AnyList(msgspec.Struct):
 
 class _RawList(msgspec.Struct):
     data: list[msgspec.Raw]
+    pagination: dict[str, Any]
+
+
+class _AnyPage(msgspec.Struct):
+    data: list[Any]
     pagination: dict[str, Any]
 
 
@@ -248,7 +256,7 @@ def _decode_list(
 
 def _decode_tolerantly(body: bytes, read_row: ReadRow[T], deviations: list[Deviation] | None) -> _Listing[T]:
     noted: list[Deviation] = []
-    found = _read(_read_raws, _without_mark(body, noted))
+    found = _read_raw_list(_without_mark(body, noted))
     pagination = _read_pagination(found.pagination, noted)
     rows, rejected = list[T](), list[RejectedRecord]()
     for index, raw in enumerate(found.data):
@@ -266,6 +274,24 @@ def _decode_tolerantly(body: bytes, read_row: ReadRow[T], deviations: list[Devia
     if deviations is not None:
         deviations += noted
     return _Listing(tuple(rows), pagination, tuple(rejected))
+
+
+def _read_raw_list(body: bytes) -> _RawList:
+    if _HALF_OR_PAIR.search(body):
+        for read in (_read_raws, _split_by_json):
+            try:
+                return read(body)
+            except (ValueError, RecursionError):
+                continue
+    found: _RawList = _read(_read_raws, body)
+    return found
+
+
+def _split_by_json(body: bytes) -> _RawList:
+    """Split a page into records, though a text in it has half a character: msgspec rejects the whole page for it."""
+    found = msgspec.convert(json.loads(body.decode(errors="surrogateescape")), _AnyPage)
+    pagination = _read_any(json.dumps(found.pagination))
+    return _RawList([msgspec.Raw(json.dumps(record).encode()) for record in found.data], pagination)
 
 
 def _read_event_row(raw: msgspec.Raw, path: str, deviations: list[Deviation]) -> Event:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, Union, get_args, get_orig
 
 import attrs
 
-from isnotai_async._models.records import Int32
+from isnotai_async._models.records import Id, Int32
 from isnotai_async.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def load_converter() -> cattrs.Converter:
     converter.register_structure_hook(str, _structure_str)
     converter.register_structure_hook(int, _structure_int)
     converter.register_structure_hook_func(lambda type_: type_ == Int32, _structure_int32)
+    converter.register_structure_hook_func(lambda type_: type_ == Id, _structure_id)
     converter.register_structure_hook(float, _structure_float)
     converter.register_structure_hook(datetime, _structure_datetime)
     converter.register_structure_hook_factory(_is_tuple, _structure_tuple)
@@ -89,6 +90,12 @@ def _structure_str(value: Any, _: type) -> str:  # noqa: ANN401 - JSON, here and
     if isinstance(value, str):
         return value
     raise _expected("str", value)
+
+
+def _structure_id(value: Any, _: type) -> str:  # noqa: ANN401
+    if found := _structure_str(value, str):
+        return found
+    raise ValueError("Expected an id, got an empty text")
 
 
 def _structure_int(value: Any, _: type, *, bits: int = 64) -> int:  # noqa: ANN401

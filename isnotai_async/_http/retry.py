@@ -20,10 +20,10 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after
@@ -37,6 +37,7 @@ from isnotai_async._http.retry_policy import (
     judge_status,
 )
 from isnotai_async._http.transport import Transport
+from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, rows_of
 from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Notifier, PageNotice, RetryNotice, logger, until
 from isnotai_async.errors import (
@@ -113,6 +114,7 @@ class _Call:
         is_told: Whether a notice of it is wanted.
         is_second_look: Whether a page with records that could not be read was asked for once more.
         spare: That page, which is good enough if there is no other attempt.
+        spare_deviations: What of it is not as documented.
     """
 
     request: Request
@@ -124,6 +126,7 @@ class _Call:
     backoff: Backoff | None = None
     is_second_look: bool = False
     spare: Any = None
+    spare_deviations: Sequence[Deviation] = ()
 
 
 @define(eq=False, repr=False)
@@ -163,7 +166,7 @@ class Retrier:
 
         Args:
             request: What to ask.
-            read: One of the readers of `endpoints`.
+            read: Reads the answer, as `Endpoint.read` does.
 
         Raises:
             TransportError: Nobody answered in the end. Like the next two it tells all `attempts` and the whole
@@ -188,8 +191,7 @@ class Retrier:
                 failure = error
             else:
                 failure = None  # as below
-                self._settle(call, value)
-                return value
+                return self._settle(call, value, response.deviations)
             wait = self._judge(call, failure)
             if wait is None:
                 break
@@ -198,8 +200,7 @@ class Retrier:
         if call.spare is not None:
             spare: T = call.spare
             call.spare = failure = None
-            self._settle(call, spare)
-            return spare
+            return self._settle(call, spare, call.spare_deviations)
         failure = self._complete(call, failure)
         try:
             raise failure
@@ -214,7 +215,8 @@ class Retrier:
             # Written out, because evolve() would take longer than all the rest here.
             operation, target, cursor = request.operation, request.target, request.cursor
             deadline = now + self.deadline
-            request = Request(operation, target, cursor, request.authenticated, request.bulk, deadline)
+            authenticated, bulk, session_id = request.authenticated, request.bulk, request.session_id
+            request = Request(operation, target, cursor, authenticated, bulk, deadline, session_id)
         return _Call(request, now, self.notifier.is_heard or logger.isEnabledFor(logging.DEBUG))
 
     async def _send(self, call: _Call) -> Response:
@@ -241,10 +243,8 @@ class Retrier:
         if self.strict:
             check_strictly(response, value)
         if isinstance(value, Page) and value.rejected and not call.is_second_look:
-            call.is_second_look, call.spare = True, value
+            call.is_second_look, call.spare, call.spare_deviations = True, value, response.deviations
             raise value.rejected[0].as_error()
-        if response.deviations:
-            self.notifier.see_deviations(call.request.operation, response.deviations)
 
     def _judge(self, call: _Call, failure: Failure) -> float | None:
         """Return the seconds to wait for one more attempt; None where there is none."""
@@ -277,12 +277,20 @@ class Retrier:
         self.notifier.emit(notice)
         await self.sleep(wait)
 
-    def _settle(self, call: _Call, value: object) -> None:
+    def _settle(self, call: _Call, value: T, deviations: Sequence[Deviation]) -> T:
+        if deviations:
+            self.notifier.see_deviations(call.request.operation, deviations)
         if call.backoff is not None or self.quota.tokens < FULL_QUOTA:
             self.quota.settle(0 if call.backoff is None else call.backoff.cost)
         call.last = None
         if call.is_told and isinstance(value, Page):
             self._tell_page(call, value)
+        if isinstance(value, Page) and value.rejected:
+            counted: Any = evolve(
+                value, rejected=tuple(evolve(each, attempts=call.attempts) for each in value.rejected)
+            )
+            value = counted
+        return value
 
     def _complete(self, call: _Call, failure: Failure) -> Failure:
         if failure.deadline_exceeded and call.last is not None:  # the last that came from outside tells more

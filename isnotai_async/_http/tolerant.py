@@ -23,7 +23,7 @@ import attrs
 
 from isnotai_async._http.converter import camel
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.records import Int32
+from isnotai_async._models.records import Id, Int32
 
 T = TypeVar("T")
 
@@ -146,6 +146,8 @@ class TolerantReader:
             return _read_float(value, path)
         if kind is datetime:
             return self._read_datetime(value, path)
+        if kind == Id:
+            return _read_id(value, path)
         if type(value) is not kind:
             raise _expected(kind.__name__, value, path)
         return value
@@ -197,6 +199,14 @@ def _empty_of(kind: Any) -> Any:  # noqa: ANN401
     if get_origin(kind) is tuple:
         return ()
     return {} if get_origin(kind) is Mapping else _MISSING
+
+
+def _read_id(value: Any, path: str) -> str:  # noqa: ANN401
+    if not isinstance(value, str):
+        raise _expected("str", value, path)
+    if not value:
+        raise Unreadable("Expected an id, got an empty text", path)
+    return value
 
 
 def _read_float(value: Any, path: str) -> float:  # noqa: ANN401

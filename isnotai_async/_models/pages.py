@@ -22,9 +22,6 @@ from isnotai_async.errors import DecodeError, printable, quoted
 
 T_co = TypeVar("T_co", covariant=True)
 
-MAX_CURSOR_BYTES: Final = 16 * 2**10
-"""Longest cursor that is followed. A request line has to carry it, and few servers take longer ones."""
-
 MAX_RECORD_BYTES: Final = 64 * 2**10
 """How much is kept of the bytes of a record, or an answer, that cannot be read."""
 
@@ -38,18 +35,22 @@ class RejectedRecord:
         reason: What does not fit, with the JSON path.
         raw: Its JSON, cut at 64 KiB; the API key is taken out.
         path: JSON path of what does not fit.
+        attempts: How often its page was asked for.
     """
 
     index: int
     reason: str
     raw: bytes
     path: str = "$"
+    attempts: int = 1
 
     __repr__ = show
 
     def as_error(self) -> DecodeError:
         """Return the error that a walk raises for it."""
-        return DecodeError(self.reason, path=self.path, record=_read_json(self.raw), body=self.raw)
+        error = DecodeError(self.reason, path=self.path, record=_read_json(self.raw), body=self.raw)
+        error.attempts = self.attempts
+        return error
 
 
 def _read_json(raw: bytes) -> object:

@@ -24,6 +24,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Int32 = Annotated[int, "int32"]
 """A number of the contract's format ``int32``; a plain `int` is an ``int64``."""
 
+Id = Annotated[str, "id"]
+"""A text that identifies a record, so it is not empty: two rows without an id could not be told apart."""
+
 
 @frozen(weakref_slot=False)  # eight bytes less an event, and the codec relies on the layout
 class Event:
@@ -37,7 +40,7 @@ class Event:
         payload_size: Size of the payload in bytes.
     """
 
-    event_id: str
+    event_id: Id
     message_id: Int32
     event_type_name: str | None
     timestamp: int
@@ -74,7 +77,7 @@ class Session:
         extra: Fields that the contract does not have, by the API's own names.
     """
 
-    id: str
+    id: Id
     created_at: datetime | None
     updated_at: datetime | None
     status: str | None
@@ -205,7 +208,7 @@ class User:
         extra: Fields that the contract does not have, by the API's own names.
     """
 
-    user_id: str
+    user_id: Id
     user_name: str | None = None
     session_count: Int32 | None
     bot_session_count: Int32 | None

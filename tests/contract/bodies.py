@@ -69,6 +69,11 @@ def _bodies(schema: Schema) -> st.SearchStrategy[Any]:
     return st.lists(bodies(schema["items"]), max_size=3) if schema["type"] == "array" else _scalars(schema)
 
 
+def is_identity(name: str, schema: Schema) -> bool:
+    """Whether a field identifies its record, so that an empty text would not do."""
+    return name in {"eventId", "id", "userId"} and not schema.get("nullable")
+
+
 def _scalars(schema: Schema) -> st.SearchStrategy[Any]:
     match schema["type"], schema.get("format"):
         case "string", "date-time":
@@ -88,6 +93,7 @@ def _objects(draw: st.DrawFn, properties: Schema) -> dict[str, Any]:
     # What may be null may be absent; everything else is there, though the contract's schemas require nothing.
     names = [name for name in properties if not properties[name].get("nullable") or draw(st.booleans())]
     known = {name: draw(bodies(properties[name])) for name in names}
+    known |= {name: known[name] or "x" for name in names if is_identity(name, properties[name])}
     if known.get("hasMore") is True and not known.get("nextCursor"):
         known["nextCursor"] = "more"  # API.md: it is present whenever hasMore is true
     unknown = {name: value for name, value in draw(OBJECTS).items() if name not in properties}
@@ -118,7 +124,9 @@ def allows(schema: Schema, value: Any) -> bool:
         return isinstance(value, dict)
     if "properties" in schema:
         return isinstance(value, dict) and all(
-            allows(inner, value[name]) if name in value else inner.get("nullable", False)
+            (allows(inner, value[name]) and (value[name] != "" or not is_identity(name, inner)))
+            if name in value
+            else inner.get("nullable", False)
             for name, inner in schema["properties"].items()
         )
     if "additionalProperties" in schema:

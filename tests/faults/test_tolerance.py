@@ -370,6 +370,81 @@ async def test_a_walk_raises_for_an_unreadable_record_and_goes_on_behind_it() ->
     assert len(server.requests) == 3, "the page with unreadable records is asked for once more"
 
 
+async def test_the_error_of_an_unreadable_record_counts_the_attempts_for_its_page() -> None:
+    async with connected(FaultServer(json_reply(ODD_PAGE)), retry=QUICK) as client:
+        with pytest.raises(isnotai.DecodeError) as of_a_page:
+            await client.list_events("s1")
+        with pytest.raises(isnotai.DecodeError) as of_a_walk:
+            await client.list_events("s1").to_list()
+
+    assert [(caught.value.attempts, caught.value.region) for caught in (of_a_page, of_a_walk)] == [(2, "us")] * 2
+
+
+HALVES = [rb"\ud800", rb"\udfff", rb"\ud800\ud800", rb"a\udc00b", b"\xff", b"\xed\xa0\x80"]
+
+
+@pytest.mark.parametrize("half", HALVES)
+async def test_half_a_character_in_one_record_makes_that_one_unreadable_and_no_other(half: bytes) -> None:
+    rows = [event_row(1), {**event_row(2), "eventTypeName": "?"}, {**event_row(3), "eventTypeName": "\U0001f600"}]
+    body = json.dumps(listing(rows)).encode().replace(b'"?"', b'"' + half + b'"')
+    async with (
+        connected(FaultServer(http_reply(body))) as client,
+        client.stream_events(["s1"], on_error="collect") as stream,
+    ):
+        (page,) = [page async for page in stream]
+
+    assert [(event.event_id, event.event_type_name) for event in page.data] == [
+        ("e1", "keypress"),
+        ("e3", "\U0001f600"),
+    ]
+    assert [(record.index, record.path) for record in page.rejected] == [(1, "$.data[1]")]
+    assert b"e2" in page.rejected[0].raw
+    assert stream.rejected == 1
+
+
+async def test_half_a_character_in_a_session_makes_that_one_unreadable_and_no_other() -> None:
+    rows = [session_row("s1"), {**session_row("s2"), "pageUrl": "\ud800"}, session_row("s3")]
+    async with connected(FaultServer(json_reply(listing(rows)))) as client:
+        walk = client.list_sessions()
+        with pytest.raises(isnotai.DecodeError):
+            await walk.to_list()
+        assert [session.id for session in await walk.to_list()] == ["s3"]
+
+
+@pytest.mark.parametrize("cursor", ["\ud800", "c\udfff"])
+async def test_half_a_character_in_a_cursor_is_an_error_of_the_page(cursor: str) -> None:
+    async with connected(FaultServer(json_reply(listing([event_row(1)], cursor)))) as client:
+        with pytest.raises(isnotai.DecodeError):
+            await client.list_events("s1")
+
+
+@pytest.mark.parametrize(
+    ("body", "ask", "path"),
+    [
+        (listing([{**event_row(1), "eventId": ""}]), lambda c: c.list_events("s1"), "$.data[0].eventId"),
+        (listing([{**session_row("s1"), "id": ""}]), lambda c: c.list_sessions(), "$.data[0].id"),
+        (listing([{**USER, "userId": ""}]), lambda c: c.list_users(), "$.data[0].userId"),
+        ({"data": session_row("")}, lambda c: c.get_session("s1"), "$.data.id"),
+    ],
+    ids=["event", "session", "user", "one session"],
+)
+async def test_an_empty_id_identifies_nothing(body: object, ask: Ask, path: str) -> None:
+    async with connected(FaultServer(json_reply(body))) as client:
+        with pytest.raises(isnotai.DecodeError, match="Expected an id, got an empty text") as caught:
+            await ask(client)
+
+    assert caught.value.path == path
+
+
+async def test_of_data_given_twice_the_last_counts_as_of_any_field() -> None:
+    body = json.dumps(listing([event_row(2)])).encode()
+    twice = body.replace(b'{"data"', b'{"data": [' + json.dumps(event_row(1)).encode() + b'], "data"', 1)
+    async with connected(FaultServer(http_reply(twice))) as client:
+        page = await client.list_events("s1")
+
+    assert [event.event_id for event in page.data] == ["e2"]
+
+
 async def test_pages_are_cut_at_an_unreadable_record() -> None:
     async with connected(FaultServer(json_reply(listing([event_row(1), odd(2), event_row(3)])))) as client:
         walk = client.list_events("s1")
