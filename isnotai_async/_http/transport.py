@@ -258,7 +258,7 @@ class AiohttpTransport:
         encodings = answer.headers.getall("Content-Encoding", ())
         if answer.status >= 400:
             return self._scrub_body(unpack_error(body, encodings, MAX_ERROR_BODY_BYTES))
-        content = unpack(body, encodings, _SMALL_BYTES) if encodings else body
+        content = unpack(body, encodings, _SMALL_BYTES)
         if len(content) <= _SMALL_BYTES:
             return self._scrub_body(content)
         return await asyncio.to_thread(self._unpack_large, body, encodings)
