@@ -26,9 +26,10 @@ from attrs import evolve
 
 from isnotai_async._arrow.tables import BatchBuilder
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position, SessionRef, StreamPosition, UnfinishedSession, mark_event
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.positions import Position, mark_event
+from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event
+from isnotai_async._models.stream_positions import SessionRef, StreamPosition, UnfinishedSession
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import StreamProgress
@@ -47,7 +48,7 @@ class PageStream:
     Args:
         sources: The sessions, read one by one: by name, or one source of all names as `ANY`.
         find_feed: Finds how a region is asked.
-        template: The query of every session, but for its id.
+        filters: Which events, of every session.
         options: How to work.
         resume: Where to go on, or None.
 
@@ -60,11 +61,11 @@ class PageStream:
         sources: Mapping[str, AsyncGenerator[SessionRef, None]],
         *,
         find_feed: FindFeed,
-        template: EventQuery,
+        filters: EventFilters,
         options: StreamOptions,
         resume: StreamPosition | None = None,
     ) -> None:
-        self._ledger = StreamProgress(template, sources, resume)
+        self._ledger = StreamProgress(filters, sources, resume)
         resumed = tuple(
             self._ledger.reopen(session, find_feed(session.name).region)
             for session in (() if resume is None else resume.unfinished)
