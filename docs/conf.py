@@ -17,3 +17,4 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "inherited-members": False, "show-inheritance": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+suppress_warnings = ["ref.python"]  # two records have a field `type`, to which autodoc links the annotation `type`
