@@ -176,7 +176,7 @@ class RateLimitedTransport:
         headers = response.headers
         name = headers.get(TIER_HEADER)
         tier = read_tier(name)
-        if name is not None:
+        if name is not None and (tier is None or tier is not self.notifier.tier):
             self.notifier.see_tier(tier, name)
         if response.status == 429:
             return RequestOutcome(429, read_retry_after(headers), tier)
