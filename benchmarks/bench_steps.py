@@ -20,9 +20,9 @@ from benchmarks.bench_pages import Case, take_turn
 from benchmarks.harness import KEY, Report, Rounds, Table, interleave, ratio
 from benchmarks.page_server import page_server
 from benchmarks.peers import BYTES, DICTS, HEADERS, PAGES, Peer, Walk, events_url, next_cursor
-from isnotai_async._http import endpoints
 from isnotai_async._http.codec import decode_events
 from isnotai_async._http.credentials import ApiKey
+from isnotai_async._http.endpoints import LIST_EVENTS
 from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.rate_limited import RateLimitedTransport
@@ -77,9 +77,9 @@ async def open_layers(base_url: str, concurrency: int, layers: int) -> AsyncIter
 
     async def walk(session_id: str) -> int:
         query, total = EventQuery(session_id=session_id), 0
-        read, cursor = partial(endpoints.read_events, session_id=session_id), None
+        cursor = None
         while True:
-            page = await fetch(endpoints.build_list(query, cursor), read)
+            page = await fetch(LIST_EVENTS.build(query, cursor), LIST_EVENTS.read)
             total, cursor = total + _sum(page), page.next_cursor
             if not page.has_more:
                 return total

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     )
     from isnotai_async._models.pages import Page, RejectedRecord
     from isnotai_async._models.plain import to_dict, to_json
-    from isnotai_async._models.positions import Position, SourceCount, StreamPosition, UnfinishedSession
-    from isnotai_async._models.queries import EventQuery, SessionQuery
+    from isnotai_async._models.positions import Position
     from isnotai_async._models.records import (
         Event,
         EventCounts,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     )
     from isnotai_async._models.regions import REGIONS, Region
     from isnotai_async._models.responses import RawResponse
+    from isnotai_async._models.stream_positions import SourceCount, StreamPosition, UnfinishedSession
     from isnotai_async._models.tiers import Tier
     from isnotai_async._notices import (
         AttemptNotice,
@@ -117,8 +117,8 @@ _NAMES_OF = {
     ),
     "._models.pages": ("Page", "RejectedRecord"),
     "._models.plain": ("to_dict", "to_json"),
-    "._models.positions": ("Position", "StreamPosition", "SourceCount", "UnfinishedSession"),
-    "._models.queries": ("EventQuery", "SessionQuery"),
+    "._models.positions": ("Position",),
+    "._models.stream_positions": ("SourceCount", "StreamPosition", "UnfinishedSession"),
     "._models.records": (
         "Event",
         "EventCounts",
@@ -223,7 +223,6 @@ __all__ = [
     "Diagnosis",
     "Event",
     "EventCounts",
-    "EventQuery",
     "EventStream",
     "ExportError",
     "ExportEstimate",
@@ -267,7 +266,6 @@ __all__ = [
     "SessionDetails",
     "SessionFailure",
     "SessionManager",
-    "SessionQuery",
     "SharedLimiter",
     "SinkError",
     "SourceCount",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from datetime import datetime
 from enum import Enum, auto
+from functools import partial
 from types import TracebackType
 from typing import Final, NoReturn, Self
 
@@ -13,6 +15,7 @@ from attrs import evolve
 
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
+from isnotai_async._http.endpoints import GET_SESSION_DETAILS, LIST_EVENTS
 from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.key_file import read_key_file
 from isnotai_async._http.proxies import choose_proxy
@@ -21,14 +24,23 @@ from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
+from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.queries import EventFilters, EventQuery, SessionIdQuery
+from isnotai_async._models.records import Event, SessionDetails
 from isnotai_async._models.regions import Region, resolve_region
+from isnotai_async._models.stream_positions import ANY, StreamPosition
 from isnotai_async._models.tiers import Tier, TierName, check_tier
 from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
 from isnotai_async._notices import Notifier, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
 from isnotai_async._ratelimit.local import share_limiter
-from isnotai_async.errors import ConfigError
+from isnotai_async._streaming.history import HistoryWatch
+from isnotai_async._streaming.options import OnError, Split, StreamOptions
+from isnotai_async._streaming.sources import Sessions, read_sessions
+from isnotai_async._streaming.splitting import EventFetcher
+from isnotai_async._streaming.stream import EventStream
+from isnotai_async.errors import ConfigError, quoted
 
 
 class _Unchanged(Enum):
@@ -229,9 +241,82 @@ class Client(Operations):
         copy._bind()
         return copy
 
+    def stream_events(
+        self,
+        sessions: Sessions,
+        *,
+        concurrency: int = 16,
+        buffer: int | None = None,
+        split: Split = None,
+        ordered: bool = False,
+        on_error: OnError = "raise",
+        resume: StreamPosition | None = None,
+        page_size: int | None = None,
+        type: int | str | None = None,
+        start_time: int | datetime | None = None,
+        end_time: int | datetime | None = None,
+    ) -> EventStream:
+        """Stream the events of many sessions, or of one in parallel: ``async with client.stream_events(…) as pages``.
+
+        Args:
+            sessions: One session, or any source of them (a list, a generator, ``client.list_sessions()``): ids or
+                `Session` records. It is read as sessions are needed, so it may be as long as you like.
+            concurrency: Most requests in flight; the client's `max_concurrency` is a bound as well.
+            buffer: Most pages that are fetched and wait for you; who does not take pages stops the fetching. Default
+                2 for each reader, and 10 where an ordered split has to hold pages back.
+            split: Read each session in so many windows of time at once, for one request more, to plan them;
+                ``"auto"`` decides by the session's size, the round trip and the tier (free and pro are not worth
+                it). None for one walk each.
+            ordered: Hand out the windows of a session in time order. If the server's rows within one are not in
+                time order, they come as the server sent them.
+            on_error: ``"raise"``: the first error ends the stream, behind the pages that were ready. ``"collect"``:
+                it ends its session only, and `EventStream.failures` tells.
+            resume: Position of an earlier stream over the same sessions, to go on from.
+            page_size: Events a page, as of `list_events`, as all below.
+            type: Message-type byte or short name.
+            start_time: Earliest timestamp, inclusive.
+            end_time: Latest timestamp, inclusive.
+
+        Returns:
+            An `EventStream`: open it with ``async with``, iterate it for pages or `events()` for events.
+
+        Raises:
+            ConfigError: At the call, for an option that cannot work; from the stream, for an id that cannot be.
+
+        Warns:
+            IsNotAIWarning: A session had no event, and `start_time` lies before the tier's history window; once for
+                each stream.
+        """
+        options = StreamOptions(
+            concurrency=concurrency, buffer=buffer, split=split, ordered=ordered, on_error=on_error
+        )
+        filters = EventFilters(page_size=page_size, type=type, start_time=start_time, end_time=end_time)
+        sources = {ANY: read_sessions(sessions, self._region_name)}
+        find_feed = partial(self._find_feed, HistoryWatch(filters, self._clock))
+        return EventStream(sources, find_feed=find_feed, filters=filters, options=options, resume=resume)
+
     def _bind(self) -> None:
-        in_time, unhurried = self._retrying, evolve(self._retrying, deadline=None)
-        Operations.__init__(self, in_time.fetch, unhurried.fetch, self.region.name)
+        Operations.__init__(self, self._retrying.fetch, self.region.name)
+        self._fetch_unhurried = evolve(self._retrying, deadline=None).fetch
+
+    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
+        if name != self._region_name:
+            raise ConfigError(
+                f"the position to resume from has sessions of {quoted(name)}, this client asks "
+                f"{quoted(self._region_name)}; resume with a client of that region, or with a SessionManager"
+            )
+        return EventFetcher(name, partial(self._fetch_event_page, watch), self._fetch_details)
+
+    async def _fetch_event_page(self, watch: HistoryWatch, query: EventQuery, cursor: str | None) -> Page[Event]:
+        page = await self._fetch_unhurried(LIST_EVENTS.build(query, cursor, bulk=True), LIST_EVENTS.read)
+        # A window of a session that was split may well be empty: it has other filters.
+        if cursor is None and not rows_of(page) and not page.has_more and query.filters == watch.query.filters:
+            watch.see_empty(page)
+        return page
+
+    def _fetch_details(self, session_id: str) -> Awaitable[SessionDetails]:
+        request = GET_SESSION_DETAILS.build(SessionIdQuery(session_id=session_id), bulk=True)
+        return self._fetch_unhurried(request, GET_SESSION_DETAILS.read)
 
     def _find_limiter(
         self,

@@ -19,9 +19,9 @@ from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._http.tls import Trust
-from isnotai_async._models.positions import StreamPosition
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.regions import REGIONS, Region
+from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._models.validation import check_int
 from isnotai_async._notices import OnNotice
 from isnotai_async._streaming.history import HistoryWatch
@@ -214,14 +214,12 @@ class SessionManager:
         options = StreamOptions(
             concurrency=concurrency, buffer=buffer, split=split, ordered=ordered, on_error=on_error
         )
-        template = EventQuery(  # the id is replaced by each session's
-            session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time
-        )
+        filters = EventFilters(page_size=page_size, type=type, start_time=start_time, end_time=end_time)
         sources = read_named_sources(sessions)
         if concurrency < len(sources):
             raise ConfigError(f"concurrency {concurrency} is too small for {len(sources)} sources; each needs 1")
-        find_feed = partial(self._find_feed, HistoryWatch(template))
-        return ManagedEventStream(sources, find_feed=find_feed, template=template, options=options, resume=resume)
+        find_feed = partial(self._find_feed, HistoryWatch(filters))
+        return ManagedEventStream(sources, find_feed=find_feed, filters=filters, options=options, resume=resume)
 
     def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
         return self._find(name).feed(watch)

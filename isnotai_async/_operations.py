@@ -1,26 +1,26 @@
-"""The twelve operations of the API, and the stream of events: one class, the only copy of each."""
+"""The twelve operations of the API: one class, the only copy of each."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, datetime
 from functools import partial
-from hashlib import blake2b
 from typing import Any, Protocol, TypeVar
 
 from attrs import evolve
 
 from isnotai_async._http import endpoints
+from isnotai_async._http.endpoints import Endpoint, ListEndpoint
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
-from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import ANY, Position, StreamPosition, Watermark, mark_event
+from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import Position
 from isnotai_async._models.queries import (
     AnalyticsQuery,
     CourseQuery,
     EventQuery,
-    ListQuery,
+    Query,
+    SessionIdQuery,
     SessionQuery,
     UsageQuery,
     UserQuery,
@@ -29,12 +29,8 @@ from isnotai_async._models.queries import (
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
 from isnotai_async._models.responses import RawResponse
 from isnotai_async._streaming.history import Clock, HistoryWatch, wall_clock
-from isnotai_async._streaming.options import OnError, Split, StreamOptions
-from isnotai_async._streaming.paginator import FetchPage, FetchSince, Paginator
-from isnotai_async._streaming.sources import Sessions, read_sessions
-from isnotai_async._streaming.splitting import EventFetcher
-from isnotai_async._streaming.stream import EventStream
-from isnotai_async.errors import ConfigError, ResumePosition, quoted
+from isnotai_async._streaming.paginator import FetchPage, Paginator
+from isnotai_async.errors import ConfigError, ResumePosition
 
 T = TypeVar("T")
 
@@ -56,14 +52,12 @@ class Operations:
 
     Args:
         fetch: Sends a request and reads its answer, within the deadline of a call.
-        fetch_unhurried: Likewise without a deadline.
         region: Name of the region that is asked.
         clock: Tells the time of day, to know how far back a tier can see.
     """
 
-    def __init__(self, fetch: Fetch, fetch_unhurried: Fetch, region: str, *, clock: Clock = wall_clock) -> None:
+    def __init__(self, fetch: Fetch, region: str, *, clock: Clock = wall_clock) -> None:
         self._fetch = fetch
-        self._fetch_unhurried = fetch_unhurried
         self._region_name = region
         self._clock = clock
 
@@ -72,7 +66,7 @@ class Operations:
 
         Reference page: "Health check".
         """
-        return await self._fetch(endpoints.build_health(), endpoints.read_health)
+        return await self._get(endpoints.HEALTH)
 
     async def get_integration(self) -> dict[str, Any]:
         """Return the integration that the key stands for: the best test of a key.
@@ -84,7 +78,7 @@ class Operations:
         Raises:
             AuthenticationError: The key is not known in this region.
         """
-        return await self._fetch(endpoints.build_integration(), endpoints.read_mapping)
+        return await self._get(endpoints.GET_INTEGRATION)
 
     def list_sessions(
         self,
@@ -123,9 +117,7 @@ class Operations:
         query = SessionQuery(
             page_size=page_size, status=status, bot_only=bot_only, start_date=start_date, end_date=end_date
         )
-        return self._list(
-            query, endpoints.read_sessions, _mark_session, record=Session, max_items=max_items, resume=resume
-        )
+        return self._list(endpoints.LIST_SESSIONS, query, max_items=max_items, resume=resume)
 
     async def get_session(self, session_id: str) -> Session:
         """Return one session.
@@ -136,7 +128,7 @@ class Operations:
             ConfigError: The id is empty, ``.``, ``..``, too long, or has control characters.
             NotFoundError: There is no such session.
         """
-        return await self._fetch(endpoints.build_session(session_id), endpoints.read_session)
+        return await self._get(endpoints.GET_SESSION, SessionIdQuery(session_id=session_id))
 
     async def get_session_details(self, session_id: str) -> SessionDetails:
         """Return timeline, event counts and page history of one session.
@@ -150,7 +142,7 @@ class Operations:
             NotFoundError: There is no such session.
             ServerError: The details are not available now (503).
         """
-        return await self._fetch(endpoints.build_session_details(session_id), endpoints.read_session_details)
+        return await self._get(endpoints.GET_SESSION_DETAILS, SessionIdQuery(session_id=session_id))
 
     def list_events(
         self,
@@ -192,71 +184,7 @@ class Operations:
             start_time=start_time,
             end_time=end_time,
         )
-        read = partial(endpoints.read_events, session_id=query.session_id)
-
-        def fetch_since(start_time: int) -> FetchPage[Event]:
-            return self._fetch_pages(evolve(query, start_time=start_time), read)
-
-        return self._list(
-            query, read, mark_event, record=Event, since=fetch_since, max_items=max_items, resume=resume
-        )
-
-    def stream_events(
-        self,
-        sessions: Sessions,
-        *,
-        concurrency: int = 16,
-        buffer: int | None = None,
-        split: Split = None,
-        ordered: bool = False,
-        on_error: OnError = "raise",
-        resume: StreamPosition | None = None,
-        page_size: int | None = None,
-        type: int | str | None = None,
-        start_time: int | datetime | None = None,
-        end_time: int | datetime | None = None,
-    ) -> EventStream:
-        """Stream the events of many sessions, or of one in parallel: ``async with client.stream_events(…) as pages``.
-
-        Args:
-            sessions: One session, or any source of them (a list, a generator, ``client.list_sessions()``): ids or
-                `Session` records. It is read as sessions are needed, so it may be as long as you like.
-            concurrency: Most requests in flight; the client's `max_concurrency` is a bound as well.
-            buffer: Most pages that are fetched and wait for you; who does not take pages stops the fetching. Default
-                2 for each reader, and 10 where an ordered split has to hold pages back.
-            split: Read each session in so many windows of time at once, for one request more, to plan them;
-                ``"auto"`` decides by the session's size, the round trip and the tier (free and pro are not worth
-                it). None for one walk each.
-            ordered: Hand out the windows of a session in time order. If the server's rows within one are not in
-                time order, they come as the server sent them.
-            on_error: ``"raise"``: the first error ends the stream, behind the pages that were ready. ``"collect"``:
-                it ends its session only, and `EventStream.failures` tells.
-            resume: Position of an earlier stream over the same sessions, to go on from.
-            page_size: Events a page, as of `list_events`, as all below.
-            type: Message-type byte or short name.
-            start_time: Earliest timestamp, inclusive.
-            end_time: Latest timestamp, inclusive.
-
-        Returns:
-            An `EventStream`: open it with ``async with``, iterate it for pages or `events()` for events.
-
-        Raises:
-            ConfigError: At the call, for an option that cannot work; from the stream, for an id that cannot be.
-
-        Warns:
-            IsNotAIWarning: A session had no event, and `start_time` lies before the tier's history window; once for
-                each stream.
-        """
-        options = StreamOptions(
-            concurrency=concurrency, buffer=buffer, split=split, ordered=ordered, on_error=on_error
-        )
-        # The id is replaced by each session's.
-        template = EventQuery(
-            session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time
-        )
-        sources = {ANY: read_sessions(sessions, self._region_name)}
-        find_feed = partial(self._find_feed, HistoryWatch(template, self._clock))
-        return EventStream(sources, find_feed=find_feed, template=template, options=options, resume=resume)
+        return self._list(endpoints.LIST_EVENTS, query, max_items=max_items, resume=resume)
 
     def list_users(
         self,
@@ -295,7 +223,7 @@ class Operations:
             ConfigError: At the call, for a value that the API could only refuse or misread.
         """
         query = UserQuery(page_size=page_size, search=search)
-        return self._list(query, endpoints.read_users, _mark_user, record=User, max_items=max_items, resume=resume)
+        return self._list(endpoints.LIST_USERS, query, max_items=max_items, resume=resume)
 
     def get_user_sessions(
         self,
@@ -323,9 +251,7 @@ class Operations:
             ConfigError: At the call, for a value that the API could only refuse or misread.
         """
         query = UserSessionQuery(user_id=user_id, page_size=page_size)
-        return self._list(
-            query, endpoints.read_sessions, _mark_session, record=Session, max_items=max_items, resume=resume
-        )
+        return self._list(endpoints.GET_USER_SESSIONS, query, max_items=max_items, resume=resume)
 
     def list_courses(
         self, *, page_size: int | None = None, max_items: int | None = None, resume: ResumePosition | None = None
@@ -348,7 +274,7 @@ class Operations:
             ConfigError: At the call, for a value that the API could only refuse or misread.
         """
         query = CourseQuery(page_size=page_size)
-        return self._list(query, endpoints.read_mappings, _mark_mapping, max_items=max_items, resume=resume)
+        return self._list(endpoints.LIST_COURSES, query, max_items=max_items, resume=resume)
 
     async def get_analytics(self, *, period: str | None = None, group_by: str | None = None) -> Analytics:
         """Return summary and time series of a period that ends now.
@@ -376,7 +302,7 @@ class Operations:
             ConfigError: A period or width that is no text, or empty.
         """
         query = AnalyticsQuery(period=period, group_by=group_by)
-        return await self._fetch(endpoints.build_report(query), endpoints.read_analytics)
+        return await self._get(endpoints.GET_ANALYTICS, query)
 
     async def get_stats(self) -> dict[str, Any]:
         """Return high-level counters.
@@ -384,7 +310,7 @@ class Operations:
         Reference page of ``getStats``. Its schema is not known here, so the answer comes as a plain dict, as the
         server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
         """
-        return await self._fetch(endpoints.build_stats(), endpoints.read_mapping)
+        return await self._get(endpoints.GET_STATS)
 
     async def get_usage(
         self,
@@ -409,7 +335,7 @@ class Operations:
             ConfigError: A value that the API could only refuse or misread.
         """
         query = UsageQuery(start_date=start_date, end_date=end_date, metric=metric)
-        return await self._fetch(endpoints.build_report(query), endpoints.read_usage)
+        return await self._get(endpoints.GET_USAGE, query)
 
     async def request(self, path: str, *, params: Mapping[str, str | float | None] | None = None) -> RawResponse:
         """Get any path of the API, for what has no method here: paced, retried and checked like every call.
@@ -439,75 +365,34 @@ class Operations:
         """
         return await self._fetch(endpoints.build_request(path, params), endpoints.read_raw)
 
-    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
-        if name != self._region_name:
-            raise ConfigError(
-                f"the position to resume from has sessions of {quoted(name)}, this client asks "
-                f"{quoted(self._region_name)}; resume with a client of that region, or with a SessionManager"
-            )
-        return EventFetcher(name, partial(self._fetch_event_page, watch), self._fetch_details)
-
-    async def _fetch_event_page(self, watch: HistoryWatch, query: EventQuery, cursor: str | None) -> Page[Event]:
-        read = partial(endpoints.read_events, session_id=query.session_id)
-        page = await self._fetch_unhurried(endpoints.build_list(query, cursor, bulk=True), read)
-        # A window of a session that was split may well be empty: it has other filters.
-        if cursor is None and not rows_of(page) and not page.has_more and query.filters == watch.query.filters:
-            watch.see_empty(page)
-        return page
-
-    def _fetch_details(self, session_id: str) -> Awaitable[SessionDetails]:
-        request = endpoints.build_session_details(session_id, bulk=True)
-        return self._fetch_unhurried(request, endpoints.read_session_details)
+    def _get(self, endpoint: Endpoint[T], query: Query | None = None) -> Awaitable[T]:
+        return self._fetch(endpoint.build(query), endpoint.read)
 
     def _list(
-        self,
-        query: ListQuery,
-        read: Callable[[Response], Page[T]],
-        mark: Callable[[T], Watermark],
-        *,
-        since: FetchSince[T] | None = None,
-        record: type[T] | None = None,
-        max_items: int | None,
-        resume: ResumePosition | None,
+        self, endpoint: ListEndpoint[T], query: Query, *, max_items: int | None, resume: ResumePosition | None
     ) -> Paginator[T]:
-        start = Position.start(query, self._region_name)
+        start = Position.start(endpoint.operation, self._region_name, query)
         if resume is None:
             resume = start
         elif not isinstance(resume, Position):
             raise ConfigError(f"resume must be a Position, not {type(resume).__name__}; use Position.from_json(text)")
         resume.check(start)
 
-        see_empty = HistoryWatch(query, self._clock).see_empty
         return Paginator(
-            self._fetch_pages(query, read),
+            self._fetch_pages(endpoint, query),
             start=resume,
-            mark=mark,
-            record=record,
-            since=since,
+            mark=endpoint.mark,
+            record=None if endpoint.page_of is dict else endpoint.page_of,
+            since=partial(self._fetch_since, endpoint, query) if isinstance(query, EventQuery) else None,
             max_items=max_items,
-            on_empty=see_empty,
+            on_empty=HistoryWatch(query, self._clock).see_empty,
         )
 
-    def _fetch_pages(self, query: ListQuery, read: Callable[[Response], Page[T]]) -> FetchPage[T]:
+    def _fetch_since(self, endpoint: ListEndpoint[T], query: EventQuery, start_time: int) -> FetchPage[T]:
+        return self._fetch_pages(endpoint, evolve(query, start_time=start_time))
+
+    def _fetch_pages(self, endpoint: ListEndpoint[T], query: Query) -> FetchPage[T]:
         def fetch_page(cursor: str | None) -> Awaitable[Page[T]]:
-            return self._fetch(endpoints.build_list(query, cursor), read)
+            return self._fetch(endpoint.build(query, cursor), endpoint.read)
 
         return fetch_page
-
-
-def _mark_session(session: Session) -> Watermark:
-    return _milliseconds(session.created_at), session.id
-
-
-def _mark_user(user: User) -> Watermark:
-    return _milliseconds(user.first_seen), user.user_id
-
-
-def _milliseconds(moment: datetime | None) -> int:
-    return 0 if moment is None else int(moment.timestamp() * 1000)
-
-
-def _mark_mapping(value: Mapping[str, Any]) -> Watermark:
-    # No id and no time is documented: the content stands for the one, and nothing for the other.
-    content = json.dumps(value, sort_keys=True, default=dict)
-    return 0, blake2b(content.encode(), digest_size=16).hexdigest()

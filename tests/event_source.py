@@ -13,9 +13,9 @@ from typing import Any
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import ANY, StreamPosition
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.queries import EventFilters, EventQuery
 from isnotai_async._models.records import Event, EventCounts, SessionDetails, TimelineBucket
+from isnotai_async._models.stream_positions import ANY, StreamPosition
 from isnotai_async._models.tiers import Tier
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.sources import Sessions, read_sessions
@@ -124,7 +124,7 @@ class Source:
         stream = EventStream(
             {ANY: read_sessions(list(self.sessions) if sessions is None else sessions, self.region)},
             find_feed=lambda name: self.feed,
-            template=EventQuery(session_id="any", **filters),
+            filters=EventFilters(**filters),
             options=StreamOptions(**options),
             resume=resume,
         )

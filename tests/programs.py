@@ -45,7 +45,7 @@ class Program:
     """A program that is always behind with its work.
 
     Attributes:
-        gate: Its limiter's.
+        policy: Its limiter's.
         server: What it asks.
         workers: Requests at a time.
         singles: How many single calls it begins with; the rest of its work is bulk.
@@ -53,7 +53,7 @@ class Program:
         advises: Whether the server tells it when to come back.
     """
 
-    gate: RateLimitPolicy
+    policy: RateLimitPolicy
     server: Server
     workers: int = 16
     singles: float = 0
@@ -95,13 +95,13 @@ class World:
         self._at(self.now + program.dice.uniform(0, self.latency), event)
 
     def _look(self, program: Program) -> None:
-        while program.workers and (permit := program.gate.try_acquire(self.now, bulk=program.singles <= 0)):
+        while program.workers and (permit := program.policy.try_acquire(self.now, bulk=program.singles <= 0)):
             program.workers -= 1
             program.singles -= 1
             self._after_a_while(program, partial(self._arrive, program, permit))
         if not program.workers:
             return
-        wait = program.gate.wait(self.now, bulk=program.singles <= 0)[0]
+        wait = program.policy.wait(self.now, bulk=program.singles <= 0)[0]
         look_at = self.now + max(wait, 1e-4) + program.dice.uniform(0, 0.002)
         if look_at < program.look_at or program.look_at <= self.now:
             program.look_at = look_at
@@ -113,6 +113,6 @@ class World:
         self._after_a_while(program, partial(self._end, program, permit, answer))
 
     def _end(self, program: Program, permit: Permit, answer: RequestOutcome) -> None:
-        program.gate.record_outcome(permit, answer, self.now)
+        program.policy.record_outcome(permit, answer, self.now)
         program.workers += 1
         self._look(program)

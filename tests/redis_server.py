@@ -23,7 +23,7 @@ from attrs import define, field
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from isnotai_async._ratelimit.redis.script import READ_TIME, RULES
+from isnotai_async._ratelimit.redis.script import SCRIPT
 from isnotai_async._ratelimit.shared.protocol import ScriptRequest
 
 
@@ -83,7 +83,7 @@ class RedisServer:
     def begin(self, keys: tuple[str, str]) -> None:
         """Let the state of a key have begun two seconds ago: in one that begins now nobody is let go for 1.25 s."""
         with redis.Redis(port=self.port) as client:
-            client.eval(READ_TIME + "now = now - 2\n" + RULES, 2, *keys, ScriptRequest().to_json())
+            client.eval(script_at("{redis.call('TIME')[1] - 2, 0}"), 2, *keys, ScriptRequest().to_json())
 
     def pause(self) -> None:
         """Stop it where it is: connections stay, and nothing is answered."""
@@ -103,6 +103,13 @@ class RedisServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+
+def script_at(time: str) -> str:
+    """Return the script with another clock: a Lua expression of seconds and microseconds."""
+    clock = "redis.call('TIME')"
+    assert SCRIPT.count(clock) == 1
+    return SCRIPT.replace(clock, time)
 
 
 def find_port() -> int:

@@ -17,6 +17,7 @@ from pyarrow import parquet
 import isnotai_async as isnotai
 from isnotai_async._http import codec
 from isnotai_async._models.pages import rows_of
+from isnotai_async.sandbox import Fault
 
 
 @pytest.fixture
@@ -169,3 +170,29 @@ def test_times_at_the_ends_of_the_calendar_stay_what_they_are() -> None:
 
     assert builder.take()["timestamp"].cast(pa.int64()).to_pylist() == times
     assert builder.take().num_rows == 0
+
+
+async def test_an_error_in_the_midst_makes_no_table_and_says_how_many_rows_are_dropped() -> None:
+    async with (
+        isnotai.Sandbox(rate_limit=None) as sandbox,
+        isnotai.Client(
+            sandbox.api_key, base_url=sandbox.base_url, limiter=isnotai.Unlimited(), retry=isnotai.Retry(attempts=1)
+        ) as client,
+    ):
+        walk = client.list_events("big-1000")
+        pages = 0
+        async for _ in walk.pages():
+            pages += 1
+            if pages == 3:
+                sandbox.inject(Fault.status(503))
+                break
+        with pytest.raises(isnotai.ServerError) as nothing:  # no row was read by this call
+            await walk.to_arrow()
+        assert not hasattr(nothing.value, "__notes__")
+
+        stream = client.stream_events(["big-250", "no-such-session"], concurrency=1)
+        with pytest.raises(isnotai.NotFoundError) as half:
+            await stream.to_arrow()
+        assert half.value.__notes__[0].startswith("no table was made: the 250 rows before this error are dropped")
+
+        assert (await client.list_events("big-1000").to_arrow()).num_rows == 1000

@@ -63,3 +63,21 @@ def test_every_error_has_a_heading_that_says_what_to_do() -> None:
     raised = {kind.__name__ for kind in classes if not issubclass(kind, Warning)}
 
     assert raised <= set(re.findall(r"^## (\w+)$", PAGES["errors"], re.MULTILINE))
+
+
+def test_each_fault_of_the_reliability_page_is_held_by_a_test_that_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", PAGES["reliability"])
+    missing = [f"{file}::{name}" for file, name in named if f"def {name}(" not in _source(file)]
+
+    assert len(named) > 50
+    assert missing == []
+
+
+def _source(file: str) -> str:
+    path = DOCS.parent / file
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def test_each_row_of_the_reliability_page_names_its_test() -> None:
+    rows = [line for line in PAGES["reliability"].splitlines() if line.startswith("| ") and "| fault |" not in line]
+    assert [row for row in rows if row.count(" | ") != 3 or "::test_" not in row] == []

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from operator import attrgetter
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 from isnotai_async._models.records import Event, Int32
 from isnotai_async.errors import ConfigError
@@ -121,5 +121,7 @@ def _type_of(kind: Any) -> pa.DataType:  # noqa: ANN401 - an annotation
         return arrow.list_(_type_of(get_args(kind)[0]))
     if kind == Int32:
         return arrow.int32()
+    if get_origin(kind) is Annotated:  # a plain type with a rule for the decoder
+        return _type_of(get_args(kind)[0])
     times = arrow.timestamp("ms", tz="UTC")
     return {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), datetime: times}[kind]

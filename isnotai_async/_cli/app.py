@@ -47,14 +47,24 @@ app = App(
 for place, line in COMMANDS:
     app.command(f"isnotai_async._cli.{place}", help=line)
 
+_HELP: Final = {"--help", "-h"}
+_NAMES: Final = {place.rpartition(":")[2] for place, _ in COMMANDS}
 _KEY_IN_ARGV: Final = (
     "isnotai: an API key was on the command line, where every user of the machine can see it: revoke it, and set "
     "ISNOTAI_API_KEY or pass --api-key-file FILE"
 )
 
 
+def show_whole_help(name: str) -> None:
+    """Let the help of a command be its whole docstring. It has only the first line, for the overview, until then."""
+    text = (app[name].default_command.__doc__ or "").partition("Parameters\n")[0]
+    app[name].help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+
+
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    if _HELP & set(argv) and argv[0] in _NAMES:
+        show_whole_help(argv[0])
     code = _run(argv)
     if any(map(has_key, argv)):
         say(_KEY_IN_ARGV)

@@ -9,9 +9,13 @@ from typing import Literal
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """Write a completion script for a shell to stdout.
 
-    bash: isnotai completion bash > ~/.local/share/bash-completion/completions/isnotai.
-    zsh: isnotai completion zsh > a folder of $fpath/_isnotai.
-    fish: isnotai completion fish > ~/.config/fish/completions/isnotai.fish.
+    Write it into a file that the shell reads when it starts.
+
+    For bash: ~/.local/share/bash-completion/completions/isnotai
+
+    For zsh: _isnotai in a folder of $fpath
+
+    For fish: ~/.config/fish/completions/isnotai.fish
 
     Parameters
     ----------

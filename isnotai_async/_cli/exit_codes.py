@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError, RateLimitedError, quoted
+from isnotai_async._cli.option_names import in_options
+from isnotai_async.errors import (
+    APIError,
+    AuthenticationError,
+    ConfigError,
+    ExportError,
+    IsNotAIError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+    quoted,
+)
 
 DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
 REFUSED: Final = 3  # the key
-UNFINISHED: Final = 4
+UNFINISHED: Final = 4  # the same command can succeed later
 INCOMPLETE: Final = 5  # finished, but sessions failed, records were set aside, or the API differs from its contract
 INTERRUPTED: Final = 130  # 128 + SIGINT
 TERMINATED: Final = 143  # 128 + SIGTERM
@@ -28,17 +42,57 @@ def exit_code(error: IsNotAIError) -> int:
             return USAGE
         case AuthenticationError():
             return REFUSED
-        case RateLimitedError():
-            return UNFINISHED
         case _:
-            return FAILED
+            return UNFINISHED if _can_pass(error) else FAILED
+
+
+def _can_pass(error: IsNotAIError) -> bool:
+    match error:
+        case RateLimitedError() | ServerError():
+            return True
+        case ProtocolError():  # a bound means that the server does not speak as agreed, and will not later
+            return error.retry_limit is None
+        case TransportError():
+            return error.retry_limit != 0  # 0: the certificate, or the proxy's rules
+        case ExportError():
+            return error.is_temporary
+        case _:
+            return False
 
 
 def explain(error: IsNotAIError) -> str:
-    """Return the message for an error on stderr. The error itself escapes any text of the server in it."""
-    if isinstance(error, ConfigError) and error.message.startswith("no API key"):
-        return _NO_KEY
-    session_id = None if error.position is None else error.position.session_id
-    where = "" if session_id is None else f" (session {quoted(session_id)})"
-    tries = f" ({error.attempts} attempts)" if error.attempts > 1 else ""
-    return f"{error}{where}{tries}"
+    """Return the message for an error on stderr, with the heading of docs/errors.md that explains it.
+
+    The error itself escapes any text of the server in it.
+    """
+    if isinstance(error, ConfigError):
+        return _NO_KEY if error.message.startswith("no API key") else in_options(str(error))
+    notes = [*_session_of(error), *getattr(error, "__notes__", ())]
+    if error.attempts > 1:
+        notes.append(f"{error.attempts} attempts")
+    more = f" ({', '.join(notes)})" if notes else ""
+    return f"{_words_of(error)}{more} [{type(error).__name__}]"
+
+
+def _words_of(error: IsNotAIError) -> str:
+    if not isinstance(error, APIError):
+        return in_options(str(error))
+    text = str(error)  # the API's own words, then our hint
+    return f"{text.removesuffix(error.hint)}{in_options(error.hint)}"
+
+
+def _session_of(error: IsNotAIError) -> tuple[str, ...]:
+    if error.position is None or error.position.session_id is None:
+        return ()
+    return (f"session {quoted(error.position.session_id)}",)
+
+
+@contextmanager
+def about_session(session_id: str) -> Iterator[None]:
+    """Let the message of an error in this block name the session."""
+    try:
+        yield
+    except IsNotAIError as error:
+        if not _session_of(error):
+            error.add_note(f"session {quoted(session_id)}")
+        raise

@@ -250,13 +250,13 @@ class Writing:
     """k/n: only the k-th of n shards of the sessions, from 1; each session is in exactly one"""
     on_error: Annotated[Literal["collect", "raise"], Parameter(group=_WRITING)] = "collect"
     """If a session fails: continue with the others, or end at once"""
-    raw_csv: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
+    raw_csv: Annotated[bool, Parameter(group=_WRITING, negative=(), show_default=False)] = False
     """In CSV, leave strings as they are that a spreadsheet would run as formulas"""
-    bom: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
+    bom: Annotated[bool, Parameter(group=_WRITING, negative=(), show_default=False)] = False
     """In CSV, start with a byte order mark, for spreadsheets"""
-    segments: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
+    segments: Annotated[bool, Parameter(group=_WRITING, negative=(), show_default=False)] = False
     """Make a folder of Parquet files"""
-    no_resume: Annotated[bool, Parameter(group=_WRITING, negative=())] = False
+    no_resume: Annotated[bool, Parameter(group=_WRITING, negative=(), show_default=False)] = False
     """Start over, and remove what an interrupted run left"""
     if_exists: Annotated[Literal["fail", "skip", "replace"], Parameter(group=_WRITING)] = "fail"
     """If --out exists and this same command did not make it: fail, do nothing, or replace it"""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from isnotai_async._cli.event_types import explain_type
+from isnotai_async._cli.exit_codes import about_session
 from isnotai_async._cli.formats import Output, check_names, write_one, write_records
 from isnotai_async._cli.options import (
     Connection,
@@ -114,7 +115,8 @@ async def session(
     """
     output.check(Session)
     async with open_client(connection) as client:
-        write_one(await client.get_session(session), output)
+        with about_session(session):
+            write_one(await client.get_session(session), output)
 
 
 async def events(
@@ -140,7 +142,7 @@ async def events(
         say(interval)
     async with open_client(connection) as client:
         walk = client.list_events(session, max_items=limit, **query)
-        with explain_type(filters.type):
+        with about_session(session), explain_type(filters.type):
             if form == "jsonl" and not output.names:
                 async for page in walk.pages():
                     write_bytes(encode_rows(page, session))

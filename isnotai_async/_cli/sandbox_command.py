@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import anyio
 from cyclopts import Parameter
@@ -15,9 +15,14 @@ from isnotai_async._cli.output import say, write_line
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Sandbox
 
+_FAULT: Final = (
+    "A fault: a status (503), cut, reset, html, slow, garbage, empty or cursor. The next request meets it; 503:5 is "
+    "for the next five, 503:10% for one in ten, 503@list_events for one operation. Give it as often as needed."
+)
 
-class _Said(logging.Handler):
-    """Says on stderr what the sandbox logs, such as a malformed request."""
+
+class _StderrHandler(logging.Handler):
+    """Log handler that writes the sandbox's log, such as malformed requests, to stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(f"# {self.format(record)}")
@@ -25,13 +30,13 @@ class _Said(logging.Handler):
 
 async def sandbox(
     *,
-    port: int = 0,
+    port: Annotated[int, Parameter(show_default=False)] = 0,
     seed: str = "isnotai",
     session_count: Annotated[int | None, Parameter(name="--sessions")] = None,
     data: Path | None = None,
     tier: Literal["free", "pro", "enterprise"] = "enterprise",
     latency: str = "0",
-    fault: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
+    fault: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False, help=_FAULT)] = (),
 ) -> None:
     """Serve the sandbox until Ctrl-C: the API on this machine, with made-up people and bots, or with your own data.
 
@@ -42,18 +47,13 @@ async def sandbox(
     seed
         The same seed makes the same data.
     session_count
-        Sessions to make up; default 40. Besides them, every id from big-0 to big-1000000 is a session of that many
-        events.
+        Generated sessions; default 40. Every id from big-0 to big-1000000 is also a session, of that many events.
     data
-        Serve what an export wrote instead: a file of any of its formats, or a folder of segments; or the database of
-        a sync, with its sessions. The keys are new each time.
+        An export (a file, or a folder of segments) or the database of a sync to serve. The keys are new each time.
     tier
         Tier of the keys, with its rate limit.
     latency
         Seconds that each answer takes: 0.2, or 0.1-0.4 for a random time between the two.
-    fault
-        What goes wrong: a status (503), cut, reset, html, slow, garbage, empty or cursor. The next request meets it;
-        503:5 is for the next five, 503:10% for one in ten, 503@list_events for one operation. Repeat it for more.
     """
     if data is not None and session_count is not None:
         raise ConfigError("--data brings its own sessions; leave out --sessions")
@@ -70,7 +70,7 @@ async def sandbox(
         await server.start()
     except OSError as error:
         raise ConfigError(f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}") from None
-    logging.getLogger("isnotai_async.sandbox").addHandler(_Said())
+    logging.getLogger("isnotai_async.sandbox").addHandler(_StderrHandler())
     for each in faults:
         server.inject(each.fault, operation=each.operation, probability=each.share)
     async with server:

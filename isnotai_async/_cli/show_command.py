@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
+from isnotai_async._cli.exit_codes import about_session
 from isnotai_async._cli.options import Connection, Json, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.session_html import COLUMNS, draw_html
@@ -24,7 +25,7 @@ from isnotai_async._cli.session_summary import (
 from isnotai_async._cli.session_text import Screen, draw_text
 from isnotai_async._client import Client
 from isnotai_async._models.records import SessionDetails
-from isnotai_async.errors import ServerError, SinkError
+from isnotai_async.errors import ConfigError, ServerError, SinkError
 
 MOST_EVENTS: Final = 5_000
 """Events that are read without ``--full``: 100 requests on the free tier, which take up to two minutes."""
@@ -35,7 +36,7 @@ async def show(
     /,
     *,
     html: Path | None = None,
-    full: Annotated[bool, Parameter(negative=())] = False,
+    full: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     json: Json = False,
     connection: Connection = Connection(),
 ) -> None:
@@ -54,14 +55,17 @@ async def show(
     json
         Write the session's details instead, as a line of JSON.
     """
+    if json and html is not None:
+        raise ConfigError("--json writes the session's details, --html a picture of it; leave out one of them")
+    console = Console(highlight=False, markup=False, emoji=False)
+    screen = Screen(console.width, sys.stdout.encoding or "ascii")
+    columns = screen.columns if html is None else COLUMNS
     async with open_client(connection) as client:
-        if json:
-            write_json(await client.get_session_details(session))
-            return
-        console = Console(highlight=False, markup=False, emoji=False)
-        screen = Screen(console.width, sys.stdout.encoding or "ascii")
-        columns = screen.columns if html is None else COLUMNS
-        summary = await _read(client, session, columns=columns, full=full)
+        with about_session(session):
+            if json:
+                write_json(await client.get_session_details(session))
+                return
+            summary = await _read(client, session, columns=columns, full=full)
     if html is None:
         _print(draw_text(summary, screen), console)
         return

@@ -14,6 +14,10 @@ _DAY_IN_DIGITS: Final = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12
 _AGO: Final = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DAYS_BACK: Final = {"today": 0, "yesterday": 1}
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_MOST_DAYS: Final = 9_999  # of a number without a unit that was probably meant as days
+_LEAST_SECONDS: Final = 10**9  # in 2001
+_LEAST_MILLISECONDS: Final = 10**10
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,12 +68,25 @@ def _read_instant(text: str, option: str, now: datetime) -> datetime:
             f"{option} {quoted(text)} looks like a day, and as Unix milliseconds would be in 1970; write it "
             f"{text[:4]}-{text[4:6]}-{text[6:]}"
         )
-    if re.fullmatch(r"[+-]?[0-9]{1,19}", text):
-        return _EPOCH + timedelta(milliseconds=check_milliseconds(int(text), option))
+    if _NUMBER.fullmatch(text):
+        return _EPOCH + timedelta(milliseconds=_read_milliseconds(text, option))
     moment = datetime.fromisoformat(text)
     if moment.utcoffset() is None:
         raise ConfigError(f"{option} {quoted(text)} has no time zone; add one, such as Z for UTC")
     return moment.astimezone(UTC)
+
+
+def _read_milliseconds(text: str, option: str) -> int:
+    number = int(text)
+    if 0 <= number < _LEAST_SECONDS:
+        example = f"{number}d" if 0 < number <= _MOST_DAYS else "7d"
+        raise ConfigError(
+            f"{option} {quoted(text)} has no unit; write {example} or {example[:-1]}h (ago), or Unix milliseconds of "
+            "13 digits (1781092800000)"
+        )
+    if _LEAST_SECONDS <= number < _LEAST_MILLISECONDS:
+        raise ConfigError(f"{option} {number} looks like seconds; multiply by 1000: {text}000")
+    return check_milliseconds(number, option)
 
 
 def read_duration(text: str, option: str) -> timedelta:

@@ -29,7 +29,8 @@ from attrs import define, frozen
 from isnotai_async._http.converter import structure
 from isnotai_async._http.tolerant import TolerantReader, Unreadable
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.pages import MAX_CURSOR_BYTES, MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
+from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
+from isnotai_async._models.positions import MAX_CURSOR_BYTES
 from isnotai_async._models.records import Event, Int32
 from isnotai_async._models.responses import Headers
 from isnotai_async._models.tiers import Tier

@@ -1,16 +1,19 @@
-"""Endpoints: builds the request of each operation (path, query) and reads its answer. It sends nothing.
+"""Endpoints as values: path, query and answer of each operation, once. It sends nothing.
 
-`build_*` makes requests from queries, `read_*` makes records, or the error that fits, from responses. This is the
-one place that says path, parameter, status or header. Sources: the vendor's reference pages
+An endpoint builds requests from queries, and reads records, or the error that fits, from responses. A new endpoint is
+one value here, one method in `_operations`, and one sample file of the tests. Sources: the vendor's reference pages
 (documentation version 1.0.17.0).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, Final, TypeVar
+from functools import lru_cache, partial
+from typing import Any, Final, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode
+
+from attrs import field, frozen
 
 from isnotai_async._http import codec
 from isnotai_async._http.api_errors import check_status, find_error, read_content
@@ -19,12 +22,13 @@ from isnotai_async._http.messages import TIER_HEADER, Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import Watermark, mark_content, mark_event, mark_session, mark_user
 from isnotai_async._models.queries import (
     AnalyticsQuery,
     CourseQuery,
     EventQuery,
-    ListQuery,
-    ReportQuery,
+    Query,
+    SessionIdQuery,
     SessionQuery,
     UsageQuery,
     UserQuery,
@@ -42,73 +46,126 @@ ParamValue = str | int | float | bool
 """A value of a query parameter; a bool is sent as ``true`` or ``false``."""
 
 
-def build_health() -> Request:
-    """Build the request for "Health check", the one that needs no key."""
-    return Request("health", "/health", authenticated=False)
+@frozen(eq=False)
+class Endpoint(Generic[T]):
+    """An endpoint that answers with one record.
 
-
-def build_integration() -> Request:
-    """Build the request for "Get the current integration"."""
-    return Request("get_integration", "/v1/integration")
-
-
-def build_session(session_id: str) -> Request:
-    """Build the request for "Get a session"; raises `ConfigError` for an id that cannot be one segment."""
-    return Request("get_session", f"/v1/sessions/{_segment(session_id)}")
-
-
-def build_session_details(session_id: str, *, bulk: bool = False) -> Request:
-    """Build the request for "Get session details"; raises `ConfigError` as `build_session` does."""
-    return Request("get_session_details", f"/v1/sessions/{_segment(session_id)}/details", bulk=bulk)
-
-
-def build_list(query: ListQuery, cursor: str | None, *, bulk: bool = False) -> Request:
-    """Build the request for one page of a list.
-
-    Args:
-        query: What to list. Its filters go with every page, because a cursor may be bound to them.
-        cursor: Opaque cursor of the page; None for the first.
-        bulk: Whether the first page is part of a longer work, as all others are taken to be.
+    Attributes:
+        operation: The vendor's operation id, in snake_case.
+        path: Path; names in braces are fields of the query.
+        returns: Class of the record; `dict` if it has no public schema.
+        query: Class of its queries; None if it takes no parameter.
+        is_enveloped: Whether the record is in an object, as ``data``.
+        authenticated: Whether the key is sent.
     """
-    target = _list_target(query)
-    if cursor is not None:
-        target = f"{target}{'&' if '?' in target else '?'}cursor={quote(cursor, safe='')}"
-    # Who goes on to a second page is on a walk: the first page alone is how a single call looks.
-    return Request(query.operation, target, cursor, bulk=bulk or cursor is not None)
+
+    operation: str
+    path: str
+    returns: type[T] = field(kw_only=True)
+    query: type[Query] | None = field(default=None, kw_only=True)
+    is_enveloped: bool = field(default=True, kw_only=True)
+    authenticated: bool = field(default=True, kw_only=True)
+
+    def build(self, query: Query | None = None, *, bulk: bool = False) -> Request:
+        """Build the request for a query.
+
+        Args:
+            query: What to ask; an instance of `query`.
+            bulk: Whether it is part of longer work.
+        """
+        return Request(self.operation, _target(self.path, query), authenticated=self.authenticated, bulk=bulk)
+
+    def read(self, response: Response) -> T:
+        """Read the record.
+
+        Raises:
+            APIError: The API answered with an error; the class says which. All readers raise the same.
+            GatewayError: Something in front of the API answered.
+            ProtocolError: A status that this API does not use.
+            DecodeError: The body cannot be read.
+        """
+        if self.returns is dict:
+            return cast(T, _read_mapping(response))
+        decode = codec.decode_item if self.is_enveloped else codec.decode_bare
+        return _decode(response, lambda body: decode(body, self.returns, response.deviations))
 
 
-@lru_cache(maxsize=256)  # it is the same for all pages of a walk
-def _list_target(query: ListQuery) -> str:
-    match query:
-        case EventQuery():
-            path = f"/v1/sessions/{_segment(query.session_id)}/events"
-        case SessionQuery():
-            path = "/v1/sessions"
-        case UserQuery():
-            path = "/v1/users"
-        case UserSessionQuery():
-            path = f"/v1/users/{_segment(query.user_id, 'user_id')}/sessions"
-        case CourseQuery():
-            path = "/v1/courses"
-    return _target(path, query)
+@frozen(eq=False)
+class ListEndpoint(Generic[T]):
+    """An endpoint that answers with pages of records.
+
+    Attributes:
+        operation: The vendor's operation id, in snake_case.
+        path: Path; names in braces are fields of the query.
+        page_of: Class of the records; `dict` if they have no public schema.
+        query: Class of its queries.
+        mark: Returns the watermark of a record; by default its content is its id.
+    """
+
+    operation: str
+    path: str
+    page_of: type[T] = field(kw_only=True)
+    query: type[Query] = field(kw_only=True)
+    mark: Callable[[T], Watermark] = field(default=mark_content, kw_only=True)
+
+    def build(self, query: Query, cursor: str | None = None, *, bulk: bool = False) -> Request:
+        """Build the request for one page.
+
+        Args:
+            query: What to list. Its filters go with every page, because a cursor may be bound to them.
+            cursor: Opaque cursor of the page; None for the first.
+            bulk: Whether the first page is part of longer work, as all others are taken to be.
+        """
+        target = _target(self.path, query)
+        if cursor is not None:
+            target = f"{target}{'&' if '?' in target else '?'}cursor={quote(cursor, safe='')}"
+        # A second page belongs to a walk: the first page alone is how a single call looks.
+        return Request(self.operation, target, cursor, bulk=bulk or cursor is not None, session_id=query.session)
+
+    def read(self, response: Response) -> Page[T]:
+        """Read a page; errors as of `Endpoint.read`."""
+        facts: dict[str, Any] = {
+            "tier": read_tier(response.headers.get(TIER_HEADER)),
+            "region": response.region,
+            "headers": Headers(response.headers),
+        }
+        session_id = response.request.session_id
+        if response.status == 204:
+            return _read_nothing(response, partial(Page, session_id=session_id, **facts))
+        facts["deviations"] = response.deviations
+        decode: Callable[..., Page[Any]] = partial(codec.decode_page, record=self.page_of)
+        if self.page_of is Event:
+            decode = partial(codec.decode_events, session_id=session_id)
+        elif self.page_of is dict:
+            decode = codec.decode_mappings
+        return _decode(response, lambda body: decode(body, **facts))
 
 
-def build_report(query: ReportQuery) -> Request:
-    """Build the request for analytics or usage."""
-    match query:
-        case AnalyticsQuery():
-            path = "/v1/analytics"
-        case UsageQuery():
-            path = "/v1/usage"
-    return Request(query.operation, _target(path, query))
+HEALTH: Final = Endpoint("health", "/health", returns=Health, is_enveloped=False, authenticated=False)
+GET_INTEGRATION: Final[Endpoint[dict[str, Any]]] = Endpoint("get_integration", "/v1/integration", returns=dict)
+LIST_SESSIONS: Final = ListEndpoint(
+    "list_sessions", "/v1/sessions", page_of=Session, query=SessionQuery, mark=mark_session
+)
+GET_SESSION: Final = Endpoint("get_session", "/v1/sessions/{session_id}", returns=Session, query=SessionIdQuery)
+GET_SESSION_DETAILS: Final = Endpoint(
+    "get_session_details", "/v1/sessions/{session_id}/details", returns=SessionDetails, query=SessionIdQuery
+)
+LIST_EVENTS: Final = ListEndpoint(
+    "list_events", "/v1/sessions/{session_id}/events", page_of=Event, query=EventQuery, mark=mark_event
+)
+LIST_USERS: Final = ListEndpoint("list_users", "/v1/users", page_of=User, query=UserQuery, mark=mark_user)
+GET_USER_SESSIONS: Final = ListEndpoint(
+    "get_user_sessions", "/v1/users/{user_id}/sessions", page_of=Session, query=UserSessionQuery, mark=mark_session
+)
+LIST_COURSES: Final[ListEndpoint[dict[str, Any]]] = ListEndpoint(
+    "list_courses", "/v1/courses", page_of=dict, query=CourseQuery
+)
+GET_ANALYTICS: Final = Endpoint("get_analytics", "/v1/analytics", returns=Analytics, query=AnalyticsQuery)
+GET_STATS: Final[Endpoint[dict[str, Any]]] = Endpoint("get_stats", "/v1/stats", returns=dict)
+GET_USAGE: Final = Endpoint("get_usage", "/v1/usage", returns=Usage, query=UsageQuery, is_enveloped=False)
 
 
-def build_stats() -> Request:
-    """Build the request for the counters."""
-    return Request("get_stats", "/v1/stats")
-
-
-# The documented routes that need no key. It is not sent to them, so they answer when it is refused too.
+# The documented routes that need no key. It is not sent to them, so they answer when it is rejected too.
 _OPEN: Final = frozenset({"/health", "/openapi/v3.json", "/swagger"})
 
 
@@ -131,110 +188,48 @@ def build_request(path: str, params: Mapping[str, ParamValue | None] | None = No
     return Request("request", target, authenticated=path not in _OPEN)
 
 
-def _target(path: str, query: ListQuery | ReportQuery) -> str:
+def read_raw(response: Response) -> RawResponse:
+    """Read a success as it came, whatever its body is; errors as of `Endpoint.read`."""
+    check_status(response)
+    return RawResponse(
+        status=response.status,
+        headers=Headers(response.headers),
+        body=response.body,
+        region=response.region,
+        attempts=response.attempts,
+        elapsed=response.elapsed,
+    )
+
+
+@lru_cache(maxsize=256)  # it is the same for all pages of a walk
+def _target(path: str, query: Query | None) -> str:
+    if query is None:
+        return path
+    in_path = re.findall(r"\{(\w+)\}", path)
+    for name in in_path:
+        path = path.replace(f"{{{name}}}", quote(check_id(getattr(query, name), name), safe=""))
     # "start_time" becomes "startTime": the filters' names are the wire's, in snake_case.
-    params = [(camel(name), _text(value)) for name, value in query.filters.items() if name not in query.in_path]
+    params = [(camel(name), _text(value)) for name, value in query.filters.items() if name not in in_path]
     return f"{path}?{urlencode(params, quote_via=quote, safe='')}" if params else path
-
-
-def _segment(value: str, name: str = "session_id") -> str:
-    return quote(check_id(value, name), safe="")
 
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def read_events(response: Response, session_id: str | None = None) -> Page[Event]:
-    """Read a page of events, of the session with this id.
-
-    Raises:
-        APIError: The API answered with an error; the class says which. All readers raise the same.
-        GatewayError: Something in front of the API answered.
-        ProtocolError: A status that this API does not use.
-        DecodeError: The body cannot be read.
-    """
-    facts = _facts_of(response)
-    if response.status == 204:
-        return _read_nothing(response, session_id)
-    return _decode(response, lambda body: codec.decode_events(body, session_id=session_id, **facts))
-
-
-def read_sessions(response: Response) -> Page[Session]:
-    """Read a page of sessions; errors as of `read_events`."""
-    return _read_page(response, Session)
-
-
-def read_users(response: Response) -> Page[User]:
-    """Read a page of users; errors as of `read_events`."""
-    return _read_page(response, User)
-
-
-def _read_page(response: Response, record: type[T]) -> Page[T]:
-    facts = _facts_of(response)
-    if response.status == 204:
-        return _read_nothing(response)
-    return _decode(response, lambda body: codec.decode_page(body, record, **facts))
-
-
-def read_mappings(response: Response) -> Page[dict[str, Any]]:
-    """Read a page of objects without a public schema; errors as of `read_events`."""
-    facts = _facts_of(response)
-    if response.status == 204:
-        return _read_nothing(response)
-    return _decode(response, lambda body: codec.decode_mappings(body, **facts))
-
-
-def _facts_of(response: Response) -> dict[str, Any]:
-    tier = read_tier(response.headers.get(TIER_HEADER))
-    return {
-        "tier": tier,
-        "region": response.region,
-        "headers": Headers(response.headers),
-        "deviations": response.deviations,
-    }
-
-
-def _read_nothing(response: Response, session_id: str | None = None) -> Page[Any]:
+def _read_nothing(response: Response, page: Callable[..., Page[T]]) -> Page[T]:
     """Read a 204: the empty last page of a list, unless it answers a cursor, which ends nothing."""
     if response.request.cursor is not None:
         raise PaginationError("the answer to a cursor is 204 without a page, so what follows is not known")
     _note_no_content(response)
-    facts = _facts_of(response)
-    return Page((), None, False, None, facts["tier"], response.region, session_id, headers=facts["headers"])
+    return page((), next_cursor=None, has_more=False, limit=None)
 
 
 def _note_no_content(response: Response) -> None:
     response.deviations.append(Deviation("$", "status", "the status is 204 without a body, read as empty"))
 
 
-def read_session(response: Response) -> Session:
-    """Read one session; errors as of `read_events`."""
-    return _decode(response, lambda body: codec.decode_item(body, Session, response.deviations))
-
-
-def read_session_details(response: Response) -> SessionDetails:
-    """Read the details of one session; errors as of `read_events`."""
-    return _decode(response, lambda body: codec.decode_item(body, SessionDetails, response.deviations))
-
-
-def read_health(response: Response) -> Health:
-    """Read the health answer, which has no envelope; errors as of `read_events`."""
-    return _decode(response, lambda body: codec.decode_bare(body, Health, response.deviations))
-
-
-def read_analytics(response: Response) -> Analytics:
-    """Read analytics; errors as of `read_events`."""
-    return _decode(response, lambda body: codec.decode_item(body, Analytics, response.deviations))
-
-
-def read_usage(response: Response) -> Usage:
-    """Read the usage answer, which has no envelope; errors as of `read_events`."""
-    return _decode(response, lambda body: codec.decode_bare(body, Usage, response.deviations))
-
-
-def read_mapping(response: Response) -> dict[str, Any]:
-    """Read an object without a public schema; errors as of `read_events`."""
+def _read_mapping(response: Response) -> dict[str, Any]:
     if response.status == 204:
         _note_no_content(response)
         return {}
@@ -263,16 +258,3 @@ def _decode(response: Response, decode: Callable[[bytes], T]) -> T:
         raise failure
     finally:
         del failure  # or error, traceback and this frame would keep one another alive
-
-
-def read_raw(response: Response) -> RawResponse:
-    """Read a success as it came, whatever its body is; errors as of `read_events`."""
-    check_status(response)
-    return RawResponse(
-        status=response.status,
-        headers=Headers(response.headers),
-        body=response.body,
-        region=response.region,
-        attempts=response.attempts,
-        elapsed=response.elapsed,
-    )

@@ -61,6 +61,7 @@ class Request(NamedTuple):
         authenticated: Whether the key goes with it.
         bulk: Whether it is part of a longer work, which lets single calls pass and is spaced evenly.
         deadline: When nobody waits for the answer any more, in seconds of the monotonic clock; None for never.
+        session_id: Session whose events it asks for, or None.
     """
 
     operation: str
@@ -69,6 +70,7 @@ class Request(NamedTuple):
     authenticated: bool = True
     bulk: bool = False
     deadline: float | None = None
+    session_id: str | None = None
 
 
 @define

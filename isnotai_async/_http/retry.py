@@ -166,7 +166,7 @@ class Retrier:
 
         Args:
             request: What to ask.
-            read: One of the readers of `endpoints`.
+            read: Reads the answer, as `Endpoint.read` does.
 
         Raises:
             TransportError: Nobody answered in the end. Like the next two it tells all `attempts` and the whole
@@ -215,7 +215,8 @@ class Retrier:
             # Written out, because evolve() would take longer than all the rest here.
             operation, target, cursor = request.operation, request.target, request.cursor
             deadline = now + self.deadline
-            request = Request(operation, target, cursor, request.authenticated, request.bulk, deadline)
+            authenticated, bulk, session_id = request.authenticated, request.bulk, request.session_id
+            request = Request(operation, target, cursor, authenticated, bulk, deadline, session_id)
         return _Call(request, now, self.notifier.is_heard or logger.isEnabledFor(logging.DEBUG))
 
     async def _send(self, call: _Call) -> Response:

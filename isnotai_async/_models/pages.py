@@ -22,9 +22,6 @@ from isnotai_async.errors import DecodeError, printable, quoted
 
 T_co = TypeVar("T_co", covariant=True)
 
-MAX_CURSOR_BYTES: Final = 16 * 2**10
-"""Longest cursor that is followed. A request line has to carry it, and few servers take longer ones."""
-
 MAX_RECORD_BYTES: Final = 64 * 2**10
 """How much is kept of the bytes of a record, or an answer, that cannot be read."""
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 
-from isnotai_async._models.positions import Position, StreamPosition
+from isnotai_async._models.positions import Position
+from isnotai_async._models.stream_positions import StreamPosition
 
 
 def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its hands

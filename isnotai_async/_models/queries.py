@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import ClassVar, Final
+from typing import Final
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from isnotai_async._models import validation
 from isnotai_async._models.validation import FilterValue, Milliseconds, check_id, check_order, check_text, one_of
@@ -36,22 +36,29 @@ def _metric(value: str | None) -> str | None:
     return one_of(names.get(value.lower(), value) if isinstance(value, str) else value, "metric", METRICS)
 
 
-class _Query:
-    __slots__: tuple[str, ...] = ()
+@frozen(eq=False, repr=False, weakref_slot=False)
+class Query:
+    """The parameters of a request. Those that its endpoint's path names become part of the path."""
 
-    operation: ClassVar[str]
-    in_path: ClassVar[frozenset[str]] = frozenset({"session_id"})
-    """Fields that become part of the path; the others are filters of the query string."""
+    @property
+    def session(self) -> str | None:
+        """Session whose events are asked for; None for everything else."""
+        return None
+
+    @classmethod
+    @cache
+    def _names(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(cls))
 
     def __repr__(self) -> str:
         # attrs' own repr fails if the construction failed, and then a traceback with locals fails too.
-        known = {name: getattr(self, name) for name in _names(self.__slots__) if hasattr(self, name)}
+        known = {name: getattr(self, name) for name in self._names() if hasattr(self, name)}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in known.items())})"
 
     @property
     def filters(self) -> Mapping[str, FilterValue]:
         """All parameters that are set, except the session, by field name."""
-        values = {name: getattr(self, name) for name in _names(self.__slots__) if name != "session_id"}
+        values = {name: getattr(self, name) for name in self._names() if name != "session_id"}
         # Plain int, because msgspec cannot encode a subclass of int.
         return {
             name: int(value) if isinstance(value, Milliseconds) else value
@@ -60,17 +67,25 @@ class _Query:
         }
 
 
-@cache
-def _names(slots: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in slots if not name.startswith("_"))  # attrs keeps the hash in a slot too
-
-
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
-class EventQuery(_Query):
-    """Query for the events of one session.
+class SessionIdQuery(Query):
+    """Query for one session.
 
     Attributes:
         session_id: Id of the session.
+
+    Raises:
+        ConfigError: The id cannot be one.
+    """
+
+    session_id: str = field(converter=check_id)
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+class EventFilters(Query):
+    """Filters of events, whatever their session.
+
+    Attributes:
         page_size: Events a page, from 1; None for the server's default (100, clamped by the tier).
         type: Message-type byte (0 to 255, as a number or ``"0x01"``) or short name (``"keypress"``).
         start_time: Earliest timestamp, inclusive, in Unix milliseconds; an aware datetime is converted.
@@ -80,9 +95,6 @@ class EventQuery(_Query):
         ConfigError: The API would reject or misread a value.
     """
 
-    operation: ClassVar[str] = "list_events"
-
-    session_id: str = field(converter=check_id)
     page_size: int | None = field(default=None, converter=validation.page_size)
     type: str | None = field(default=None, converter=validation.event_type)
     start_time: int | None = field(default=None, converter=validation.start_time)
@@ -91,9 +103,33 @@ class EventQuery(_Query):
     def __attrs_post_init__(self) -> None:
         check_order(self, "start_time", "end_time")
 
+    def of(self, session_id: str) -> EventQuery:
+        """Return the query for the events of a session; raises `ConfigError` for an id that cannot be one."""
+        values = {name: getattr(self, name) for name in EventFilters._names()}
+        return EventQuery(session_id=session_id, **values)
+
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
-class SessionQuery(_Query):
+class EventQuery(EventFilters):
+    """Query for the events of one session.
+
+    Attributes:
+        session_id: Id of the session.
+
+    Raises:
+        ConfigError: The id cannot be one, or a filter as of `EventFilters`.
+    """
+
+    session_id: str = field(converter=check_id)
+
+    @property
+    def session(self) -> str:
+        """Session whose events are asked for."""
+        return self.session_id
+
+
+@frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
+class SessionQuery(Query):
     """Query for the sessions of the key's integration.
 
     Attributes:
@@ -107,9 +143,6 @@ class SessionQuery(_Query):
         ConfigError: The API would reject or misread a value.
     """
 
-    operation: ClassVar[str] = "list_sessions"
-    session_id: ClassVar[None] = None
-
     page_size: int | None = field(default=None, converter=validation.page_size)
     status: str | None = field(default=None, converter=validation.status)
     bot_only: bool | None = field(default=None, converter=validation.bot_only)
@@ -121,7 +154,7 @@ class SessionQuery(_Query):
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
-class UserQuery(_Query):
+class UserQuery(Query):
     """Query for the users of the learning platform.
 
     Attributes:
@@ -132,15 +165,12 @@ class UserQuery(_Query):
         ConfigError: The API would reject or misread a value.
     """
 
-    operation: ClassVar[str] = "list_users"
-    session_id: ClassVar[None] = None
-
     page_size: int | None = field(default=None, converter=validation.page_size)
     search: str | None = field(default=None, converter=validation.search)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
-class UserSessionQuery(_Query):
+class UserSessionQuery(Query):
     """Query for the sessions of one user.
 
     Attributes:
@@ -151,16 +181,12 @@ class UserSessionQuery(_Query):
         ConfigError: The API would reject or misread a value.
     """
 
-    operation: ClassVar[str] = "get_user_sessions"
-    session_id: ClassVar[None] = None
-    in_path: ClassVar[frozenset[str]] = frozenset({"user_id"})
-
     user_id: str = field(converter=_user_id)
     page_size: int | None = field(default=None, converter=validation.page_size)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
-class CourseQuery(_Query):
+class CourseQuery(Query):
     """Query for the courses.
 
     Attributes:
@@ -170,14 +196,11 @@ class CourseQuery(_Query):
         ConfigError: The API would reject or misread a value.
     """
 
-    operation: ClassVar[str] = "list_courses"
-    session_id: ClassVar[None] = None
-
     page_size: int | None = field(default=None, converter=validation.page_size)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
-class AnalyticsQuery(_Query):
+class AnalyticsQuery(Query):
     """Query for the analytics of a period that ends now.
 
     Attributes:
@@ -189,14 +212,12 @@ class AnalyticsQuery(_Query):
         ConfigError: A value is not text, or is empty.
     """
 
-    operation: ClassVar[str] = "get_analytics"
-
     period: str | None = field(default=None, converter=_period)
     group_by: str | None = field(default=None, converter=_group_by)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
-class UsageQuery(_Query):
+class UsageQuery(Query):
     """Query for the consumption of the API.
 
     Attributes:
@@ -209,15 +230,9 @@ class UsageQuery(_Query):
         ConfigError: The API would reject or misread a value.
     """
 
-    operation: ClassVar[str] = "get_usage"
-
     start_date: str | None = field(default=None, converter=validation.start_date)
     end_date: str | None = field(default=None, converter=validation.end_date)
     metric: str | None = field(default=None, converter=_metric)
 
     def __attrs_post_init__(self) -> None:
         check_order(self, "start_date", "end_date")
-
-
-ListQuery = EventQuery | SessionQuery | UserQuery | UserSessionQuery | CourseQuery
-ReportQuery = AnalyticsQuery | UsageQuery

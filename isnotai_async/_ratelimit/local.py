@@ -30,9 +30,9 @@ from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._models.validation import check_quota
 from isnotai_async._notices import TOLD_SECONDS, logger, until
+from isnotai_async._ratelimit.constants import MINUTE
 from isnotai_async._ratelimit.limiter import OnWait, Permit, RequestOutcome
 from isnotai_async._ratelimit.policy import RateLimitPolicy
-from isnotai_async._ratelimit.sliding_window import MINUTE
 from isnotai_async.errors import ConfigError
 
 
@@ -111,7 +111,7 @@ class LocalLimiter:
             policy, now = self._policy, self._clock()
             used = f"{policy.occupied(now)} of {policy.tier.requests_per_minute} slots occupied"
             waiting = len(self._single) + len(self._bulk)
-        return f"<LocalLimiter {policy.tier}: {used}, {policy.under_way} under way, {waiting} waiting>"
+        return f"<LocalLimiter {policy.tier}: {used}, {policy.slots.held} under way, {waiting} waiting>"
 
     def expect(self, tier: Tier) -> None:
         """Assume a tier, unless a response already named one."""

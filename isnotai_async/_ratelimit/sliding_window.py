@@ -23,25 +23,21 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
-from typing import Final, Protocol
+from typing import Protocol
 
 from attrs import define, field
 
-MINUTE: Final = 60.0
-"""Length of the API's window, in seconds (guide page "Rate limits"). Others are for tests."""
-
-_MARGIN: Final = 0.25 / MINUTE
-_LINGER: Final = 5.0 / MINUTE
+from isnotai_async._ratelimit.constants import CONSTANTS, MINUTE
 
 
 def answered_lasts(length: float) -> float:
     """Return how long, in seconds, the slot of a request stays occupied after its response."""
-    return length * (1 + _MARGIN)
+    return length * (1 + CONSTANTS.margin)
 
 
 def abandoned_lasts(length: float) -> float:
     """Return how long, in seconds, the slot of a request stays occupied after it ended without a response."""
-    return length * (1 + _MARGIN + _LINGER)
+    return length * (1 + CONSTANTS.margin + CONSTANTS.linger)
 
 
 class OccupiedSlots(Protocol):

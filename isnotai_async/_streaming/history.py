@@ -15,7 +15,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.queries import EventQuery, ListQuery, SessionQuery
+from isnotai_async._models.queries import EventFilters, Query, SessionQuery
 from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import count_own_frames
 from isnotai_async.errors import IsNotAIWarning
@@ -48,7 +48,7 @@ class HistoryWatch:
         clock: Tells the time.
     """
 
-    query: ListQuery
+    query: Query
     clock: Clock = wall_clock
     _has_warned: bool = field(default=False, init=False)
 
@@ -73,9 +73,9 @@ class HistoryWatch:
         warnings.warn(text, IsNotAIWarning, stacklevel=count_own_frames())
 
 
-def _start_of(query: ListQuery) -> tuple[str, int | str | None]:
+def _start_of(query: Query) -> tuple[str, int | str | None]:
     match query:
-        case EventQuery():
+        case EventFilters():
             return "start_time", query.start_time
         case SessionQuery():
             return "start_date", query.start_date

@@ -252,7 +252,8 @@ class Paginator(Generic[T]):
         """Read the rest of the walk into an Arrow table (extra `arrow`): pandas, Polars and DuckDB take it as it is.
 
         Events have the columns and types of an export; sessions and users have ``region`` and a column a field. Times
-        are timestamps in milliseconds, UTC.
+        are timestamps in milliseconds, UTC. If an error ends the walk there is no table, and the rows before it are
+        dropped: read the list again from its start.
 
         Example:
             >>> import anyio

@@ -21,8 +21,9 @@ from typing import Final, NoReturn
 
 from attrs import define, evolve, field
 
-from isnotai_async._models.positions import ANY, Position, SessionRef, SourceCount, StreamPosition, UnfinishedSession
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.positions import Position
+from isnotai_async._models.queries import EventFilters, EventQuery
+from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._models.validation import FilterValue, Milliseconds
 from isnotai_async.errors import ConfigError, quoted
 
@@ -150,7 +151,7 @@ class SessionProgress:
         return window
 
     def _begin(self, query: EventQuery) -> TimeWindow:
-        return TimeWindow(query, Position.start(query, self.region))
+        return TimeWindow(query, _start_of(query, self.region))
 
     @property
     def is_finished(self) -> bool:
@@ -162,16 +163,20 @@ class SessionProgress:
         parts = [*self.windows, *self.waiting]
         last: EventQuery | None = None
         for part in parts:
-            begun = isinstance(part, TimeWindow) and part.position != Position.start(part.query, self.region)
+            begun = isinstance(part, TimeWindow) and part.position != _start_of(part.query, self.region)
             if last is not None and (begun or not _are_neighbours(last, part.query)):
-                yield Position.start(last, self.region)
+                yield _start_of(last, self.region)
                 last = None
             if begun and isinstance(part, TimeWindow):
                 yield part.position
             else:
                 last = part.query if last is None else evolve(last, end_time=part.query.end_time)
         if last is not None:
-            yield Position.start(last, self.region)
+            yield _start_of(last, self.region)
+
+
+def _start_of(query: EventQuery, region: str) -> Position:
+    return Position.start("list_events", region, query)
 
 
 def _are_neighbours(first: EventQuery, second: EventQuery) -> bool:
@@ -188,7 +193,7 @@ class StreamProgress:
     """The books of a stream.
 
     Args:
-        template: The query of every session, but for its id.
+        filters: Which events, of every session.
         sources: Names of the sources; `ANY` where one has the sessions of all names.
         resume: Where an earlier stream stood, whose sessions are to be counted first and to be the same; or None.
 
@@ -200,11 +205,11 @@ class StreamProgress:
     """
 
     def __init__(
-        self, template: EventQuery, sources: Collection[str] = (ANY,), resume: StreamPosition | None = None
+        self, filters: EventFilters, sources: Collection[str] = (ANY,), resume: StreamPosition | None = None
     ) -> None:
         if resume is not None:
-            resume.check(template.filters)
-        self._template = template
+            resume.check(filters.filters)
+        self._filters = filters
         self.tallies = _open_tallies(sources, resume)
         self._under_way: dict[SessionProgress, None] = {}
         self._moved: dict[SessionProgress, None] | None = None  # since somebody asked for them
@@ -222,9 +227,7 @@ class StreamProgress:
         Raises:
             ConfigError: The id cannot be one.
         """
-        work = SessionProgress(
-            target, region, deque([PendingRange(evolve(self._template, session_id=target.session_id))])
-        )
+        work = SessionProgress(target, region, deque([PendingRange(self._filters.of(target.session_id))]))
         self._under_way[work] = None
         self.move(work)
         return work
@@ -243,18 +246,18 @@ class StreamProgress:
         return work
 
     def _reopen_part(self, position: Position, region: str) -> TimeWindow | PendingRange:
-        asked = self._template
+        asked = self._filters.of(position.session_id or "")
         filters = {name: _accepted(value) if name in _TIMES else value for name, value in position.filters.items()}
         try:
             query = EventQuery(session_id=position.session_id or "", **filters)  # type: ignore[arg-type]
         except TypeError:
             raise ConfigError("the stream position has a walk with filters that events do not have") from None
-        start = Position.start(evolve(query, start_time=asked.start_time, end_time=asked.end_time), region)
+        start = _start_of(evolve(query, start_time=asked.start_time, end_time=asked.end_time), region)
         whole = evolve(position, filters=start.filters)
-        whole.check(Position.start(evolve(asked, session_id=query.session_id), region))
+        whole.check(_start_of(asked, region))
         if not _is_within(query, asked):
             raise ConfigError("the stream position has a walk outside of start_time and end_time; it was altered")
-        return PendingRange(query) if position == Position.start(query, region) else TimeWindow(query, position)
+        return PendingRange(query) if position == _start_of(query, region) else TimeWindow(query, position)
 
     def finish(self, work: SessionProgress, window: TimeWindow) -> None:
         """Note that a window was handed out to its end."""
@@ -284,7 +287,7 @@ class StreamProgress:
         return StreamPosition(
             taken=self._count,
             digest=digest,
-            filters=self._template.filters,
+            filters=self._filters.filters,
             unfinished=tuple(map(_describe, self._under_way)),
             sources=named,
         )

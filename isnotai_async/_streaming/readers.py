@@ -21,8 +21,9 @@ from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import ANY, Position, SessionRef, mark_event
+from isnotai_async._models.positions import Position, mark_event
 from isnotai_async._models.records import Event
+from isnotai_async._models.stream_positions import ANY, SessionRef
 from isnotai_async._streaming.buffer import OrderedLane, PageBuffer
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.paginator import FetchPage, Paginator

@@ -9,8 +9,8 @@ from typing import Final, TypeGuard
 
 from anyio import CancelScope
 
-from isnotai_async._models.positions import ANY, SessionRef
 from isnotai_async._models.records import Session
+from isnotai_async._models.stream_positions import ANY, SessionRef
 from isnotai_async.errors import ConfigError, quoted
 
 SessionItem = str | Session

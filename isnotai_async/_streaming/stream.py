@@ -26,9 +26,10 @@ from attrs import evolve
 
 from isnotai_async._arrow.tables import BatchBuilder
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position, SessionRef, StreamPosition, UnfinishedSession, mark_event
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.positions import Position, mark_event
+from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event
+from isnotai_async._models.stream_positions import SessionRef, StreamPosition, UnfinishedSession
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import StreamProgress
@@ -47,7 +48,7 @@ class PageStream:
     Args:
         sources: The sessions, read one by one: by name, or one source of all names as `ANY`.
         find_feed: Finds how a region is asked.
-        template: The query of every session, but for its id.
+        filters: Which events, of every session.
         options: How to work.
         resume: Where to go on, or None.
 
@@ -60,11 +61,11 @@ class PageStream:
         sources: Mapping[str, AsyncGenerator[SessionRef, None]],
         *,
         find_feed: FindFeed,
-        template: EventQuery,
+        filters: EventFilters,
         options: StreamOptions,
         resume: StreamPosition | None = None,
     ) -> None:
-        self._ledger = StreamProgress(template, sources, resume)
+        self._ledger = StreamProgress(filters, sources, resume)
         resumed = tuple(
             self._ledger.reopen(session, find_feed(session.name).region)
             for session in (() if resume is None else resume.unfinished)
@@ -160,7 +161,8 @@ class PageStream:
     async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> Any:  # noqa: ANN401 - a pyarrow.Table, untyped
         """Read all of it into an Arrow table (extra `arrow`); outside of a block it opens and closes the stream.
 
-        The rows of a session are in their order; sessions come as they arrive.
+        The rows of a session are in their order; sessions come as they arrive. If an error ends the stream, there is
+        no table, and the rows before it are dropped; `batches` keeps them.
 
         Args:
             max_rows: Most rows of the table; default 10 million, which take about 1 GB. None for no bound.

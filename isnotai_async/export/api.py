@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.validation import one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
@@ -146,7 +146,7 @@ def plan_export(
     shard: Shard | None = None,
     on_error: OnExportError = "collect",
     started: datetime | None = None,
-    **options: Any,  # noqa: ANN401 - those of `choose_format` and `EventQuery`
+    **options: Any,  # noqa: ANN401 - those of `choose_format` and `EventFilters`
 ) -> ExportJob:
     """Return an export that can be run; arguments and errors as of `export_events`.
 
@@ -154,7 +154,7 @@ def plan_export(
     """
     one_of(on_error, "on_error", get_args(OnExportError))
     form = {name: options.pop(name) for name in ("formula_guard", "bom", "segments") if name in options}
-    query = EventQuery(session_id="any", **options)
+    query = EventFilters(**options)
     StreamOptions(concurrency=concurrency, split=split)  # to reject what cannot work before anything is touched
     target = check_target_name(to)
     return ExportJob(
@@ -202,7 +202,7 @@ class ExportJob:
         sessions: Their sessions.
         target: The file or folder to make.
         format: How.
-        query: Which events; its session is a placeholder.
+        query: Which events, of any session.
         streaming: Options of the stream.
         shard: Which of the sessions, or None for all.
         on_error: Whether a session's error ends the export.
@@ -214,7 +214,7 @@ class ExportJob:
     sessions: AnySessions
     target: Path
     format: Format
-    query: EventQuery
+    query: EventFilters
     streaming: Mapping[str, Any]
     shard: Shard | None = None
     on_error: OnExportError = "collect"

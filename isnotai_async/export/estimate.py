@@ -13,8 +13,8 @@ from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
-from isnotai_async._models.positions import SessionRef
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.queries import EventFilters
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.tiers import Tier
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.paginator import Paginator
@@ -83,7 +83,7 @@ async def estimate_export(
         IsNotAIError: A request failed.
     """
     check_int(sample, "sample", 1, 1_000)
-    query = EventQuery(session_id="any", page_size=page_size, type=type, start_time=start_time, end_time=end_time)
+    query = EventFilters(page_size=page_size, type=type, start_time=start_time, end_time=end_time)
     reader, targets = find_source(source), list[SessionRef]()
     count = await _pick(reader, sessions, shard=check_shard(shard), sample=sample, picked=targets)
     events: list[float] = []

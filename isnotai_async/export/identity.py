@@ -10,7 +10,7 @@ from contextlib import aclosing
 from hashlib import blake2b
 from typing import Any, Final, cast
 
-from isnotai_async._models.positions import ANY, SessionRef
+from isnotai_async._models.stream_positions import ANY, SessionRef
 from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.sources import Sessions

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from isnotai_async._models.positions import SessionRef
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.export.batches import COLUMNS, Batch, Columns
 from isnotai_async.export.places import rejected_of
 from isnotai_async.export.system import System

@@ -11,8 +11,8 @@ from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import ManagedEventStream, SessionManager
-from isnotai_async._models.positions import ANY, SessionRef
 from isnotai_async._models.regions import Region
+from isnotai_async._models.stream_positions import ANY, SessionRef
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
 from isnotai_async._streaming.stream import EventStream

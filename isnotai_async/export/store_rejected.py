@@ -16,7 +16,7 @@ from typing import Final
 from attrs import frozen
 
 from isnotai_async._models.pages import RejectedRecord
-from isnotai_async._models.positions import SessionRef
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.export.rejected import describe_rejected
 
 _MOST_RAW: Final = 64 * 1024  # bytes of a record

@@ -33,7 +33,8 @@ FIELDS: Final = (
     "extra",
 )
 
-# WITHOUT ROWID: the key is in the row, and not in an index once more, which would take half of the file.
+# WITHOUT ROWID, `events` would take 95 bytes a row instead of 162, in the same time. But then DuckDB (1.5) cannot
+# count the rows, because it asks for their ROWID.
 MIGRATIONS: Final = (
     """
 CREATE TABLE events (
@@ -45,7 +46,7 @@ CREATE TABLE events (
     timestamp INTEGER NOT NULL,
     payload_size INTEGER NOT NULL,
     PRIMARY KEY (session_id, region, event_id)
-) WITHOUT ROWID;
+);
 CREATE TABLE sessions (
     region TEXT NOT NULL,
     id TEXT NOT NULL,

@@ -22,8 +22,8 @@ from attrs import asdict, define, field
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
-from isnotai_async._models.positions import SessionRef
-from isnotai_async._models.queries import EventQuery, SessionQuery
+from isnotai_async._models.queries import EventFilters, SessionQuery
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
@@ -115,7 +115,7 @@ async def update_store(
     StreamOptions(concurrency=concurrency)  # rejects what cannot work before anything is touched
     start = None if sessions.start_date is None else to_milliseconds(datetime.fromisoformat(sessions.start_date))
     filters = {name: value for name, value in sessions.filters.items() if name != "start_date"}
-    events = EventQuery(session_id="any", type=type).filters
+    events = EventFilters(type=type).filters
     return await run_sync(
         source,
         check_target_name(path),

@@ -18,8 +18,9 @@ import anyio
 from attrs import define, field
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import ANY, Position, SessionRef, SourceCount, StreamPosition, UnfinishedSession
+from isnotai_async._models.positions import Position
 from isnotai_async._models.records import Event
+from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async.errors import (
     APIError,

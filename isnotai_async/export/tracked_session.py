@@ -6,7 +6,8 @@ import json
 
 from attrs import asdict, define, field
 
-from isnotai_async._models.positions import Position, SessionRef
+from isnotai_async._models.positions import Position
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ExportError, quoted
 from isnotai_async.export.batches import join_pages
 from isnotai_async.export.report import SessionFailure

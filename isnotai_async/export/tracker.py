@@ -24,8 +24,8 @@ import msgspec
 from attrs import define, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._models.records import Event
+from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.stream import set_aside

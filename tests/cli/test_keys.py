@@ -61,8 +61,8 @@ def test_a_key_in_the_region_variable_is_not_printed_back(
         lambda: isnotai.Client("k", proxy=KEY),
         lambda: isnotai.SessionManager({KEY: "us"}),
         lambda: isnotai.Position.from_json(KEY),
-        lambda: isnotai.EventQuery(session_id=f"{KEY}\n"),
-        lambda: isnotai.SessionQuery(start_date=KEY),
+        lambda: isnotai.Client("k").list_events(f"{KEY}\n"),
+        lambda: isnotai.Client("k").list_sessions(start_date=KEY),
         lambda: isnotai.Sandbox(tier=KEY),  # type: ignore[arg-type] # what is tried
     ],
     ids=["region", "tier", "base_url", "proxy", "manager", "position", "id", "date", "sandbox"],

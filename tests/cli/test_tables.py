@@ -201,7 +201,7 @@ def test_numbers_that_cannot_be_are_told_by_the_option_that_has_them(
     ("argv", "says"),
     [
         (["usage", "--metric", "x"], "metric must be ApiCalls"),
-        (["sessions", "--user", ".."], "user_id '..' would point at another path"),
+        (["sessions", "--user", ".."], "--user '..' would point at another path"),
         (["stats", "--base-url", "http://127.0.0.1:9"], "--sandbox brings its own address; leave out --base-url"),
     ],
     ids=str,
@@ -219,7 +219,7 @@ def test_an_address_in_the_environment_does_not_matter_to_a_sandbox(
     monkeypatch.setenv("ISNOTAI_BASE_URL", "http://127.0.0.1:9")
 
     assert main(["stats", "--sandbox"]) == 0
-    assert main(["health"]) == 1
+    assert main(["health"]) == 4
     assert "cannot connect to 127.0.0.1:9" in capsys.readouterr().err
 
 

@@ -48,7 +48,7 @@ class Asker:
 
     def ask(self, name: str, *arguments: Any, **options: Any) -> Any:
         """Call a method, and return what it gives: of a list, one page."""
-        operations = Operations(self._fetch, self._fetch, "us", clock=lambda: datetime(2026, 6, 10, 12, tzinfo=UTC))
+        operations = Operations(self._fetch, "us", clock=lambda: datetime(2026, 6, 10, 12, tzinfo=UTC))
         return run(getattr(operations, name)(*arguments, **options))
 
     async def _fetch(self, request: Request, read: Callable[[Response], T]) -> T:

@@ -10,9 +10,9 @@ from typing import Any, cast
 from attrs import define, field
 
 from isnotai_async._client import Client
-from isnotai_async._models.positions import ANY
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event
+from isnotai_async._models.stream_positions import ANY
 from isnotai_async._streaming.sources import read_sessions
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export import ExportReport
@@ -64,7 +64,7 @@ class Desk:
     ) -> ExportReport:
         """Export all sessions, with a commit after each page."""
         names = ("page_size", "type", "start_time", "end_time")
-        query = EventQuery(session_id="any", **{name: options.pop(name) for name in names if name in options})
+        query = EventFilters(**{name: options.pop(name) for name in names if name in options})
         format_names = ("formula_guard", "bom", "segments")
         chosen = {name: options.pop(name) for name in format_names if name in options}
         split = options.pop("split", None)

@@ -106,6 +106,7 @@ class World:
         region: Its name.
         now: Its clock, in Unix milliseconds.
         page_size: Largest page of events.
+        overlaps: Whether a page starts with the last row of the page before.
         clamps: Whether a page is no larger than it was asked for.
         list_size: Largest page of sessions.
         order: How rows are listed: by "arrival", by "time" or "falling".
@@ -121,6 +122,7 @@ class World:
     region: str = "us"
     now: int = START
     page_size: int = 3
+    overlaps: bool = False
     clamps: bool = True
     list_size: int = 2
     order: str = "arrival"
@@ -246,7 +248,7 @@ class World:
     def _page(self, request: web.Request, keyed: Sequence[Sequence[Any]], most: int) -> web.Response:
         if "cursor" in request.query:
             behind = decode(request.query["cursor"])[1]
-            keyed = [pair for pair in keyed if pair[0] > behind]
+            keyed = [pair for pair in keyed if pair[0] > behind or (self.overlaps and pair[0] == behind)]
         size = min(most, int(request.query.get("pageSize", most))) if self.clamps else most
         given, more = keyed[:size], len(keyed) > size
         cursor = encode([self.epoch, given[-1][0]]) if more else None

@@ -1,283 +1,37 @@
-"""Each rule of a sync in a scene of its own, over HTTP; and with any one rule switched off, a scene fails."""
+"""Each rule of a sync holds in its scene, and with any one rule switched off a scene fails.
+
+`OFF` lists the rules, as the docstring of `sync_rules` numbers them, and the mutants. To see the list:
+``pytest --collect-only -q tests/export/test_sync_rules_matter.py``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from time import time
+from typing import Any, Final
 
 import pytest
+from attrs import frozen
 
-from isnotai_async.export import event_store, store_schema
+from isnotai_async import IsNotAIError
+from isnotai_async._client import Client
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Session
+from isnotai_async.export import event_store, store_schema, sync_listing, sync_rules
+from isnotai_async.export.event_store import EventStore
+from isnotai_async.export.session_reading import SessionReading
+from isnotai_async.export.store_file import StoreFile
+from isnotai_async.export.store_schema import to_milliseconds
+from isnotai_async.export.sync import Sync
 from isnotai_async.export.sync_listing import RegionLister
 from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
-from tests.export.sync_world import DAY, HOUR, Played, World
+from tests.export import sync_scenes as scenes
+from tests.export.sync_scenes import SCENES, Scene
+from tests.export.sync_world import DAY, Played, World
 
-Scene = Callable[[Played], Awaitable[None]]
-
-
-async def a_quiet_session_is_read_once_and_audited_later(play: Played) -> None:
-    world = play.world
-    world.add_session("s1", world.now - 2 * DAY)
-    world.grow("s1", world.now - 2 * DAY, moves=False)
-    await play.sync(audited=0)
-    assert world.read == ["s1"]
-    world.pass_time(DAY)
-    await play.sync(audited=0)
-    assert world.read == []
-    assert play.is_whole()
-
-
-async def an_active_session_waits(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    world.grow("s1", world.now)
-    world.pass_time(DAY)
-    report = await play.sync()
-    assert (world.read, report.waiting) == ([], 1)
-    world.pass_time(2000)
-    await play.sync()
-    assert play.is_whole()
-
-
-async def a_session_that_changes_while_it_is_watched_is_read_again(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    world.grow("s1", world.now)
-    world.pass_time(2 * DAY)
-    await play.sync()
-    world.pass_time(4 * DAY)
-    world.grow("s1", world.now)
-    world.pass_time(2 * DAY)
-    await play.sync(audited=0)
-    assert play.is_whole()
-
-
-async def a_change_on_the_last_watched_day_is_seen_weeks_later(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    world.grow("s1", world.now)
-    world.pass_time(2 * DAY)
-    await play.sync()
-    world.pass_time(4 * DAY)
-    world.grow("s1", world.now)
-    world.pass_time(30 * DAY)
-    await play.sync(audited=0)
-    assert play.is_whole()
-
-
-async def sessions_created_in_a_gap_of_weeks_are_listed(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    await play.sync()
-    world.pass_time(DAY)
-    world.add_session("s2")
-    world.grow("s2", world.now)
-    world.pass_time(30 * DAY)
-    await play.sync()
-    assert play.is_whole()
-
-
-async def an_open_session_is_listed_as_long_as_it_is_followed(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    for _ in range(20):
-        world.grow("s1", world.now)
-        world.pass_time(20 * HOUR)
-        await play.sync()
-        assert world.read == [], "it is active, as its record says"
-    world.pass_time(2 * DAY)
-    await play.sync()
-    assert play.is_whole()
-
-
-async def a_session_that_stays_open_is_read_once_more_and_given_up(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    for _ in range(31):
-        world.grow("s1", world.now)
-        world.pass_time(23 * HOUR)
-        await play.sync()
-    world.pass_time(DAY)
-    world.grow("s1", world.now)
-    report = await play.sync()
-    assert (world.read, report.abandoned) == (["s1"], 1)
-    assert play.is_whole()
-    world.pass_time(DAY)
-    assert (await play.sync()).abandoned == 0
-    assert world.read == []
-
-
-async def an_earlier_start_date_is_listed_once(play: Played) -> None:
-    world = play.world
-    world.add_session("old", world.now - 100 * DAY)
-    world.grow("old", world.now - 100 * DAY, moves=False)
-    world.sessions["old"].updated = world.now - 100 * DAY
-    world.add_session("new", world.now - 3 * DAY)
-    world.grow("new", world.now - 3 * DAY, moves=False)
-    report = await play.sync(start=world.now - 10 * DAY)
-    assert report.listed == 1
-    report = await play.sync(start=world.now - 200 * DAY)
-    assert report.listed == 2
-    assert play.is_whole()
-    report = await play.sync(start=world.now - 200 * DAY)
-    assert report.listed == 1
-
-
-async def nothing_before_the_start_date_is_listed(play: Played) -> None:
-    world = play.world
-    world.add_session("old", world.now - 3 * DAY)
-    await play.sync(start=world.now - DAY)
-    world.pass_time(DAY)
-    assert (await play.sync(start=None)).sessions == 0
-
-
-async def late_rows_are_found_because_a_session_is_read_whole(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    world.grow("s1", world.now, world.now + 20 * HOUR)
-    world.pass_time(45 * HOUR)
-    await play.sync()
-    world.grow("s1", world.now, world.now - 20 * HOUR, world.now - 44 * HOUR)
-    world.pass_time(25 * HOUR)
-    await play.sync()
-    assert play.is_whole()
-
-
-async def a_session_that_was_active_when_it_was_read_is_read_again(play: Played) -> None:
-    world = play.world
-    world.tells_updates = False
-    world.add_session("s1", world.now - 2 * DAY)
-    world.grow("s1", world.now - HOUR)
-    await play.sync()
-    world.pass_time(20 * HOUR)
-    world.grow("s1", world.now)
-    world.pass_time(25 * HOUR)
-    await play.sync(audited=0)
-    assert play.is_whole()
-
-
-async def rows_that_the_api_no_longer_gives_stay_and_are_counted(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    world.grow("s1", *(world.now + n * HOUR for n in range(8)))
-    world.pass_time(2 * DAY)
-    await play.sync()
-    world.history = DAY
-    world.sessions["s1"].status = "closed"
-    world.pass_time(DAY)
-    report = await play.sync()
-    assert report.expired == 1
-    assert play.is_whole()
-
-
-async def a_gap_that_the_history_does_not_reach_is_reported(play: Played) -> None:
-    world = play.world
-    world.tier = "free"
-    assert (await play.sync()).gaps == ()
-    world.pass_time(6 * DAY)
-    assert (await play.sync()).gaps == ()
-    world.pass_time(8 * DAY)
-    report = await play.sync()
-    assert report.gaps == ("us",)
-    assert report.has_doubts
-
-
-async def new_sessions_are_listed_although_an_old_one_is_open(play: Played) -> None:
-    world = play.world
-    world.tier = "free"  # a startDate more than 7 days ago gives an empty page
-    world.add_session("s1")
-    for day in range(12):
-        world.grow("s1", world.now)
-        world.add_session(f"new-{day}")
-        world.grow(f"new-{day}", world.now)
-        world.pass_time(23 * HOUR)
-        report = await play.sync()
-        assert world.requests["list"] == -(-report.listed // world.list_size), "none was in vain"
-    world.pass_time(2 * DAY)
-    await play.sync()
-    assert play.is_whole()
-
-
-async def a_shorter_history_than_documented_hides_no_session(play: Played) -> None:
-    world = play.world
-    world.window = 3 * DAY
-    for day in range(9):
-        world.add_session(f"s{day}")
-        world.grow(f"s{day}", world.now)
-        world.pass_time(DAY)
-        await play.sync()
-    world.pass_time(2 * DAY)
-    await play.sync()
-    assert play.is_whole()
-
-
-async def audits_find_what_came_too_late_and_are_remembered(play: Played) -> None:
-    world = play.world
-    world.tells_updates = False
-    for name in ("s1", "s2"):
-        world.add_session(name)
-        world.grow(name, world.now)
-    world.pass_time(2 * DAY)
-    await play.sync(audited=1)
-    world.grow("s1", world.now)
-    world.grow("s2", world.now)
-    report = await play.sync(audited=1)  # reads one of them
-    assert report.unseen == 1
-    assert not play.is_whole()
-    world.pass_time(6 * DAY)
-    await play.sync(audited=0)  # both have left the watched days
-    assert play.is_whole()
-    world.pass_time(DAY)
-    await play.sync(audited=0)
-    assert world.read == [], "each is read once when it leaves"
-
-
-async def a_change_after_the_listing_is_no_reason_for_distrust(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    world.grow("s1", world.now)
-    world.pass_time(2 * DAY)
-    await play.sync()
-
-    def grow_during(kind: str) -> None:
-        if kind == "events":
-            world.during = lambda kind: None
-            world.grow("s1", world.now)
-
-    world.during = grow_during
-    report = await play.sync()
-    assert (report.added, report.unseen) == (1, 0)
-    world.pass_time(6 * DAY)
-    await play.sync()
-    world.pass_time(DAY)
-    await play.sync()
-    assert world.read == []
-
-
-async def a_long_active_session_is_read_from_its_newest_rows_on(play: Played) -> None:
-    world = play.world
-    world.add_session("s1")
-    world.grow("s1", *(world.now + n for n in range(65)))
-    world.pass_time(30 * HOUR)
-    world.grow("s1", world.now)
-    await play.sync(include_open=True)
-    assert world.requests["events"] == 22
-    world.pass_time(20 * HOUR)
-    world.grow("s1", world.now - 20 * HOUR, world.now)
-    await play.sync(include_open=True)
-    assert world.requests["events"] == 1
-    assert play.is_whole()
-    world.pass_time(2 * DAY)
-    await play.sync(include_open=True)
-    assert world.requests["events"] == 23, "whole, now that it is quiet"
-
-
-SCENES: list[Scene] = [value for value in list(globals().values()) if getattr(value, "__code__", None) is not None]
-SCENES = [scene for scene in SCENES if scene.__code__.co_varnames[:1] == ("play",)]
-
-
-pytestmark = pytest.mark.filterwarnings("ignore::isnotai_async.IsNotAIWarning")  # of the history window
+pytestmark = pytest.mark.filterwarnings("ignore::isnotai_async.IsNotAIWarning")  # of history and missing times
 
 
 async def run(scene: Scene, path: Path, rules: type[SyncRules] = SyncRules) -> None:
@@ -379,61 +133,221 @@ class WithoutAudit(SyncRules):
         super().__init__(**{**rules, "audited": 0})
 
 
-# Of each rule that is off, a scene that fails without it.
-WITHOUT: dict[type[SyncRules], Scene] = {
-    WithoutWatch: a_session_that_changes_while_it_is_watched_is_read_again,
-    WithoutOldestOpen: an_open_session_is_listed_as_long_as_it_is_followed,
-    WithoutEarlierStart: an_earlier_start_date_is_listed_once,
-    WithoutListedFrom: nothing_before_the_start_date_is_listed,
-    WithoutWaiting: an_active_session_waits,
-    WithoutSkipping: a_quiet_session_is_read_once_and_audited_later,
-    WithoutMaxOpen: a_session_that_stays_open_is_read_once_more_and_given_up,
-    FromNewestOn: late_rows_are_found_because_a_session_is_read_whole,
-    AlwaysFinal: a_session_that_was_active_when_it_was_read_is_read_again,
-    WithoutShortcut: a_long_active_session_is_read_from_its_newest_rows_on,
-    NeverWholeAgain: a_long_active_session_is_read_from_its_newest_rows_on,
-    WithoutExpired: rows_that_the_api_no_longer_gives_stay_and_are_counted,
-    WithoutGap: a_gap_that_the_history_does_not_reach_is_reported,
-    WithoutHistory: new_sessions_are_listed_although_an_old_one_is_open,
-    WithoutMemory: audits_find_what_came_too_late_and_are_remembered,
-    WithoutAudit: audits_find_what_came_too_late_and_are_remembered,
-}
+async def read_server_time(lister: RegionLister) -> int:
+    moment = (await lister.client.health()).timestamp
+    assert moment is not None
+    return to_milliseconds(moment)
 
 
-@pytest.mark.parametrize("rules", WITHOUT, ids=lambda rules: rules.__name__)
-async def test_a_scene_fails_if_a_rule_is_off(rules: type[SyncRules], tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
-        await run(WITHOUT[rules], tmp_path, rules)
+async def list_settle_before_the_last_run(lister: RegionLister, coverage: Coverage | None, now: int) -> int | None:
+    """List from `settle` before the last run on: a session that changed on its last watched day is lost."""
+    if coverage is None:
+        return lister.start
+    return min(await read_server_time(lister) - 7 * DAY, coverage.until - DAY)
 
 
-async def test_a_scene_fails_if_a_changed_record_does_not_open_its_session(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changed = store_schema.MERGE_LISTED.replace("_isnotai_state = 'open',", "")
-    assert changed != store_schema.MERGE_LISTED
-    monkeypatch.setattr(event_store, "MERGE_LISTED", changed)
-    with pytest.raises(AssertionError):
-        await run(a_session_that_changes_while_it_is_watched_is_read_again, tmp_path)
+async def list_watched_days_only(lister: RegionLister, coverage: Coverage | None, now: int) -> int | None:
+    return lister.start if coverage is None else await read_server_time(lister) - 7 * DAY
 
 
-async def test_a_scene_fails_if_an_empty_listing_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_store.EventStore, "has_sessions", lambda *_: False)
-    with pytest.raises(AssertionError):
-        await run(a_shorter_history_than_documented_hides_no_session, tmp_path)
+class OpenForEver(SyncRules):
+    def open_after(self, now: int) -> int:
+        return -(2**62)
 
 
-@pytest.mark.parametrize(
-    "scene", [a_change_on_the_last_watched_day_is_seen_weeks_later, sessions_created_in_a_gap_of_weeks_are_listed]
+class EarlierStartEachTime(SyncRules):
+    def covered_from(self, coverage: Coverage | None, start: int | None) -> int | None:
+        return start if coverage is None else coverage.since
+
+
+class FinalWithoutActivity(SyncRules):
+    def finish(self, session: SessionState, began: int) -> State:
+        return State.FINAL if session.activity is None else super().finish(session, began)
+
+
+class NeverGone(SyncRules):
+    def refuse(self, session: SessionState, began: int, *, is_gone: bool) -> State:
+        return super().refuse(session, began, is_gone=False)
+
+
+class AlwaysResume(SyncRules):
+    def can_resume(self, session: SessionState, began: int) -> bool:
+        return True
+
+
+async def ask_own_clock(client: Client, page: Page[Session]) -> int:
+    return int(time() * 1000)
+
+
+_note = RegionLister._note
+
+
+async def commit_each_page(lister: RegionLister, page: Page[Session], now: int) -> None:
+    await _note(lister, page, now)
+    store = lister.access.store
+    await lister.access(store.commit_listing, lister.name, lister.place, Coverage(since=None, until=now))
+
+
+async def believe_the_listing(sync: Sync, reading: SessionReading) -> bool:
+    return False
+
+
+_finish = EventStore._finish
+
+
+def delete_what_is_not_given(store: EventStore, reading: SessionReading) -> None:
+    _finish(store, reading)
+    if reading.is_expired:
+        store.file.db.execute("DELETE FROM events WHERE session_id = ?", (reading.session_id,))
+
+
+_insert = event_store._insert
+
+
+def insert_each(count: int) -> str:
+    return _insert(count).replace(" ON CONFLICT DO NOTHING", "")
+
+
+@frozen
+class Off:
+    """A rule that is switched off.
+
+    Attributes:
+        rule: Its number in the docstring of `sync_rules`, and what it says.
+        scene: A scene that fails without it.
+        rules: The rules without it.
+        patch: Or what to patch: an object, the name of an attribute, and its value.
+    """
+
+    rule: str
+    scene: Scene
+    rules: type[SyncRules] = SyncRules
+    patch: tuple[object, str, object] | None = None
+
+
+def remove(text: str, what: str) -> str:
+    assert what in text
+    return text.replace(what, "")
+
+
+NO_ACTIVITY: Final = {name: (SessionState, "activity", property(attrgetter(name))) for name in ("recorded", "newest")}
+OFF: Final = (
+    Off(
+        "1 now is the server's Date", scenes.an_active_session_waits, patch=(sync_listing, "read_now", ask_own_clock)
+    ),
+    Off("1 list what is watched", scenes.a_session_that_changes_while_it_is_watched_is_read_again, WithoutWatch),
+    Off(
+        "1 list watch before the last run, and not settle",
+        scenes.a_change_on_the_last_watched_day_is_seen_weeks_later,
+        patch=(RegionLister, "_find_since", list_settle_before_the_last_run),
+    ),
+    Off(
+        "1 list since the last run",
+        scenes.sessions_created_in_a_gap_of_weeks_are_listed,
+        patch=(RegionLister, "_find_since", list_watched_days_only),
+    ),
+    Off(
+        "1 list what is open",
+        scenes.an_open_session_is_listed_as_long_as_it_is_followed,
+        WithoutOldestOpen,
+    ),
+    Off(
+        "1 as long as it is younger than max_open",
+        scenes.a_session_that_cannot_be_read_for_weeks_does_not_lengthen_each_listing,
+        OpenForEver,
+    ),
+    Off("1 never from before listed_from", scenes.nothing_before_the_start_date_is_listed, WithoutListedFrom),
+    Off("1 but from an earlier start_date", scenes.an_earlier_start_date_is_listed_once, WithoutEarlierStart),
+    Off("1 once", scenes.an_earlier_start_date_is_listed_once, EarlierStartEachTime),
+    Off("1 not from before the history", scenes.new_sessions_are_listed_although_an_old_one_is_open, WithoutHistory),
+    Off(
+        "1 an empty listing is doubted",
+        scenes.a_shorter_history_than_documented_hides_no_session,
+        patch=(EventStore, "has_sessions", lambda *_: False),
+    ),
+    Off(
+        "1 ids are a set",
+        scenes.what_is_given_twice_is_there_once,
+        patch=(event_store, "NOTE_LISTED", remove(store_schema.NOTE_LISTED, " OR REPLACE")),
+    ),
+    Off(
+        "1 a listing is committed after its last page",
+        scenes.a_listing_that_breaks_off_leaves_nothing,
+        patch=(RegionLister, "_note", commit_each_page),
+    ),
+    Off("2 a record is activity", scenes.an_active_session_waits, patch=NO_ACTIVITY["newest"]),
+    Off(
+        "2 an event is activity",
+        scenes.a_session_that_was_active_when_it_was_read_is_read_again,
+        patch=NO_ACTIVITY["recorded"],
+    ),
+    Off("2 skip what is final", scenes.a_quiet_session_is_read_once_and_audited_later, WithoutSkipping),
+    Off(
+        "2 unless its record has changed",
+        scenes.a_session_that_changes_while_it_is_watched_is_read_again,
+        patch=(event_store, "MERGE_LISTED", remove(store_schema.MERGE_LISTED, "_isnotai_state = 'open',")),
+    ),
+    Off("2 wait for what is active", scenes.an_active_session_waits, WithoutWaiting),
+    Off(
+        "2 read what has no activity, until it has some",
+        scenes.a_session_without_any_time_is_read_until_it_has_some,
+        FinalWithoutActivity,
+    ),
+    Off(
+        "2 read what is older than max_open, the last time",
+        scenes.a_session_that_stays_open_is_read_once_more_and_given_up,
+        WithoutMaxOpen,
+    ),
+    Off("3 read whole", scenes.late_rows_are_found_because_a_session_is_read_whole, FromNewestOn),
+    Off(
+        "3 add what is not there",
+        scenes.what_is_given_twice_is_there_once,
+        patch=(event_store, "_insert", insert_each),
+    ),
+    Off("4 final if it was quiet", scenes.a_session_that_was_active_when_it_was_read_is_read_again, AlwaysFinal),
+    Off(
+        "4 continue only what can be final",
+        scenes.a_reading_that_broke_off_while_its_session_was_active_starts_over,
+        AlwaysResume,
+    ),
+    Off(
+        "4 a long active one from its end on",
+        scenes.a_long_active_session_is_read_from_its_newest_rows_on,
+        WithoutShortcut,
+    ),
+    Off("4 whole once it is quiet", scenes.a_long_active_session_is_read_from_its_newest_rows_on, NeverWholeAgain),
+    Off("4 what is gone is counted once", scenes.a_listed_session_that_is_not_there_is_reported_once, NeverGone),
+    Off(
+        "5 never delete",
+        scenes.rows_that_the_api_no_longer_gives_stay_and_are_counted,
+        patch=(EventStore, "_finish", delete_what_is_not_given),
+    ),
+    Off("5 count what has expired", scenes.rows_that_the_api_no_longer_gives_stay_and_are_counted, WithoutExpired),
+    Off("5 report a gap", scenes.a_gap_that_the_history_does_not_reach_is_reported, WithoutGap),
+    Off("6 audit", scenes.audits_find_what_came_too_late_and_are_remembered, WithoutAudit),
+    Off("6 remember what was found", scenes.audits_find_what_came_too_late_and_are_remembered, WithoutMemory),
+    Off(
+        "6 unless the record has changed since",
+        scenes.a_change_after_the_listing_is_no_reason_for_distrust,
+        patch=(Sync, "_has_new_record", believe_the_listing),
+    ),
+    Off(
+        "filters are part of the identity",
+        scenes.other_filters_are_rejected,
+        patch=(StoreFile, "_check_filters", lambda *_: None),
+    ),
 )
-async def test_a_scene_fails_if_the_last_listing_does_not_count(
-    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World()
 
-    async def find_since(lister: RegionLister, coverage: Coverage | None, now: int) -> int | None:
-        return None if coverage is None else world.now - 7 * DAY
 
-    monkeypatch.setattr(RegionLister, "_find_since", find_since)
-    async with world.serve() as client:
-        with pytest.raises(AssertionError):
-            await scene(Played(world, client, tmp_path / "events.db"))
+@pytest.mark.parametrize("off", OFF, ids=lambda off: off.rule.replace(" ", "-"))
+async def test_a_scene_fails_if_a_rule_is_off(off: Off, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if off.patch is not None:
+        monkeypatch.setattr(*off.patch)
+    with pytest.raises((AssertionError, IsNotAIError)):
+        await run(off.scene, tmp_path, off.rules)
+
+
+def test_each_rule_of_the_docstring_is_switched_off() -> None:
+    numbers = re.findall(r"^(\d)\. \*\*", sync_rules.__doc__ or "", re.MULTILINE)
+    assert numbers == list("123456")
+    assert set(numbers) <= {off.rule[0] for off in OFF}

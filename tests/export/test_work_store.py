@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isnotai_async._models.positions import SessionRef
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ExportError, ExportLockedError, IsNotAIError, SinkError, StoreError
 from isnotai_async.export import ExportProgress
 from isnotai_async.export.batches import join_pages, pack_page, unpack_pages

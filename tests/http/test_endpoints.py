@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from isnotai_async._http import endpoints
 from isnotai_async._http.messages import Request, Response
-from isnotai_async._models.queries import EventQuery, SessionQuery
+from isnotai_async._models.queries import EventQuery, SessionIdQuery, SessionQuery
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import (
     APIError,
@@ -40,19 +40,21 @@ def answer(
 
 
 def test_every_request_goes_to_the_documented_path() -> None:
-    assert endpoints.build_health() == Request("health", "/health", authenticated=False)
-    assert endpoints.build_integration().target == "/v1/integration"
-    assert endpoints.build_session("s 1").target == "/v1/sessions/s%201"
-    assert endpoints.build_session_details("s/1").target == "/v1/sessions/s%2F1/details"
-    assert endpoints.build_list(SessionQuery(), None).target == "/v1/sessions"
-    assert endpoints.build_list(EventQuery(session_id="s1"), None).target == "/v1/sessions/s1/events"
+    assert endpoints.HEALTH.build() == Request("health", "/health", authenticated=False)
+    assert endpoints.GET_INTEGRATION.build().target == "/v1/integration"
+    assert endpoints.GET_SESSION.build(SessionIdQuery(session_id="s 1")).target == "/v1/sessions/s%201"
+    assert (
+        endpoints.GET_SESSION_DETAILS.build(SessionIdQuery(session_id="s/1")).target == "/v1/sessions/s%2F1/details"
+    )
+    assert endpoints.LIST_SESSIONS.build(SessionQuery()).target == "/v1/sessions"
+    assert endpoints.LIST_EVENTS.build(EventQuery(session_id="s1")).target == "/v1/sessions/s1/events"
 
 
 def test_filters_go_with_every_page_under_the_apis_names() -> None:
     query = EventQuery(session_id="s1", page_size=50, type="0x01", start_time=1, end_time=2)
 
     for cursor in (None, "next"):
-        request = endpoints.build_list(query, cursor)
+        request = endpoints.LIST_EVENTS.build(query, cursor)
         params = dict(parse_qsl(urlsplit(request.target).query, strict_parsing=True))
         assert params.pop("cursor", None) == cursor == request.cursor
         assert params == {"pageSize": "50", "type": "0x01", "startTime": "1", "endTime": "2"}
@@ -60,7 +62,7 @@ def test_filters_go_with_every_page_under_the_apis_names() -> None:
 
 def test_session_filters_go_under_the_apis_names() -> None:
     query = SessionQuery(status="active", bot_only=True, start_date="2026-06-10", end_date="2026-06-11")
-    params = dict(parse_qsl(urlsplit(endpoints.build_list(query, None).target).query))
+    params = dict(parse_qsl(urlsplit(endpoints.LIST_SESSIONS.build(query).target).query))
 
     assert params == {
         "status": "active",
@@ -74,7 +76,7 @@ def test_session_filters_go_under_the_apis_names() -> None:
     cursor=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), name=st.text("a&=#?+% /\u2028é", min_size=1)
 )
 def test_a_cursor_is_one_value_whatever_it_holds(cursor: str, name: str) -> None:
-    target = endpoints.build_list(EventQuery(session_id="s1", type=name), cursor).target
+    target = endpoints.LIST_EVENTS.build(EventQuery(session_id="s1", type=name), cursor).target
 
     assert target.isascii()
     assert target.isprintable()
@@ -84,7 +86,7 @@ def test_a_cursor_is_one_value_whatever_it_holds(cursor: str, name: str) -> None
 @given(session_id=st.text(min_size=1))
 def test_an_id_is_one_segment_or_refused(session_id: str) -> None:
     try:
-        target = endpoints.build_session(session_id).target
+        target = endpoints.GET_SESSION.build(SessionIdQuery(session_id=session_id)).target
     except ConfigError:
         return
     prefix, _, segment = target.rpartition("/")
@@ -114,7 +116,7 @@ def test_a_refusal_is_typed_by_its_status_and_one_without_envelope_is_the_gatewa
     kind = cls if enveloped or status >= 500 or status in {408, 425, 429} else GatewayError
 
     with pytest.raises(kind) as caught:
-        endpoints.read_events(answer(status, body, {"content-type": "text/html"}))
+        endpoints.LIST_EVENTS.read(answer(status, body, {"content-type": "text/html"}))
 
     error = caught.value
     assert type(error) is kind
@@ -131,7 +133,7 @@ def test_a_refusal_is_typed_by_its_status_and_one_without_envelope_is_the_gatewa
 
 def test_a_refused_key_is_explained_by_the_region() -> None:
     with pytest.raises(AuthenticationError, match="check that this key belongs to eu"):
-        endpoints.read_events(answer(401, sample.body("error")))
+        endpoints.LIST_EVENTS.read(answer(401, sample.body("error")))
 
 
 @pytest.mark.parametrize(
@@ -146,36 +148,36 @@ def test_a_refusal_that_names_the_cursor_is_about_the_cursor(envelope: bytes) ->
     with_cursor = answer(400, envelope, request=Request("list_events", "/x?cursor=c", cursor="c"))
 
     with pytest.raises(InvalidCursorError, match="walk again without it"):
-        endpoints.read_events(with_cursor)
+        endpoints.LIST_EVENTS.read(with_cursor)
     with pytest.raises(InvalidRequestError) as caught:
-        endpoints.read_events(answer(400, envelope))
+        endpoints.LIST_EVENTS.read(answer(400, envelope))
     assert type(caught.value) is InvalidRequestError
 
 
 @pytest.mark.parametrize("body", [b'{"error": {"code": 7, "message": [], "details": 1}}', b'{"error": []}', b"\xff"])
 def test_an_envelope_of_wrong_types_is_still_typed_by_its_status(body: bytes) -> None:
     with pytest.raises(ServerError) as caught:
-        endpoints.read_events(answer(500, body))
+        endpoints.LIST_EVENTS.read(answer(500, body))
     assert (caught.value.code, caught.value.details) == ("unknown", {})
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_a_protocol_error(status: int) -> None:
     with pytest.raises(ProtocolError, match="does not follow") as caught:
-        endpoints.read_events(answer(status))
+        endpoints.LIST_EVENTS.read(answer(status))
     assert caught.value.status == status
 
 
 @pytest.mark.parametrize("status", [100, 304, 600, 999])
 def test_a_status_this_api_does_not_know_is_a_protocol_error(status: int) -> None:
     with pytest.raises(ProtocolError, match=f"status {status}"):
-        endpoints.read_events(answer(status, sample.body("events")))
+        endpoints.LIST_EVENTS.read(answer(status, sample.body("events")))
 
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_an_empty_success_is_the_gateways(status: int) -> None:
     with pytest.raises(GatewayError, match=f"answered {status} without JSON, the body is empty"):
-        endpoints.read_events(answer(status))
+        endpoints.LIST_EVENTS.read(answer(status))
 
 
 def test_a_captive_portal_is_named_by_its_content_type_and_its_first_bytes() -> None:
@@ -184,16 +186,16 @@ def test_a_captive_portal_is_named_by_its_content_type_and_its_first_bytes() -> 
     with pytest.raises(
         GatewayError, match=r"without JSON, text/html that begins with '<html>Please log in"
     ) as caught:
-        endpoints.read_events(portal)
+        endpoints.LIST_EVENTS.read(portal)
     assert len(str(caught.value)) < 400
 
 
 def test_the_tier_is_read_and_an_unknown_one_ignored() -> None:
     body = sample.body("events")
 
-    assert endpoints.read_events(answer(200, body, {"x-isnotai-tier": "pro"})).tier is Tier.PRO
-    assert endpoints.read_events(answer(200, body, {"x-isnotai-tier": "gold"})).tier is None
-    assert endpoints.read_events(answer(200, body)).tier is None
+    assert endpoints.LIST_EVENTS.read(answer(200, body, {"x-isnotai-tier": "pro"})).tier is Tier.PRO
+    assert endpoints.LIST_EVENTS.read(answer(200, body, {"x-isnotai-tier": "gold"})).tier is None
+    assert endpoints.LIST_EVENTS.read(answer(200, body)).tier is None
 
 
 def test_an_answer_shows_no_body_and_no_headers() -> None:
@@ -204,9 +206,9 @@ def test_an_answer_shows_no_body_and_no_headers() -> None:
 
 
 def test_each_reader_reads_its_sample() -> None:
-    assert endpoints.read_sessions(answer(body=sample.body("sessions"))).data[0].id == "s1"
-    assert endpoints.read_session_details(answer(body=sample.body("details"))).session_id == "s1"
-    assert endpoints.read_health(answer(body=sample.body("health"))).status == "healthy"
+    assert endpoints.LIST_SESSIONS.read(answer(body=sample.body("sessions"))).data[0].id == "s1"
+    assert endpoints.GET_SESSION_DETAILS.read(answer(body=sample.body("details"))).session_id == "s1"
+    assert endpoints.HEALTH.read(answer(body=sample.body("health"))).status == "healthy"
     session = sample.dump({"data": sample.load("sessions")["data"][0]})
-    assert endpoints.read_session(answer(body=session)).id == "s1"
-    assert endpoints.read_mapping(answer(body=b'{"apiKeyMasked": "x"}')) == {"apiKeyMasked": "x"}
+    assert endpoints.GET_SESSION.read(answer(body=session)).id == "s1"
+    assert endpoints.GET_STATS.read(answer(body=b'{"apiKeyMasked": "x"}')) == {"apiKeyMasked": "x"}

@@ -29,7 +29,7 @@ from isnotai_async import (
     TransportTimeoutError,
     Unlimited,
 )
-from isnotai_async._http.endpoints import read_events, read_mapping
+from isnotai_async._http.endpoints import GET_STATS, LIST_EVENTS
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.rate_limited import RateLimitedTransport
 from isnotai_async._http.retry import Retrier
@@ -106,7 +106,7 @@ def send(world: World, **options: Any) -> Ended:
     async def main() -> Ended:
         begun = virtual.now()
         try:
-            await world.stack(**options).fetch(REQUEST, read_mapping)
+            await world.stack(**options).fetch(REQUEST, GET_STATS.read)
         except (APIError, ProtocolError) as error:
             if error.status is None:
                 raise
@@ -116,7 +116,7 @@ def send(world: World, **options: Any) -> Ended:
     return virtual.run(main())
 
 
-def fetch(world: World, read: Callable[[Response], Any] = read_mapping, **options: Any) -> Any:
+def fetch(world: World, read: Callable[[Response], Any] = GET_STATS.read, **options: Any) -> Any:
     async def main() -> Any:
         return await world.stack(**options).fetch(REQUEST, read)
 
@@ -284,7 +284,7 @@ def test_behind_a_captive_portal_the_quota_ends_the_retries() -> None:
         stack = world.stack(jitter=0.0)
         for _ in range(1000):
             with pytest.raises(GatewayError):
-                await stack.fetch(REQUEST, read_mapping)
+                await stack.fetch(REQUEST, GET_STATS.read)
 
     world = World({"body": b"<html>"})
     virtual.run(main())
@@ -295,7 +295,7 @@ def test_a_broken_chain_of_cursors_is_asked_for_once_more() -> None:
     body = b'{"data": [], "pagination": {"nextCursor": null, "hasMore": true, "limit": 100}}'
     world = World({"body": body})
     with pytest.raises(PaginationError):
-        fetch(world, read_events)
+        fetch(world, LIST_EVENTS.read)
     assert len(world.sent) == 2
 
 
@@ -350,7 +350,7 @@ def test_an_error_keeps_nothing_of_the_call_alive() -> None:
 
     async def fail(outcome: Outcome) -> ReferenceType[IsNotAIError]:
         try:
-            await World(outcome).stack(retry=Retry(attempts=2)).fetch(REQUEST, read_mapping)
+            await World(outcome).stack(retry=Retry(attempts=2)).fetch(REQUEST, GET_STATS.read)
         except IsNotAIError as error:
             return ref(error)
         raise AssertionError("it should have failed")
@@ -374,7 +374,7 @@ def test_a_failure_that_was_mended_is_let_go_of_with_its_answer() -> None:
 
             def read(response: Response, failures: list[ReferenceType[IsNotAIError]] = failures) -> Value:
                 try:
-                    read_mapping(response)
+                    GET_STATS.read(response)
                 except IsNotAIError as error:
                     failures.append(ref(error))
                     raise
@@ -401,9 +401,9 @@ def test_the_deadline_covers_the_wait_for_a_permit_which_is_no_attempt() -> None
     async def main() -> None:
         stack = world.stack(deadline=30.0, paced=True)
         for _ in range(60):
-            await stack.fetch(REQUEST, read_mapping)
+            await stack.fetch(REQUEST, GET_STATS.read)
         with pytest.raises(TransportTimeoutError) as caught:
-            await stack.fetch(REQUEST, read_mapping)
+            await stack.fetch(REQUEST, GET_STATS.read)
         assert caught.value.attempts == 0
         assert caught.value.elapsed == pytest.approx(30.0)
 
@@ -415,7 +415,7 @@ def test_without_a_deadline_a_call_waits_for_its_permit() -> None:
     async def main() -> None:
         stack = world.stack(paced=True)
         for _ in range(61):
-            await stack.fetch(REQUEST, read_mapping)
+            await stack.fetch(REQUEST, GET_STATS.read)
 
     world = World(200)
     virtual.run(main())
@@ -426,7 +426,7 @@ def test_every_attempt_pays_a_permit() -> None:
     async def main() -> None:
         stack = world.stack(paced=True)
         assert isinstance(stack.transport, RateLimitedTransport)
-        await stack.fetch(REQUEST, read_mapping)
+        await stack.fetch(REQUEST, GET_STATS.read)
         assert "3 of 60 slots occupied" in repr(stack.transport.limiter)
 
     world = World(503, 503, 200)
@@ -452,9 +452,9 @@ def test_what_failed_is_expected_no_longer_so_an_answer_that_is_alone_does_not_w
         stack = World(lost(), {"body": b"no JSON"}, 404, 200).stack(retry=Retry(attempts=1))
         for _ in range(3):
             with pytest.raises(IsNotAIError):
-                await stack.fetch(REQUEST, read_mapping)
+                await stack.fetch(REQUEST, GET_STATS.read)
         assert not stack.turns.are_wanted
-        await stack.fetch(REQUEST, read_mapping)
+        await stack.fetch(REQUEST, GET_STATS.read)
         assert not stack.turns.are_wanted
 
     virtual.run(main())
@@ -468,7 +468,7 @@ def test_when_all_fails_the_server_sees_one_request_a_call() -> None:
         stack = world.stack(jitter=0.0)
         for _ in range(1000):
             with pytest.raises(ServerError):
-                await stack.fetch(REQUEST, read_mapping)
+                await stack.fetch(REQUEST, GET_STATS.read)
 
     world = World(503)
     virtual.run(main())

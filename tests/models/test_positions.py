@@ -11,7 +11,7 @@ from isnotai_async._models.positions import Position
 from isnotai_async._models.queries import EventQuery
 from isnotai_async.errors import ConfigError
 
-START = Position.start(EventQuery(session_id="s1", type="keypress", page_size=50), "us")
+START = Position.start("list_events", "us", EventQuery(session_id="s1", type="keypress", page_size=50))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
@@ -118,8 +118,8 @@ def test_a_position_with_a_field_missing_is_refused() -> None:
 )
 def test_a_position_of_another_walk_is_refused(query: EventQuery, region: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        START.check(Position.start(query, region))
+        START.check(Position.start("list_events", region, query))
 
 
 def test_a_position_of_the_same_walk_is_taken() -> None:
-    START.check(Position.start(EventQuery(session_id="s1", type="keypress", page_size=50), "us"))
+    START.check(Position.start("list_events", "us", EventQuery(session_id="s1", type="keypress", page_size=50)))

@@ -184,7 +184,7 @@ def test_what_is_not_given_is_not_a_filter() -> None:
 
 def test_a_refused_query_can_be_shown_in_a_traceback_with_locals() -> None:
     with pytest.raises(ConfigError) as caught:
-        EventQuery(session_id="s1", page_size=0)
+        EventQuery(session_id="s1", page_size=7, type="")
 
     trace = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
-    assert "EventQuery(session_id='s1')" in trace
+    assert "EventQuery(page_size=7)" in trace

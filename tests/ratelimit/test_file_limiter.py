@@ -304,7 +304,7 @@ def test_options_that_cannot_be_are_rejected(options: dict[str, Any], message: s
 
 
 def test_a_limiter_is_not_pickled(path: Path) -> None:
-    with pytest.raises(TypeError, match="holds an open file"):
+    with pytest.raises(TypeError, match="holds an open connection or file"):
         pickle.dumps(isnotai.FileLimiter(path))
 
 

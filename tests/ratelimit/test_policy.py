@@ -1,4 +1,4 @@
-"""The gate: window, spacing, pauses and tiers together; alone, and against the servers that there may be."""
+"""The policy: window, spacing, pauses and tiers together; alone, and against the servers that there may be."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import random
 from itertools import pairwise
 from math import inf
 
+import msgspec
 import pytest
-from attrs import fields
 
 from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.constants import CONSTANTS
 from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
-from isnotai_async._ratelimit.policy import FULL, MAX_PAUSE, PAUSED, PROBING, SPACED, Pacer, RateLimitPolicy
+from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED, RateLimitPolicy
+from isnotai_async._ratelimit.policy_state import PolicyState
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog
 from tests.programs import Program, Server, World
 
@@ -32,7 +34,7 @@ def burst(policy: RateLimitPolicy, now: float, *, bulk: bool = False) -> list[Pe
     return permits
 
 
-# The gate: window and spacing.
+# Window and spacing.
 
 
 @pytest.mark.parametrize("tier", list(Tier))
@@ -78,10 +80,10 @@ def test_bulk_work_makes_room_for_single_calls() -> None:
     assert 0.95 * 3 * 600 <= singles + bulks <= 0.99 * 3 * 600
 
 
-# The gate: 429.
+# 429.
 
 
-def test_a_429_closes_the_gate_for_as_long_as_it_says() -> None:
+def test_a_429_pauses_the_key_for_as_long_as_it_says() -> None:
     policy = RateLimitPolicy(Tier.PRO)
     first, second = try_acquire(policy, 0.0), try_acquire(policy, 0.0)
     assert policy.record_outcome(first, RequestOutcome(429, 7.0), 1.0) == 7.0
@@ -98,7 +100,7 @@ def test_one_probe_goes_first_and_its_answer_opens() -> None:
     assert policy.try_acquire(7.0, bulk=False) is None
     assert policy.wait(7.0, bulk=False) == (inf, PROBING)
     policy.record_outcome(probe, OK, 7.5)
-    assert policy.wait(7.5, bulk=False)[0] < 0.2  # shaped from now on, but not closed
+    assert policy.wait(7.5, bulk=False)[0] < 0.2  # spaced from now on, but not paused
 
 
 @pytest.mark.parametrize("how", ["unanswered", "withdrawn"])
@@ -156,7 +158,11 @@ def test_a_pause_without_advice_has_bounds(window: float) -> None:
 
 def test_an_absurd_retry_after_cannot_stop_a_key_for_years() -> None:
     policy = RateLimitPolicy(Tier.PRO)
-    assert policy.record_outcome(try_acquire(policy, 0.0), RequestOutcome(429, 9_999_999_999.0), 0.0) == MAX_PAUSE
+    assert (
+        policy.record_outcome(try_acquire(policy, 0.0), RequestOutcome(429, 9_999_999_999.0), 0.0)
+        == CONSTANTS.max_pause
+        == 900
+    )
 
 
 def test_after_a_second_429_single_calls_are_spaced_too() -> None:
@@ -171,15 +177,17 @@ def test_after_a_second_429_single_calls_are_spaced_too() -> None:
     assert reason == SPACED
 
 
-def test_all_that_a_gate_remembers_is_saved() -> None:
-    """A field that a new rule adds and `save` forgets would be lost with each call of the limiter of a file."""
-    remembered = {field.alias for kind in (RateLimitPolicy, Pacer) for field in fields(kind)}
-    derived = {"limit", "rate", "log", "shape"}
-    given = {"length", "quota", "slots"}
-    assert set(RateLimitPolicy().save()) == remembered - derived - given
+def test_a_policy_resumes_from_its_state_in_bytes() -> None:
+    policy = RateLimitPolicy(Tier.PRO)
+    policy.record_outcome(try_acquire(policy, 0.0), RequestOutcome(429, 7.0, Tier.ENTERPRISE), 0.0)
+    saved = msgspec.msgpack.encode(policy.state)
+    resumed = RateLimitPolicy(state=msgspec.msgpack.decode(saved, type=PolicyState))
+    assert resumed.wait(1.0, bulk=False) == (6.0, PAUSED)
+    assert resumed.tier is Tier.PRO
+    assert resumed.spacing(1.0) == policy.spacing(1.0) > RateLimitPolicy(Tier.PRO).spacing(1.0)
 
 
-# The gate: tier.
+# Tier.
 
 
 def see(policy: RateLimitPolicy, *tiers: Tier | None, now: float = 0.0) -> Tier:

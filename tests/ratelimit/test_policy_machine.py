@@ -1,4 +1,4 @@
-"""The gate under any order of events: a state machine with the server as its model."""
+"""The rate limit policy under any order of events: a state machine with the server as its model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Sent:
     arrived: float | None = None
 
 
-class GateMachine(RuleBasedStateMachine):
+class PolicyMachine(RuleBasedStateMachine):
     """Any order of asking, answering, cancelling, waiting, tiers and 429s.
 
     The model is the server: it counts what arrives, which may be any time between sending and answer, and up to
@@ -141,8 +141,8 @@ class GateMachine(RuleBasedStateMachine):
 
     @invariant()
     @precondition(lambda self: not self.held)
-    def somebody_can_always_go_on(self) -> None:
-        """With nothing under way, one may go within a window, or within the pause that was ordered."""
+    def a_request_can_always_go_in_the_end(self) -> None:
+        """With nothing under way, a request may go within a window, or within the pause that was ordered."""
         policy, now = deepcopy(self.policy), self.now  # a copy, because looking ahead forgets what leaves until then
         for _ in range(50):
             wait, _ = policy.wait(now, bulk=True)
@@ -154,5 +154,5 @@ class GateMachine(RuleBasedStateMachine):
         assert now - self.now <= 100 + 66
 
 
-GateMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
-TestGate = GateMachine.TestCase
+PolicyMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestPolicy = PolicyMachine.TestCase

@@ -172,7 +172,7 @@ async def test_a_limit_above_the_highest_tier_is_not_believed(
 ) -> None:
     async with opened(server.url) as limiter:
         assert await take(limiter, at_most=10) == 10
-        server.ask("EVAL", CHANGED.format(change="s.limit, s.told = 1000000, true"), 1, STATE)
+        server.ask("EVAL", CHANGED.format(change="s.tier, s.is_tier_known = 1000000, true"), 1, STATE)
         assert await take(limiter, at_most=100) == 50
     assert "something else" in caplog.text
 

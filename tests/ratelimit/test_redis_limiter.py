@@ -465,7 +465,7 @@ def test_something_else_than_a_connection_is_refused() -> None:
 
 
 def test_a_limiter_is_not_pickled() -> None:
-    with pytest.raises(TypeError, match="holds a connection"):
+    with pytest.raises(TypeError, match="holds an open connection"):
         pickle.dumps(isnotai.RedisLimiter.from_url("redis://127.0.0.1"))
 
 

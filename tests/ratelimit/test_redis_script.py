@@ -1,14 +1,13 @@
-"""The rules of the shared limit, in a real Redis and in a file, at times that the test sets: they decide as the gate.
+"""The rules of the shared limit, in a real Valkey and in Python, at times that the test sets: they decide alike.
 
-The script's rules take the time from what stands before them; here that is the third of its keys.
+The script reads the clock of Redis; here the time is the third of its keys.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from math import inf
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, TypeVar
 
 import pytest
@@ -16,14 +15,12 @@ import redis
 from attrs import define, evolve, field
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.file.rules import answer
 from isnotai_async._ratelimit.file.store import TABLES, StoredSlots
-from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
-from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED, RateLimitPolicy
-from isnotai_async._ratelimit.redis.script import RULES
+from isnotai_async._ratelimit.limiter import RequestOutcome
+from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED
 from isnotai_async._ratelimit.shared.protocol import (
     BEHIND,
     JOINING,
@@ -33,11 +30,13 @@ from isnotai_async._ratelimit.shared.protocol import (
     name_keys,
     read_reply,
 )
-from tests.redis_server import running_redis
+from isnotai_async._ratelimit.shared.rules import answer
+from tests.redis_server import running_redis, script_at
 
 START = 1_790_000_000.25
 KEYS = ("{tag}:state", "{tag}:slots")
 OK = RequestOutcome(200)
+TICK = 2.0**-14
 
 
 @define(eq=False)
@@ -54,7 +53,7 @@ class Script:
     _run: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._run = self.client.register_script("local now = tonumber(KEYS[3])\n" + RULES)
+        self._run = self.client.register_script(script_at("{KEYS[3], 0}"))
 
     def __call__(self, ask: ScriptRequest) -> ScriptReply:
         return read_reply(self._run(keys=[*KEYS, repr(self.now)], args=[ask.to_json()]))
@@ -70,8 +69,8 @@ class Script:
 
 
 @define(eq=False)
-class FileRules:
-    """The rules of the file at a time that the test sets; as `Script` else."""
+class PythonRules:
+    """The rules in Python over the slots of a file, at a time that the test sets; else as `Script`."""
 
     now: float = START
     _connection: sqlite3.Connection = field(init=False)
@@ -82,8 +81,7 @@ class FileRules:
         self._connection.executescript(TABLES)
 
     def __call__(self, ask: ScriptRequest) -> ScriptReply:
-        slots = StoredSlots(self._connection, "key", self.now, ask.length, ask.lease)
-        reply, self._packed = answer(ask, self._packed, slots, self.now)
+        reply, self._packed = answer(ask, self._packed, StoredSlots(self._connection, "key"), self.now)
         return reply
 
     def slots(self) -> int:
@@ -99,7 +97,7 @@ class FileRules:
         self._connection.close()
 
 
-Rules = Script | FileRules
+Rules = Script | PythonRules
 
 
 @pytest.fixture(scope="module")
@@ -121,15 +119,15 @@ def script(client: Any, request: pytest.FixtureRequest) -> Iterator[Rules]:
         client.flushall()
         yield begun(Script(client))
         return
-    with closing(FileRules()) as rules:
+    with closing(PythonRules()) as rules:
         yield begun(rules)
 
 
-R = TypeVar("R", Script, FileRules)
+R = TypeVar("R", Script, PythonRules)
 
 
 def begun(script: R) -> R:
-    """Let the state begin, and pass the moment in which processes may tell what they sent."""
+    """Let the state begin, and pass the moment in which processes may report what they sent."""
     script.now = START - 1.25
     assert script(ScriptRequest(singles=1)).wait == 1.25
     script.now = START
@@ -137,135 +135,162 @@ def begun(script: R) -> R:
 
 
 @define(eq=False)
-class Sent:
-    """A permit as both sides know it."""
+class Process:
+    """One process, as both stores know it.
 
-    permit: Permit
-    name: str
-    number: int
-
-
-class ScriptMachine(RuleBasedStateMachine):
-    """Any order of asking, answering, cancelling, waiting, tiers and 429s, told to the script and to a gate.
-
-    Both compute in the same 64 bits, so they have to agree to the last digit. What only the script has, that single
-    calls which wait hold back bulk work, is added to the gate here.
+    Attributes:
+        prefix: Prefix of the names of its slots.
+        lease: Its lease, in seconds.
+        epochs: Epoch that it knows of each store; they are random.
+        number: Number of the last permit that it knows.
+        first: Number of its next slot.
+        held: Slots of requests under way: name, and number of the permit.
+        last: The last outcomes that it reported.
     """
 
-    sent = Bundle("sent")
-    make: Callable[[], Rules]
+    prefix: str
+    lease: float
+    epochs: tuple[str, str] | None = None
+    number: int = 0
+    first: int = 0
+    held: list[tuple[str, int]] = field(factory=list)
+    last: list[CompletedRequest] = field(factory=list)
+
+
+class BothStores(RuleBasedStateMachine):
+    """Two processes ask, end, give back and join again, in any order and at any time; the stores lose their data.
+
+    Lua and Python compute in the same 64 bits, so the replies have to agree to the last digit.
+    """
+
+    client: Any
 
     def __init__(self) -> None:
         super().__init__()
-        self.script = self.make()
-        self.policy = RateLimitPolicy()
-        self.single_until = -inf
-        self.first = 0
+        self.client.flushall()
+        self.stores = Script(self.client), PythonRules()
+        self.processes = Process("a:", 65.0), Process("b:", 8.0)
 
-    def call(self, **options: Any) -> ScriptReply:
-        return self.script(ScriptRequest(lease=1e7, prefix="me:", **options))
+    def teardown(self) -> None:
+        self.stores[1].close()
 
-    @rule(target=sent, singles=st.integers(0, 3), bulk=st.integers(0, 3))
-    def ask(self, singles: int, bulk: int) -> list[Sent]:
-        return self.want(singles, bulk)
+    @property
+    def now(self) -> float:
+        return self.stores[0].now
 
-    @rule(target=sent, singles=st.integers(0, 80), bulk=st.integers(0, 80))
-    def ask_many(self, singles: int, bulk: int) -> list[Sent]:
-        return self.want(singles, bulk)
+    def move(self, seconds: float) -> None:
+        for store in self.stores:
+            store.now += seconds
 
-    def want(self, singles: int, bulk: int) -> list[Sent]:
-        first, now = self.first, self.script.now
-        self.first += singles + bulk
-        reply = self.call(first=first, singles=singles, bulk=bulk)
-        permits, granted, wait, reason = [], [0, 0], 0.0, ""
-        for number in range(singles + bulk):
-            is_bulk = number >= singles
-            if is_bulk and now < self.single_until:
-                wait, reason = self.single_until - now, BEHIND
-                break
-            permit = self.policy.try_acquire(now, bulk=is_bulk)
-            if permit is None:
-                wait, reason = self.policy.wait(now, bulk=is_bulk)
-                if not is_bulk and reason in {FULL, SPACED}:
-                    self.single_until = now + min(wait, 1.05) + 0.05
-                break
-            permits.append((permit, f"me:{first + number}"))
-            granted[is_bulk] += 1
-        assert [reply.singles, reply.bulk] == granted
-        assert reply.reason == reason
-        assert reply.wait == wait or (wait == inf and reply.wait > 1e6)
-        assert reply.limit == self.policy.tier.requests_per_minute
-        assert self.script.slots() == self.policy.occupied(now)
-        numbers = range(reply.number - len(permits) + 1, reply.number + 1)
-        return [Sent(permit, name, number) for (permit, name), number in zip(permits, numbers, strict=True)]
+    def call(self, process: Process, **options: Any) -> ScriptReply:
+        ask = ScriptRequest(
+            lease=process.lease, prefix=process.prefix, number=process.number, first=process.first, **options
+        )
+        self.move(TICK)  # the epoch in Redis is the time at which it started, so no two calls come at the same time
+        mine, other = process.epochs or (None, None)
+        script, rules = self.stores
+        lua, python = script(evolve(ask, epoch=mine)), rules(evolve(ask, epoch=other))
+        assert evolve(lua, epoch="") == evolve(python, epoch="")
+        process.first += ask.singles + ask.bulk
+        if lua.is_lost:
+            process.epochs = None
+            return lua
+        process.epochs, process.number = (lua.epoch, python.epoch), lua.number
+        granted = [*range(lua.singles), *range(ask.singles, ask.singles + lua.bulk)]
+        numbers = range(lua.number - len(granted) + 1, lua.number + 1)
+        process.held += [(ask.names[at], number) for at, number in zip(granted, numbers, strict=True)]
+        return lua
 
-    def end(self, ends: list[tuple[Sent, RequestOutcome | None]]) -> None:
-        reply = self.call(ended=[CompletedRequest(sent.name, sent.number, answer) for sent, answer in ends])
-        pauses = [self.policy.record_outcome(sent.permit, answer, self.script.now) for sent, answer in ends]
-        assert reply.paused == max(pauses, default=0.0)
+    which = st.integers(0, 1)
 
-    @rule(sents=consumes(sent), status=st.sampled_from([200, 200, 404, 500]), tier=st.none() | st.sampled_from(Tier))
-    def be_answered(self, sents: list[Sent], status: int, tier: Tier | None) -> None:
-        self.end([(sent, RequestOutcome(status, None, tier)) for sent in sents])
+    @rule(which=which, singles=st.integers(0, 3), bulk=st.integers(0, 3), expected=st.sampled_from([0, 60, 600]))
+    def ask(self, which: int, singles: int, bulk: int, expected: int) -> None:
+        self.call(self.processes[which], singles=singles, bulk=bulk, expected=expected)
+
+    @rule(which=which, singles=st.integers(0, 80), bulk=st.integers(0, 80))
+    def ask_for_many(self, which: int, singles: int, bulk: int) -> None:
+        self.call(self.processes[which], singles=singles, bulk=bulk)
+
+    def end(self, process: Process, count: int, answers: list[RequestOutcome | None]) -> None:
+        ends, process.held = process.held[:count], process.held[count:]
+        answers = answers + answers[-1:] * (len(ends) - len(answers))
+        process.last = [CompletedRequest(*end, answer) for end, answer in zip(ends, answers, strict=False)]
+        self.call(process, ended=process.last)
 
     @rule(
-        sents=consumes(sent),
-        count=st.integers(1, 3),
+        which=which,
+        count=st.integers(1, 100),
+        status=st.sampled_from([200, 200, 404, 500]),
+        tier=st.none() | st.sampled_from(Tier),
+    )
+    def get_responses(self, which: int, count: int, status: int, tier: Tier | None) -> None:
+        self.end(self.processes[which], count, [RequestOutcome(status, None, tier)])
+
+    @rule(
+        which=which,
+        rejected=st.integers(1, 3),
         after=st.none() | st.floats(0, 100) | st.floats(800, 2000),
         tier=st.none() | st.sampled_from(Tier),
     )
-    def be_refused(self, sents: list[Sent], count: int, after: float | None, tier: Tier | None) -> None:
-        statuses = [429] * count + [200] * len(sents)
-        self.end(
-            [
-                (sent, RequestOutcome(status, after, tier))
-                for sent, status in zip(reversed(sents), statuses, strict=False)
-            ]
-        )
+    def get_429s(self, which: int, rejected: int, after: float | None, tier: Tier | None) -> None:
+        answers: list[RequestOutcome | None] = [RequestOutcome(429, after, tier)] * rejected
+        self.end(self.processes[which], rejected + 1, [*answers, OK])
 
-    @rule(sents=consumes(sent))
-    def be_given_up(self, sents: list[Sent]) -> None:
-        self.end([(sent, None) for sent in sents])
+    @rule(which=which, count=st.integers(1, 100))
+    def get_no_response(self, which: int, count: int) -> None:
+        self.end(self.processes[which], count, [None])
 
-    @rule(sents=consumes(sent))
-    def be_cancelled_before_sending(self, sents: list[Sent]) -> None:
-        for sent in sents:
-            self.policy.withdraw(sent.permit)
-        self.call(unused=[sent.name for sent in sents])
+    @rule(which=which)
+    def report_twice(self, which: int) -> None:
+        self.call(self.processes[which], ended=self.processes[which].last)
 
-    @rule(seconds=st.floats(0, 5))
+    @rule(which=which, count=st.integers(1, 3))
+    def give_back(self, which: int, count: int) -> None:
+        process = self.processes[which]
+        unused, process.held = process.held[:count], process.held[count:]
+        self.call(process, unused=[name for name, _ in unused])
+
+    @rule(which=which, left=st.floats(0.001, 130), is_ended=st.booleans())
+    def join_again(self, which: int, left: float, is_ended: bool) -> None:
+        process = self.processes[which]
+        process.epochs = None
+        self.call(process, joining=[(name, left, is_ended) for name, _ in process.held], singles=1)
+
+    @rule(which=which)
+    def forget_what_was_sent(self, which: int) -> None:
+        self.processes[which].held.clear()
+
+    @rule()
+    def lose_all_data(self) -> None:
+        for store in self.stores:
+            store.forget()
+
+    @rule(which=which, more=st.integers(1, 5))
+    def know_more_than_the_stores(self, which: int, more: int) -> None:
+        self.processes[which].number += more
+        self.call(self.processes[which])
+
+    @rule(seconds=st.floats(0, 5) | st.floats(50, 66) | st.floats(300, 700))
     def pass_time(self, seconds: float) -> None:
-        self.script.now += seconds
+        self.move(seconds)
 
-    @rule(seconds=st.floats(50, 66))
-    def pass_a_window(self, seconds: float) -> None:
-        self.script.now += seconds
+    @rule(seconds=st.floats(0, 0.9) | st.floats(1.1, 3600))
+    def turn_the_clock_back(self, seconds: float) -> None:
+        self.move(-seconds)
 
-    @rule(seconds=st.floats(300, 700))
-    def pass_many_windows(self, seconds: float) -> None:
-        self.script.now += seconds
+    @rule(which=which, early=st.just(TICK) | st.floats(0, 2))
+    def pass_until_something_may_happen(self, which: int, early: float) -> None:
+        wait = self.call(self.processes[which], singles=1).wait
+        self.move(max(0.0, wait - early))
 
-    @precondition(lambda self: self.policy.occupied(self.script.now))
-    @rule(early=st.just(0.0) | st.floats(0, 2))
-    def pass_until_something_may_happen(self, early: float) -> None:
-        wait = self.policy.wait(self.script.now, bulk=False)[0]
-        if early < wait < inf:
-            self.script.now += wait - early
+    @invariant()
+    def both_have_the_same_slots(self) -> None:
+        assert self.stores[0].slots() == self.stores[1].slots()
 
 
-@pytest.mark.parametrize("place", ["redis", "file"])
-def test_the_script_decides_as_the_gate_does(client: Any, place: str) -> None:
-    def make_script() -> Script:
-        client.flushall()
-        return begun(Script(client))
-
-    def make_file() -> FileRules:
-        return begun(stack.enter_context(closing(FileRules())))
-
-    with ExitStack() as stack:
-        make = staticmethod(make_script if place == "redis" else make_file)
-        machine = type("Machine", (ScriptMachine,), {"make": make})
-        run_state_machine_as_test(machine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
+def test_the_script_in_redis_and_the_rules_in_python_decide_alike(client: Any) -> None:
+    machine = type("Machine", (BothStores,), {"client": client})
+    run_state_machine_as_test(machine, settings=settings(max_examples=80, stateful_step_count=50, deadline=None))
 
 
 def ask(**options: Any) -> ScriptRequest:

@@ -53,7 +53,7 @@ def walk_over(source: Source, resume: Position | None = None) -> Paginator[Event
     def since(start_time: int) -> FetchPage[Event]:
         return partial(source.fetch_page, evolve(QUERY, start_time=start_time))
 
-    start = resume or Position.start(QUERY, "us")
+    start = resume or Position.start("list_events", "us", QUERY)
     return Paginator(partial(source.fetch_page, QUERY), start=start, mark=mark_event, since=since)
 
 
@@ -269,7 +269,7 @@ async def test_in_every_stable_order_each_row_is_given_once_however_often_it_bre
 
 
 def test_an_empty_page_is_no_trail() -> None:
-    position = Position.start(QUERY, "us")
+    position = Position.start("list_events", "us", QUERY)
     page: Page[Event] = Page((), None, False, 10, None, "us")
 
     assert position.trail.follow(page.data, mark_event, passed=0) == position.trail

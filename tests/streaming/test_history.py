@@ -11,7 +11,7 @@ import pytest
 
 import isnotai_async as isnotai
 from isnotai_async._http.messages import TIER_HEADER, Request, Response
-from isnotai_async._models.queries import EventQuery
+from isnotai_async._models.queries import EventFilters, EventQuery
 from isnotai_async._operations import Operations
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async.errors import IsNotAIWarning
@@ -27,8 +27,8 @@ HISTORY = {"free": timedelta(days=7), "pro": timedelta(days=30), "enterprise": t
 SAID = {"free": "7 days by default", "pro": "30 days by default", "enterprise": "up to 7 years"}
 
 
-def operations(tier: str | None = "free", *pages: Any) -> Operations:
-    """Make operations that answer with these pages, and then with empty ones, at a fixed time."""
+def operations(tier: str | None = "free", *pages: Any) -> isnotai.Client:
+    """Make a client that answers with these pages, and then with empty ones, at a fixed time."""
     bodies = [sample.dump(page) for page in pages]
 
     async def fetch(request: Request, read: Callable[[Response], T]) -> T:
@@ -36,7 +36,10 @@ def operations(tier: str | None = "free", *pages: Any) -> Operations:
         headers = {} if tier is None else {TIER_HEADER: tier}
         return read(Response(request, 200, headers, body, "us"))
 
-    return Operations(fetch, fetch, "us", clock=lambda: NOW)
+    client = isnotai.Client("k")
+    Operations.__init__(client, fetch, "us", clock=lambda: NOW)
+    client._fetch_unhurried = fetch  # the same without a deadline
+    return client
 
 
 async def taken(walk: AsyncIterator[T]) -> list[T]:
@@ -141,7 +144,7 @@ async def test_a_stream_with_events_in_each_session_does_not_warn(heard: list[An
 
 
 async def test_an_empty_window_of_a_split_session_does_not_warn_as_the_whole_session_would(heard: list[Any]) -> None:
-    whole = EventQuery(session_id="any", start_time=0, end_time=9)
+    whole = EventFilters(start_time=0, end_time=9)
     feed = operations()._find_feed(HistoryWatch(whole), "us")
 
     await feed.fetch_page(EventQuery(session_id="s1", start_time=0, end_time=4), None)

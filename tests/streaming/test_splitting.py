@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import StreamPosition
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
+from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import (
     AuthenticationError,

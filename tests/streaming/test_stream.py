@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import StreamPosition
 from isnotai_async._models.records import Event, Session
+from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import (

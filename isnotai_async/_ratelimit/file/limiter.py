@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Self
 
-from isnotai_async._models.regions import Region
-from isnotai_async._models.tiers import Tier, check_tier
-from isnotai_async._models.validation import check_duration
+from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.constants import MINUTE
 from isnotai_async._ratelimit.file.place import check_place, find_default
 from isnotai_async._ratelimit.file.store import FileStore
-from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
-from isnotai_async._ratelimit.shared.protocol import LEASE, name_keys
-from isnotai_async._ratelimit.shared.state import RedisLimiterConfig
-from isnotai_async._ratelimit.sliding_window import MINUTE
+from isnotai_async._ratelimit.shared.limiter import StoreLimiter
+from isnotai_async._ratelimit.shared.protocol import LEASE
 
 
-class FileLimiter:
+class FileLimiter(StoreLimiter):
     """A rate limiter that all processes of one machine share through a file. It needs no server.
 
     It gives the same guarantees as `RedisLimiter`, for the processes of one user on one machine. Each container or
@@ -60,52 +54,19 @@ class FileLimiter:
         lease: float = LEASE,
         window: float = MINUTE,
     ) -> None:
+        super().__init__(tier, lease, window, None)
         self._path = None if path is None else check_place(Path(path))
-        start = None if tier is None else check_tier(tier)
-        self._terms = RedisLimiterConfig(
-            start, check_duration(window, "window"), check_duration(lease, "lease"), None
-        )
-        self._keys: dict[tuple[str, str], RedisKeyLimiter] = {}
-        self._stores: list[FileStore] = []
+        self._stores: dict[Path, FileStore] = {}
 
-    def bind(self, region: Region, fingerprint: str) -> RedisKeyLimiter:
-        """Return the limiter of one key; all clients of the key get the same one. A client calls this method.
-
-        Args:
-            region: The key's region with its base URL.
-            fingerprint: Fingerprint of the key; the limiter never sees the key itself.
-
-        Raises:
-            ConfigError: The file has no usable folder.
-        """
-        names = name_keys(region.base_url, fingerprint)
-        if names not in self._keys:
-            tag = names[0].split("}")[0].split("{")[1]
-            path = self._path or check_place(find_default(tag))
-            store = FileStore(path, is_ours=self._path is None)
-            self._stores.append(store)
-            name = f"the key of {region.name}"
-            self._keys[names] = RedisKeyLimiter(store, names, self._terms, name=name, clock=time.monotonic)
-        return self._keys[names]
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+    def _find_store(self, names: tuple[str, str]) -> FileStore:
+        path = self._path or find_default(names)
+        return self._stores.setdefault(path, FileStore(path, is_ours=self._path is None))
 
     async def aclose(self) -> None:
         """Report the last outcomes to the other processes, and close the file. Idempotent."""
-        for limiter in self._keys.values():
-            await limiter.aclose()
-        stores, self._stores = self._stores, []
-        for store in stores:
-            await store.aclose()
+        await super().aclose()
+        while self._stores:
+            await self._stores.popitem()[1].aclose()
 
     def __repr__(self) -> str:
         return f"<FileLimiter in {self._path or 'the cache folder'}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a FileLimiter holds an open file; make one where it is used")

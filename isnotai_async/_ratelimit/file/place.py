@@ -17,17 +17,17 @@ _NETWORKS: Final = frozenset(
 )
 
 
-def find_default(tag: str) -> Path:
+def find_default(names: tuple[str, str]) -> Path:
     """Return the path of a key's file, in a folder that only this user can enter.
 
     It is not the runtime folder (``XDG_RUNTIME_DIR``), because a service or a cron job of the same user has no such
     folder: it would silently use another file, and so another limit.
 
     Args:
-        tag: Hash of the key and its region.
+        names: What `name_keys` returns; it contains a hash of the key and its region.
 
     Raises:
-        ConfigError: The folder cannot be created, or other users can write to it.
+        ConfigError: The folder cannot be created, is on a network file system, or other users can write to it.
     """
     folder = _cache_folder() / "isnotai-async"
     try:
@@ -38,7 +38,8 @@ def find_default(tag: str) -> Path:
         raise ConfigError(f"FileLimiter cannot make its folder {shown}; give it path=") from None
     if is_open:
         raise ConfigError(f"others can write to {printable(str(folder))}; forbid it, or give FileLimiter path=")
-    return folder / f"limit-{tag}.db"
+    tag = names[0].partition("{")[2].partition("}")[0]
+    return check_place(folder / f"limit-{tag}.db")
 
 
 def check_place(path: Path) -> Path:

@@ -17,13 +17,13 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from attrs import define, field
+from attrs import define
 
 from isnotai_async._notices import logger
-from isnotai_async._ratelimit.file.rules import answer
 from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
-from isnotai_async._ratelimit.sliding_window import abandoned_lasts, answered_lasts
-from isnotai_async.errors import ConfigError, LimiterError, printable
+from isnotai_async._ratelimit.shared.rules import answer
+from isnotai_async._ratelimit.shared.store import Store
+from isnotai_async.errors import printable
 
 TIMEOUT: Final = 10.0
 """Longest time that one call may wait for the file, in seconds.
@@ -41,7 +41,7 @@ create index if not exists leaving on slots (key, until);
 """
 
 
-class FileStore:
+class FileStore(Store):
     """A store that keeps the state of keys in one SQLite file.
 
     Args:
@@ -49,13 +49,15 @@ class FileStore:
         is_ours: Whether the file may be replaced if it is damaged, for example after a power cut.
     """
 
+    advice = "see to the file, or give FileLimiter another path="
+    owner = "FileLimiter"
+
     def __init__(self, path: Path, *, is_ours: bool) -> None:
-        self.place = f"the file {printable(str(path))}"
+        super().__init__(f"the file {printable(str(path))}")
         self._path, self._is_ours = path, is_ours
         self._thread = ThreadPoolExecutor(1, "isnotai-limit")
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, keys: tuple[str, str], ask: ScriptRequest) -> ScriptReply:
         """Process a request as soon as no other process uses the file; see `Store.run`."""
@@ -71,22 +73,6 @@ class FileStore:
                     raise self.refusal(_describe(error)) from None
             await asyncio.sleep(random.uniform(*_PAUSES))  # noqa: S311 - so that two processes do not stay in step
 
-    def refusal(self, reason: str) -> LimiterError:
-        """Create the error that reports what is wrong with the file, and what to do."""
-        return LimiterError(
-            f"the shared limit cannot be asked, so nothing was sent: {self.place}: {reason}; "
-            "see to the file, or give FileLimiter another path=",
-            reason=reason,
-        )
-
-    def attach(self) -> None:
-        """Bind the store to the running event loop; see `Store.attach`."""
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise ConfigError("this FileLimiter is in use on another event loop; make one for each event loop")
-
     async def aclose(self) -> None:
         """Close the file."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
@@ -98,11 +84,9 @@ class FileStore:
         connection = self._open()
         try:
             connection.execute("begin immediate")
-            found = connection.execute("select boot, packed from state where key = ?", (key,)).fetchone()
-            now = time.monotonic()
-            slots = StoredSlots(connection, key, now, ask.length, ask.lease)
-            packed = found[1] if found is not None and found[0] == _boot() else None
-            reply, written = answer(ask, packed, slots, now)
+            found = connection.execute("select packed from state where key = ? and boot = ?", (key, _boot()))
+            (packed,) = found.fetchone() or (None,)
+            reply, written = answer(ask, packed, StoredSlots(connection, key), time.monotonic())
             connection.execute("insert or replace into state values (?, ?, ?)", (key, _boot(), written))
             connection.execute("commit")
         except BaseException:
@@ -143,61 +127,33 @@ class FileStore:
 
 @define(eq=False)
 class StoredSlots:
-    """The occupied slots of one key, within one call; see `NamedSlots`."""
+    """The slots of one key in the file; see `SlotTable`."""
 
     _connection: sqlite3.Connection
     _key: str
-    _now: float
-    _length: float
-    _lease: float
-    name: str = ""
-    _count: int | None = field(default=None, init=False)
-    held: int = field(default=0, init=False)
-
-    def occupied(self, now: float) -> int:
-        """Return the number of occupied slots."""
-        if self._count is None:
-            self._run("delete from slots where key = ? and until <= ?", now)
-            (self._count,) = self._run("select count(*) from slots where key = ?").fetchone()
-        return self._count
-
-    def next_leaving(self) -> float:
-        """Return when the next slot becomes free; infinite if no slot is occupied."""
-        (until,) = self._run("select min(until) from slots where key = ?").fetchone()
-        return inf if until is None else float(until)
 
     def put(self, name: str, until: float) -> None:
         """Occupy a slot until a time."""
         self._run("insert or replace into slots values (?, ?, ?)", name, until)
-        self._count = None
 
     def remove(self, name: str) -> None:
         """Free a slot."""
         self._run("delete from slots where key = ? and name = ?", name)
-        self._count = None
 
     def clear(self) -> None:
         """Free all slots."""
         self._run("delete from slots where key = ?")
-        self._count = None
 
-    def take(self) -> None:
-        """Occupy the slot for a lease plus a window."""
-        count = self.occupied(self._now)
-        self.put(self.name, self._now + self._lease + answered_lasts(self._length))
-        self._count = count + 1
+    def count(self, now: float) -> int:
+        """Free the slots whose time has come, and return the number of the others."""
+        self._run("delete from slots where key = ? and until <= ?", now)
+        (count,) = self._run("select count(*) from slots where key = ?").fetchone()
+        return int(count)
 
-    def give_back(self) -> None:
-        """Free the slot."""
-        self.remove(self.name)
-
-    def answered(self, now: float) -> None:
-        """Keep the slot occupied for one window from now."""
-        self.put(self.name, now + answered_lasts(self._length))
-
-    def abandoned(self, now: float) -> None:
-        """Keep the slot occupied for one window plus a linger from now."""
-        self.put(self.name, now + abandoned_lasts(self._length))
+    def first(self) -> float:
+        """Return when the next slot becomes free; infinite if none is occupied."""
+        (until,) = self._run("select min(until) from slots where key = ?").fetchone()
+        return inf if until is None else float(until)
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self._connection.execute(statement, (self._key, *values))

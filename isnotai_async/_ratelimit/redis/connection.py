@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from isnotai_async._ratelimit.redis.script import SCRIPT
 from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest, read_reply
-from isnotai_async.errors import ConfigError, LimiterError, printable
+from isnotai_async._ratelimit.shared.store import Store
+from isnotai_async.errors import printable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -20,13 +21,16 @@ TIMEOUT: Final = 1.0
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # Redis names a script by its SHA-1
 
 
-class RedisStore:
+class RedisStore(Store):
     """A store that runs the script in Redis.
 
     Args:
         redis: The connection. `TIMEOUT` bounds its own timeouts and retries.
         owned: Whether `aclose` closes the connection.
     """
+
+    advice = 'make sure that it runs, or pass on_outage="local_share" to continue with a share of the limit'
+    owner = "RedisLimiter"
 
     def __init__(self, redis: Redis, *, owned: bool) -> None:
         from redis.exceptions import ConnectionError, NoScriptError, RedisError, ResponseError  # noqa: A004 - Redis' own
@@ -37,8 +41,7 @@ class RedisStore:
         # its connections stay open. A new connection leads to the primary. Before Redis 7 a script returns just ERR.
         self._stale = (ConnectionError, ResponseError)
         self._errors = (RedisError, OSError, TimeoutError)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.place = _name_place(redis)
+        super().__init__(_name_place(redis))
 
     async def run(self, keys: tuple[str, str], ask: ScriptRequest) -> ScriptReply:
         """Call the script. Try once more on a new connection if the first is dead or leads to the wrong server.
@@ -57,26 +60,6 @@ class RedisStore:
             reason = _describe(error)
         await self._drop_idle_connections()
         raise self.refusal(reason)  # not chained: the locals in its traceback contain the connection's password
-
-    def refusal(self, reason: str) -> LimiterError:
-        """Create the error that reports what is wrong with Redis, and what to do."""
-        return LimiterError(
-            f"the shared limit cannot be asked, so nothing was sent: {self.place}: {reason}; "
-            'make sure that it runs, or pass on_outage="local_share" to continue with a share of the limit',
-            reason=reason,
-        )
-
-    def attach(self) -> None:
-        """Bind the connection to the running event loop.
-
-        Raises:
-            ConfigError: The connection is in use on another event loop.
-        """
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise ConfigError("this RedisLimiter is in use on another event loop; make one for each event loop")
 
     async def aclose(self) -> None:
         """Close the connection, if it was opened here."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, NoReturn, Self, get_args
+from typing import TYPE_CHECKING, Final, Literal, Self, get_args
 
-from isnotai_async._models.regions import Region
-from isnotai_async._models.tiers import Tier, check_tier
-from isnotai_async._models.validation import check_duration, check_int
+from isnotai_async._models.tiers import Tier
+from isnotai_async._models.validation import check_int
+from isnotai_async._ratelimit.constants import MINUTE
 from isnotai_async._ratelimit.redis.connection import TIMEOUT, RedisStore
-from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
-from isnotai_async._ratelimit.shared.protocol import LEASE, name_keys
-from isnotai_async._ratelimit.shared.state import RedisLimiterConfig
-from isnotai_async._ratelimit.sliding_window import MINUTE
+from isnotai_async._ratelimit.shared.limiter import StoreLimiter
+from isnotai_async._ratelimit.shared.protocol import LEASE
 from isnotai_async.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
@@ -24,7 +20,7 @@ OnOutage = Literal["fail", "local_share"]
 _MISSING: Final = "RedisLimiter needs redis-py 8; install it with: pip install 'isnotai-async[redis]'"
 
 
-class RedisLimiter:
+class RedisLimiter(StoreLimiter):
     """A rate limiter that all processes and machines that use a key share through Redis (5 or later).
 
     It gives all processes together the guarantees that `LocalLimiter` gives one process:
@@ -93,13 +89,9 @@ class RedisLimiter:
         if not isinstance(redis, Redis | RedisCluster):
             shown = type(redis).__name__
             raise ConfigError(f"redis must be a redis.asyncio.Redis, not {shown}; to pass a URL, use from_url()")
-        start = None if tier is None else check_tier(tier)
-        self._terms = RedisLimiterConfig(
-            start, check_duration(window, "window"), check_duration(lease, "lease"), _check_share(on_outage, workers)
-        )
+        super().__init__(tier, lease, window, _check_share(on_outage, workers))
         self._store = RedisStore(redis, owned=False)
         self._on_outage = on_outage
-        self._keys: dict[tuple[str, str], RedisKeyLimiter] = {}
 
     @classmethod
     def from_url(
@@ -134,40 +126,16 @@ class RedisLimiter:
         limiter._store = RedisStore(redis, owned=True)
         return limiter
 
-    def bind(self, region: Region, fingerprint: str) -> RedisKeyLimiter:
-        """Return the limiter of one key; all clients of the key get the same one. A client calls this method.
-
-        Args:
-            region: The key's region with its base URL.
-            fingerprint: Fingerprint of the key; the limiter never sees the key itself.
-        """
-        about = (region.base_url, fingerprint)
-        if about not in self._keys:
-            name = f"the key of {region.name}"
-            self._keys[about] = RedisKeyLimiter(
-                self._store, name_keys(*about), self._terms, name=name, clock=time.monotonic
-            )
-        return self._keys[about]
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+    def _find_store(self, names: tuple[str, str]) -> RedisStore:  # noqa: ARG002 - all keys are in one Redis
+        return self._store
 
     async def aclose(self) -> None:
         """Report the last outcomes to Redis, and close the connection if `from_url` created it. Idempotent."""
-        for limiter in self._keys.values():
-            await limiter.aclose()
+        await super().aclose()
         await self._store.aclose()
 
     def __repr__(self) -> str:
         return f"<RedisLimiter of {self._store.place}, on_outage={self._on_outage!r}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a RedisLimiter holds a connection and perhaps its password; make one where it is used")
 
 
 def _connect(url: str) -> Redis:

@@ -2,10 +2,10 @@
 
 1. A background task runs while there are waiters or outcomes to report. One call to the store reports the ended
    requests and asks for permits for all waiters. Between calls the task sleeps for the time in the reply, at most a
-   second, because responses to other processes may open the gate. It wakes earlier if a request ends in this process.
+   second, because responses to other processes may end a pause. It wakes earlier if a request ends in this process.
 2. Single calls go before bulk work; within each, first come, first served. A waiter that is cancelled leaves the
    queue. If it already has a permit, the permit is given back.
-3. A local gate records every request of this process. While the store is unavailable, this gate decides, with the
+3. A policy of this process records every request. While the store is unavailable, this policy decides, with the
    process's share of the limit. It then already knows what was sent.
 """
 
@@ -79,7 +79,7 @@ class RedisKeyLimiter:
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "the store cannot be asked" if self._trouble else "shared"
         return (
-            f"<KeyLimiter {self.tier}, {state}: {self._policy.under_way} under way here, {len(self._line)} waiting>"
+            f"<KeyLimiter {self.tier}, {state}: {self._policy.slots.held} under way here, {len(self._line)} waiting>"
         )
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:

@@ -10,9 +10,9 @@ import msgspec
 from attrs import evolve, frozen
 
 from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.constants import MINUTE
 from isnotai_async._ratelimit.limiter import RequestOutcome
-from isnotai_async._ratelimit.policy import FULL, MAX_PAUSE, PAUSED, PROBING, SPACED
-from isnotai_async._ratelimit.sliding_window import MINUTE
+from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED
 
 LEASE: Final = 65.0
 """Seconds after its permit within which a request may still reach the server: a little more than the timeout."""
@@ -98,7 +98,6 @@ class ScriptRequest:
                 "lease": self.lease,
                 "expected": self.expected,
                 "highest": _HIGHEST,
-                "max_pause": MAX_PAUSE,
                 "epoch": self.epoch or "",
                 "number": self.number,
                 "prefix": self.prefix,
@@ -133,7 +132,8 @@ class ScriptReply:
         bulk: Permits granted for bulk work; they have the last numbers, up to `number`.
         wait: Seconds until a new request can help; 0 if all permits were granted.
         reason: Reason of the wait.
-        paused: Seconds for which an outcome in this request closed the gate; 0 if none did.
+        paused: Seconds for which an outcome in this request paused the key; 0 if none did.
+        used: Slots that are occupied.
         is_foreign: Whether the keys held other data. The store replaced it with an empty state.
     """
 
@@ -146,13 +146,14 @@ class ScriptReply:
     wait: float
     reason: str
     paused: float
+    used: int
     is_foreign: bool
 
 
 def read_reply(raw: bytes | str) -> ScriptReply:
     """Read what the script returned, as bytes or as text."""
     text = raw.decode() if isinstance(raw, bytes) else raw
-    lost, epoch, number, limit, singles, bulk, wait, reason, paused, foreign = text.split(" ")
+    lost, epoch, number, limit, singles, bulk, wait, reason, paused, used, foreign = text.split(" ")
     return ScriptReply(
         lost == "1",
         epoch,
@@ -163,5 +164,6 @@ def read_reply(raw: bytes | str) -> ScriptReply:
         float(wait),
         REASONS[int(reason)],
         float(paused),
+        int(used),
         foreign == "1",
     )

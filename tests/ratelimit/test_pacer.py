@@ -6,61 +6,62 @@ import pytest
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import RequestOutcome
-from isnotai_async._ratelimit.policy import Pacer, RateLimitPolicy
+from isnotai_async._ratelimit.pacer import Pacer
+from isnotai_async._ratelimit.policy import RateLimitPolicy
 
 
 def test_spaced_requests_come_at_98_percent_of_the_rate() -> None:
-    shape, now, count = Pacer(60.0), 0.0, 0
+    pacer, now, count = Pacer(60.0), 0.0, 0
     while now < 600:
-        now += shape.wait(now)
-        shape.spend(60, now)
+        now += pacer.wait(now)
+        pacer.spend(60, now)
         count += 1
     assert count == pytest.approx(0.98 * 600, abs=2)
 
 
 def test_late_wake_ups_do_not_add_up() -> None:
-    shape, now, count = Pacer(60.0), 0.0, 0
+    pacer, now, count = Pacer(60.0), 0.0, 0
     while now < 60:
-        now += shape.wait(now) + 0.02  # twice the spacing late, each time
-        shape.spend(6000, now)
+        now += pacer.wait(now) + 0.02  # twice the spacing late, each time
+        pacer.spend(6000, now)
         count += 1
-        while shape.wait(now) == 0:
-            shape.spend(6000, now)
+        while pacer.wait(now) == 0:
+            pacer.spend(6000, now)
             count += 1
     assert count >= 0.97 * 6000
 
 
 def test_each_unexpected_429_takes_a_fifth_down_to_a_tenth() -> None:
-    shape = Pacer(60.0)
+    pacer = Pacer(60.0)
     shares = []
     for _ in range(13):
-        shape.slow_down(0.0)
-        shares.append(shape.share(0.0))
+        pacer.slow_down(0.0)
+        shares.append(pacer.share(0.0))
     assert shares[:3] == pytest.approx([0.8, 0.64, 0.512])
     assert shares[-2:] == [0.1, 0.1]
 
 
 def test_the_rate_comes_back_by_a_twentieth_each_window() -> None:
-    shape = Pacer(60.0)
-    shape.slow_down(0.0)
-    shape.slow_down(0.0)
-    assert [shape.share(60.0 * windows) for windows in (1, 2, 8)] == pytest.approx([0.69, 0.74, 1.0])
+    pacer = Pacer(60.0)
+    pacer.slow_down(0.0)
+    pacer.slow_down(0.0)
+    assert [pacer.share(60.0 * windows) for windows in (1, 2, 8)] == pytest.approx([0.69, 0.74, 1.0])
 
 
 def test_everything_is_spaced_for_ten_windows_after_the_second_429_within_ten() -> None:
-    shape = Pacer(60.0)
-    shape.slow_down(0.0)
-    assert not shape.is_on(0.0)
-    shape.slow_down(599.0)
-    assert [shape.is_on(now) for now in (599.0, 1198.0, 1199.0)] == [True, True, False]
+    pacer = Pacer(60.0)
+    pacer.slow_down(0.0)
+    assert not pacer.spaces_all(0.0)
+    pacer.slow_down(599.0)
+    assert [pacer.spaces_all(now) for now in (599.0, 1198.0, 1199.0)] == [True, True, False]
 
 
 def test_429s_that_are_far_apart_space_nothing_but_bulk_work() -> None:
-    shape = Pacer(60.0)
+    pacer = Pacer(60.0)
     for now in (0.0, 601.0, 1202.0):
-        shape.slow_down(now)
-        assert not shape.is_on(now)
-        assert shape.spacing(60, now) > shape.spacing(60, now + 600)
+        pacer.slow_down(now)
+        assert not pacer.spaces_all(now)
+        assert pacer.spacing(60, now) > pacer.spacing(60, now + 600)
 
 
 def test_a_stray_429_costs_single_calls_its_pause_and_no_more() -> None:

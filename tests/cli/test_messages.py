@@ -1,0 +1,97 @@
+"""Messages of the command: options in place of Python arguments, the session, the heading in docs/errors.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isnotai_async import errors
+from isnotai_async._cli import main
+from isnotai_async._cli.exit_codes import explain
+from isnotai_async._cli.option_names import in_options
+
+CLOSED_PORT = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("timeout is 0.0 seconds; use None for no limit", "--timeout is 0.0 seconds; use none for no limit"),
+        ("start over with resume=False (--no-resume), please", "start over with --no-resume, please"),
+        ('replace it with if_exists="replace" (--if-exists replace)', "replace it with --if-exists replace"),
+        ("or choose its region (region= or ISNOTAI_REGION)", "or choose its region (--region or ISNOTAI_REGION)"),
+        ("in parts, with start_time and end_time", "in parts, with --start and --end"),
+        ("base_url 'ftp://x' is not http(s)", "--base-url 'ftp://x' is not http(s)"),
+        ("page_size must be an int of at least 1", "--page-size must be an int of at least 1"),
+        ("quota=0.5, but another uses quota=1", "--quota 0.5, but another uses --quota 1"),
+        ("session_id is empty", "the session id is empty"),
+        ("nothing came within the timeout of 60 s", "nothing came within the timeout of 60 s"),
+        ("the fields are: session_id, timestamp", "the fields are: session_id, timestamp"),
+        ("shard 9/8 does not exist", "--shard 9/8 does not exist"),
+        ("--page-size 0", "--page-size 0"),
+    ],
+)
+def test_a_message_has_the_names_of_options(text: str, shown: str) -> None:
+    assert in_options(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["sessions", "--status", ""], "--status is empty"),
+        (["sessions", "--user", ""], "--user is empty"),
+        (["events", ""], "the session id is empty"),
+        (["events", "s", "--type", "300"], "--type '300' is not a byte"),
+        (["analytics", "--period", ""], "--period is empty"),
+        (["health", "--timeout", "0"], "use none for no limit"),
+        (["health", "--base-url", "ftp://x"], "--base-url 'ftp://x'"),
+        (["export", "--session", "a", "--out", "x.jsonl", "--split", "0"], "--split is 0"),
+        (["export", "--session", "a", "--out", "x.jsonl", "--bom"], "--bom is for the format csv"),
+        (["show", "big-3", "--json", "--html", "x.html"], "leave out one of them"),
+        (["usage", "--since", "7"], "--since '7' has no unit; write 7d or 7h (ago)"),
+        (["events", "big-3", "--start", "0"], "--start '0' has no unit; write 7d"),
+        (["events", "big-3", "--start", "1781067140"], "looks like seconds; multiply by 1000: 1781067140000"),
+    ],
+    ids=str,
+)
+def test_a_usage_error_is_in_the_words_of_the_command(
+    argv: list[str],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
+    place = [] if "--base-url" in argv else ["--sandbox"]
+    assert main([*argv, *place]) == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["session", "events", "show"])
+def test_a_missing_session_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "no-such", "--sandbox"]) == 1
+    said = capsys.readouterr().err
+    assert said.endswith("There is no session of this id. (session 'no-such') [NotFoundError]\n")
+
+
+@pytest.mark.parametrize("command", [["session", "s1"], ["events", "s1"], ["sessions"]], ids=str)
+def test_trouble_with_the_network_ends_with_4(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
+    assert main([*command, "--base-url", CLOSED_PORT, "--deadline", "2"]) == 4
+    said = capsys.readouterr().err
+    assert "Connection refused" in said
+    assert said.endswith("[ConnectError]\n")
+    assert ("session 's1'" in said) is ("s1" in command)
+
+
+def test_the_message_names_the_heading_that_explains_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
+    for error in (errors.ServerError("down", status=503), errors.SinkError("full"), errors.DecodeError("no JSON")):
+        heading = explain(error).rpartition("[")[2].removesuffix("]")
+        assert f"\n## {heading}\n" in page
