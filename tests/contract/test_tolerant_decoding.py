@@ -46,7 +46,7 @@ def read(name: str, text: str) -> tuple[Any, list[Deviation]]:
         reported.extend(response.deviations)
         return value
 
-    operations_here = Operations(fetch, fetch, "us", clock=lambda: datetime(2026, 6, 10, 12, tzinfo=UTC))
+    operations_here = Operations(fetch, "us", clock=lambda: datetime(2026, 6, 10, 12, tzinfo=UTC))
     listed = getattr(operations_here, name)(*ids_of(name))
     return run(listed._source(None) if operations()[name].is_list else listed), reported
 
