@@ -32,6 +32,7 @@ PARTS: Final = {
     "split": "one large session, in parts",
     "memory": "peak memory of walks and streams",
     "export": "rows a second into files, and peak memory",
+    "sync": "a row of a sync beside an export's, and a night on which nothing happens",
     "faults": "5,000 pages while three in ten answers fail",
     "quota": "each tier saturated",
 }

@@ -1,7 +1,8 @@
 """A server in a process and on a processor of its own, that sends prebuilt pages: it must never be the bottleneck.
 
 It speaks as much HTTP as a keep-alive client needs. The session id says what to send: ``s7.40x100`` is a session of
-40 pages of 100 events. Answers may be held back, to stand for a network's round trip.
+40 pages of 100 events. With ``/60.40x100`` after its address, it lists 60 of those, quiet for two days. Answers may
+be held back, to stand for a network's round trip.
 
 It tells how much CPU it has used, so that each table can show how idle it was.
 """
@@ -57,10 +58,28 @@ def _reply(page: int, pages: int, events: int) -> bytes:
     return _answer({"data": rows, "pagination": {"nextCursor": cursor, "hasMore": more, "limit": events}})
 
 
-def _answer(value: object) -> bytes:
+@cache
+def build_listing(address: str) -> dict[bytes, bytes]:
+    """Build the reply to each cursor of the sessions that an address lists."""
+    count, _, size = address.partition(".")
+    pages, events = map(int, size.split("x"))
+    day = "2026-06-10T12:00:00Z"  # of the events
+    names = [session_id(number, pages=pages, events=events) for number in range(int(count))]
+    records = [{"id": name, "createdAt": day, "updatedAt": day, "status": "closed"} for name in names]
+    replies = {}
+    for page, first in enumerate(range(0, len(records), 100)):
+        rows, more = records[first : first + 100], first + 100 < len(records)
+        cursor = _cursor(page + 1).decode() if more else None
+        answer = {"data": rows, "pagination": {"nextCursor": cursor, "hasMore": more, "limit": 100}}
+        replies[_cursor(page)] = _answer(answer, date="Fri, 12 Jun 2026 12:00:00 GMT")
+    return replies
+
+
+def _answer(value: object, *, date: str = "") -> bytes:
     body = json.dumps(value)
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-isnotai-tier: enterprise\r\n"
+        f"{f'Date: {date}' if date else 'Server: pages'}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return (head + body).encode()
@@ -68,7 +87,9 @@ def _answer(value: object) -> bytes:
 
 @cache
 def _replies_of(path: bytes) -> dict[bytes, bytes]:
-    pages, _, events = path.split(b"/")[3].partition(b".")[2].partition(b"x")
+    if path.endswith(b"/sessions"):
+        return build_listing(path.split(b"/")[1].decode())
+    pages, _, events = path.split(b"/")[-2].partition(b".")[2].partition(b"x")
     return build_replies(int(pages), int(events))
 
 

@@ -1,12 +1,13 @@
 """aiohttp.web: the events of a session, streamed to the browser line by line (NDJSON).
 
-One client is opened with the app and serves all requests. A browser that reads slowly slows down what is asked of the
-API, and one that goes away ends it.
+One client is opened with the app and serves all requests. A browser that reads slowly slows down the requests to
+the API, and one that goes away ends them.
 
     ISNOTAI_API_KEY=… python -m examples.aiohttp_app
     curl -N http://127.0.0.1:8080/sessions/SESSION/events
 """
 
+import math
 import os
 from collections.abc import AsyncIterator
 
@@ -28,9 +29,14 @@ async def events(request: web.Request) -> web.StreamResponse:
     """Stream all events of a session, in time order."""
     session_id = request.match_info["session_id"]
     try:
-        await client.get_session(session_id)  # a status can be told only before the first line
+        await client.get_session(session_id)  # a status can be sent only before the first line
     except isnotai.NotFoundError:
         raise web.HTTPNotFound(text="no such session") from None
+    except isnotai.RateLimitedError as error:  # the quota is ours, so it is no 429 to the browser
+        wait = str(math.ceil(error.retry_after or 60))
+        raise web.HTTPServiceUnavailable(text="try again later", headers={"Retry-After": wait}) from None
+    except isnotai.ConfigError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
     except isnotai.IsNotAIError:
         raise web.HTTPBadGateway(text="the API cannot be asked now") from None
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

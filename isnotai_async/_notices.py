@@ -175,7 +175,8 @@ Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice | De
 OnNotice = Callable[[Notice], None]
 
 
-_overheard: ContextVar[OnNotice | None] = ContextVar("isnotai_overheard", default=None)
+captured_by: Final[ContextVar[OnNotice | None]] = ContextVar("isnotai_captured_by", default=None)
+"""The callback of the `capture_notices` block that the running task is in."""
 
 
 @contextmanager
@@ -187,11 +188,11 @@ def capture_notices(on_notice: OnNotice) -> Iterator[None]:
     Args:
         on_notice: Called with each notice, beside the client's own callback.
     """
-    token = _overheard.set(on_notice)
+    token = captured_by.set(on_notice)
     try:
         yield
     finally:
-        _overheard.reset(token)
+        captured_by.reset(token)
 
 
 def check_on_notice(value: OnNotice | None) -> OnNotice | None:
@@ -216,22 +217,20 @@ class Notifier:
     Args:
         region: Name of the region.
         on_notice: The user's callback, or None.
+
+    Attributes:
+        tier: The last known tier that an answer named.
     """
 
     region: str
     on_notice: OnNotice | None = None
-    _tier: Tier | None = field(default=None, init=False)
+    tier: Tier | None = field(default=None, init=False)
     _met_unknown_tier: bool = field(default=False, init=False)
     _met_deviations: set[tuple[str, str]] = field(factory=set, init=False)
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether anybody listens, so that a notice is worth making."""
-        return self.on_notice is not None or _overheard.get() is not None
-
     def emit(self, notice: Notice) -> None:
         """Hand a notice to those who listen. What they raise is logged and goes no further."""
-        for listener in (self.on_notice, _overheard.get()):
+        for listener in (self.on_notice, captured_by.get()):
             if listener is None:
                 continue
             try:
@@ -250,8 +249,8 @@ class Notifier:
             if not self._met_unknown_tier:
                 self._met_unknown_tier = True
                 logger.warning("the API names an unknown tier, %s; the limit stays as it is", printable(repr(name)))
-        elif tier is not self._tier:
-            previous, self._tier = self._tier, tier
+        elif tier is not self.tier:
+            previous, self.tier = self.tier, tier
             self.emit(TierNotice(region=self.region, tier=tier, previous=previous))
 
     def see_deviations(self, operation: str, deviations: Iterable[Deviation]) -> None:

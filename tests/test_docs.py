@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from isnotai_async import errors
+import isnotai_async
+from isnotai_async import errors, sandbox
 from tests.redis_server import running_redis
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -81,3 +82,20 @@ def _source(file: str) -> str:
 def test_each_row_of_the_reliability_page_names_its_test() -> None:
     rows = [line for line in PAGES["reliability"].splitlines() if line.startswith("| ") and "| fault |" not in line]
     assert [row for row in rows if row.count(" | ") != 3 or "::test_" not in row] == []
+
+
+def test_every_public_name_is_in_the_reference_below_an_example() -> None:
+    described: dict[str, str] = {}
+    for section in re.split(r"^## ", PAGES["api"], flags=re.MULTILINE)[1:]:
+        entries = re.findall(r"^\.\. (?:auto\w+|py:data):: isnotai_async\.([\w.]+)", section, re.MULTILINE)
+        described |= dict.fromkeys(entries, section)
+    inner = {f"sandbox.{name}" for name in sandbox.__all__ if name not in isnotai_async.__all__}
+    names = {*isnotai_async.__all__, *inner} - {"__version__"}
+
+    assert set(described) - {"export.encode_rows"} == names
+    assert [name for name, section in described.items() if "```python" not in section] == []
+
+
+def test_llms_txt_lists_every_page() -> None:
+    text = (DOCS / "llms.txt").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\(([\w-]+)\.html\)", text)) == PAGES.keys() - {"index"}

@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from isnotai_async.sandbox import Sandbox
+from isnotai_async.sandbox import Fault, Sandbox
 
 ROOT = Path(__file__).parent.parent
 APPS = {
@@ -30,7 +32,14 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture(params=APPS)
 async def app(request: pytest.FixtureRequest, sandbox: Sandbox) -> AsyncIterator[str]:
-    """Run an example, and tell where it answers. It has to end cleanly when it is asked to."""
+    """Run an example and return its address."""
+    async with serving(APPS[request.param], sandbox, ROOT) as address:
+        yield address
+
+
+@asynccontextmanager
+async def serving(command: list[str], sandbox: Sandbox, folder: Path) -> AsyncIterator[str]:
+    """Run a web app and return its address. It has to end cleanly when it is asked to."""
     environment = {
         **os.environ,
         "ISNOTAI_API_KEY": sandbox.api_key,
@@ -40,8 +49,8 @@ async def app(request: pytest.FixtureRequest, sandbox: Sandbox) -> AsyncIterator
     }
     program = await asyncio.create_subprocess_exec(
         sys.executable,
-        *APPS[request.param],
-        cwd=ROOT,
+        *command,
+        cwd=folder,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -116,6 +125,63 @@ async def test_a_browser_that_does_not_read_stops_the_requests_too(app: str, san
         assert len({row["event_id"] for row in rows}) == len(rows)
         answer.close()
         await until_it_stops(sandbox)
+
+
+@pytest.fixture
+async def guide(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[str]:
+    """Run the app of docs/web-apps.md and return the address of its sessions."""
+    text = (ROOT / "docs" / "web-apps.md").read_text(encoding="utf-8")
+    (tmp_path / "guide.py").write_text(text.partition("```python\n")[2].partition("```")[0], encoding="utf-8")
+    command = ["-m", "uvicorn", "guide:app", "--host", "127.0.0.1", "--port", "0"]
+    async with serving(command, sandbox, tmp_path) as address:
+        yield f"{address}/sessions"
+
+
+async def get(url: str, **parameters: str) -> tuple[int, dict[str, Any], str | None]:
+    """Return status, body and Retry-After of an answer."""
+    async with aiohttp.ClientSession() as browser, browser.get(url, params=parameters) as answer:
+        return answer.status, await answer.json(), answer.headers.get("Retry-After")
+
+
+async def test_the_app_of_the_guide_goes_from_page_to_page_without_state(guide: str) -> None:
+    ids: list[str] = []
+    token: dict[str, str] = {}
+    for rows in (100, 100, 50):
+        status, body, _ = await get(f"{guide}/big-250/events", limit="100", **token)
+        assert (status, len(body["data"])) == (200, rows)
+        ids += [event["event_id"] for event in body["data"]]
+        token = {"after": body["next"]} if body["next"] else {}
+
+    assert (len(set(ids)), token) == (250, {})
+
+
+async def test_the_app_of_the_guide_rejects_a_token_of_another_session_or_none(guide: str) -> None:
+    _, body, _ = await get(f"{guide}/big-250/events", limit="100")
+
+    assert (await get(f"{guide}/big-1000/events", limit="100", after=body["next"]))[0] == 400
+    assert (await get(f"{guide}/big-250/events", limit="50", after=body["next"]))[0] == 400
+    for hostile in ("", "x", "!!!", "e30=", "bnVsbA=="):
+        assert (await get(f"{guide}/big-250/events", limit="100", after=hostile))[0] == 400, hostile
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault.rate_limited(300), (503, "300")),
+        (Fault.status(404), (404, None)),
+        (Fault.status(401), (500, None)),
+        (Fault.status(403), (500, None)),
+        (Fault.status(422), (400, None)),
+        (Fault.status(503, retry_after=300), (502, None)),
+    ],
+    ids=["429", "404", "401", "403", "422", "503"],
+)
+async def test_the_app_of_the_guide_answers_each_error_with_the_status_that_fits(
+    fault: Fault, expected: tuple[int, str | None], guide: str, sandbox: Sandbox
+) -> None:
+    sandbox.inject(fault)
+    status, _, wait = await get(f"{guide}/big-250/events")
+    assert (status, wait) == expected
 
 
 def run_example(name: str) -> str:

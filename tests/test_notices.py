@@ -67,14 +67,6 @@ def test_both_hear_and_neither_can_break_the_call(caplog: pytest.LogCaptureFixtu
     assert caplog.text.count("on_notice raised on a PageNotice") == 2
 
 
-def test_nobody_hears_what_nobody_listens_to() -> None:
-    notifier = Notifier("us")
-    assert not notifier.is_heard
-    with capture_notices(lambda notice: None):
-        assert notifier.is_heard
-    assert not notifier.is_heard
-
-
 class _FullDisk(logging.Handler):
     def handle(self, _: logging.LogRecord) -> bool:
         raise OSError(28, "No space left on device")

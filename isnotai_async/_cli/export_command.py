@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -48,7 +48,7 @@ from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, 
 from isnotai_async.export.api import check_target_name, plan_export
 from isnotai_async.export.opening import find_start
 from isnotai_async.export.places import rejected_of
-from isnotai_async.export.report import is_for_good
+from isnotai_async.export.report import SessionFailure, is_for_good
 from isnotai_async.export.system import System
 
 _MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
@@ -109,10 +109,15 @@ def say_report(report: ExportReport) -> None:
         say("isnotai: warning: there was no session to export")
     for name, value in _report_rows(report):
         say(f"  {name:<10}{value}")
-    for failure in report.failures[:_MOST_FAILURES]:
+    say_failures(report.failures)
+
+
+def say_failures(failures: Sequence[SessionFailure]) -> None:
+    """Write sessions that failed to stderr, the first of them."""
+    for failure in failures[:_MOST_FAILURES]:
         say(f"  {quoted(failure.session_id)} in {printable(failure.name)}: {failure.error}: {failure.message}")
-    if len(report.failures) > _MOST_FAILURES:
-        say(f"  … and {len(report.failures) - _MOST_FAILURES:,} more; --json lists all")
+    if len(failures) > _MOST_FAILURES:
+        say(f"  … and {len(failures) - _MOST_FAILURES:,} more; --json lists all")
 
 
 def _report_rows(report: ExportReport) -> Iterator[tuple[str, str]]:

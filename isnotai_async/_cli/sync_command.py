@@ -11,7 +11,7 @@ import attrs
 from cyclopts import Group, Parameter
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.export_command import stop_on_sigterm
+from isnotai_async._cli.export_command import say_failures, stop_on_sigterm
 from isnotai_async._cli.options import Connection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
@@ -27,12 +27,10 @@ from isnotai_async.errors import (
     NotFoundError,
     PermissionDeniedError,
     printable,
-    quoted,
 )
 from isnotai_async.export import StoreReport, update_store
 from isnotai_async.export.places import rejected_of
 
-_MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
 _RESUME: Final = "run the same command again to continue"
 _RULES: Final = Group("Rules")
 
@@ -155,10 +153,7 @@ def _say_report(report: StoreReport) -> None:
     )
     for name, value in _rows(report):
         say(f"  {name:<10}{value}")
-    for failure in report.failures[:_MOST_FAILURES]:
-        say(f"  {quoted(failure.session_id)} in {printable(failure.name)}: {failure.error}: {failure.message}")
-    if len(report.failures) > _MOST_FAILURES:
-        say(f"  … and {len(report.failures) - _MOST_FAILURES:,} more; --json lists all")
+    say_failures(report.failures)
     for region in report.gaps:
         say(
             f"isnotai: warning: the last sync of {printable(region)} is longer ago than the API looks back, so "

@@ -39,7 +39,16 @@ from isnotai_async._http.retry_policy import (
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, rows_of
-from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Notifier, PageNotice, RetryNotice, logger, until
+from isnotai_async._notices import (
+    TOLD_SECONDS,
+    AttemptNotice,
+    Notifier,
+    PageNotice,
+    RetryNotice,
+    captured_by,
+    logger,
+    until,
+)
 from isnotai_async.errors import (
     APIError,
     ConnectError,
@@ -217,7 +226,8 @@ class Retrier:
             deadline = now + self.deadline
             authenticated, bulk, session_id = request.authenticated, request.bulk, request.session_id
             request = Request(operation, target, cursor, authenticated, bulk, deadline, session_id)
-        return _Call(request, now, self.notifier.is_heard or logger.isEnabledFor(logging.DEBUG))
+        has_listener = self.notifier.on_notice is not None or captured_by.get() is not None
+        return _Call(request, now, has_listener or logger.isEnabledFor(logging.DEBUG))
 
     async def _send(self, call: _Call) -> Response:
         begun, turns = self.clock(), self.turns

@@ -9,12 +9,18 @@ Checks of what a caller passes. Each returns the value, or says what is wrong wi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from math import inf
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from attrs import Attribute
+
 from isnotai_async.errors import ConfigError, quoted
+
+Validator = Callable[[object, "Attribute[Any]", object], None]
+"""Checks a value for a field of an attrs class."""
 
 MAX_ID_BYTES: Final = 1024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -93,6 +99,32 @@ def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an 
         shown = value if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
         raise ConfigError(f"{name} is {shown}; it must be from {low} to {high}")
     return value
+
+
+def in_range(low: int, high: int, *, also: tuple[object, ...] = (), kind: str = "an int") -> Validator:
+    """Return a validator of a field that is a whole number from `low` to `high`, or one of the values in `also`."""
+
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in also:
+            check_int(value, attribute.name, low, high, kind=kind)
+
+    return check
+
+
+def is_one_of(*choices: str) -> Validator:
+    """Return a validator of a field that is one of these texts."""
+
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in choices:
+            names = " or ".join(map(repr, choices))
+            raise ConfigError(f"{attribute.name} must be {names}, not {quoted(value)}")
+
+    return check
+
+
+def is_flag(_: object, attribute: Attribute[Any], value: object) -> None:
+    """Validate a field that is a switch; errors as of `check_flag`."""
+    check_flag(value, attribute.name)
 
 
 def check_flag(value: object, name: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
-from typing import cast
+from typing import Final, cast
 
 from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
@@ -117,9 +117,9 @@ class ReaderPool:
     _scope: CancelScope = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        options = self.options
-        self.buffer = PageBuffer(options.room)
-        self._splitter = Splitter(split=options.split, ordered=options.ordered, buffer=options.room, clock=monotonic)
+        options, room = self.options, room_of(self.options)
+        self.buffer = PageBuffer(room)
+        self._splitter = Splitter(split=options.split, ordered=options.ordered, buffer=room, clock=monotonic)
 
     async def run(self) -> None:
         """Read until the source has no more, an error stops it, or it is cancelled."""
@@ -263,6 +263,19 @@ class ReaderPool:
         if isinstance(error, AuthenticationError):  # the key will not become valid: ask that region no more
             self._refusals.setdefault(work.target.name, error)
         await self.buffer.put(StreamItem(target=work.target, work=work, window=failure.window, error=error), lane)
+
+
+_PAGES_EACH: Final = 10  # that an ordered split may hold back for each reader; its windows have 8 at most
+
+
+def room_of(options: StreamOptions) -> int:
+    """Return how many pages may wait to be taken."""
+    if options.buffer is not None:
+        return options.buffer
+    if not options.ordered or options.split is None:
+        return 2 * options.concurrency
+    readers = options.concurrency if options.split == "auto" else min(options.split, options.concurrency)
+    return max(2 * options.concurrency, _PAGES_EACH * readers)
 
 
 def _name(page: Page[Event], name: str) -> Page[Event]:

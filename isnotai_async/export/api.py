@@ -24,9 +24,10 @@ from isnotai_async.export.identity import count_sessions, identify
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.opening import IfExists, Opener, Opening
 from isnotai_async.export.places import store_of
+from isnotai_async.export.progress import OnProgress
 from isnotai_async.export.publishing import Publisher
 from isnotai_async.export.report import ExportReport
-from isnotai_async.export.runner import COMMIT_BYTES, OnProgress, Runner
+from isnotai_async.export.runner import COMMIT_BYTES, Runner
 from isnotai_async.export.shard import Shard, check_shard
 from isnotai_async.export.source import AnySessions, ExportSource, find_source
 from isnotai_async.export.system import System

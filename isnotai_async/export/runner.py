@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
@@ -27,7 +26,7 @@ from isnotai_async.errors import (
     TransportError,
 )
 from isnotai_async.export.places import shown
-from isnotai_async.export.report import ExportProgress
+from isnotai_async.export.progress import OnProgress, show_progress
 from isnotai_async.export.source import Stream
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
@@ -38,15 +37,11 @@ from isnotai_async.export.work_store import WorkStore
 T = TypeVar("T")
 P = ParamSpec("P")
 
-OnProgress = Callable[[ExportProgress], None]
-
 COMMIT_BYTES: Final = 4 << 20
 COMMIT_SECONDS: Final = 1.0
 _MOST_UNREPORTED: Final = 4  # pages, while more are ready
 
 _DOWN: Final = (TransportError, AuthenticationError, RateLimitedError, ServerError)  # the walks meet it themselves
-
-_logger: Final = logging.getLogger("isnotai_async")
 
 
 @define(kw_only=True, eq=False)
@@ -188,25 +183,14 @@ class Runner:
 
     def _report_progress(self) -> None:
         self._unreported = 0
-        if self.on_progress is None:
-            return
-        tracker, metrics = self.tracker, self.tracker.metrics
-        progress = ExportProgress(
+        tracker = self.tracker
+        show_progress(
+            self.on_progress,
+            tracker.metrics,
             rows=tracker.rows,
             size=self.store.size,
             sessions_taken=tracker.taken,
             sessions_done=self._committed_done,
             sessions_failed=len(tracker.failed) + len(tracker.invalid) + len(tracker.failures),
             sessions=self.count,
-            requests=metrics.requests,
-            rate=metrics.rate,
-            quota=metrics.quota,
-            waited=metrics.waited,
-            waiting=metrics.waiting,
-            reason=metrics.reason,
-            elapsed=metrics.elapsed,
         )
-        try:
-            self.on_progress(progress)
-        except Exception:  # a broken progress bar must not break the export that it shows
-            _logger.exception("on_progress raised; the export continues")

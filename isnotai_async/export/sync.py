@@ -10,9 +10,8 @@ The rules are in `sync_rules`, their effect on the database in `event_store`.
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +29,8 @@ from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.report import ExportProgress, SessionFailure, is_for_good
+from isnotai_async.export.progress import OnProgress, show_progress
+from isnotai_async.export.report import SessionFailure, is_for_good
 from isnotai_async.export.session_reading import SessionReading
 from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.store_access import StoreAccess
@@ -42,8 +42,6 @@ from isnotai_async.export.sync_reading import SessionReader
 from isnotai_async.export.sync_rules import Choice, State, SyncRules
 from isnotai_async.export.thread import FileThread
 
-OnProgress = Callable[[ExportProgress], None]
-
 Duration = timedelta | float
 """A `timedelta`, or seconds."""
 
@@ -51,8 +49,6 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _WATCH: Final = timedelta(days=7)
 _SETTLE: Final = timedelta(hours=24)
 _MAX_OPEN: Final = timedelta(days=30)
-
-_logger: Final = logging.getLogger("isnotai_async")
 
 
 async def update_store(
@@ -221,6 +217,7 @@ class Sync:
     _listed: int = field(default=0, init=False)  # sessions, so far
     _errors: list[Exception] = field(factory=list, init=False)  # each ended a region
     _rows: int = field(default=0, init=False)  # in the store, before this run
+    _failures: Mapping[SessionRef, IsNotAIError] = field(factory=dict, init=False)  # so far
     _grown: list[SessionReading] = field(factory=list, init=False)  # audits that found rows
 
     async def run(self) -> StoreReport:
@@ -241,11 +238,12 @@ class Sync:
             times={name: listing.now for name, listing in self._listings.items()},
             on_commit=self._note,
         )
+        self._failures = reader.failures
         await reader.run()
         await self._judge_growth()
         for error in [*reader.refusals.values(), *self._errors]:
             raise error
-        return await self._report(reader.failures)
+        return await self._report()
 
     async def _list(self, name: str) -> None:
         lister = RegionLister(
@@ -304,7 +302,8 @@ class Sync:
             return False
         return record.updated_at is not None and encode_time(record.updated_at) != known
 
-    async def _report(self, failures: Mapping[SessionRef, IsNotAIError]) -> StoreReport:
+    async def _report(self) -> StoreReport:
+        failures = self._failures
         store, path = self.access.store, self.access.store.file.path
         rejected, gaps = await self.access(store.take_doubts)
         return StoreReport(
@@ -323,27 +322,15 @@ class Sync:
         )
 
     def _show_progress(self) -> None:
-        if self.on_progress is None:
-            return
-        counts, metrics = self._counts, self.metrics
         is_listed = len(self._listings) + len(self._errors) == len(self.source.regions)
         planned = sum(listing.planned for listing in self._listings.values())
-        progress = ExportProgress(
-            rows=self._rows + counts.added,
+        show_progress(
+            self.on_progress,
+            self.metrics,
+            rows=self._rows + self._counts.added,
             size=self.access.store.file.size,
             sessions_taken=self._listed,
-            sessions_done=counts.read,
-            sessions_failed=0,
+            sessions_done=self._counts.read,
+            sessions_failed=len(self._failures),
             sessions=planned if is_listed else None,
-            requests=metrics.requests,
-            rate=metrics.rate,
-            quota=metrics.quota,
-            waited=metrics.waited,
-            waiting=metrics.waiting,
-            reason=metrics.reason,
-            elapsed=metrics.elapsed,
         )
-        try:
-            self.on_progress(progress)
-        except Exception:  # a broken progress bar must not break the sync that it shows
-            _logger.exception("on_progress raised; the sync continues")

@@ -248,7 +248,10 @@ async def test_an_expired_cursor_of_the_listing_costs_a_second_listing(play: Pla
 
 async def test_a_session_that_cannot_be_read_now_leaves_the_run_unfinished(play: Played) -> None:
     play.world.refuse = lambda kind, request: 500 if "s1" in request.path else None
-    report = await update_store(play.client.with_options(retry=Retry(attempts=1)), play.path)
+    seen: list[int] = []
+    client = play.client.with_options(retry=Retry(attempts=1))
+    report = await update_store(client, play.path, on_progress=lambda progress: seen.append(progress.sessions_failed))
+    assert (seen[0], seen[-1]) == (0, 1)
     assert [failure.error for failure in report.failures] == [ServerError.__name__]
     assert not report.is_complete
     play.world.refuse = lambda kind, request: None
