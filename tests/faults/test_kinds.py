@@ -94,10 +94,10 @@ KINDS: Mapping[str, Kind] = {
         is_good_at_first=False,
     ),
     "a 404 of something in between": Kind(
-        (http_reply(b"<html>", status=404),), (), isnotai.GatewayError, 4, 1, is_good_at_first=False
+        (http_reply(b"<html>", status=404),), (), isnotai.GatewayError, 4, 4, is_good_at_first=False
     ),
-    "a 200 that is HTML": Kind((http_reply(b"<html>"),), (), isnotai.GatewayError, 4, 1, is_good_at_first=False),
-    "a 200 without a body": Kind((http_reply(),), (), isnotai.GatewayError, 4, 1, is_good_at_first=False),
+    "a 200 that is HTML": Kind((http_reply(b"<html>"),), (), isnotai.GatewayError, 4, 4, is_good_at_first=False),
+    "a 200 without a body": Kind((http_reply(),), (), isnotai.GatewayError, 4, 4, is_good_at_first=False),
     "a 200 with an error": Kind(
         (error_reply(200, "BROKEN", "no"),), (), isnotai.APIError, 1, 1, is_good_at_first=False
     ),
