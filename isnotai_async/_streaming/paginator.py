@@ -36,7 +36,7 @@ from typing import Any, Final, Generic, TypeVar
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position, Watermark
+from isnotai_async._models.positions import Position, Trail, Watermark
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async._streaming.tables import MAX_ROWS, collect_table
@@ -169,7 +169,8 @@ class Paginator(Generic[T]):
         self._base = start  # the walk that the cursor belongs to
         self._cursor = start.cursor  # of the page in hand, or of the next one if none is
         self._skip = start.index  # records of it that were passed before this walk
-        self._trail = start.trail  # what was given before it
+        # What was given before it. If that is of no use, it is not said to rise, because to follow it costs.
+        self._trail = start.trail if begins_again else Trail(start.watermark, start.given, rising=False)
         self._known = _known_of(start)
         self._hand: PageInHand[T] | None = None
         self._seen = set() if start.cursor is None else {_digest(start.cursor)}
