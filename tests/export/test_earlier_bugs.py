@@ -143,7 +143,7 @@ ODD = [
 ]
 
 
-def alter(store: Path, table: str, change: str, where: str, value: object) -> None:
+def alter(store: Path, table: str, *, change: str, where: str, value: object) -> None:
     """Change a value of a store, and make the checksums good again."""
     key = "name" if table == "facts" else "rowid"
     with closing(sqlite3.connect(store)) as connection, connection:
@@ -157,7 +157,7 @@ def alter(store: Path, table: str, change: str, where: str, value: object) -> No
 async def test_odd_values_with_good_checksums_are_a_damaged_store(tmp_path: Path, odd: tuple[Any, ...]) -> None:
     (table, column, where, value), target, desk = odd, tmp_path / "out.jsonl", make_desk()
     await begin(desk, target)
-    alter(store_of(target), table, f"{column} = ?", where, value)
+    alter(store_of(target), table, change=f"{column} = ?", where=where, value=value)
 
     try:
         report = await desk.export(target, on_error="collect")
@@ -180,7 +180,7 @@ async def test_an_odd_receipt_with_a_good_checksum_is_a_damaged_store(tmp_path: 
     with closing(sqlite3.connect(store_of(target))) as connection:
         receipt = json.loads(connection.execute("SELECT value FROM facts WHERE name = 'receipt'").fetchone()[0])
     value = json.dumps({**receipt, **odd} if odd else odd)
-    alter(store_of(target), "facts", "value = ?", "name = 'receipt'", value)
+    alter(store_of(target), "facts", change="value = ?", where="name = 'receipt'", value=value)
     with pytest.raises(ExportError):
         await desk.export(target)
     assert target.read_bytes() == whole
