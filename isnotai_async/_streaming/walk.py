@@ -83,7 +83,9 @@ class Walk(Generic[T]):
 
     def __attrs_post_init__(self) -> None:
         start = self._base = self.start
-        self.cursor, self._skip, self._trail, self._known = start.cursor, start.index, start.trail, _known_of(start)
+        self.cursor, self._skip, self._known = start.cursor, start.index, _known_of(start)
+        # If what was given is of no use, it is not said to rise, because to follow it costs.
+        self._trail = start.trail if self.begins_again else Trail(start.watermark, start.given, rising=False)
         self._seen = set() if start.cursor is None else {_digest(start.cursor)}
 
     def advance(self) -> Step:
@@ -157,7 +159,7 @@ class Walk(Generic[T]):
         """Whether the walk went through the list from its start, and there was no record."""
         if self.hand is None or self.hand.page.has_more or rows_of(self.hand.page) or self.hand.page.rejected:
             return False
-        return self.start.cursor is None and self.start.index == 0 and self._trail == Trail()
+        return self.start.cursor is None and self.start.index == 0 and self._trail.given == 0
 
     def may_begin_again(self, status: int) -> bool:
         """Return whether an error with this status is about the saved cursor, so that the walk can begin again."""
