@@ -18,8 +18,7 @@ The transitions, by what `advance` returns:
   `may_begin_again` says that the walk can be replaced: by `begin_again`, after the first page at `restart_time` came.
 - ``GIVE``: `hand` has something to hand out. It takes note of what it gives, so `position` is always true.
 - ``END``: nothing is left. It stays the end.
-- It raises for a record that could not be read (the next call passes it) and for a cursor that was met before (the
-  next call raises again).
+- It raises for a record that could not be read (the next call passes it) and for a cursor met before (each time).
 """
 
 from __future__ import annotations
@@ -163,7 +162,7 @@ class Walk(Generic[T]):
 
     def may_begin_again(self, status: int) -> bool:
         """Return whether an error with this status is about the saved cursor, so that the walk can begin again."""
-        is_saved = self.cursor is not None and self.cursor == self.start.cursor
+        is_saved = self.cursor == self.start.cursor is not None
         return is_saved and self.begins_again and status in _REJECTIONS
 
     @property
@@ -179,8 +178,9 @@ class Walk(Generic[T]):
                 "the saved cursor was refused, and the position is of an older version, which does not say how many "
                 "records were given; start over without resume="
             )
-        by_time = self.asks_by_time and trail.watermark is not None and trail.resumes_by_time
-        return trail.watermark[0] if by_time and trail.watermark is not None else None
+        if trail.watermark is None or not self.asks_by_time or not trail.resumes_by_time:
+            return None
+        return trail.watermark[0]
 
     def begin_again(self) -> None:
         """Replace the walk by one that starts at `restart_time`; its first page is to be entered next."""
@@ -213,7 +213,7 @@ class Walk(Generic[T]):
         return Step.FETCH
 
     def _trail_after(self, hand: PageInHand[T]) -> Trail:
-        # A page that was skipped whole leaves the rest of what to skip, and the trail after that, to the next.
+        # A page that was skipped whole leaves the rest of what to skip to the next one, and the trail after it.
         return self._trail if self._skip else self._trail.follow(hand.given, self.mark, passed=hand.passed)
 
     def _open(self, page: Page[T]) -> PageInHand[T]:
