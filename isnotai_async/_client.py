@@ -33,7 +33,14 @@ from isnotai_async._models.tiers import Tier, TierName, check_tier
 from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
 from isnotai_async._notices import Notifier, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
-from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
+from isnotai_async._ratelimit.limiter import (
+    Limiter,
+    QuotaState,
+    ReportingLimiter,
+    SharedLimiter,
+    Unlimited,
+    bind_limiter,
+)
 from isnotai_async._ratelimit.local import share_limiter
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
@@ -178,6 +185,12 @@ class Client(Operations):
     def region(self) -> Region:
         """The region that is asked."""
         return self._transport.region
+
+    @property
+    def quota_state(self) -> QuotaState | None:
+        """State of this key's rate limit now, for metrics; None if the limiter does not report it (`Unlimited`)."""
+        limiter = self._paced.limiter
+        return limiter.quota_state if isinstance(limiter, ReportingLimiter) else None
 
     def __repr__(self) -> str:
         return f"<Client of {self.region.name} ({self.region.base_url}): {self._connections.state}>"

@@ -74,15 +74,27 @@ async def read_body(answer: aiohttp.ClientResponse, *, silence: float | None, en
         aiohttp.ClientError: The body broke off.
     """
     status, content = answer.status, answer.content
+    protocol = None if answer.connection is None else answer.connection.protocol
+    closed, break_off = None if protocol is None else protocol.closed, partial(_break_off, content)
+    if closed is not None:
+        closed.add_done_callback(break_off)
     try:
         async with asyncio.timeout_at(end):
             if status >= 400:
                 return await _read_of_error(content, end)
             return await _read_all(content, silence)
     finally:
+        if closed is not None:
+            closed.remove_done_callback(break_off)
         if not answer.closed:
             answer.close()
         del answer  # its repr has the unscrubbed headers, and a traceback may show the locals of its frames
+
+
+def _break_off(content: aiohttp.StreamReader, _: object) -> None:
+    """End a body whose connection is closed. aiohttp lets its reader wait if it closed it for a malformed chunk."""
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
 
 
 async def _read_all(content: aiohttp.StreamReader, silence: float | None) -> bytes:

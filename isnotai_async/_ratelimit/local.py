@@ -31,7 +31,7 @@ from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._models.validation import check_quota
 from isnotai_async._notices import TOLD_SECONDS, logger, until
 from isnotai_async._ratelimit.constants import MINUTE
-from isnotai_async._ratelimit.limiter import OnWait, Permit, RequestOutcome
+from isnotai_async._ratelimit.limiter import OnWait, Permit, QuotaState, RequestOutcome
 from isnotai_async._ratelimit.policy import RateLimitPolicy
 from isnotai_async.errors import ConfigError
 
@@ -106,12 +106,18 @@ class LocalLimiter:
         """The share of the tier's rate that this process may use."""
         return self._policy.quota
 
-    def __repr__(self) -> str:
+    @property
+    def quota_state(self) -> QuotaState:
+        """State of the rate limit now."""
         with self._lock:
-            policy, now = self._policy, self._clock()
-            used = f"{policy.occupied(now)} of {policy.tier.requests_per_minute} slots occupied"
-            waiting = len(self._single) + len(self._bulk)
-        return f"<LocalLimiter {policy.tier}: {used}, {policy.slots.held} under way, {waiting} waiting>"
+            policy, now, waiting = self._policy, self._clock(), len(self._single) + len(self._bulk)
+            used, pause = policy.occupied(now), policy.pause_left(now)
+            return QuotaState(limit=policy.limit, used=used, waiting=waiting, pause=pause)
+
+    def __repr__(self) -> str:
+        state, policy = self.quota_state, self._policy
+        used = f"{state.used} of {policy.tier.requests_per_minute} slots occupied"
+        return f"<LocalLimiter {policy.tier}: {used}, {policy.slots.held} under way, {state.waiting} waiting>"
 
     def expect(self, tier: Tier) -> None:
         """Assume a tier, unless a response already named one."""
