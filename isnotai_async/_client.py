@@ -24,6 +24,7 @@ from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
+from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.queries import EventFilters, EventQuery, SessionIdQuery
 from isnotai_async._models.records import Event, SessionDetails
@@ -117,6 +118,7 @@ class Client(Operations):
         ConfigError: An option that cannot work.
     """
 
+    @explain_names
     def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         api_key: str | None = None,
@@ -223,6 +225,7 @@ class Client(Operations):
         if not self._is_copy:
             await self._connections.aclose()
 
+    @explain_names
     def with_options(
         self,
         *,
@@ -254,6 +257,7 @@ class Client(Operations):
         copy._bind()
         return copy
 
+    @explain_names
     def stream_events(
         self,
         sessions: Sessions,

@@ -19,6 +19,7 @@ from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._http.tls import Trust
+from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.stream_positions import StreamPosition
@@ -62,6 +63,7 @@ class SessionManager:
         ConfigError: There is no credential, or one that cannot be.
     """
 
+    @explain_names
     def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         credentials: Mapping[str, str | Credential],
@@ -178,6 +180,7 @@ class SessionManager:
             raise ConfigError(f"this manager is {self._state}; write: async with SessionManager(…) as manager")
         return client
 
+    @explain_names
     def stream_events(
         self,
         sessions: NamedSessions | Mapping[str, Sessions],
