@@ -19,15 +19,16 @@ from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._http.tls import Trust
+from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._models.validation import check_int
 from isnotai_async._notices import OnNotice
+from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
-from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import PageStream
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 
@@ -62,6 +63,7 @@ class SessionManager:
         ConfigError: There is no credential, or one that cannot be.
     """
 
+    @explain_names
     def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         credentials: Mapping[str, str | Credential],
@@ -178,6 +180,7 @@ class SessionManager:
             raise ConfigError(f"this manager is {self._state}; write: async with SessionManager(…) as manager")
         return client
 
+    @explain_names
     def stream_events(
         self,
         sessions: NamedSessions | Mapping[str, Sessions],
@@ -218,11 +221,11 @@ class SessionManager:
         sources = read_named_sources(sessions)
         if concurrency < len(sources):
             raise ConfigError(f"concurrency {concurrency} is too small for {len(sources)} sources; each needs 1")
-        find_feed = partial(self._find_feed, HistoryWatch(filters))
-        return ManagedEventStream(sources, find_feed=find_feed, filters=filters, options=options, resume=resume)
+        find_fetcher = partial(self._find_fetcher, HistoryWatch(filters))
+        return ManagedEventStream(sources, find_fetcher=find_fetcher, filters=filters, options=options, resume=resume)
 
-    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
-        return self._find(name).feed(watch)
+    def _find_fetcher(self, watch: HistoryWatch, name: str) -> EventFetcher:
+        return self._find(name).event_fetcher(watch)
 
 
 class ManagedEventStream(PageStream):
@@ -247,8 +250,8 @@ class _ManagedClient(Client):
     def share(self, slots: anyio.Semaphore | None) -> None:
         self._connections.shared_slots, self._connections.opens_itself = slots, True
 
-    def feed(self, watch: HistoryWatch) -> EventFetcher:
-        return self._find_feed(watch, self.region.name)
+    def event_fetcher(self, watch: HistoryWatch) -> EventFetcher:
+        return self._find_fetcher(watch, self.region.name)
 
 
 def _check_count(value: int, name: str) -> int:

@@ -13,6 +13,7 @@ from isnotai_async._http import endpoints
 from isnotai_async._http.endpoints import Endpoint, ListEndpoint
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
+from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position
 from isnotai_async._models.queries import (
@@ -80,6 +81,7 @@ class Operations:
         """
         return await self._get(endpoints.GET_INTEGRATION)
 
+    @explain_names
     def list_sessions(
         self,
         *,
@@ -144,6 +146,7 @@ class Operations:
         """
         return await self._get(endpoints.GET_SESSION_DETAILS, SessionIdQuery(session_id=session_id))
 
+    @explain_names
     def list_events(
         self,
         session_id: str | Session,
@@ -186,6 +189,7 @@ class Operations:
         )
         return self._list(endpoints.LIST_EVENTS, query, max_items=max_items, resume=resume)
 
+    @explain_names
     def list_users(
         self,
         *,
@@ -225,6 +229,7 @@ class Operations:
         query = UserQuery(page_size=page_size, search=search)
         return self._list(endpoints.LIST_USERS, query, max_items=max_items, resume=resume)
 
+    @explain_names
     def get_user_sessions(
         self,
         user_id: str,
@@ -253,6 +258,7 @@ class Operations:
         query = UserSessionQuery(user_id=user_id, page_size=page_size)
         return self._list(endpoints.GET_USER_SESSIONS, query, max_items=max_items, resume=resume)
 
+    @explain_names
     def list_courses(
         self, *, page_size: int | None = None, max_items: int | None = None, resume: ResumePosition | None = None
     ) -> Paginator[dict[str, Any]]:
