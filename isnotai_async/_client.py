@@ -43,10 +43,10 @@ from isnotai_async._ratelimit.limiter import (
     bind_limiter,
 )
 from isnotai_async._ratelimit.local import share_limiter
+from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import Sessions, read_sessions
-from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, quoted
 
@@ -309,14 +309,14 @@ class Client(Operations):
         )
         filters = EventFilters(page_size=page_size, type=type, start_time=start_time, end_time=end_time)
         sources = {ANY: read_sessions(sessions, self._region_name)}
-        find_feed = partial(self._find_feed, HistoryWatch(filters, self._clock))
-        return EventStream(sources, find_feed=find_feed, filters=filters, options=options, resume=resume)
+        find_fetcher = partial(self._find_fetcher, HistoryWatch(filters, self._clock))
+        return EventStream(sources, find_fetcher=find_fetcher, filters=filters, options=options, resume=resume)
 
     def _bind(self) -> None:
         Operations.__init__(self, self._retrying.fetch, self.region.name)
         self._fetch_unhurried = evolve(self._retrying, deadline=None).fetch
 
-    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
+    def _find_fetcher(self, watch: HistoryWatch, name: str) -> EventFetcher:
         if name != self._region_name:
             raise ConfigError(
                 f"the position to resume from has sessions of {quoted(name)}, this client asks "

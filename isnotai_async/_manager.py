@@ -25,10 +25,10 @@ from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._models.validation import check_int
 from isnotai_async._notices import OnNotice
+from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
-from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import PageStream
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 
@@ -222,11 +222,11 @@ class SessionManager:
         sources = read_named_sources(sessions)
         if concurrency < len(sources):
             raise ConfigError(f"concurrency {concurrency} is too small for {len(sources)} sources; each needs 1")
-        find_feed = partial(self._find_feed, HistoryWatch(filters))
-        return ManagedEventStream(sources, find_feed=find_feed, filters=filters, options=options, resume=resume)
+        find_fetcher = partial(self._find_fetcher, HistoryWatch(filters))
+        return ManagedEventStream(sources, find_fetcher=find_fetcher, filters=filters, options=options, resume=resume)
 
-    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
-        return self._find(name).feed(watch)
+    def _find_fetcher(self, watch: HistoryWatch, name: str) -> EventFetcher:
+        return self._find(name).event_fetcher(watch)
 
 
 class ManagedEventStream(PageStream):
@@ -251,8 +251,8 @@ class _ManagedClient(Client):
     def share(self, slots: anyio.Semaphore | None) -> None:
         self._connections.shared_slots, self._connections.opens_itself = slots, True
 
-    def feed(self, watch: HistoryWatch) -> EventFetcher:
-        return self._find_feed(watch, self.region.name)
+    def event_fetcher(self, watch: HistoryWatch) -> EventFetcher:
+        return self._find_fetcher(watch, self.region.name)
 
 
 def _check_count(value: int, name: str) -> int:

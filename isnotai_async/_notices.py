@@ -287,6 +287,16 @@ def count_own_frames() -> int:
     return level
 
 
+def log_fields(event: str, **values: object) -> dict[str, object]:
+    """Return the fields of a log record, for ``extra=``. Each name starts with ``isnotai_``.
+
+    Args:
+        event: What happened, as a stable word.
+        values: The values that the record's text contains, by name.
+    """
+    return {f"isnotai_{name}": value for name, value in {"event": event, **values}.items()}
+
+
 def until(seconds: float) -> str:
     """Return the length of a wait and the time of its end, for the log."""
     # The wall clock, because a person reads it; nothing is computed with it.
