@@ -1,7 +1,7 @@
 """Queries: the parameters of each endpoint, checked and brought into the form that is sent when a query is created.
 
-So every query can be sent. Each mistake raises a `ConfigError` that says what to write instead. Source: the parameters
-in the vendor's reference (documentation version 1.0.17.0).
+So every query can be sent. Each mistake raises a `ConfigError` that says what to write instead. Source: the
+parameters in the vendor's reference (documentation version 1.0.17.0).
 """
 
 from __future__ import annotations
