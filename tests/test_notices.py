@@ -67,7 +67,7 @@ def test_both_hear_and_neither_can_break_the_call(caplog: pytest.LogCaptureFixtu
         Notifier("us", heard.append).emit(NOTICE)
 
     assert heard == [NOTICE, NOTICE]
-    assert caplog.text.count("on_notice raised on a PageNotice") == 2
+    assert caplog.text.count("on_notice raised an error on a PageNotice") == 2
 
 
 class _FullDisk(logging.Handler):
