@@ -26,14 +26,23 @@ from isnotai_async.export.places import store_of, unnamed_of
 
 FORMATS: Final = ("jsonl", "jsonl.gz", "csv", "parquet", "segments", "sqlite")
 OPTIONS: Final = {"segments": ("--format", "parquet", "--segments")}
-_EVENTS: Final = 60_000  # some seconds, so with some commits of the usual kind, one each second
+_EVENTS: Final = 60_000
+_SHORT: Final = 20_000  # a second or two, for the many exports that are killed at any moment
+OFTEN: Final = """
+import sys
+from isnotai_async._cli import main
+from isnotai_async.export import runner
+runner.COMMIT_SECONDS = 0.05
+sys.exit(main(sys.argv[1:]))
+"""
+"""The real command, but for commits each 50 ms, so that a short export has many."""
 
 
 def start(out: Path, *, events: int = _EVENTS, page_size: int = 100) -> subprocess.Popen[bytes]:
     """Start an export out of a sandbox, which has the same data each time."""
     argv = ["--session", f"big-{events}", "--page-size", str(page_size), "--out", str(out), "--quiet"]
     options = OPTIONS.get(out.suffix[1:], ())
-    return subprocess.Popen([sys.executable, "-m", "isnotai_async", "export", "--sandbox", *argv, *options])
+    return subprocess.Popen([sys.executable, "-c", OFTEN, "export", "--sandbox", *argv, *options])
 
 
 def read_all(target: Path) -> object:
@@ -52,15 +61,15 @@ def kill_in_store(kills: int, seed: str, folder: Path) -> Iterator[tuple[str, ..
     """Kill exports at any moment; yield the line of the table."""
     target, random = folder / "whole.jsonl", Random(seed)
     begun = monotonic()
-    start(target).wait()
+    start(target, events=_SHORT).wait()
     seconds, whole, killed, exports, bad = monotonic() - begun, read_all(target), 0, 0, 0
     while killed < kills:
         out = folder / f"out{exports}.jsonl"
         exports += 1
-        while kill_after(start(out), random.uniform(0.3, 1.1) * seconds):
+        while kill_after(start(out, events=_SHORT), random.uniform(0.3, 1.1) * seconds):
             killed += 1
             bad += is_lie(out, whole)
-        bad += start(out).wait() != 0 or read_all(out) != whole  # its receipt is found
+        bad += start(out, events=_SHORT).wait() != 0 or read_all(out) != whole  # its receipt is found
         out.unlink()
         store_of(out).unlink()
     bad += len(list(folder.iterdir())) != 2  # the whole one and its receipt
@@ -169,7 +178,7 @@ def main() -> None:
         elif what == "store":
             kills, seed = [*numbers, *("200", "0")[len(numbers) :]]
             lines_ = tuple(kill_in_store(int(kills), seed, folder))
-            table = Table(f"Exports of {_EVENTS:,} events, killed", ("when", "exports", "kills", "bad"), lines_)
+            table = Table(f"Exports of {_SHORT:,} events, killed", ("when", "exports", "kills", "bad"), lines_)
         else:
             raise SystemExit(__doc__)
     print(table)

@@ -21,19 +21,12 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks.bench_crashes import FORMATS, OPTIONS, read_all
+from benchmarks.bench_crashes import FORMATS, OFTEN, OPTIONS, read_all
 from benchmarks.harness import Table
 from benchmarks.power_cut import Call, Disk, record
 from isnotai_async._cli import main as isnotai
 from isnotai_async.export.places import store_of
 
-_OFTEN: Final = """
-import sys
-from isnotai_async._cli import main
-from isnotai_async.export import runner
-runner.COMMIT_SECONDS = 0.05
-sys.exit(main(sys.argv[1:]))
-"""
 _EVENTS: Final = 8_000
 _AGAIN: Final = 20  # of so many cuts, one is followed by another run
 
@@ -99,7 +92,7 @@ def measure(ending: str, cuts: int, folder: Path) -> tuple[str, ...]:
     for name in ("logs", "run", "work"):
         (folder / name).mkdir()
     out, random = folder / "run" / f"out.{ending}", Random(ending)
-    everything = record([sys.executable, "-c", _OFTEN, *argv(out)], folder / "logs")
+    everything = record([sys.executable, "-c", OFTEN, *argv(out)], folder / "logs")
     whole, disk = read_all(out), Disk(out.parent)
     calls = [call for call in everything if disk.replay(*call)]
     commits = find_commits(calls, out, folder / "work")

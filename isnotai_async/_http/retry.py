@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after
@@ -46,6 +46,7 @@ from isnotai_async._notices import (
     PageNotice,
     RetryNotice,
     captured_by,
+    log_fields,
     logger,
     until,
 )
@@ -273,16 +274,21 @@ class Retrier:
         left = math.inf if deadline is None else deadline - self.clock()
         verdict = call.backoff.judge(trouble, jitter=self.roll(), left=left)
         if verdict.wait is None:
-            logger.debug("%s is not tried again: %s", call.request.operation, verdict.why_not)
+            operation, why_not = call.request.operation, verdict.why_not
+            extra = log_fields("no retry", region=self.notifier.region, operation=operation, reason=why_not)
+            logger.debug("%s is not tried again: %s", operation, why_not, extra=extra)
         call.is_late = verdict.is_late
         return verdict.wait
 
     async def _wait(self, call: _Call, wait: float, failure: Failure) -> None:
         operation, attempt, reason = call.request.operation, call.attempts + 1, _describe(failure)
-        if wait > TOLD_SECONDS:
-            logger.info("%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason)
         region = self.notifier.region
         kind = _name_kind(failure)
+        if wait > TOLD_SECONDS:
+            extra = log_fields("retry", region=region, operation=operation, attempt=attempt, wait=wait, kind=kind)
+            logger.info(
+                "%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason, extra=extra
+            )
         notice = RetryNotice(region=region, operation=operation, attempt=attempt, wait=wait, reason=reason, kind=kind)
         self.notifier.emit(notice)
         await self.sleep(wait)
@@ -321,7 +327,9 @@ class Retrier:
             elapsed=elapsed,
         )
         shown = f"status {notice.status}" if answered else str(outcome)
-        logger.debug("%s, attempt %d: %s after %.3f s", notice.operation, notice.attempt, shown, elapsed)
+        if logger.isEnabledFor(logging.DEBUG):
+            text, extra = "%s, attempt %d: %s after %.3f s", log_fields("attempt", **asdict(notice))
+            logger.debug(text, notice.operation, notice.attempt, shown, elapsed, extra=extra)
         self.notifier.emit(notice)
 
     def _tell_page(self, call: _Call, page: Page[object]) -> None:

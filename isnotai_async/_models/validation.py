@@ -1,9 +1,7 @@
-"""Checks what a caller passes (ids, times, dates, numbers, proxies), and brings it into the form that is sent.
+"""Checks the arguments of a caller (ids, times, dates, numbers, proxies), and converts them to the form that is sent.
 
-Each function takes what was passed and gives what is sent, or None where nothing is to be sent. Whatever the API
-could only refuse or misread is a `ConfigError` that says what to write instead.
-
-Checks of what a caller passes. Each returns the value, or says what is wrong with it and what to write instead.
+Each function takes a value from the caller and returns the value to send, or None to send nothing. A value that the
+API would reject or misread raises a `ConfigError`, which says what to write instead.
 """
 
 from __future__ import annotations
@@ -277,7 +275,7 @@ def one_of(value: str | None, name: str, choices: tuple[str, ...]) -> str | None
 
 
 def check_order(query: object, start: str, end: str) -> None:
-    """Check that one field of a query does not lie after another, where both are given.
+    """Check that one field of a query is not after another, if both are given.
 
     Raises:
         ConfigError: It does.

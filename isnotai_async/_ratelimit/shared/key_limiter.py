@@ -22,7 +22,7 @@ from typing import Final
 from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._notices import TOLD_SECONDS, logger, until
+from isnotai_async._notices import TOLD_SECONDS, log_fields, logger, until
 from isnotai_async._ratelimit.limiter import OnWait, Permit, QuotaState, RequestOutcome
 from isnotai_async._ratelimit.policy import PAUSED, SPACED, RateLimitPolicy
 from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
@@ -162,7 +162,8 @@ class RedisKeyLimiter:
         now = self._clock()
         if TOLD_SECONDS < wait < math.inf and reason != SPACED and now >= self._told_until:  # once for all waiters
             self._told_until = now + wait
-            logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason)
+            extra = log_fields("wait", limiter=self._name, wait=wait, reason=reason)
+            logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason, extra=extra)
 
     # The background task.
 
@@ -224,7 +225,9 @@ class RedisKeyLimiter:
             self._see_state(reply, now)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
-            logger.info("429 from the API: all requests of %s pause for %s", self._name, until(reply.paused))
+            extra = log_fields("pause", limiter=self._name, wait=reply.paused)
+            text = "429 from the API: all requests of %s pause for %s"
+            logger.info(text, self._name, until(reply.paused), extra=extra)
 
     def _see_state(self, reply: ScriptReply, now: float) -> None:
         self._used, self._used_at = reply.used, now
@@ -238,7 +241,9 @@ class RedisKeyLimiter:
     def _fall_back(self, error: LimiterError) -> None:
         self._trouble, self._tried_at = error.reason, self._clock()
         way = "calls fail" if self._terms.workers is None else f"going on with 1/{self._terms.workers} of the limit"
-        logger.warning("the shared limit of %s: %s: %s; %s", self._name, self._store.place, error.reason, way)
+        extra = log_fields("outage", limiter=self._name, store=self._store.place, reason=error.reason)
+        text = "the shared limit of %s: %s: %s; %s"
+        logger.warning(text, self._name, self._store.place, error.reason, way, extra=extra)
 
     def _ask_policy(self) -> float:
         self._look_again()
