@@ -153,8 +153,6 @@ class RetryDecision(NamedTuple):
 
 def judge_status(status: int) -> FailureKind | None:
     """Return the kind of cause that a status is, or None if it is not worth another attempt."""
-    if status < 400:
-        return None
     if status == 429:
         return FailureKind.THROTTLED
     return FailureKind.TRANSIENT if status >= 500 or status in {408, 425} else None
@@ -226,7 +224,5 @@ class Backoff:
         throttled = cause.kind is FailureKind.THROTTLED
         bound = self.retry.base * (_THROTTLE_FACTOR if throttled else 1.0)
         for _ in range(self._throttles if throttled else self._failures):
-            bound *= self.retry.factor
-            if bound >= self.retry.cap:  # before the bound overflows
-                break
+            bound = min(self.retry.cap, bound * self.retry.factor)
         return jitter * min(self.retry.cap, bound)
