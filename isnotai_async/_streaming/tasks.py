@@ -39,7 +39,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
-            cancelled = error  # whoever cancels gets his way, once nothing is left running
+            cancelled = error  # the cancellation continues when nothing is left running
     if cancelled is not None:
         raise cancelled
     if not task.cancelled():

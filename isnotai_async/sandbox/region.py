@@ -6,7 +6,7 @@ import base64
 import hmac
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -45,7 +45,7 @@ class RegionStats:
     max_in_flight: int = 0
     admitted: int = 0
     rejected: int = 0
-    arrivals: array[float] = field(factory=lambda: array("d"), repr=False)
+    arrivals: MutableSequence[float] = field(factory=lambda: array("d"), repr=False)
     paths: Counter[str] = field(factory=Counter, repr=False)
     statuses: Counter[int] = field(factory=Counter)
 
