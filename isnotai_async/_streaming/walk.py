@@ -106,7 +106,7 @@ class Walk(Generic[T]):
         return self._leave(self.hand)
 
     def enter(self, page: Page[T]) -> None:
-        """Take the page that was wanted.
+        """Accept the page that `advance` asked for.
 
         Raises:
             PaginationError: It does not continue the walk: what was given before is not there, or too many pages in

@@ -32,7 +32,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 @frozen(kw_only=True)
 class Listing:
-    """What came of listing a region.
+    """The result of listing a region.
 
     Attributes:
         now: The server's time when it started.
