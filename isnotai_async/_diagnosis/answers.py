@@ -47,7 +47,7 @@ class _Asker:
     read: int = field(default=0, init=False)
 
     async def ask(self, operation: str, answer: Awaitable[T]) -> T | None:
-        """Await an answer; an error becomes a remark."""
+        """Await an answer; return an error as a finding's text instead of raising it."""
         self.asked += 1
         try:
             result = await answer

@@ -137,9 +137,7 @@ def _aware(value: datetime, name: str) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ConfigError(
-            f"{name} {value.isoformat()} lies outside the years 1 to 9999 in UTC; leave it out"
-        ) from None
+        raise ConfigError(f"{name} {value.isoformat()} is outside the years 1 to 9999 in UTC; leave it out") from None
 
 
 def _instant(value: datetime | date | str | None, name: str, of_day: time) -> str | None:

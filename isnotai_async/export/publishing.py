@@ -39,7 +39,7 @@ _PART: Final = re.compile(r"part-\d+\.parquet")
 
 @frozen
 class Publisher:
-    """Writes and names one target.
+    """Writes one target to a temporary file and renames it.
 
     Attributes:
         system: The operating system.

@@ -192,7 +192,7 @@ class Sync:
     """One run.
 
     Attributes:
-        source: Where the events come from.
+        source: The clients to read from.
         is_single: Whether that is one client, and not a `SessionManager`.
         access: The way to the store.
         metrics: What the requests cost.
@@ -270,7 +270,7 @@ class Sync:
         self._show_progress()
 
     def _note(self, readings: Sequence[SessionReading], added: int) -> None:
-        """Count what a commit has brought."""
+        """Count the rows of a commit."""
         counts = self._counts
         counts.added += added
         for reading in readings:

@@ -199,7 +199,7 @@ class Fault:
     def refused_cursor(
         cls, status: int = 400, *, code: str = "SANDBOX_CONTINUATION_REFUSED", times: int | None = 1
     ) -> Self:
-        """Reject a request because of its cursor; waits for a request that has one.
+        """Reject a request because of its cursor; it applies to the next request that has one.
 
         Args:
             status: 400, 404, 410 or 422; the API's own is not known.

@@ -39,7 +39,7 @@ class Visit:
 
 @frozen(kw_only=True)
 class PagedList:
-    """One list, filtered.
+    """A filtered list, from which pages are cut.
 
     Attributes:
         visit: The request.
