@@ -161,7 +161,7 @@ class Retrier:
         clock: Returns monotonic seconds; the clock of `Request.deadline`.
         sleep: Waits a number of seconds.
         roll: Returns a random number from 0 to 1.
-        turns: Lets calls read their answers one after the other.
+        fair_reader: Lets calls read their answers one after the other.
         strict: Whether a deviation from the documented answers is an error.
         check: Called first; it raises `ConfigError` if the client is not open, before a permit is used.
     >>>>>>> main

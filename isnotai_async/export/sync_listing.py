@@ -31,13 +31,8 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @frozen(kw_only=True)
-<<<<<<< HEAD
 class SessionListing:
-    """What came of listing a region.
-=======
-class Listing:
     """The result of listing a region.
->>>>>>> main
 
     Attributes:
         now: The server's time when it started.
