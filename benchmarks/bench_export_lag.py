@@ -6,7 +6,7 @@ server is 20 ms away: at full speed on loopback four processes and threads fight
 theirs. What a server does at its start is done before: pyarrow is imported (which holds the loop for up to 40 ms,
 in whatever thread it is done) and what was imported is frozen (`gc.freeze`).
 
-Run it on a machine that has nothing else to do: ``python -m benchmarks.bench_export_lag``.
+Run it on a machine that has nothing else to do: ``python -m benchmarks.bench_export_lag [ROUNDS [FORMAT …]]``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from benchmarks.page_server import page_server, session_id
 _BEAT: Final = 0.001  # seconds
 _ROUND_TRIP: Final = (0.018, 0.022)  # seconds, least and most
 _ROUNDS: Final = 3  # the median by p99.9 is shown
+_FORMATS: Final = ("jsonl", "jsonl.gz", "csv", "parquet", "sqlite")
 _SESSIONS: Final = [session_id(number, pages=100) for number in range(40)]
 
 
@@ -84,17 +85,17 @@ def measure(base_url: str, file_format: str | None) -> list[float]:
 
 def main() -> None:
     """Measure; one table."""
-    lines = list[tuple[str, ...]]()
+    lines, count = list[tuple[str, ...]](), int(sys.argv[1]) if len(sys.argv) > 1 else _ROUNDS
     pin_to_all()
     for name in ("json", "parquet", "compute"):
         importlib.import_module(f"pyarrow.{name}")
     gc.collect()
     gc.freeze()
     with page_server(_ROUND_TRIP) as server:
-        for file_format in (None, "jsonl", "jsonl.gz", "csv", "parquet"):
-            rounds = sorted((measure(server.base_url, file_format) for _ in range(_ROUNDS)), key=lambda row: row[2])
+        for file_format in (None, *(sys.argv[2:] or _FORMATS)):
+            rounds = sorted((measure(server.base_url, file_format) for _ in range(count)), key=lambda row: row[2])
             name = "streaming, nothing written" if file_format is None else f"exporting to {file_format}"
-            lines.append((name, *(f"{figure:.1f}" for figure in rounds[_ROUNDS // 2])))
+            lines.append((name, *(f"{figure:.1f}" for figure in rounds[count // 2])))
     columns = ("", "p50", "p99", "p99.9", "idle loop: p50", "p99", "p99.9")
     print(Table("Milliseconds by which a beat is late, 400,000 rows with concurrency=16", columns, tuple(lines)))
 

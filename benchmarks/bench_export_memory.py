@@ -2,7 +2,7 @@
 
 The pages are prebuilt, because the sandbox would take ten minutes to make ten million events. Not a part of
 ``python -m benchmarks``, because it takes as long and a few gigabytes of disk:
-``python -m benchmarks.bench_export_memory [FORMAT …]``.
+``python -m benchmarks.bench_export_memory [FORMAT …] [ROWS …]``, by default 1000000 and 10000000 rows.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ _ROWS: Final = (1_000_000, 10_000_000)
 def main() -> None:
     """Measure; one table."""
     lines = list[tuple[str, ...]]()
+    sizes = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
+    formats = [argument for argument in sys.argv[1:] if not argument.isdigit()]
     with page_server() as server:
-        for file_format in sys.argv[1:] or ("jsonl", "csv", "parquet"):
-            for rows in _ROWS:
+        for file_format in formats or ("jsonl", "csv", "parquet"):
+            for rows in sizes or _ROWS:
                 figures = measure(
                     "write_export", server.base_url, file_format, rows // _PAGES // EVENTS, pages=_PAGES
                 )

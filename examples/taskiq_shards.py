@@ -1,7 +1,7 @@
 """taskiq, as it comes: a task exports one shard; all workers keep to one quota through the Redis of the queue.
 
 A queue delivers a task at least once. If a shard is delivered twice, its second run waits for the first one and then
-finds the finished file: nothing is written twice.
+finds the finished file: nothing is written twice. If Redis loses its tasks, give the job to the queue again.
 
     export ISNOTAI_API_KEY=… ISNOTAI_REDIS_URL=redis://127.0.0.1:6379/0
     taskiq worker examples.taskiq_shards:broker      # on as many machines as share the folder

@@ -53,7 +53,17 @@ if TYPE_CHECKING:
         WaitNotice,
     )
     from isnotai_async._ratelimit.file.limiter import FileLimiter
-    from isnotai_async._ratelimit.limiter import Limiter, Permit, RequestOutcome, SharedLimiter, Unlimited
+    from isnotai_async._ratelimit.limiter import (
+        ImmediateLimiter,
+        LeasedLimiter,
+        Limiter,
+        Permit,
+        QuotaState,
+        ReportingLimiter,
+        RequestOutcome,
+        SharedLimiter,
+        Unlimited,
+    )
     from isnotai_async._ratelimit.local import LocalLimiter
     from isnotai_async._ratelimit.redis.limiter import RedisLimiter
     from isnotai_async._streaming.paginator import Paginator
@@ -142,7 +152,17 @@ _NAMES_OF = {
         "WaitNotice",
     ),
     "._ratelimit.file.limiter": ("FileLimiter",),
-    "._ratelimit.limiter": ("RequestOutcome", "Limiter", "Permit", "SharedLimiter", "Unlimited"),
+    "._ratelimit.limiter": (
+        "ImmediateLimiter",
+        "LeasedLimiter",
+        "Limiter",
+        "Permit",
+        "QuotaState",
+        "ReportingLimiter",
+        "RequestOutcome",
+        "SharedLimiter",
+        "Unlimited",
+    ),
     "._ratelimit.local": ("LocalLimiter",),
     "._ratelimit.redis.limiter": ("RedisLimiter",),
     "._streaming.paginator": ("Paginator",),
@@ -233,10 +253,12 @@ __all__ = [
     "Finding",
     "GatewayError",
     "Health",
+    "ImmediateLimiter",
     "InvalidCursorError",
     "InvalidRequestError",
     "IsNotAIError",
     "IsNotAIWarning",
+    "LeasedLimiter",
     "Limiter",
     "LimiterError",
     "LocalLimiter",
@@ -252,11 +274,13 @@ __all__ = [
     "Permit",
     "Position",
     "ProtocolError",
+    "QuotaState",
     "RateLimitedError",
     "RawResponse",
     "RedisLimiter",
     "Region",
     "RejectedRecord",
+    "ReportingLimiter",
     "RequestOutcome",
     "Retry",
     "RetryNotice",

@@ -24,6 +24,7 @@ from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
+from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.queries import EventFilters, EventQuery, SessionIdQuery
 from isnotai_async._models.records import Event, SessionDetails
@@ -33,12 +34,19 @@ from isnotai_async._models.tiers import Tier, TierName, check_tier
 from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
 from isnotai_async._notices import Notifier, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
-from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter, Unlimited, bind_limiter
+from isnotai_async._ratelimit.limiter import (
+    Limiter,
+    QuotaState,
+    ReportingLimiter,
+    SharedLimiter,
+    Unlimited,
+    bind_limiter,
+)
 from isnotai_async._ratelimit.local import share_limiter
+from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import Sessions, read_sessions
-from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, quoted
 
@@ -48,13 +56,13 @@ class _Unchanged(Enum):
 
 
 UNCHANGED: Final = _Unchanged.UNCHANGED
-"""Of an option of `Client.with_options`: as it is. None is taken, it means no limit."""
+"""Value of an option of `Client.with_options` that is not changed. None would mean no limit."""
 
 
 class Client(Operations):
     """A client of one region, with one key.
 
-    Open it once and share it: it is made for many tasks at a time on one event loop. It can be constructed
+    Open it once and share it between the tasks of one event loop. It can be constructed
     anywhere, at import time too, and is opened with ``async with`` (or `open` and `aclose`). It can be opened again
     after it was closed, on the same event loop or another.
 
@@ -73,43 +81,44 @@ class Client(Operations):
         api_key: Key of the region; default ``ISNOTAI_API_KEY``, else what the file ``ISNOTAI_API_KEY_FILE`` holds.
             Only `health` works without one.
         region: ``"us"`` or ``"eu"``; default ``ISNOTAI_REGION``, else ``"us"``.
-        base_url: Where the region answers; default ``ISNOTAI_BASE_URL``, else the vendor's address. https, or a
+        base_url: Base URL of the region; default ``ISNOTAI_BASE_URL``, else the vendor's address. https, or a
             loopback address.
-        tier: The key's tier, where you know it: the limit begins there instead of at the free tier's. The answers
-            tell the true one.
+        tier: The key's tier, if you know it: the limit starts there, instead of at the free tier. The answers of the
+            API correct it.
         quota: Share of the key's rate that this process may use, above 0, at most 1. Without it, each process uses
-            all of it: with four processes on one key (gunicorn with four workers) it is 0.25, or they share a
-            `RedisLimiter`. Clients of one key in one process share it, so they have the same one.
-        max_concurrency: Most requests in flight; the others wait.
-        timeout: Seconds for one attempt, from sending to the last byte; None for no limit. Within it, a server may
-            let no more than 30 s pass without a sign. With a `RedisLimiter`, less than its `lease`.
+            all of it: with four processes on one key (gunicorn with four workers), pass 0.25, or let them share a
+            `RedisLimiter`. Clients of one key in one process share a limiter, so give all of them the same quota.
+        max_concurrency: Maximum number of requests in flight; the others wait.
+        timeout: Seconds for one attempt, from sending to the last byte; None for no limit. An attempt also ends
+            if the server sends nothing for 30 s. With a `RedisLimiter`, less than its `lease`.
         deadline: Seconds for a whole call: all attempts, and all waits for the limit and between attempts. None for
-            no limit. Each page of a walk is a call of its own. Streams and exports have none: they wait for the quota
-            as long as it takes.
-        retry: How often and when to try again; ``Retry(attempts=1)`` for never.
-        limiter: Paces the requests. None for one that all clients of this key share in this process;
-            ``Unlimited()`` for none; a `RedisLimiter` for one that processes share.
+            no limit. Each page of a walk is a call of its own. Streams and exports have no deadline: they wait for
+            the quota as long as it takes.
+        retry: How often and when to retry; ``Retry(attempts=1)`` for never.
+        limiter: Paces the requests. None for a limiter that all clients of this key in this process share;
+            ``Unlimited()`` for no limit; a `RedisLimiter` or `FileLimiter` to share the limit between processes.
         http_session: An aiohttp `ClientSession` to borrow. It is never closed here. Its cookies, default headers and
-            connector are its owner's; redirects stay off, whatever it says.
-        proxy: URL of an HTTP proxy, with a percent-encoded login if it wants one:
+            connector are used as they are; redirects are never followed.
+        proxy: URL of an HTTP proxy, with a percent-encoded login if it needs one:
             ``http://user:pass%20word@proxy.example:3128``. Requests go through it by CONNECT.
         trust_env: Read the proxy from ``HTTPS_PROXY`` (or ``ALL_PROXY``) and ``NO_PROXY`` if `proxy` is not given;
             netrc is never read. Default False.
-        ssl: Whom to trust: an `ssl.SSLContext`, or the path of a PEM file of certificate authorities, which are then
-            the only ones. None for the system's, or those that ``SSL_CERT_FILE`` names.
+        ssl: The certificate authorities to trust: an `ssl.SSLContext`, or the path of a PEM file with the only ones
+            to trust. None for the system's, or those that ``SSL_CERT_FILE`` names.
         user_agent: Names your program, like ``"my-app/1.2"``; appended to the name of this package.
-        strict: True makes every deviation from the documented answers a `DecodeError`. By default what can be read is
-            read, and each deviation is reported once (`IsNotAIWarning`, `DeviationNotice`).
+        strict: True makes every deviation from the documented answers a `DecodeError`. By default such an answer is
+            read if possible, and each deviation is reported once (`IsNotAIWarning`, `DeviationNotice`).
         trace_configs: aiohttp trace configurations for the HTTP session that is opened here. They see the key in
             `on_request_headers_sent` and nowhere else.
         on_notice: Called with a notice (`AttemptNotice`, `RetryNotice`, `WaitNotice`, `TierNotice`, `PageNotice`,
-            `DeviationNotice`) as
-            things happen, on the event loop, so it has to be quick. What it raises is logged and ignored.
+            `DeviationNotice`) for each event of the client, on the event loop, so it has to be quick. An error that
+            it raises is logged and ignored.
 
     Raises:
         ConfigError: An option that cannot work.
     """
 
+    @explain_names
     def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         api_key: str | None = None,
@@ -176,8 +185,14 @@ class Client(Operations):
 
     @property
     def region(self) -> Region:
-        """The region that is asked."""
+        """The region of this client."""
         return self._transport.region
+
+    @property
+    def quota_state(self) -> QuotaState | None:
+        """State of this key's rate limit now, for metrics; None if the limiter does not report it (`Unlimited`)."""
+        limiter = self._paced.limiter
+        return limiter.quota_state if isinstance(limiter, ReportingLimiter) else None
 
     def __repr__(self) -> str:
         return f"<Client of {self.region.name} ({self.region.base_url}): {self._connections.state}>"
@@ -210,6 +225,7 @@ class Client(Operations):
         if not self._is_copy:
             await self._connections.aclose()
 
+    @explain_names
     def with_options(
         self,
         *,
@@ -220,9 +236,9 @@ class Client(Operations):
         """Return a copy with other options, for one call or for many; it shares HTTP session, limiter and quota.
 
         Args:
-            timeout: As of the constructor, as all of these; what is not given stays as it is.
+            timeout: The same as in the constructor, as all of these; an option that is not given is unchanged.
             deadline: Seconds for a whole call.
-            retry: How often and when to try again.
+            retry: How often and when to retry.
 
         Raises:
             ConfigError: An option that cannot work.
@@ -241,6 +257,7 @@ class Client(Operations):
         copy._bind()
         return copy
 
+    @explain_names
     def stream_events(
         self,
         sessions: Sessions,
@@ -261,18 +278,18 @@ class Client(Operations):
         Args:
             sessions: One session, or any source of them (a list, a generator, ``client.list_sessions()``): ids or
                 `Session` records. It is read as sessions are needed, so it may be as long as you like.
-            concurrency: Most requests in flight; the client's `max_concurrency` is a bound as well.
-            buffer: Most pages that are fetched and wait for you; who does not take pages stops the fetching. Default
-                2 for each reader, and 10 where an ordered split has to hold pages back.
-            split: Read each session in so many windows of time at once, for one request more, to plan them;
-                ``"auto"`` decides by the session's size, the round trip and the tier (free and pro are not worth
-                it). None for one walk each.
+            concurrency: Maximum number of requests in flight; the client's `max_concurrency` limits them too.
+            buffer: Maximum number of fetched pages that wait for you; fetching stops while it is full. Default
+                2 for each reader, and 10 if an ordered split has to hold pages back.
+            split: Number of time windows in which each session is read in parallel; planning them takes one request.
+                ``"auto"`` decides by the session's size, the round trip and the tier (free and pro gain
+                nothing). None for one walk each.
             ordered: Hand out the windows of a session in time order. If the server's rows within one are not in
                 time order, they come as the server sent them.
-            on_error: ``"raise"``: the first error ends the stream, behind the pages that were ready. ``"collect"``:
-                it ends its session only, and `EventStream.failures` tells.
-            resume: Position of an earlier stream over the same sessions, to go on from.
-            page_size: Events a page, as of `list_events`, as all below.
+            on_error: ``"raise"``: the first error ends the stream, after the pages that were ready. ``"collect"``:
+                an error ends only its session, and `EventStream.failures` has it.
+            resume: Position of an earlier stream over the same sessions, to resume from.
+            page_size: Events a page. This and the options below are those of `list_events`.
             type: Message-type byte or short name.
             start_time: Earliest timestamp, inclusive.
             end_time: Latest timestamp, inclusive.
@@ -281,10 +298,10 @@ class Client(Operations):
             An `EventStream`: open it with ``async with``, iterate it for pages or `events()` for events.
 
         Raises:
-            ConfigError: At the call, for an option that cannot work; from the stream, for an id that cannot be.
+            ConfigError: At the call, for an option that cannot work; from the stream, for an invalid id.
 
         Warns:
-            IsNotAIWarning: A session had no event, and `start_time` lies before the tier's history window; once for
+            IsNotAIWarning: A session had no event, and `start_time` is before the tier's history window; once for
                 each stream.
         """
         options = StreamOptions(
@@ -292,14 +309,14 @@ class Client(Operations):
         )
         filters = EventFilters(page_size=page_size, type=type, start_time=start_time, end_time=end_time)
         sources = {ANY: read_sessions(sessions, self._region_name)}
-        find_feed = partial(self._find_feed, HistoryWatch(filters, self._clock))
-        return EventStream(sources, find_feed=find_feed, filters=filters, options=options, resume=resume)
+        find_fetcher = partial(self._find_fetcher, HistoryWatch(filters, self._clock))
+        return EventStream(sources, find_fetcher=find_fetcher, filters=filters, options=options, resume=resume)
 
     def _bind(self) -> None:
         Operations.__init__(self, self._retrying.fetch, self.region.name)
         self._fetch_unhurried = evolve(self._retrying, deadline=None).fetch
 
-    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
+    def _find_fetcher(self, watch: HistoryWatch, name: str) -> EventFetcher:
         if name != self._region_name:
             raise ConfigError(
                 f"the position to resume from has sessions of {quoted(name)}, this client asks "
@@ -309,7 +326,7 @@ class Client(Operations):
 
     async def _fetch_event_page(self, watch: HistoryWatch, query: EventQuery, cursor: str | None) -> Page[Event]:
         page = await self._fetch_unhurried(LIST_EVENTS.build(query, cursor, bulk=True), LIST_EVENTS.read)
-        # A window of a session that was split may well be empty: it has other filters.
+        # A window of a session that was split can be empty without a problem: it has other filters.
         if cursor is None and not rows_of(page) and not page.has_more and query.filters == watch.query.filters:
             watch.see_empty(page)
         return page
@@ -327,7 +344,7 @@ class Client(Operations):
     ) -> Limiter:
         start = None if tier is None else check_tier(tier)
         if limiter is not None and tier is not None:
-            raise ConfigError("tier= is where the client's own limiter starts; pass it to the limiter instead")
+            raise ConfigError("tier= is for the client's own limiter; pass it to your limiter instead")
         if limiter is not None and quota != 1:
             raise ConfigError("quota= is the share for the client's own limiter; with limiter= leave it out")
         if limiter is not None:
@@ -338,7 +355,7 @@ class Client(Operations):
 
 
 def _environment(name: str) -> str | None:
-    return os.environ.get(f"ISNOTAI_{name}") or None  # set and empty is how many tools write "not set"
+    return os.environ.get(f"ISNOTAI_{name}") or None  # many tools set a variable to nothing for "not set"
 
 
 def _read_key(api_key: str | ApiKey | None) -> ApiKey | None:

@@ -19,15 +19,16 @@ from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._http.tls import Trust
+from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._models.validation import check_int
 from isnotai_async._notices import OnNotice
+from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
-from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import PageStream
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 
@@ -38,30 +39,31 @@ class SessionManager:
     """Clients of several regions, with common settings: ``async with SessionManager({"us": …, "eu": …}) as manager``.
 
     ``manager["eu"]`` is the `Client` of that name. Its HTTP session is opened by its first request, and all are
-    closed with the manager. Nothing is shared between regions but the settings, the TLS context, which aiohttp keeps
-    for the whole process, and `max_concurrency`; so trouble in one does not stop the others.
+    closed with the manager. The regions share only the settings, `max_concurrency`, and the TLS context, which
+    aiohttp keeps for the whole process; so a failure in one does not stop the others.
 
     Args:
-        credentials: By name: a key, where the name is that of a region, or a `Credential`, under any name.
-        max_concurrency: Most requests in flight over all; None for no bound beside the next one.
-        region_concurrency: Most requests in flight of each name.
-        quota: Share of each key's rate that this process may use, as of `Client`; a `Credential` with a limiter of
-            its own is not given one.
-        timeout: As of `Client`, as all of these.
+        credentials: A mapping: the name of a region to its key, or any name to a `Credential`.
+        max_concurrency: Maximum number of requests in flight in total; None for no other limit than the next one.
+        region_concurrency: Maximum number of requests in flight for each name.
+        quota: Share of each key's rate that this process may use, as in `Client`; it does not apply to
+            a `Credential` with a limiter of its own.
+        timeout: As in `Client`, as all of these.
         deadline: Seconds for a whole call.
-        retry: How often and when to try again.
+        retry: How often and when to retry.
         proxy: URL of an HTTP proxy.
         trust_env: Whether to read the proxy from the environment.
-        ssl: Whom to trust.
+        ssl: The certificate authorities to trust.
         user_agent: Names your program.
         strict: Whether a deviation from the documented answers is an error.
         trace_configs: aiohttp trace configurations.
-        on_notice: Called with a notice as things happen.
+        on_notice: Called with each notice.
 
     Raises:
-        ConfigError: There is no credential, or one that cannot be.
+        ConfigError: There is no credential, or an invalid one.
     """
 
+    @explain_names
     def __init__(  # noqa: PLR0913 - one place for all options, each with a default
         self,
         credentials: Mapping[str, str | Credential],
@@ -114,7 +116,7 @@ class SessionManager:
 
     @classmethod
     def from_env(cls) -> Self:
-        """Make a manager of the keys in ``ISNOTAI_API_KEY_US`` and ``ISNOTAI_API_KEY_EU``, one or both.
+        """Create a manager from the keys in ``ISNOTAI_API_KEY_US`` and ``ISNOTAI_API_KEY_EU``, one or both.
 
         Raises:
             ConfigError: Neither is set.
@@ -134,7 +136,7 @@ class SessionManager:
     async def __aenter__(self) -> Self:
         block = self._run()
         entered = await block.__aenter__()
-        self._block = block  # not before, or a second attempt to open would take the place of the first
+        self._block = block  # not earlier: a second attempt to open would replace the first
         return entered
 
     async def __aexit__(
@@ -167,7 +169,7 @@ class SessionManager:
 
     @property
     def regions(self) -> Mapping[str, Region]:
-        """The names there are, and the region that each asks."""
+        """The names, each with the region of its client."""
         return MappingProxyType({name: client.region for name, client in self._clients.items()})
 
     def _find(self, name: str) -> _ManagedClient:
@@ -178,6 +180,7 @@ class SessionManager:
             raise ConfigError(f"this manager is {self._state}; write: async with SessionManager(…) as manager")
         return client
 
+    @explain_names
     def stream_events(
         self,
         sessions: NamedSessions | Mapping[str, Sessions],
@@ -193,20 +196,21 @@ class SessionManager:
         start_time: int | datetime | None = None,
         end_time: int | datetime | None = None,
     ) -> ManagedEventStream:
-        """Stream the events of sessions of several regions; arguments and errors as of `Client.stream_events`.
+        """Stream the events of sessions of several regions; arguments and errors are those of `Client.stream_events`.
 
         Args:
-            sessions: By name a source of its own, like ``{"us": us_ids, "eu": manager["eu"].list_sessions()}``: each
-                has an equal share of `concurrency`, so where one region is slow or down (another tier, an outage) the
-                others go on. Or pairs of name and session, like ``[("us", "s1"), ("eu", "s9")]``, or one pair, which
-                are taken in their order, whatever their region.
-            concurrency: Most requests in flight; at least one for each source.
-            buffer: Most pages that are fetched and wait for you.
-            split: Windows of each session to read at once, or ``"auto"``.
+            sessions: A source for each name, like ``{"us": us_ids, "eu": manager["eu"].list_sessions()}``. Each has
+                an equal share of `concurrency`, so if one region is slow or down (another tier, an outage), the
+                others continue. Or pairs of name and session, like ``[("us", "s1"), ("eu", "s9")]``, or one pair;
+                they are read in their order, in any region.
+            concurrency: Maximum number of requests in flight; at least one for each source.
+            buffer: Maximum number of fetched pages that wait for you.
+            split: Number of time windows in which each session is read in parallel, or ``"auto"``.
             ordered: Hand out the windows of a session in time order.
-            on_error: ``"raise"`` or ``"collect"``. Collecting, a refused key ends the sessions of its name only.
+            on_error: ``"raise"`` or ``"collect"``. With ``"collect"``, a rejected key ends only the sessions of its
+                name.
             resume: Position of an earlier stream over the same sessions.
-            page_size: Events a page, as of `list_events`, as all below.
+            page_size: Events a page. This and the options below are those of `list_events`.
             type: Message-type byte or short name.
             start_time: Earliest timestamp, inclusive.
             end_time: Latest timestamp, inclusive.
@@ -218,25 +222,25 @@ class SessionManager:
         sources = read_named_sources(sessions)
         if concurrency < len(sources):
             raise ConfigError(f"concurrency {concurrency} is too small for {len(sources)} sources; each needs 1")
-        find_feed = partial(self._find_feed, HistoryWatch(filters))
-        return ManagedEventStream(sources, find_feed=find_feed, filters=filters, options=options, resume=resume)
+        find_fetcher = partial(self._find_fetcher, HistoryWatch(filters))
+        return ManagedEventStream(sources, find_fetcher=find_fetcher, filters=filters, options=options, resume=resume)
 
-    def _find_feed(self, watch: HistoryWatch, name: str) -> EventFetcher:
-        return self._find(name).feed(watch)
+    def _find_fetcher(self, watch: HistoryWatch, name: str) -> EventFetcher:
+        return self._find(name).event_fetcher(watch)
 
 
 class ManagedEventStream(PageStream):
     """The pages of sessions of several regions; see `PageStream`.
 
-    A page's `name` is that of its credential, its `region` where that asks.
+    A page's `name` is that of its credential, its `region` the region of that credential.
     """
 
     @property
     def failures(self) -> Mapping[tuple[str, str], IsNotAIError]:
-        """The errors that ended sessions, by name and session id; otherwise as of `EventStream.failures`.
+        """The errors that ended sessions, by name and session id; else like `EventStream.failures`.
 
-        The session id is empty if it was the listing of a region's sessions that failed. `position` counts those
-        that were taken from it, so resuming reads the rest.
+        The session id is empty if the listing of a region's sessions failed. `position` counts the sessions that were
+        read from the listing, so a resumed stream reads the rest.
         """
         return MappingProxyType({(target.name, target.session_id): error for target, error in self._failures.items()})
 
@@ -247,8 +251,8 @@ class _ManagedClient(Client):
     def share(self, slots: anyio.Semaphore | None) -> None:
         self._connections.shared_slots, self._connections.opens_itself = slots, True
 
-    def feed(self, watch: HistoryWatch) -> EventFetcher:
-        return self._find_feed(watch, self.region.name)
+    def event_fetcher(self, watch: HistoryWatch) -> EventFetcher:
+        return self._find_fetcher(watch, self.region.name)
 
 
 def _check_count(value: int, name: str) -> int:

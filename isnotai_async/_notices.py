@@ -25,14 +25,14 @@ from isnotai_async.errors import ConfigError, IsNotAIWarning, printable
 
 
 class _SafeLogger(logging.LoggerAdapter[logging.Logger]):
-    """The log of this package; handlers and filters belong to the program, and one that raises ends no call."""
+    """The log of this package. Handlers and filters belong to the program; an error in one of them ends no call."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:  # noqa: ANN401
-        """Leave message and fields as they are: the adapter's own would replace ``extra=``."""
+        """Return message and fields unchanged. The adapter's own method would replace ``extra=``."""
         return msg, kwargs
 
     def log(self, level: int, msg: object, *args: object, stacklevel: int = 1, **options: Any) -> None:  # noqa: ANN401
-        """Log; print what a handler or filter raises to stderr, as `logging` itself does for its own handlers."""
+        """Log a message; print the error of a handler or filter to stderr, as `logging` does for its own handlers."""
         try:
             super().log(level, msg, *args, stacklevel=stacklevel + 1, **options)
         except Exception:  # noqa: BLE001 - a full disk under a log must not break the export that it is about
@@ -41,10 +41,10 @@ class _SafeLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 logger: Final = _SafeLogger(logging.getLogger("isnotai_async"), None)
-logger.logger.addHandler(logging.NullHandler())  # a library leaves it to the program whether and where to log
+logger.logger.addHandler(logging.NullHandler())  # the program decides whether to log
 
 TOLD_SECONDS: Final = 1.0
-"""Waits longer than this are told at level info."""
+"""Waits longer than this are logged at level info."""
 
 
 @frozen(kw_only=True)
@@ -53,10 +53,10 @@ class AttemptNotice:
 
     Attributes:
         region: Name of the region.
-        operation: What was asked, such as ``"list_events"``.
-        attempt: Which attempt of its call, from 1.
-        status: HTTP status, or None where nobody answered.
-        error: Name of the error's class where nobody answered, else None.
+        operation: The operation, such as ``"list_events"``.
+        attempt: Number of the attempt within its call, from 1.
+        status: HTTP status, or None if there was no answer.
+        error: Name of the error's class if there was no answer, else None.
         elapsed: Seconds, the wait for a permit included.
     """
 
@@ -72,11 +72,11 @@ class AttemptNotice:
 
 @frozen(kw_only=True)
 class DeviationNotice:
-    """An answer is not as documented and was read all the same; once for each operation and path of a client.
+    """An answer differs from the documentation, but was read. Once for each operation and path of a client.
 
     Attributes:
         region: Name of the region.
-        operation: What was asked.
+        operation: The operation.
         path: JSON path of the place without indexes, such as ``$.data[*].payloadSize``; ``$`` for the whole answer.
         kind: What differs, as a stable word: ``"absent"``, ``"null"``, ``"number"``, ``"date-time"``, ``"status"`` or
             ``"byte order mark"``.
@@ -98,10 +98,10 @@ class RetryNotice:
 
     Attributes:
         region: Name of the region.
-        operation: What is asked.
-        attempt: Which attempt comes next, from 2.
+        operation: The operation.
+        attempt: Number of the next attempt, from 2.
         wait: Seconds until then; a wait for the limiter may follow.
-        reason: What the last attempt met, in words.
+        reason: Why the last attempt failed, in words.
         kind: The same as a stable word, for a metric's label: ``"rate limited"``, ``"status"``, ``"gateway"``,
             ``"connect"``, ``"timeout"``, ``"protocol"``, ``"connection lost"``, ``"limiter"`` or ``"unreadable"``.
     """
@@ -122,9 +122,9 @@ class WaitNotice:
 
     Attributes:
         region: Name of the region.
-        operation: What is asked.
-        wait: Seconds it takes at least; infinite where that is not known.
-        reason: Why.
+        operation: The operation.
+        wait: Minimum number of seconds; infinite if it is not known.
+        reason: Why it waits, in words.
     """
 
     region: str
@@ -158,9 +158,9 @@ class PageNotice:
 
     Attributes:
         region: Name of the region.
-        operation: Which list it is of.
-        records: How many records it has.
-        has_more: Whether more follows.
+        operation: The operation that lists.
+        records: Number of its records.
+        has_more: Whether more pages follow.
     """
 
     region: str
@@ -175,23 +175,24 @@ Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice | De
 OnNotice = Callable[[Notice], None]
 
 
-_overheard: ContextVar[OnNotice | None] = ContextVar("isnotai_overheard", default=None)
+captured_by: Final[ContextVar[OnNotice | None]] = ContextVar("isnotai_captured_by", default=None)
+"""The callback of the `capture_notices` block that the running task is in."""
 
 
 @contextmanager
 def capture_notices(on_notice: OnNotice) -> Iterator[None]:
-    """Hear what is told of the requests of this block, and of no others, whichever clients they go through.
+    """Capture the notices about the requests of this block, and of no others, of any client.
 
-    Tasks that are started in the block belong to it, so a stream that is opened there is heard whole.
+    Tasks that are started in the block belong to it, so all notices of a stream that is opened there are captured.
 
     Args:
-        on_notice: Called with each notice, beside the client's own callback.
+        on_notice: Called with each notice, in addition to the client's own callback.
     """
-    token = _overheard.set(on_notice)
+    token = captured_by.set(on_notice)
     try:
         yield
     finally:
-        _overheard.reset(token)
+        captured_by.reset(token)
 
 
 def check_on_notice(value: OnNotice | None) -> OnNotice | None:
@@ -211,51 +212,49 @@ def check_on_notice(value: OnNotice | None) -> OnNotice | None:
 
 @define(eq=False, repr=False)
 class Notifier:
-    """Tells what one client does; shared by its copies.
+    """Emits the notices of one client; its copies share it.
 
     Args:
         region: Name of the region.
         on_notice: The user's callback, or None.
+
+    Attributes:
+        tier: The last known tier that an answer named.
     """
 
     region: str
     on_notice: OnNotice | None = None
-    _tier: Tier | None = field(default=None, init=False)
+    tier: Tier | None = field(default=None, init=False)
     _met_unknown_tier: bool = field(default=False, init=False)
     _met_deviations: set[tuple[str, str]] = field(factory=set, init=False)
 
-    @property
-    def is_heard(self) -> bool:
-        """Whether anybody listens, so that a notice is worth making."""
-        return self.on_notice is not None or _overheard.get() is not None
-
     def emit(self, notice: Notice) -> None:
-        """Hand a notice to those who listen. What they raise is logged and goes no further."""
-        for listener in (self.on_notice, _overheard.get()):
+        """Call the callbacks with a notice. An error that they raise is logged and ends nothing."""
+        for listener in (self.on_notice, captured_by.get()):
             if listener is None:
                 continue
             try:
                 listener(notice)
             except Exception:  # a broken progress bar must not break the export that it shows
-                logger.exception("on_notice raised on a %s; the call goes on", type(notice).__name__)
+                logger.exception("on_notice raised an error on a %s; the call continues", type(notice).__name__)
 
     def see_tier(self, tier: Tier | None, name: str) -> None:
         """Note the tier of an answer.
 
         Args:
-            tier: The tier, or None where its name is not a documented one.
-            name: Its name, as the header has it.
+            tier: The tier, or None if its name is not documented.
+            name: Its name in the header.
         """
         if tier is None:
             if not self._met_unknown_tier:
                 self._met_unknown_tier = True
-                logger.warning("the API names an unknown tier, %s; the limit stays as it is", printable(repr(name)))
-        elif tier is not self._tier:
-            previous, self._tier = self._tier, tier
+                logger.warning("the API named an unknown tier, %s; the limit is unchanged", printable(repr(name)))
+        elif tier is not self.tier:
+            previous, self.tier = self.tier, tier
             self.emit(TierNotice(region=self.region, tier=tier, previous=previous))
 
     def see_deviations(self, operation: str, deviations: Iterable[Deviation]) -> None:
-        """Report what is not as documented in an answer, each place of an operation once.
+        """Report the deviations of an answer, each place of an operation once.
 
         Warns:
             IsNotAIWarning: For each.
@@ -280,7 +279,7 @@ class Notifier:
 
 
 def count_own_frames() -> int:
-    """Count the frames from the caller up to the program's own, so that a warning names a line of the program's."""
+    """Count the frames from the caller up to the program, so that a warning names a line of the program."""
     package = __name__.partition(".")[0]
     level, frame = 1, sys._getframe(1)  # noqa: SLF001 - `inspect` reads source files for the same
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
@@ -288,8 +287,18 @@ def count_own_frames() -> int:
     return level
 
 
+def log_fields(event: str, **values: object) -> dict[str, object]:
+    """Return the fields of a log record, for ``extra=``. Each name starts with ``isnotai_``.
+
+    Args:
+        event: What happened, as a stable word.
+        values: The values that the record's text contains, by name.
+    """
+    return {f"isnotai_{name}": value for name, value in {"event": event, **values}.items()}
+
+
 def until(seconds: float) -> str:
-    """Say how long a wait is and when it ends, for the log."""
+    """Return the length of a wait and the time of its end, for the log."""
     # The wall clock, because a person reads it; nothing is computed with it.
     end = datetime.now(UTC) + timedelta(seconds=min(seconds, 1e9))
     return f"{seconds:.1f} s, until {end:%H:%M:%SZ}"

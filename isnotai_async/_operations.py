@@ -13,6 +13,7 @@ from isnotai_async._http import endpoints
 from isnotai_async._http.endpoints import Endpoint, ListEndpoint
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
+from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position
 from isnotai_async._models.queries import (
@@ -39,21 +40,21 @@ class Fetch(Protocol):
     """Sends a request and reads its answer."""
 
     def __call__(self, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
-        """Send and read; raises what sending and reading raise."""
+        """Send a request and read its answer; raise the errors of both."""
         ...
 
 
 class Operations:
-    """What can be asked of the API.
+    """The operations of the API, as methods.
 
     Every method raises the errors of `isnotai_async.errors`: `ConfigError` before anything is sent,
-    `TransportError` where nobody answered, `APIError` where the API refused, `DecodeError` where the answer is not
-    what the contract promises.
+    `TransportError` if the API did not answer, `APIError` if it answered with an error, `DecodeError` if the answer
+    does not follow the contract.
 
     Args:
         fetch: Sends a request and reads its answer, within the deadline of a call.
         region: Name of the region that is asked.
-        clock: Tells the time of day, to know how far back a tier can see.
+        clock: Returns the time of day, to know how far back a tier can see.
     """
 
     def __init__(self, fetch: Fetch, region: str, *, clock: Clock = wall_clock) -> None:
@@ -71,8 +72,8 @@ class Operations:
     async def get_integration(self) -> dict[str, Any]:
         """Return the integration that the key stands for: the best test of a key.
 
-        Reference page: "Get the current integration". Its schema is not known here except ``apiKeyMasked``, so
-        the answer comes as a plain dict, as the server sent it. The API's own OpenAPI document has the schema: run
+        Reference page: "Get the current integration". Only ``apiKeyMasked`` of its schema is known here, so the
+        answer is a plain dict, as the server sent it. The API's own OpenAPI document has the schema: run
         ``isnotai doctor``.
 
         Raises:
@@ -80,6 +81,7 @@ class Operations:
         """
         return await self._get(endpoints.GET_INTEGRATION)
 
+    @explain_names
     def list_sessions(
         self,
         *,
@@ -101,18 +103,18 @@ class Operations:
             bot_only: True for only sessions with a bot score of at least 0.7.
             start_date: Created at or after: an aware datetime, a date (its first instant, UTC) or ISO 8601 text.
                 Before the tier's history window the API answers with an empty page, not with an error.
-            end_date: Created at or before: likewise (a date means its last microsecond, UTC).
+            end_date: Created at or before, in the same forms (a date means its last microsecond, UTC).
             max_items: Sessions after which to stop; None for all.
-            resume: Position to go on from; the filters have to be those it was made with.
+            resume: Position to resume from; it must have the same filters.
 
         Returns:
             A `Paginator`: await it for one page, iterate it for sessions, `pages()` for pages.
 
         Raises:
-            ConfigError: At the call, for a value that the API could only refuse or misread.
+            ConfigError: At the call, for a value that the API would reject or misread.
 
         Warns:
-            IsNotAIWarning: There was no session, and `start_date` lies before the tier's history window.
+            IsNotAIWarning: There was no session, and `start_date` is before the tier's history window.
         """
         query = SessionQuery(
             page_size=page_size, status=status, bot_only=bot_only, start_date=start_date, end_date=end_date
@@ -135,7 +137,7 @@ class Operations:
 
         Reference page: "Get session details".
 
-        Its counts are for planning; that they equal the listed events is not promised.
+        Its counts are for planning; the API does not promise that they equal the number of listed events.
 
         Raises:
             ConfigError: As of `get_session`.
@@ -144,6 +146,7 @@ class Operations:
         """
         return await self._get(endpoints.GET_SESSION_DETAILS, SessionIdQuery(session_id=session_id))
 
+    @explain_names
     def list_events(
         self,
         session_id: str | Session,
@@ -164,18 +167,18 @@ class Operations:
             page_size: Events a page, from 1; default the server's 100. The tier's cap clamps it.
             type: Message-type byte (0 to 255, or ``"0x01"``) or short name (``"keypress"``).
             start_time: Earliest timestamp, inclusive: Unix **milliseconds** or an aware datetime.
-            end_time: Latest timestamp, inclusive: likewise.
+            end_time: Latest timestamp, inclusive, in the same forms.
             max_items: Events after which to stop; None for all.
-            resume: Position to go on from; session and filters have to be those it was made with.
+            resume: Position to resume from; it must have the same session and filters.
 
         Returns:
             A `Paginator`: await it for one page, iterate it for events, `pages()` for pages.
 
         Raises:
-            ConfigError: At the call, for a value that the API could only refuse or misread.
+            ConfigError: At the call, for a value that the API would reject or misread.
 
         Warns:
-            IsNotAIWarning: There was no event, and `start_time` lies before the tier's history window.
+            IsNotAIWarning: There was no event, and `start_time` is before the tier's history window.
         """
         query = EventQuery(
             session_id=session_id.id if isinstance(session_id, Session) else session_id,
@@ -186,6 +189,7 @@ class Operations:
         )
         return self._list(endpoints.LIST_EVENTS, query, max_items=max_items, resume=resume)
 
+    @explain_names
     def list_users(
         self,
         *,
@@ -214,17 +218,18 @@ class Operations:
             page_size: Users a page, from 1; default the server's 50. The tier's cap clamps it.
             search: Only users with this in their id or name, in any case.
             max_items: Users after which to stop; None for all.
-            resume: Position to go on from; the filters have to be those it was made with.
+            resume: Position to resume from; it must have the same filters.
 
         Returns:
             A `Paginator`: await it for one page, iterate it for users, `pages()` for pages.
 
         Raises:
-            ConfigError: At the call, for a value that the API could only refuse or misread.
+            ConfigError: At the call, for a value that the API would reject or misread.
         """
         query = UserQuery(page_size=page_size, search=search)
         return self._list(endpoints.LIST_USERS, query, max_items=max_items, resume=resume)
 
+    @explain_names
     def get_user_sessions(
         self,
         user_id: str,
@@ -235,43 +240,44 @@ class Operations:
     ) -> Paginator[Session]:
         """List the sessions of one user.
 
-        Reference page of ``getUserSessions``. The vendor does not publish what its items are; they are taken to be
-        those of `list_sessions`.
+        Reference page of ``getUserSessions``. The vendor does not publish the schema of its items; this client reads
+        them like those of `list_sessions`.
 
         Args:
             user_id: Id of the user, as in `Session` and `User`.
             page_size: Sessions a page, from 1; default the server's 50. The tier's cap clamps it.
             max_items: Sessions after which to stop; None for all.
-            resume: Position to go on from; user and page size have to be those it was made with.
+            resume: Position to resume from; it must have the same user and page size.
 
         Returns:
             A `Paginator`: await it for one page, iterate it for sessions, `pages()` for pages.
 
         Raises:
-            ConfigError: At the call, for a value that the API could only refuse or misread.
+            ConfigError: At the call, for a value that the API would reject or misread.
         """
         query = UserSessionQuery(user_id=user_id, page_size=page_size)
         return self._list(endpoints.GET_USER_SESSIONS, query, max_items=max_items, resume=resume)
 
+    @explain_names
     def list_courses(
         self, *, page_size: int | None = None, max_items: int | None = None, resume: ResumePosition | None = None
     ) -> Paginator[dict[str, Any]]:
-        """List the courses that the addresses of the sessions' pages tell of.
+        """List the courses that the API found in the addresses of the sessions' pages.
 
-        Reference page of ``listCourses``. The schema of a course is not known here, so each comes as a plain dict,
-        as the server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
+        Reference page of ``listCourses``. The schema of a course is not known here, so each is a plain dict, as
+        the server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
 
         Args:
             page_size: Courses a page, from 1; default the server's 50. The tier's cap clamps it.
             max_items: Courses after which to stop; None for all.
-            resume: Position to go on from; the page size has to be that it was made with. As nothing is known to
-                identify a course, one that has changed since in any way counts as another.
+            resume: Position to resume from; it must have the same page size. No field is known to identify a course,
+                so a course that has changed in any way counts as another one.
 
         Returns:
             A `Paginator`: await it for one page, iterate it for courses, `pages()` for pages.
 
         Raises:
-            ConfigError: At the call, for a value that the API could only refuse or misread.
+            ConfigError: At the call, for a value that the API would reject or misread.
         """
         query = CourseQuery(page_size=page_size)
         return self._list(endpoints.LIST_COURSES, query, max_items=max_items, resume=resume)
@@ -307,7 +313,7 @@ class Operations:
     async def get_stats(self) -> dict[str, Any]:
         """Return high-level counters.
 
-        Reference page of ``getStats``. Its schema is not known here, so the answer comes as a plain dict, as the
+        Reference page of ``getStats``. Its schema is not known here, so the answer is a plain dict, as the
         server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
         """
         return await self._get(endpoints.GET_STATS)
@@ -321,24 +327,24 @@ class Operations:
     ) -> Usage:
         """Return the consumption of the API.
 
-        Reference page of ``getUsage``. The whole answer comes at once, not in pages.
+        Reference page of ``getUsage``. The answer has no pages.
 
         Args:
-            start_date: From here on, inclusive: an aware datetime, a date (its first instant, UTC) or ISO 8601 text;
-                default the server's, 30 days before `end_date`.
-            end_date: Up to here, inclusive: likewise (a date means its last microsecond, UTC); default the server's,
-                today in UTC.
+            start_date: The first instant, inclusive: an aware datetime, a date (its first instant, UTC) or ISO 8601
+                text; default the server's, 30 days before `end_date`.
+            end_date: The last instant, inclusive, in the same forms (a date means its last microsecond, UTC); default
+                the server's, today in UTC.
             metric: Only this one: ``"ApiCalls"``, ``"Events"``, ``"Sessions"``, ``"StorageBytes"`` or
                 ``"BotAnalyses"``, in any case; default all.
 
         Raises:
-            ConfigError: A value that the API could only refuse or misread.
+            ConfigError: A value that the API would reject or misread.
         """
         query = UsageQuery(start_date=start_date, end_date=end_date, metric=metric)
         return await self._get(endpoints.GET_USAGE, query)
 
     async def request(self, path: str, *, params: Mapping[str, str | float | None] | None = None) -> RawResponse:
-        """Get any path of the API, for what has no method here: paced, retried and checked like every call.
+        """Get any path of the API, also one without a method here. It is paced, retried and checked like every call.
 
         The key is sent, except to ``/health``, ``/openapi/v3.json`` and ``/swagger``, which are documented as open.
 

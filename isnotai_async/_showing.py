@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def show(value: AttrsInstance) -> str:
-    """Show an attrs class with its fields: the ``__repr__`` of all that are public.
+    """Return the repr of an attrs object with its fields: the ``__repr__`` of all public classes.
 
-    It says what attrs' own would, word for word, and does not fail where construction was refused half-way. That one
-    is compiled for each class anew: 0.16 ms, and for these 31 classes 5 ms of what the import of this package takes.
+    Its text is the same as that of attrs' own repr. It does not fail if the constructor raised an error before all
+    fields were set, and nothing is compiled for each class: attrs' own takes 0.16 ms each, 5 ms for these 31 classes.
     """
     kind = type(value)
     shown = (f"{field.name}={getattr(value, field.name, NOTHING)!r}" for field in fields(kind) if field.repr)

@@ -1,18 +1,18 @@
 """The tree of all errors, and how a message is made safe to print. This module imports nothing of ours.
 
-The branches answer one question, whose fault was it::
+The branches show what failed::
 
     IsNotAIError
-    ├── ConfigError              you asked wrongly; nothing was sent
+    ├── ConfigError              the call was wrong; nothing was sent
     ├── TransportError           the API did not answer
     │   ├── ConnectError           refused, DNS, TLS
     │   ├── TransportTimeoutError  nothing in time (also a builtin TimeoutError)
     │   ├── ProtocolError          not HTTP as agreed: parse failure, redirect, truncated or oversized body
     │   ├── LimiterError           the Redis that keeps the shared limit did not answer; nothing was sent
-    │   └── GatewayError           a proxy or edge in front of the API answered in its place
+    │   └── GatewayError           a proxy or edge in front of the API answered instead of it
     ├── APIError                 the API answered with an error
     │   ├── InvalidRequestError    400, 422
-    │   │   └── InvalidCursorError   the cursor was refused
+    │   │   └── InvalidCursorError   the cursor was rejected
     │   ├── AuthenticationError    401
     │   ├── PermissionDeniedError  403
     │   ├── NotFoundError          404
@@ -25,8 +25,8 @@ The branches answer one question, whose fault was it::
         ├── StoreError             the work store is damaged, or of another export
         └── ExportLockedError      another export of the same target is running
 
-Every error pickles, and none ever holds the API key. Text that came from the server is escaped in ``str(error)``,
-because it may end up in a terminal; the attributes hold it as it came.
+Every error can be pickled, and no error holds the API key. Text from the server is escaped in ``str(error)``, because
+it may be shown in a terminal; the attributes hold the text unchanged.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from typing import Any, Final, Protocol
 
 
 class ResumePosition(Protocol):
-    """What an error shows of the `Position` that it carries; pass it as ``resume=``."""
+    """The part of a `Position` that an error shows; pass it as ``resume=``."""
 
     @property
     def operation(self) -> str:
-        """What is walked, such as ``"list_events"``."""
+        """The operation that is walked, such as ``"list_events"``."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class ResumePosition(Protocol):
 
     @property
     def cursor(self) -> str | None:
-        """Cursor of the page in which the walk stands; None for the first page."""
+        """Cursor of the page that the walk has reached; None for the first page."""
         ...
 
     @property
@@ -79,17 +79,17 @@ class ResumePosition(Protocol):
         ...
 
 
-# Up to where a word ends, not only to the key's alphabet: a stray character in the middle must not show the rest.
+# To the end of the word, not only of the key's alphabet: a stray character in the middle must not show the rest.
 _KEY: Final = re.compile(r"""aik_v1_[^\s"'`<>(){},;|]*""", re.IGNORECASE)
 
 
 def masked(text: str) -> str:
-    """Replace whatever looks like an API key: it may stand where another value was meant."""
+    """Replace everything that looks like an API key: a user may have passed the key as another value by mistake."""
     return _KEY.sub(_mask, text)
 
 
 def _mask(found: re.Match[str]) -> str:
-    # What the API shows as `apiKeyMasked` is masked already, and says which key it is.
+    # The API's `apiKeyMasked` is masked already, and shows which key it is.
     return found[0] if re.search(r"\*\*|…|•|\.\.\.", found[0]) else "aik_v1_***"
 
 
@@ -99,13 +99,13 @@ def has_key(text: str) -> bool:
 
 
 def printable(text: str, limit: int = 500) -> str:
-    """Escape what a terminal or a log could misread, mask API keys, and cut what is too long to read.
+    """Escape text for a terminal or a log, mask API keys, and cut text that is too long to read.
 
-    Control characters, escape sequences and bidirectional marks become backslash escapes (they are what
-    `str.isprintable` refuses).
+    Control characters, escape sequences and bidirectional marks become backslash escapes (all that
+    `str.isprintable` rejects).
 
     Args:
-        text: Any text, hostile too.
+        text: Any text, also a hostile one.
         limit: Characters of it to show; an ellipsis stands for the rest.
     """
     text = masked(text)
@@ -116,7 +116,7 @@ def printable(text: str, limit: int = 500) -> str:
 
 
 def quoted(value: object) -> str:
-    """Show a value that a caller passed, as Python would write it, short and printable."""
+    """Return the repr of a caller's value, short and printable."""
     return printable(repr(value), limit=80)
 
 
@@ -125,11 +125,11 @@ class IsNotAIError(Exception):
 
     Attributes:
         message: What went wrong, in words.
-        region: Name of the region that was asked, or None where no region was.
-        attempts: How often the request was put on the wire; 0 when nothing was sent.
+        region: Name of the region that was asked; None if there was none.
+        attempts: How often the request was sent; 0 if it was not sent.
         elapsed: Seconds from the start of the call to this error.
-        deadline_exceeded: Whether the deadline over all attempts ended the call; without it, it would have gone on.
-        position: Where to go on, when a walk raised it; pass it as ``resume=``.
+        deadline_exceeded: Whether the deadline over all attempts ended the call, so that no further attempt was made.
+        position: Position to resume from, if a walk raised the error; pass it as ``resume=``.
     """
 
     region: str | None = None
@@ -146,7 +146,7 @@ class IsNotAIError(Exception):
         return printable(self.message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would call the class with `args` alone, and subclasses ask for more than a message.
+        # The default would call the class with `args` only, but subclasses need more than a message.
         return _revive, (type(self), self.args, self.__dict__.copy())
 
 
@@ -165,8 +165,8 @@ class TransportError(IsNotAIError):
     """No answer of the API: none came, the connection broke, or something in front of the API answered.
 
     Attributes:
-        retry_limit: Most retries that this kind of trouble is worth: 0 for what trying again does not mend, None for
-            no bound of its own.
+        retry_limit: Maximum number of retries for this kind of failure: 0 if a retry cannot help, None for no limit
+            of its own.
     """
 
     retry_limit: int | None = None
@@ -176,7 +176,7 @@ class ConnectError(TransportError):
     """No connection: refused, name not found, or the TLS handshake failed.
 
     Attributes:
-        tls: True when the certificate or the handshake was at fault, which trying again does not mend.
+        tls: Whether the certificate or the handshake failed; a retry does not help then.
     """
 
     tls: bool = False
@@ -190,7 +190,7 @@ class ProtocolError(TransportError):
     """What came back is not HTTP as agreed: unparsable, redirected, truncated or too large.
 
     Attributes:
-        status: The HTTP status where one could be read, else None.
+        status: The HTTP status, or None if none could be read.
     """
 
     status: int | None = None
@@ -198,7 +198,7 @@ class ProtocolError(TransportError):
 
 
 class LimiterError(TransportError):
-    """The Redis that keeps the shared limit cannot be asked, for the `reason` given; nothing was sent."""
+    """The Redis or file that keeps the shared limit did not answer (`reason`); nothing was sent."""
 
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)
@@ -206,7 +206,7 @@ class LimiterError(TransportError):
 
 
 class GatewayError(TransportError):
-    """A proxy, edge or captive portal answered in place of the API, so the answer says nothing about the resource.
+    """A proxy, edge or captive portal answered instead of the API, so the answer says nothing about the resource.
 
     It is raised for a 4xx without the API's error envelope (except 408, 425 and 429), for any 2xx that is HTML or
     text, and for a 200 without a body. It is retried like a lost connection.
@@ -232,10 +232,10 @@ class APIError(IsNotAIError):
             some APIs give a list or a text. Empty if there are none.
         retry_after: Seconds the server asked to wait, or None.
         headers: Headers of the answer, read by name in any case; the API key is taken out.
-        hint: What to try, if this client knows; may be empty.
+        hint: What to try; empty if this client has no advice.
     """
 
-    def __init__(  # the envelope has this many parts
+    def __init__(  # one argument for each part of the envelope
         self,
         message: str,
         *,
@@ -268,13 +268,13 @@ class APIError(IsNotAIError):
 
 
 class InvalidRequestError(APIError):
-    """400 or 422: the API found the request malformed."""
+    """400 or 422: the API rejected the request as malformed."""
 
 
 class InvalidCursorError(InvalidRequestError):
-    """The API refused the cursor: expired, altered, or of another query.
+    """The API rejected the cursor: it is expired, altered, or of another query.
 
-    Start the walk again without it; `position` holds the watermark of the last record delivered.
+    Start the walk again without it; `position` holds the watermark of the last record that was given.
     """
 
 
@@ -283,7 +283,7 @@ class AuthenticationError(APIError):
 
 
 class PermissionDeniedError(APIError):
-    """403: the key is valid, the resource belongs to another integration."""
+    """403: the key is valid, but the resource belongs to another integration."""
 
 
 class NotFoundError(APIError):
@@ -295,19 +295,19 @@ class RateLimitedError(APIError):
 
 
 class ServerError(APIError):
-    """5xx: the API or what stands before it failed."""
+    """5xx: the API, or a server in front of it, failed."""
 
 
 class DecodeError(IsNotAIError):
-    """The answer cannot be read, because it is not what the contract promises.
+    """The answer cannot be read, because it does not follow the contract.
 
-    If a walk raises it for one record, its position is behind that record: iterate again to read the others.
+    If a walk raises it for one record, its position is after that record: iterate again to read the others.
 
     Attributes:
         path: JSON path of the wrong value, such as ``$.data[3].timestamp``; ``$`` for the whole body.
         record: The record that could not be read, as plain JSON values; None if it was not one record.
-        body: What was received, cut at 64 KiB, without the API key; of a record its own part.
-        retry_limit: Most retries that this is worth: 1, or None for as many as there are if the body was damaged.
+        body: The bytes that were received, cut at 64 KiB, without the API key; for a record, only its part.
+        retry_limit: Maximum number of retries: 1, or None for no limit of its own if the body was damaged.
     """
 
     retry_limit: int | None = 1
@@ -320,7 +320,7 @@ class DecodeError(IsNotAIError):
 
 
 class PaginationError(DecodeError):
-    """The chain of cursors is broken or the order has changed, so rows could be lost or repeated."""
+    """The chain of cursors is broken or the order of the rows has changed, so rows could be lost or repeated."""
 
 
 class ExportError(IsNotAIError):
@@ -346,4 +346,4 @@ class ExportLockedError(ExportError):
 
 
 class IsNotAIWarning(UserWarning):
-    """An answer was read, but differs from the contract; or is likely not what was meant to be asked."""
+    """An answer was read, but it differs from the contract; or the request is probably a mistake."""

@@ -17,9 +17,9 @@ from isnotai_async._models.queries import EventFilters, EventQuery
 from isnotai_async._models.records import Event, EventCounts, SessionDetails, TimelineBucket
 from isnotai_async._models.stream_positions import ANY, StreamPosition
 from isnotai_async._models.tiers import Tier
+from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.sources import Sessions, read_sessions
-from isnotai_async._streaming.splitting import EventFetcher
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import NotFoundError
 
@@ -113,7 +113,7 @@ class Source:
             self.in_flight -= 1
 
     @property
-    def feed(self) -> EventFetcher:
+    def fetcher(self) -> EventFetcher:
         return EventFetcher(self.region, self.fetch_page, self.fetch_details)
 
     def stream(self, sessions: Sessions | None = None, **options: Any) -> EventStream:
@@ -123,12 +123,12 @@ class Source:
         resume: StreamPosition | None = options.pop("resume", None)
         stream = EventStream(
             {ANY: read_sessions(list(self.sessions) if sessions is None else sessions, self.region)},
-            find_feed=lambda name: self.feed,
+            find_fetcher=lambda name: self.fetcher,
             filters=EventFilters(**filters),
             options=StreamOptions(**options),
             resume=resume,
         )
-        stream._reading._splitter = evolve(stream._reading._splitter, clock=lambda: self.now)
+        stream._reading.clock = lambda: self.now
         return stream
 
     def rows(self, *session_ids: str, **filters: Any) -> list[Event]:

@@ -38,7 +38,7 @@ async def test_every_repr_is_a_short_line(client: isnotai.Client, tmp_path: Path
         shown = [repr(value) for value in (client, page, walk, walk.position, stream, stream.position, report)]
 
     assert shown[1] == "<Page of 100 records of session 'big-1000' from us, more follow>"
-    assert shown[3].startswith("<Position in list_events of session 'big-1000', region us, behind 'ev-")
+    assert shown[3].startswith("<Position in list_events of session 'big-1000', region us, after 'ev-")
     assert "9 rows of 1 sessions, 0 failed, complete" in shown[6]
     assert all(len(line) <= 160 and "\n" not in line for line in (*shown[:6], shown[6].replace(str(tmp_path), "")))
 

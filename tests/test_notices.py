@@ -1,15 +1,18 @@
 """Notices reach the client's callback, and whoever overhears a block."""
 
 import asyncio
+import inspect
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 import isnotai_async as isnotai
+from isnotai_async._http.retry import _KINDS
 from isnotai_async._notices import Notifier, PageNotice, capture_notices
-from isnotai_async.sandbox import Sandbox
+from isnotai_async.sandbox import Fault, Sandbox
 
 NOTICE = PageNotice(region="us", operation="list_events", records=3, has_more=False)
 
@@ -64,15 +67,7 @@ def test_both_hear_and_neither_can_break_the_call(caplog: pytest.LogCaptureFixtu
         Notifier("us", heard.append).emit(NOTICE)
 
     assert heard == [NOTICE, NOTICE]
-    assert caplog.text.count("on_notice raised on a PageNotice") == 2
-
-
-def test_nobody_hears_what_nobody_listens_to() -> None:
-    notifier = Notifier("us")
-    assert not notifier.is_heard
-    with capture_notices(lambda notice: None):
-        assert notifier.is_heard
-    assert not notifier.is_heard
+    assert caplog.text.count("on_notice raised an error on a PageNotice") == 2
 
 
 class _FullDisk(logging.Handler):
@@ -123,3 +118,70 @@ def test_every_log_call_of_the_package_goes_through_the_logger_that_cannot_raise
         for path in package.glob(f"{folder}/**/*.py")
     ]
     assert [path.name for path in ours if "getLogger" in path.read_text()] == []
+
+
+# What metrics and log systems get: stable words and fields.
+
+
+def is_isnotai(name: str) -> bool:
+    return name.startswith("isnotai_")
+
+
+async def test_labels_of_retries_stay_few_whatever_hosts_and_ports_are_down() -> None:
+    heard: list[isnotai.Notice] = []
+    retry = isnotai.Retry(attempts=2, base=0.0)
+    for port in range(1, 9):  # nothing listens there
+        url = f"http://127.0.0.1:{port}"
+        async with isnotai.Client("aik_v1_" + "0" * 32, base_url=url, retry=retry, on_notice=heard.append) as client:
+            with pytest.raises(isnotai.ConnectError):
+                await client.get_session("s1")
+
+    retries = [notice for notice in heard if isinstance(notice, isnotai.RetryNotice)]
+    attempts = [notice for notice in heard if isinstance(notice, isnotai.AttemptNotice)]
+    assert len({notice.reason for notice in retries}) == 8
+    assert {(notice.operation, notice.region, notice.kind) for notice in retries} == {
+        ("get_session", "us", "connect")
+    }
+    labels = {(notice.operation, notice.region, notice.status, notice.error) for notice in attempts}
+    assert labels == {("get_session", "us", None, "ConnectError")}
+
+
+def test_each_kind_of_a_retry_is_one_of_the_words_that_are_documented() -> None:
+    documented = set(re.findall(r'``"([a-z ]+)"``', inspect.cleandoc(isnotai.RetryNotice.__doc__ or "")))
+    assert {name for _, name in _KINDS} == documented
+    failures = {kind for kind, _ in _KINDS}
+    assert {isnotai.TransportError, isnotai.APIError, isnotai.DecodeError} <= failures  # so every failure has one
+
+
+async def test_a_log_record_has_the_values_of_its_text_as_fields(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "isnotai_async")
+    async with Sandbox(rate_limit=None) as sandbox:
+        sandbox.inject(Fault.status(503))
+        retry = isnotai.Retry(base=0.0)
+        async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, retry=retry) as client:
+            await client.get_session("big-1")
+        records = [record for record in caplog.records if record.name == "isnotai_async"]
+        fields = [{name: value for name, value in vars(record).items() if is_isnotai(name)} for record in records]
+
+    for found in fields:
+        assert found.pop("isnotai_elapsed") > 0
+    common = {"isnotai_event": "attempt", "isnotai_region": "us", "isnotai_operation": "get_session"}
+    assert fields == [
+        {**common, "isnotai_attempt": 1, "isnotai_status": 503, "isnotai_error": None},
+        {**common, "isnotai_attempt": 2, "isnotai_status": 200, "isnotai_error": None},
+    ]
+
+
+async def test_a_pause_is_logged_with_its_seconds_as_a_field(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "isnotai_async")
+    limiter = isnotai.LocalLimiter(name="the key of us")
+    await limiter.release(await limiter.acquire(bulk=False), isnotai.RequestOutcome(429, 30.0))
+
+    (record,) = (record for record in caplog.records if record.name == "isnotai_async")
+    fields = {name: value for name, value in vars(record).items() if is_isnotai(name)}
+    assert fields == {
+        "isnotai_event": "pause",
+        "isnotai_limiter": "the key of us",
+        "isnotai_wait": 30.0,
+        "isnotai_waiting": 0,
+    }

@@ -9,15 +9,18 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pyarrow.dataset as ds  # type: ignore[import-untyped]
 import pytest
 
+import isnotai_async as isnotai
 from isnotai_async.sandbox import Sandbox
-from tests.redis_server import running_redis
+from tests.redis_server import RedisServer, running_redis
 
 ROOT = Path(__file__).parent.parent
 SESSIONS = 12
@@ -70,35 +73,73 @@ async def test_plain_processes_export_each_session_once(sandbox: Sandbox, tmp_pa
     assert printed == await run(sandbox, "examples.shard_processes", str(tmp_path), "3")  # again: nothing to do
 
 
+@contextmanager
+def running_workers(environment: dict[str, str], count: int) -> Iterator[None]:
+    """Run taskiq workers, each with one task at a time; kill them at the end, as a crash does."""
+    options = ["--workers", "1", "--max-async-tasks", "1"]
+    command = [sys.executable, "-m", "taskiq", "worker", *options, "examples.taskiq_shards:broker"]
+    start = partial(subprocess.Popen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    workers = [start(command, cwd=ROOT, env=environment) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+
+
 @pytest.mark.timeout(180)  # five interpreters, on a machine that may be busy
 async def test_taskiq_exports_each_session_once_with_two_workers(sandbox: Sandbox, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     with running_redis(tmp_path) as redis:
         environment = {**environment_of(sandbox, redis.url), "IDLE_SECONDS": "2"}
-        command = [sys.executable, "-m", "taskiq", "worker", "--workers", "1", "examples.taskiq_shards:broker"]
-        workers = [
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            for _ in range(2)
-        ]
-        try:
+        with running_workers(environment, 2):
             printed = await run(sandbox, "examples.taskiq_shards", str(folder), "6", redis=redis.url)
-        finally:
-            for worker in workers:
-                if worker.poll() is None:
-                    os.killpg(worker.pid, signal.SIGKILL)
-                worker.wait()
 
     ids = read_ids(folder)
     assert printed == f"{len(ids):,} events in 6 files\n"
     assert len(set(ids)) == len(ids) > 1000
+
+
+async def export_through_trouble(sandbox: Sandbox, redis: RedisServer, folder: Path, shards: int) -> tuple[int, str]:
+    """Kill the workers and empty Redis in the middle of a job; then run the same job again, with new workers.
+
+    Returns:
+        Number of the shards that were finished when the workers were killed, and what the second run printed.
+    """
+    environment = {**environment_of(sandbox, redis.url), "IDLE_SECONDS": "2"}
+    job = [sys.executable, "-m", "examples.taskiq_shards", str(folder), str(shards)]
+    with subprocess.Popen(job, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as first:
+        with running_workers(environment, 2):
+            while not list(folder.glob("*.parquet")):
+                assert first.poll() is None
+                await anyio.sleep(0.02)
+        first.kill()  # else it waits for results that Redis has lost
+    finished = len(list(folder.glob("*.parquet")))
+    redis.ask("FLUSHALL")
+    with running_workers(environment, 2):
+        return finished, await run(sandbox, *job[2:], redis=redis.url)
+
+
+@pytest.mark.timeout(240)  # seven interpreters, on a machine that may be busy
+async def test_a_taskiq_job_survives_killed_workers_double_delivery_and_an_emptied_redis(
+    tmp_path: Path,
+) -> None:
+    folder, whole = tmp_path / "out", tmp_path / "whole"
+    folder.mkdir()
+    whole.mkdir()
+    async with Sandbox(sessions=30, rate_limit=None, compress=False, latency=0.1) as sandbox:
+        with running_redis(tmp_path) as redis:
+            finished, printed = await export_through_trouble(sandbox, redis, folder, 6)
+        async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+            await isnotai.export_events(client, client.list_sessions(), whole / "events.parquet")
+
+    assert 1 <= finished < 6  # these are delivered twice
+    ids = read_ids(folder)
+    assert printed == f"{len(ids):,} events in 6 files\n"
+    assert sorted(ids) == sorted(read_ids(whole))
 
 
 def test_the_example_that_needs_other_packages_says_so_and_can_be_read() -> None:

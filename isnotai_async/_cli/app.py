@@ -29,7 +29,7 @@ COMMANDS: Final = (
     ("read_commands:usage", "Show the consumption of the API."),
     (
         "show_command:show",
-        "Show what happened in a session: who, when, each event type over time, bursts, pauses and pages.",
+        "Show what happened in a session: user, time, each event type over time, bursts, pauses and pages.",
     ),
     ("export_command:export", "Write the events of many sessions into one file, each exactly once."),
     ("sync_command:sync", "Bring an SQLite database of sessions and events up to date. Run it each night, say."),

@@ -40,7 +40,7 @@ async def show(
     json: Json = False,
     connection: Connection = Connection(),
 ) -> None:
-    """Show what happened in a session: who, when, each event type over time, bursts, pauses and pages.
+    """Show what happened in a session: user, time, each event type over time, bursts, pauses and pages.
 
     A session of more than 5,000 events is drawn from the timeline of its details, which takes two requests.
 

@@ -1,4 +1,4 @@
-"""What lies between this machine and the API: names, proxies, clocks."""
+"""What is between this machine and the API: names, proxies, clocks."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def read_credential(name: object, value: object) -> Credential:
             return value
         if name not in REGIONS:
             raise ConfigError(
-                f"{quoted(name)} is no region, so a key alone is not enough under this name; "
+                f"{quoted(name)} is no region (they are {', '.join(REGIONS)}), so a key alone does not do; "
                 "pass Credential(key, region=…)"
             )
         return Credential(value, region=name)  # type: ignore[arg-type]  # checked by Credential

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
-from typing import Final, TypeVar, cast
+from typing import TypeVar
 
 from attrs import define, field
 
@@ -16,15 +16,19 @@ from isnotai_async._http.messages import TIER_HEADER, Request, Response, read_re
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.tiers import Tier, read_tier
 from isnotai_async._notices import Notifier, WaitNotice
-from isnotai_async._ratelimit.limiter import NOT_SENT, Limiter, Permit, RequestOutcome, Unlimited
-from isnotai_async._ratelimit.local import LocalLimiter
+from isnotai_async._ratelimit.limiter import (
+    NOT_SENT,
+    ImmediateLimiter,
+    LeasedLimiter,
+    Limiter,
+    Permit,
+    RequestOutcome,
+    find_immediate,
+)
 from isnotai_async._ratelimit.policy import PAUSED
 from isnotai_async.errors import ConfigError, TransportTimeoutError
 
 T = TypeVar("T")
-
-# Limiters with `acquire_nowait`. Compared by exact type, because a subclass may do more in its `acquire`.
-_IMMEDIATE: Final = frozenset({LocalLimiter, Unlimited})
 
 
 @lru_cache(maxsize=64)  # nearly all outcomes are the same
@@ -64,18 +68,18 @@ class RateLimitedTransport:
     connections: HttpSession | None = None
     ends_within: float | None = None
     clock: Callable[[], float] = time.monotonic
+    _immediate: ImmediateLimiter | None = field(init=False)
     _patience: float | None = field(init=False)  # how long a permit may wait for a connection
 
     def __attrs_post_init__(self) -> None:
-        # Only a limiter that processes share has a lease. After it, a dead process's permit is taken back.
-        lease = getattr(self.limiter, "lease", None)
-        self._patience = None
-        if not isinstance(lease, int | float):
+        self._immediate, self._patience = find_immediate(self.limiter), None
+        if not isinstance(self.limiter, LeasedLimiter):
             return
+        lease = self.limiter.lease
         if self.ends_within is None or self.ends_within >= lease:
             raise ConfigError(
                 f"timeout={self.ends_within!r} is not below the limiter's lease of {lease:g} s: a request would "
-                "outlive its permit; give the client a shorter timeout, or RedisLimiter a longer lease="
+                "outlive its permit; give the client a shorter timeout, or the limiter a longer lease="
             )
         # The other half is for the reply from Redis, and for the request on its way to the server.
         self._patience = (lease - self.ends_within) / 2
@@ -114,11 +118,11 @@ class RateLimitedTransport:
 
         They are nearly always free, and a timer would cost more than all the rest.
         """
-        limiter = self.limiter
-        if request.authenticated and type(limiter) in _IMMEDIATE:
-            turn.permit = cast(LocalLimiter | Unlimited, limiter).acquire_nowait(bulk=request.bulk)
-        if request.authenticated and turn.permit is None:
-            return False
+        if request.authenticated:
+            if self._immediate is not None:
+                turn.permit = self._immediate.acquire_nowait(bulk=request.bulk)
+            if turn.permit is None:
+                return False
         turn.has_slot = self.connections is None or self.connections.slots.acquire_nowait()
         return turn.has_slot
 
@@ -172,7 +176,7 @@ class RateLimitedTransport:
         headers = response.headers
         name = headers.get(TIER_HEADER)
         tier = read_tier(name)
-        if name is not None:
+        if name is not None and (tier is None or tier is not self.notifier.tier):
             self.notifier.see_tier(tier, name)
         if response.status == 429:
             return RequestOutcome(429, read_retry_after(headers), tier)

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after
@@ -39,7 +39,17 @@ from isnotai_async._http.retry_policy import (
 from isnotai_async._http.transport import Transport
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, rows_of
-from isnotai_async._notices import TOLD_SECONDS, AttemptNotice, Notifier, PageNotice, RetryNotice, logger, until
+from isnotai_async._notices import (
+    TOLD_SECONDS,
+    AttemptNotice,
+    Notifier,
+    PageNotice,
+    RetryNotice,
+    captured_by,
+    log_fields,
+    logger,
+    until,
+)
 from isnotai_async.errors import (
     APIError,
     ConnectError,
@@ -217,7 +227,8 @@ class Retrier:
             deadline = now + self.deadline
             authenticated, bulk, session_id = request.authenticated, request.bulk, request.session_id
             request = Request(operation, target, cursor, authenticated, bulk, deadline, session_id)
-        return _Call(request, now, self.notifier.is_heard or logger.isEnabledFor(logging.DEBUG))
+        has_listener = self.notifier.on_notice is not None or captured_by.get() is not None
+        return _Call(request, now, has_listener or logger.isEnabledFor(logging.DEBUG))
 
     async def _send(self, call: _Call) -> Response:
         begun, turns = self.clock(), self.turns
@@ -263,16 +274,21 @@ class Retrier:
         left = math.inf if deadline is None else deadline - self.clock()
         verdict = call.backoff.judge(trouble, jitter=self.roll(), left=left)
         if verdict.wait is None:
-            logger.debug("%s is not tried again: %s", call.request.operation, verdict.why_not)
+            operation, why_not = call.request.operation, verdict.why_not
+            extra = log_fields("no retry", region=self.notifier.region, operation=operation, reason=why_not)
+            logger.debug("%s is not tried again: %s", operation, why_not, extra=extra)
         call.is_late = verdict.is_late
         return verdict.wait
 
     async def _wait(self, call: _Call, wait: float, failure: Failure) -> None:
         operation, attempt, reason = call.request.operation, call.attempts + 1, _describe(failure)
-        if wait > TOLD_SECONDS:
-            logger.info("%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason)
         region = self.notifier.region
         kind = _name_kind(failure)
+        if wait > TOLD_SECONDS:
+            extra = log_fields("retry", region=region, operation=operation, attempt=attempt, wait=wait, kind=kind)
+            logger.info(
+                "%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason, extra=extra
+            )
         notice = RetryNotice(region=region, operation=operation, attempt=attempt, wait=wait, reason=reason, kind=kind)
         self.notifier.emit(notice)
         await self.sleep(wait)
@@ -311,7 +327,9 @@ class Retrier:
             elapsed=elapsed,
         )
         shown = f"status {notice.status}" if answered else str(outcome)
-        logger.debug("%s, attempt %d: %s after %.3f s", notice.operation, notice.attempt, shown, elapsed)
+        if logger.isEnabledFor(logging.DEBUG):
+            text, extra = "%s, attempt %d: %s after %.3f s", log_fields("attempt", **asdict(notice))
+            logger.debug(text, notice.operation, notice.attempt, shown, elapsed, extra=extra)
         self.notifier.emit(notice)
 
     def _tell_page(self, call: _Call, page: Page[object]) -> None:

@@ -1,16 +1,24 @@
-"""Retry policy: which errors and statuses are retried, and after how many seconds. Arithmetic only.
+"""Retry policy: whether a call makes one more attempt, and after how many seconds. Arithmetic only.
 
-1. Worth another attempt: a connection that failed or broke, a timeout, an answer of something in front of the API,
-   and the statuses 408, 425, 429 and 5xx (guide page "Errors": every route is an idempotent read). Once: an answer
+A call is in one of three states:
+
+| from | what happens | to |
+|---|---|---|
+| attempting | a response that the caller can use | succeeded: the quota gets back what the last retry cost, or 1 |
+| attempting | a cause that rules 1 to 5 allow to retry | attempting again, after the wait; the quota pays |
+| attempting | any other outcome | failed |
+
+1. Worth another attempt: a connection that failed or broke, a timeout, a response of something in front of the API,
+   and the statuses 408, 425, 429 and 5xx (guide page "Errors": every route is an idempotent read). Once: a response
    that is not HTTP, a name that does not exist, a body that cannot be read. Never: a bad certificate, a redirect, an
    oversized body, any other 4xx of the API.
 2. The wait is random from 0 to a bound that doubles ("full jitter": aws.amazon.com/blogs/architecture,
-   "Exponential backoff and jitter"). A connection that was lost before any answer is tried again at once, the first
-   time: an idle one may be closed by the server just when it is used (RFC 9112, section 9.3.1).
+   "Exponential backoff and jitter"). After a connection was lost before any response, the first retry does not wait:
+   the server may close an idle connection just when it is used (RFC 9112, section 9.3.1).
 3. ``Retry-After`` is a floor, never cut short: a silent cap retries too early (urllib3 #1338). If it is longer than
-   `max_retry_after`, the outcome is final.
-4. A 429 is no failure but a wait: it has a counter of its own, and the limiter holds the other tasks of the key.
-5. A quota keeps an outage from being multiplied: each retry costs, each success pays back. When all fails, some
+   `max_retry_after`, the call fails.
+4. A 429 is no failure but a wait: it has a counter of its own, and the limiter pauses the other requests of the key.
+5. A quota keeps an outage from being multiplied: each retry costs, each success pays back. If all calls fail, some
    twenty retries are made and then none, whatever the number of calls (botocore's standard mode).
 """
 
@@ -26,19 +34,19 @@ from isnotai_async._showing import show
 from isnotai_async.errors import ConfigError
 
 MAX_THROTTLES: Final = 8
-"""How many 429s one call waits for."""
+"""Number of 429s that one call waits for."""
 
 FULL_QUOTA: Final = 100
 _REWARD: Final = 1
-_THROTTLE_FACTOR: Final = 2.0  # a 429's backoff begins at 1 s where others begin at 0.5 s
+_THROTTLE_FACTOR: Final = 2.0  # the bound after a 429 starts at 1 s, after other causes at 0.5 s
 
 
 class FailureKind(Enum):
-    """Kinds of trouble; the value is what a retry costs of the quota."""
+    """Kinds of causes of a retry; the value is what the retry costs of the quota."""
 
     THROTTLED = 0
     TRANSIENT = 5
-    TIMEOUT = 10  # each held a connection of a server in distress for long
+    TIMEOUT = 10  # each held a connection of an overloaded server for long
 
 
 def _check_number(_retry: object, attribute: Attribute[float], value: object) -> None:
@@ -56,19 +64,19 @@ def _check_attempts(_retry: object, _attribute: object, value: object) -> None:
 
 @frozen(kw_only=True)
 class Retry:
-    """How a call is tried again. Times are seconds.
+    """The options of retries. Times are seconds.
 
     Attributes:
-        attempts: Attempts in all, the first included; 1 means that nothing is tried again, a 429 neither. Waits for
-            429s (up to 8 a call) are not counted.
+        attempts: Number of attempts, the first included; 1 means no retry, not even after a 429. Waits for 429s (up
+            to 8 a call) are not counted.
         base: Bound of the wait before the first retry; the wait is random between 0 and the bound.
-        factor: What the bound is multiplied with for each further retry.
+        factor: Factor by which the bound grows with each further retry.
         cap: Largest bound.
-        max_retry_after: Longest ``Retry-After`` that is waited for; beyond it the error comes at once, with
-            `retry_after`.
+        max_retry_after: Longest ``Retry-After`` to wait for. After a longer one the call fails at once, with
+            `retry_after` in the error.
 
     Raises:
-        ConfigError: A value that cannot be.
+        ConfigError: A value is not valid.
     """
 
     attempts: int = field(default=4, validator=_check_attempts)
@@ -81,7 +89,11 @@ class Retry:
 
 
 def check_retry(value: Retry) -> Retry:
-    """Check that something is a `Retry`; raises `ConfigError` where it is not."""
+    """Check that a value is a `Retry`.
+
+    Raises:
+        ConfigError: It is not.
+    """
     if not isinstance(value, Retry):
         raise ConfigError(f"retry must be a Retry, such as Retry(attempts=2), not {type(value).__name__}")
     return value
@@ -89,34 +101,34 @@ def check_retry(value: Retry) -> Retry:
 
 @define(eq=False, repr=False)
 class RetryQuota:
-    """Tokens that the calls of a client share.
+    """The retry quota that the calls of a client share.
 
     Attributes:
-        tokens: What is left, from 0 to 100.
+        tokens: Tokens that are left, from 0 to 100.
     """
 
     tokens: int = FULL_QUOTA
 
     def charge(self, cost: int) -> bool:
-        """Take the cost of a retry; False, and nothing taken, where there is not enough."""
+        """Take the cost of a retry, if there are enough tokens; return whether there were."""
         if cost > self.tokens:
             return False
         self.tokens -= cost
         return True
 
     def settle(self, cost: int) -> None:
-        """Pay a success: one token for a clean one, else the cost of the retry that brought it."""
+        """Record a success: return the cost of its last retry, or one token if it needed none."""
         self.tokens = min(FULL_QUOTA, self.tokens + (cost or _REWARD))
 
 
 class RetryCause(NamedTuple):
-    """What came instead of a good answer.
+    """The outcome of an attempt that may lead to a retry.
 
     Attributes:
         kind: Its kind.
         retry_after: Seconds the server asked to wait, or None.
-        retry_limit: Most retries that this trouble is worth, or None for as many as there are.
-        at_once: Whether the first retry need not wait.
+        retry_limit: Largest number of retries for this cause, or None for no limit of its own.
+        at_once: Whether the first retry does not wait.
     """
 
     kind: FailureKind
@@ -126,12 +138,12 @@ class RetryCause(NamedTuple):
 
 
 class RetryDecision(NamedTuple):
-    """What to do.
+    """The decision about one more attempt.
 
     Attributes:
-        wait: Seconds to wait before the next attempt; None where there is none.
-        why_not: Why there is none, for the log.
-        is_late: Whether the deadline alone is why.
+        wait: Seconds to wait before the next attempt; None if there is none.
+        why_not: The reason if there is none, for the log.
+        is_late: Whether only the deadline is the reason.
     """
 
     wait: float | None
@@ -140,9 +152,7 @@ class RetryDecision(NamedTuple):
 
 
 def judge_status(status: int) -> FailureKind | None:
-    """Tell whether a status is trouble worth another attempt, and of what kind."""
-    if status < 400:
-        return None
+    """Return the kind of cause that a status is, or None if it is not worth another attempt."""
     if status == 429:
         return FailureKind.THROTTLED
     return FailureKind.TRANSIENT if status >= 500 or status in {408, 425} else None
@@ -150,71 +160,69 @@ def judge_status(status: int) -> FailureKind | None:
 
 @define(eq=False, repr=False)
 class Backoff:
-    """One call's way through its troubles.
+    """State of one call's retries.
 
     Args:
         retry: The options.
-        quota: The client's.
+        quota: The retry quota of the client.
     """
 
     retry: Retry
     quota: RetryQuota
     _failures: int = field(default=0, init=False)
     _throttles: int = field(default=0, init=False)
-    _limited: int = field(default=0, init=False)  # retries for troubles that are worth only so many
+    _limited: int = field(default=0, init=False)  # retries for causes with a `retry_limit`
     _cost: int = field(default=0, init=False)
 
     @property
     def cost(self) -> int:
-        """What the last retry cost of the quota; 0 where there was none."""
+        """Cost of the last retry; 0 if there was none."""
         return self._cost
 
-    def judge(self, trouble: RetryCause, *, jitter: float, left: float = math.inf) -> RetryDecision:
+    def judge(self, cause: RetryCause, *, jitter: float, left: float = math.inf) -> RetryDecision:
         """Decide about one more attempt, and charge the quota for it.
 
         Args:
-            trouble: What the last attempt met.
+            cause: The outcome of the last attempt.
             jitter: A random number, from 0 to 1.
             left: Seconds until the deadline.
         """
-        if why_not := self._refusal(trouble):
+        if why_not := self._find_reason_against(cause):
             return RetryDecision(None, why_not)
-        wait = self._wait(trouble, jitter)
+        wait = self._wait(cause, jitter)
         if wait >= left:
             why_not = f"the deadline passes in {left:.1f} s, before the wait of {wait:.1f} s"
             return RetryDecision(None, why_not, is_late=True)
-        if not self.quota.charge(trouble.kind.value):
+        if not self.quota.charge(cause.kind.value):
             return RetryDecision(None, "the retry quota is used up, because most calls fail")
-        self._cost = trouble.kind.value
-        if trouble.kind is FailureKind.THROTTLED:
+        self._cost = cause.kind.value
+        if cause.kind is FailureKind.THROTTLED:
             self._throttles += 1
         else:
             self._failures += 1
-        self._limited += trouble.retry_limit is not None
+        self._limited += cause.retry_limit is not None
         return RetryDecision(wait)
 
-    def _refusal(self, trouble: RetryCause) -> str:
+    def _find_reason_against(self, cause: RetryCause) -> str:
         retry = self.retry
-        if trouble.kind is FailureKind.THROTTLED:
+        if cause.kind is FailureKind.THROTTLED:
             if retry.attempts == 1 or self._throttles >= MAX_THROTTLES:
                 return f"that was the last of {self._throttles + 1} attempts"
         elif self._failures + 1 >= retry.attempts:
             return f"that was the last of {retry.attempts} attempts"
-        if trouble.retry_limit is not None and self._limited >= trouble.retry_limit:
-            return "trying again does not mend this"
-        if trouble.retry_after is not None and trouble.retry_after > retry.max_retry_after:
-            return f"Retry-After is {trouble.retry_after:g} s, more than the {retry.max_retry_after:g} s allowed"
+        if cause.retry_limit is not None and self._limited >= cause.retry_limit:
+            return "another attempt would get the same"
+        if cause.retry_after is not None and cause.retry_after > retry.max_retry_after:
+            return f"Retry-After is {cause.retry_after:g} s, more than the {retry.max_retry_after:g} s allowed"
         return ""
 
-    def _wait(self, trouble: RetryCause, jitter: float) -> float:
-        if trouble.retry_after:  # 0 is no advice: then the backoff decides
-            return trouble.retry_after + jitter * min(1.0, 0.1 * trouble.retry_after)
-        if trouble.at_once and self._failures == 0:
+    def _wait(self, cause: RetryCause, jitter: float) -> float:
+        if cause.retry_after:  # 0 says nothing: then the backoff decides
+            return cause.retry_after + jitter * min(1.0, 0.1 * cause.retry_after)
+        if cause.at_once and self._failures == 0:
             return 0.0
-        throttled = trouble.kind is FailureKind.THROTTLED
+        throttled = cause.kind is FailureKind.THROTTLED
         bound = self.retry.base * (_THROTTLE_FACTOR if throttled else 1.0)
         for _ in range(self._throttles if throttled else self._failures):
-            bound *= self.retry.factor
-            if bound >= self.retry.cap:  # in time, before it overflows
-                break
+            bound = min(self.retry.cap, bound * self.retry.factor)
         return jitter * min(self.retry.cap, bound)

@@ -2,7 +2,7 @@
 
 The guarantees:
 
-1. One `send` is one request on the wire, on a connection that received nothing while it was idle: `connection_guard`.
+1. One `send` is one request on the wire, on a connection that received nothing while it was idle: `http_session`.
 2. The key is sent to the configured origin and path prefix only. It is in a header that exists only while the request
    is written, so tools that record or trace requests (cassettes) do not see it. Redirects are not followed, and
    cookies are not stored.
@@ -27,9 +27,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from isnotai_async._http.compression import unpack, unpack_error
-from isnotai_async._http.connection_guard import SentOnceError
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.http_session import AttemptWatch, HttpSession
+from isnotai_async._http.http_session import HttpSession, SentOnceError
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
@@ -75,15 +74,27 @@ async def read_body(answer: aiohttp.ClientResponse, *, silence: float | None, en
         aiohttp.ClientError: The body broke off.
     """
     status, content = answer.status, answer.content
+    protocol = None if answer.connection is None else answer.connection.protocol
+    closed, break_off = None if protocol is None else protocol.closed, partial(_break_off, content)
+    if closed is not None:
+        closed.add_done_callback(break_off)
     try:
         async with asyncio.timeout_at(end):
             if status >= 400:
                 return await _read_of_error(content, end)
             return await _read_all(content, silence)
     finally:
+        if closed is not None:
+            closed.remove_done_callback(break_off)
         if not answer.closed:
             answer.close()
         del answer  # its repr has the unscrubbed headers, and a traceback may show the locals of its frames
+
+
+def _break_off(content: aiohttp.StreamReader, _: object) -> None:
+    """End a body whose connection is closed. aiohttp lets its reader wait if it closed it for a malformed chunk."""
+    if not content.is_eof() and content.exception() is None:
+        content.set_exception(aiohttp.ClientPayloadError("the connection was closed"))
 
 
 async def _read_all(content: aiohttp.StreamReader, silence: float | None) -> bytes:
@@ -152,7 +163,7 @@ class AiohttpTransport:
     _headers: CIMultiDict[str] = field(init=False, repr=False)
     _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
     _silence: float | None = field(init=False, repr=False)
-    _watch: AttemptWatch = field(init=False, repr=False)
+    _until_head: float | None = field(init=False, repr=False)
     _origin: tuple[str, str] = field(init=False, repr=False)
     _prefix: str = field(init=False, repr=False)
 
@@ -172,8 +183,7 @@ class AiohttpTransport:
         is_borrowed = self.connections.is_borrowed
         sock_read, until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
         self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read)
-        self._watch = AttemptWatch(until_head)
-        self.connections.watches.add(self._watch)
+        self._until_head = until_head
 
     async def send(self, request: Request) -> Response:
         """Send a request once and return the response, whatever its status.
@@ -193,7 +203,7 @@ class AiohttpTransport:
         body: bytes | None = None
         begun = loop.time()
         try:
-            with self._watch.begin(loop, begun):
+            async with asyncio.timeout_at(None if self._until_head is None else begun + self._until_head):
                 answer = await self._ask(session, request, url)
             body = take_body(answer)
             if body is None:

@@ -22,7 +22,7 @@ class AnalyticsSummary:
     Attributes:
         total_sessions: Sessions.
         total_events: Their events.
-        unique_bots: Bots; how they are told apart is not documented.
+        unique_bots: Different bots; how the API distinguishes them is not documented.
         unique_users: Users of the learning platform.
         average_bot_score: From 0 to 1.
         average_events_per_session: Events a session.
@@ -45,7 +45,7 @@ class AnalyticsPoint:
     """One hour, day or week of the period.
 
     Attributes:
-        timestamp: Where it begins (UTC).
+        timestamp: Its start (UTC).
         session_count: Sessions in it.
         event_count: Their events.
         bot_count: Bots among them.
@@ -65,7 +65,7 @@ class AnalyticsPoint:
 
 @frozen(kw_only=True)
 class BotDetection:
-    """Sessions by how sure the detection is; where it draws the lines is not documented.
+    """Sessions by confidence of the detection; the thresholds are not documented.
 
     Attributes:
         high_confidence_bots: Bots, with high confidence.
@@ -151,9 +151,9 @@ class Analytics:
 
     Attributes:
         period: The period, such as ``"7d"``; an open list in answers.
-        group_by: Width of a point of the time series, such as ``"day"``; likewise.
-        start_date: Where the period begins (UTC).
-        end_date: Where it ends (UTC).
+        group_by: Width of a point of the time series, such as ``"day"``; an open list in answers.
+        start_date: Start of the period (UTC).
+        end_date: End of the period (UTC).
         generated_at: When the answer was computed (UTC).
         summary: The period in six numbers.
         time_series: Its course.
@@ -205,7 +205,7 @@ class Usage:
 
     Attributes:
         start_date: First day, as the API writes it: text of no documented form, unlike other dates.
-        end_date: Last day, likewise.
+        end_date: Last day, in the same form.
         data: Values by stretch of time and metric.
         totals: Sums over all stretches, by name of the metric.
         extra: Fields that the contract does not have, by the API's own names.

@@ -1,6 +1,6 @@
 """`Page`: the records of one answer, and the cursor of the next page.
 
-The records of a page of events are made when they are first asked for. Until then the page holds the rows that the
+The records of a page of events are created when they are first used. Until then the page holds the rows that the
 decoder has checked; they have the same attributes. So a consumer of columns (an Arrow table) makes no record at all,
 which takes half the time.
 """
@@ -90,9 +90,9 @@ class Page(Generic[T_co]):
     Attributes:
         data: The records, in the order of the answer.
         next_cursor: Opaque place of the next page; None on the last one.
-        has_more: Whether more follows. This alone tells the end: a page may be empty and have more behind it.
+        has_more: Whether more follows. Only this marks the end: a page can be empty and more pages follow.
         limit: Page size that the server used, or None if the answer does not say.
-        tier: Tier the key resolved to, or None where the answer named no known one.
+        tier: Tier of the key, or None if the answer names no known tier.
         region: Name of the region that answered.
         session_id: Session that the records are events of; None for other lists.
         name: Name it was asked under: the region's, or in a `SessionManager` that of the credential.

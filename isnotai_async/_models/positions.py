@@ -1,9 +1,9 @@
-"""`Position`: where a walk stands, as a value that can be saved and resumed.
+"""`Position`: the place of a walk, as a value that can be saved and resumed.
 
 A position is valid after every single record. It names the page by the cursor that fetched it and counts the
 records of that page already handed out, so nothing is repeated; and it carries a watermark, the time and id of the
-last record, by which the walk proves on resuming that the page still reads the same. If the API refuses the cursor by
-then, the walk begins again by time or by count, for which the position knows what was given (`trail`).
+last record, by which the walk proves on resuming that the page still reads the same. If the API then rejects the
+cursor, the walk starts again by time or by count; for this, the position knows what was given (`trail`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Trail:
         return self.rising and bool(self.ids) and (self.given or 0) - len(self.ids) >= _EVIDENCE
 
     def follow(self, records: Sequence[Any], mark: Callable[[Any], Watermark], *, passed: int) -> Trail:
-        """Return the trail behind some more records.
+        """Return the trail after some more records.
 
         Args:
             records: The records that were given.
@@ -156,7 +156,7 @@ class Position:
     def __repr__(self) -> str:
         session = "" if self.session_id is None else f" of session {quoted(self.session_id)}"
         mark = self.watermark
-        place = "at the start" if mark is None else f"behind {quoted(mark[1])}"
+        place = "at the start" if mark is None else f"after {quoted(mark[1])}"
         return f"<Position in {printable(self.operation)}{session}, region {printable(self.region)}, {place}>"
 
     @classmethod
@@ -279,7 +279,7 @@ def _is_watermark(value: object) -> bool:
 
 
 def is_cursor(value: str) -> bool:
-    """Tell whether a string can be followed as a cursor: valid text, neither empty nor over-long."""
+    """Return whether a string can be sent as a cursor: valid text, neither empty nor too long."""
     try:
         return 0 < len(value.encode()) <= MAX_CURSOR_BYTES
     except UnicodeEncodeError:

@@ -25,7 +25,7 @@ Int32 = Annotated[int, "int32"]
 """A number of the contract's format ``int32``; a plain `int` is an ``int64``."""
 
 Id = Annotated[str, "id"]
-"""A text that identifies a record, so it is not empty: two rows without an id could not be told apart."""
+"""A text that identifies a record, so it is not empty: two rows without an id could not be distinguished."""
 
 
 @frozen(weakref_slot=False)  # eight bytes less an event, and the codec relies on the layout
@@ -53,7 +53,7 @@ class Event:
         """`timestamp` as an aware UTC datetime, exact to the millisecond.
 
         Raises:
-            OverflowError: The timestamp lies outside the years 1 to 9999.
+            OverflowError: The timestamp is outside the years 1 to 9999.
         """
         return _EPOCH + timedelta(milliseconds=self.timestamp)
 
@@ -123,7 +123,7 @@ class TimelineBucket:
     """One stretch of a session's timeline.
 
     Attributes:
-        timestamp: Where the stretch begins (UTC).
+        timestamp: Start of the stretch (UTC).
         event_count: Events in it.
         dominant_event_type: The most frequent kind.
         activity_level: How busy it was; the scale is not documented.
@@ -193,14 +193,14 @@ class User:
 
     Attributes:
         user_id: Id in the learning platform; the `user_id` of the sessions.
-        user_name: Name, or None where it is not known.
+        user_name: Name, or None if it is not known.
         session_count: Sessions.
         bot_session_count: Sessions that look like a bot's.
-        medium_session_count: Sessions between the two; where the lines are is not documented.
+        medium_session_count: Sessions between the two; the thresholds are not documented.
         average_bot_score: From 0 to 1.
         max_bot_score: From 0 to 1.
         device_count: Devices.
-        first_seen: Begin of the first session (UTC).
+        first_seen: Start of the first session (UTC).
         last_seen: When the user was last seen (UTC).
         risk_level: Such as ``"low"``; an open list.
         sparkline: Counts for a small chart; what one of them counts is not documented.

@@ -1,7 +1,7 @@
-"""`StreamPosition`: where a stream over many sessions stands, as a value that can be saved and resumed.
+"""`StreamPosition`: the place of a stream over many sessions, as a value that can be saved and resumed.
 
 It does not list the sessions that are done: it counts how many were taken from their source, keeps a digest of
-which, and says of each unfinished one where its walks stand. So it stays small, however many there were.
+them, and holds the positions of the unfinished ones. So it stays small, however many sessions there were.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DIGEST: Final = re.compile("[0-9a-f]{32}")
 
 
 class SessionRef(NamedTuple):
-    """A session, and where it is.
+    """A session and the name of its region or credential.
 
     Attributes:
         name: Name of its region, or of the credential in a `SessionManager`.
@@ -55,11 +55,11 @@ class SourceCount:
 
 @frozen
 class UnfinishedSession:
-    """A session that was begun, or has failed.
+    """A session that was started and is not finished, or has failed.
 
     Attributes:
         name: Name of its region, or of the credential in a `SessionManager`.
-        walks: Where each of its walks stands; more than one where the session was split.
+        walks: Positions of its walks; more than one if the session was split.
     """
 
     name: str

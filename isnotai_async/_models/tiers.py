@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, Literal, NamedTuple
 
 from isnotai_async.errors import ConfigError
@@ -26,17 +26,17 @@ class Tier(StrEnum):
     PRO = "pro"
     ENTERPRISE = "enterprise"
 
-    @property
+    @cached_property
     def requests_per_minute(self) -> int:
         """Requests that one key may make within any minute."""
         return _LIMITS[self].requests_per_minute
 
-    @property
+    @cached_property
     def max_page_size(self) -> int:
         """Largest page; a larger `page_size` is clamped by the server, not refused."""
         return _LIMITS[self].max_page_size
 
-    @property
+    @cached_property
     def history(self) -> timedelta:
         """How far back the API looks; what is older comes back as an empty page.
 

@@ -1,20 +1,24 @@
-"""Checks what a caller passes (ids, times, dates, numbers, proxies), and brings it into the form that is sent.
+"""Checks the arguments of a caller (ids, times, dates, numbers, proxies), and converts them to the form that is sent.
 
-Each function takes what was passed and gives what is sent, or None where nothing is to be sent. Whatever the API
-could only refuse or misread is a `ConfigError` that says what to write instead.
-
-Checks of what a caller passes. Each returns the value, or says what is wrong with it and what to write instead.
+Each function takes a value from the caller and returns the value to send, or None to send nothing. A value that the
+API would reject or misread raises a `ConfigError`, which says what to write instead.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from math import inf
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from attrs import Attribute
+
 from isnotai_async.errors import ConfigError, quoted
+
+Validator = Callable[[object, "Attribute[Any]", object], None]
+"""Checks a value for a field of an attrs class."""
 
 MAX_ID_BYTES: Final = 1024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -93,6 +97,32 @@ def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an 
         shown = value if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
         raise ConfigError(f"{name} is {shown}; it must be from {low} to {high}")
     return value
+
+
+def in_range(low: int, high: int, *, also: tuple[object, ...] = (), kind: str = "an int") -> Validator:
+    """Return a validator of a field that is a whole number from `low` to `high`, or one of the values in `also`."""
+
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in also:
+            check_int(value, attribute.name, low, high, kind=kind)
+
+    return check
+
+
+def is_one_of(*choices: str) -> Validator:
+    """Return a validator of a field that is one of these texts."""
+
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        if value not in choices:
+            names = " or ".join(map(repr, choices))
+            raise ConfigError(f"{attribute.name} must be {names}, not {quoted(value)}")
+
+    return check
+
+
+def is_flag(_: object, attribute: Attribute[Any], value: object) -> None:
+    """Validate a field that is a switch; errors as of `check_flag`."""
+    check_flag(value, attribute.name)
 
 
 def check_flag(value: object, name: str) -> bool:
@@ -245,7 +275,7 @@ def one_of(value: str | None, name: str, choices: tuple[str, ...]) -> str | None
 
 
 def check_order(query: object, start: str, end: str) -> None:
-    """Check that one field of a query does not lie after another, where both are given.
+    """Check that one field of a query is not after another, if both are given.
 
     Raises:
         ConfigError: It does.

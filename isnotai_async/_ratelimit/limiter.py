@@ -1,12 +1,13 @@
-"""The protocol of a limiter and its permits, and `Unlimited`, which never waits.
+"""The protocols of a limiter, its permits and its state, and `Unlimited`, which never waits.
 
-A limiter hands out a permit for each request, and receives the outcome of the request in return.
+A limiter hands out a permit for each request, and receives the outcome of the request in return. What a limiter can
+do besides is a protocol of its own: `ImmediateLimiter`, `LeasedLimiter`, `ReportingLimiter`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, cast, runtime_checkable
 
 from attrs import frozen
 
@@ -81,6 +82,58 @@ class Limiter(Protocol):
         ...
 
 
+class ImmediateLimiter(Limiter, Protocol):
+    """A limiter that can grant a permit at once, which saves a coroutine and a timer for each request."""
+
+    def acquire_nowait(self, *, bulk: bool) -> Permit | None:
+        """Return a permit, or None if `acquire` would have to wait.
+
+        Args:
+            bulk: As in `Limiter.acquire`.
+        """
+        ...
+
+
+@runtime_checkable
+class LeasedLimiter(Limiter, Protocol):
+    """A limiter that takes a permit back after a lease, because the process that has it may be dead."""
+
+    @property
+    def lease(self) -> float:
+        """Seconds after its permit within which a request has to reach the server."""
+        ...
+
+
+@frozen(kw_only=True)
+class QuotaState:
+    """State of one key's rate limit at one moment.
+
+    Attributes:
+        limit: Requests that may be sent in a window: the tier's limit, times `quota` if that is used.
+        used: Slots that are occupied: requests under way, and those of the last window. With a limiter that processes
+            share, those of all processes, as of the store's last reply.
+        waiting: Requests of this process that wait for a permit.
+        pause: Seconds until the pause after a 429 ends; 0.0 if there is none.
+    """
+
+    limit: int
+    used: int
+    waiting: int
+    pause: float
+
+    __repr__ = show
+
+
+@runtime_checkable
+class ReportingLimiter(Limiter, Protocol):
+    """A limiter that reports its state, for metrics and dashboards."""
+
+    @property
+    def quota_state(self) -> QuotaState:
+        """State of the rate limit now."""
+        ...
+
+
 class SharedLimiter(Protocol):
     """A source of one limiter for each key. Limiters that processes share need it, because their keys need names."""
 
@@ -101,7 +154,7 @@ class Unlimited:
         """Return a permit immediately."""
         return _PERMIT
 
-    def acquire_nowait(self, *, bulk: bool) -> Permit | None:  # noqa: ARG002 - as that of `LocalLimiter`
+    def acquire_nowait(self, *, bulk: bool) -> Permit | None:  # noqa: ARG002 - the protocol's
         """Return a permit."""
         return _PERMIT
 
@@ -126,6 +179,19 @@ def check_limiter(value: Limiter | SharedLimiter) -> Limiter | SharedLimiter:
         shown = value.__name__ if isinstance(value, type) else type(value).__name__
         raise ConfigError(f"limiter must be an object with acquire() and release(), see Limiter; not {shown}")
     return value
+
+
+def find_immediate(limiter: Limiter) -> ImmediateLimiter | None:
+    """Return the limiter as one that can grant at once; None if it is not one.
+
+    A class that overrides only `acquire` is not one: the inherited `acquire_nowait` would bypass its `acquire`.
+    """
+    for kind in type(limiter).__mro__:
+        if "acquire_nowait" in vars(kind):
+            return cast("ImmediateLimiter", limiter)
+        if "acquire" in vars(kind):
+            return None
+    return None
 
 
 def bind_limiter(value: Limiter | SharedLimiter, region: Region, fingerprint: str | None) -> Limiter:

@@ -29,9 +29,9 @@ from attrs import define
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._models.validation import check_quota
-from isnotai_async._notices import TOLD_SECONDS, logger, until
+from isnotai_async._notices import TOLD_SECONDS, log_fields, logger, until
 from isnotai_async._ratelimit.constants import MINUTE
-from isnotai_async._ratelimit.limiter import OnWait, Permit, RequestOutcome
+from isnotai_async._ratelimit.limiter import OnWait, Permit, QuotaState, RequestOutcome
 from isnotai_async._ratelimit.policy import RateLimitPolicy
 from isnotai_async.errors import ConfigError
 
@@ -106,12 +106,18 @@ class LocalLimiter:
         """The share of the tier's rate that this process may use."""
         return self._policy.quota
 
-    def __repr__(self) -> str:
+    @property
+    def quota_state(self) -> QuotaState:
+        """State of the rate limit now."""
         with self._lock:
-            policy, now = self._policy, self._clock()
-            used = f"{policy.occupied(now)} of {policy.tier.requests_per_minute} slots occupied"
-            waiting = len(self._single) + len(self._bulk)
-        return f"<LocalLimiter {policy.tier}: {used}, {policy.slots.held} under way, {waiting} waiting>"
+            policy, now, waiting = self._policy, self._clock(), len(self._single) + len(self._bulk)
+            used, pause = policy.occupied(now), policy.pause_left(now)
+            return QuotaState(limit=policy.limit, used=used, waiting=waiting, pause=pause)
+
+    def __repr__(self) -> str:
+        state, policy = self.quota_state, self._policy
+        used = f"{state.used} of {policy.tier.requests_per_minute} slots occupied"
+        return f"<LocalLimiter {policy.tier}: {used}, {policy.slots.held} under way, {state.waiting} waiting>"
 
     def expect(self, tier: Tier) -> None:
         """Assume a tier, unless a response already named one."""
@@ -159,7 +165,8 @@ class LocalLimiter:
             waiting = len(self._single) + len(self._bulk)
         if pause > TOLD_SECONDS:
             text = "429 from the API: all requests of %s pause for %s; %d are waiting"
-            logger.info(text, self._name, until(pause), waiting)
+            extra = log_fields("pause", limiter=self._name, wait=pause, waiting=waiting)
+            logger.info(text, self._name, until(pause), waiting, extra=extra)
 
     def _log_wait(self, wait: float, reason: str, now: float) -> None:
         # Log once for all waiters of the same instant. Even spacing is normal (a second each on the free tier).
@@ -168,7 +175,8 @@ class LocalLimiter:
         self._told_until = now + wait
         limit = self._policy.tier.requests_per_minute
         text = "requests of %s wait for %s: %s (%d requests in %g s, tier %s)"
-        logger.info(text, self._name, until(wait), reason, limit, self._policy.length, self._policy.tier)
+        extra = log_fields("wait", limiter=self._name, wait=wait, reason=reason)
+        logger.info(text, self._name, until(wait), reason, limit, self._policy.length, self._policy.tier, extra=extra)
 
     # All that follows runs under the lock.
 

@@ -1,6 +1,6 @@
 """Readers of a stream: a feeder that takes sessions from the source, and a pool of walks.
 
-Where each name of a `SessionManager` has a source, it has a feeder and a crew of its own, with an equal share of the
+Where each name of a `SessionManager` has a source, it has a feeder and a pool of its own, with an equal share of the
 concurrency, so that none waits for another. A name that is through leaves its share to the others.
 
 None of them raises. The first error stops them all and is kept in `failure`, for the consumer to meet behind the last
@@ -15,25 +15,31 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
-from typing import cast
+from typing import Final, cast
 
 from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position, mark_event
-from isnotai_async._models.records import Event
+from isnotai_async._models.records import Event, SessionDetails
 from isnotai_async._models.stream_positions import ANY, SessionRef
+from isnotai_async._notices import logger
 from isnotai_async._streaming.buffer import OrderedLane, PageBuffer
+from isnotai_async._streaming.event_fetcher import EventFetcher, FindFetcher
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.paginator import FetchPage, Paginator
 from isnotai_async._streaming.progress import SessionProgress, StreamProgress, TimeWindow
-from isnotai_async._streaming.splitting import EventFetcher, Splitter
+from isnotai_async._streaming.split_plan import PlanStep, SplitPlan
 from isnotai_async._streaming.tasks import TaskPool, share
-from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
-
-FindFeed = Callable[[str], EventFetcher]
-"""Finds how a region is asked, by its name; raises `ConfigError` for a name that is not known."""
+from isnotai_async.errors import (
+    AuthenticationError,
+    ConfigError,
+    DecodeError,
+    IsNotAIError,
+    NotFoundError,
+    ServerError,
+)
 
 
 @frozen(kw_only=True, eq=False, repr=False)
@@ -81,8 +87,8 @@ class Failure:
 @frozen(eq=False, repr=False)
 class _Session:
     work: SessionProgress
-    feed: EventFetcher
-    crew: TaskPool
+    fetcher: EventFetcher
+    pool: TaskPool
     line: deque[OrderedLane[StreamItem]] | None  # its windows in time order, where that is kept
     first_page: list[Page[Event]] = field(factory=list)  # if planning fetched it, until it is handed out
 
@@ -96,30 +102,29 @@ class ReaderPool:
 
     Attributes:
         sources: The sources by name, or one as `ANY`; they are closed in the end.
-        find_feed: Finds how a region is asked.
+        find_fetcher: Finds how a region is asked.
         ledger: What is taken.
         options: How to work.
         resumed: Sessions to go on with, before others are taken.
+        clock: Seconds, never going back.
         buffer: Where the pages go.
         failure: What ended it, if that was an error.
     """
 
     sources: Mapping[str, AsyncGenerator[SessionRef, None]]
-    find_feed: FindFeed
+    find_fetcher: FindFetcher
     ledger: StreamProgress
     options: StreamOptions
     resumed: tuple[SessionProgress, ...] = ()
+    clock: Callable[[], float] = monotonic
     buffer: PageBuffer[StreamItem] = field(init=False)
     failure: Failure | None = field(default=None, init=False)
-    _splitter: Splitter = field(init=False)
     _refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
-    _crews: dict[str, TaskPool] = field(factory=dict, init=False)
+    _pools: dict[str, TaskPool] = field(factory=dict, init=False)
     _scope: CancelScope = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        options = self.options
-        self.buffer = PageBuffer(options.room)
-        self._splitter = Splitter(split=options.split, ordered=options.ordered, buffer=options.room, clock=monotonic)
+        self.buffer = PageBuffer(room_of(self.options))
 
     async def run(self) -> None:
         """Read until the source has no more, an error stops it, or it is cancelled."""
@@ -127,7 +132,7 @@ class ReaderPool:
             async with create_task_group() as group:
                 self._scope = group.cancel_scope
                 shares = share(self.options.concurrency, len(self.sources))
-                self._crews = {name: TaskPool(size, group) for name, size in zip(self.sources, shares, strict=True)}
+                self._pools = {name: TaskPool(size, group) for name, size in zip(self.sources, shares, strict=True)}
                 for name in self.sources:
                     group.start_soon(self._read_source, name)
         finally:
@@ -141,11 +146,11 @@ class ReaderPool:
                 self._stop(Failure(error))
                 return
             await self.buffer.put(StreamItem(target=SessionRef(name, ""), error=cast(IsNotAIError, error)))
-        crew = self._crews[name]
-        await crew.done()
-        del self._crews[name]
-        if self._crews:
-            for other, count in zip(self._crews.values(), share(crew.size, len(self._crews)), strict=True):
+        pool = self._pools[name]
+        await pool.done()
+        del self._pools[name]
+        if self._pools:
+            for other, count in zip(self._pools.values(), share(pool.size, len(self._pools)), strict=True):
                 other.grow(count)
 
     def _ends_its_source_only(self, error: Exception) -> bool:
@@ -159,35 +164,35 @@ class ReaderPool:
         self._scope.cancel()
 
     async def _feed(self, name: str) -> None:
-        crew, tally = self._crews[name], self.ledger.tallies[name]
+        pool, tally = self._pools[name], self.ledger.tallies[name]
         async with aclosing(self.sources[name]) as targets:
             while tally.is_behind:
                 tally.count(await anext(targets, None))
             for work in self.resumed:
                 if name in {ANY, work.target.name}:
-                    await crew.idle()
-                    self._start(work, crew)
+                    await pool.idle()
+                    self._start(work, pool)
             while True:
-                await crew.idle()
+                await pool.idle()
                 target = await anext(targets, None)
                 if target is None:
                     return
                 tally.count(target)
-                await self._take(target, crew)
+                await self._take(target, pool)
 
-    async def _take(self, target: SessionRef, crew: TaskPool) -> None:
+    async def _take(self, target: SessionRef, pool: TaskPool) -> None:
         try:
-            work = self.ledger.open(target, self.find_feed(target.name).region)
+            work = self.ledger.open(target, self.find_fetcher(target.name).region)
         except ConfigError as error:
             if self.options.on_error == "raise":
                 raise
             await self.buffer.put(StreamItem(target=target, error=error))
         else:
-            self._start(work, crew)
+            self._start(work, pool)
 
-    def _start(self, work: SessionProgress, crew: TaskPool) -> None:
+    def _start(self, work: SessionProgress, pool: TaskPool) -> None:
         line = deque[OrderedLane[StreamItem]]() if self.options.ordered else None
-        crew.start(partial(self._read_session, _Session(work, self.find_feed(work.target.name), crew, line)))
+        pool.start(partial(self._read_session, _Session(work, self.find_fetcher(work.target.name), pool, line)))
 
     async def _read_session(self, session: _Session) -> None:
         try:
@@ -199,15 +204,29 @@ class ReaderPool:
             await self._fail(Failure(error, session.work))
             return
         for _ in range(readers - 1):
-            session.crew.start(partial(self._read_windows, session))
+            session.pool.start(partial(self._read_windows, session))
             await asyncio.sleep(0)  # as `TaskPool.idle` does, and for the same reason
         await self._read_windows(session)
 
     async def _plan_readers(self, session: _Session) -> int:
         if self.options.split is None:
             return 1
-        size, free = session.crew.size, session.crew.free + 1
-        plan = await self._splitter.plan(session.work, session.feed, size=size, free=free)
+        plan = SplitPlan(
+            split=self.options.split,
+            ordered=self.options.ordered,
+            buffer=room_of(self.options),
+            parts=session.work.waiting,
+            size=session.pool.size,
+            free=session.pool.free + 1,
+        )
+        while plan.step is not PlanStep.READ:
+            begun = self.clock()
+            if plan.step is PlanStep.FETCH_PAGE:
+                page = await session.fetcher.fetch_page(plan.query, None)
+                plan.take_page(page, self.clock() - begun)
+            else:
+                details = await _find_details(session)
+                plan.take_details(details, self.clock() - begun)
         if plan.first_page is not None:
             session.first_page.append(plan.first_page)
         return plan.readers
@@ -223,7 +242,7 @@ class ReaderPool:
                 self.buffer.fill(lane)
 
     async def _walk(self, session: _Session, window: TimeWindow, lane: OrderedLane[StreamItem] | None) -> None:
-        ask, query = session.feed.fetch_page, window.query
+        ask, query = session.fetcher.fetch_page, window.query
 
         def fetch_since(start_time: int) -> FetchPage[Event]:
             return partial(ask, evolve(query, start_time=start_time))
@@ -263,6 +282,29 @@ class ReaderPool:
         if isinstance(error, AuthenticationError):  # the key will not become valid: ask that region no more
             self._refusals.setdefault(work.target.name, error)
         await self.buffer.put(StreamItem(target=work.target, work=work, window=failure.window, error=error), lane)
+
+
+async def _find_details(session: _Session) -> SessionDetails | None:
+    session_id = session.work.target.session_id
+    try:
+        return await session.fetcher.fetch_details(session_id)
+    except (NotFoundError, ServerError, DecodeError) as error:
+        # If it is the session that is not there, the walk says so.
+        logger.info("session %r is read in one walk, because its details are missing: %s", session_id, error)
+        return None
+
+
+_PAGES_EACH: Final = 10  # that an ordered split may hold back for each reader; its windows have 8 at most
+
+
+def room_of(options: StreamOptions) -> int:
+    """Return how many pages may wait to be taken."""
+    if options.buffer is not None:
+        return options.buffer
+    if not options.ordered or options.split is None:
+        return 2 * options.concurrency
+    readers = options.concurrency if options.split == "auto" else min(options.split, options.concurrency)
+    return max(2 * options.concurrency, _PAGES_EACH * readers)
 
 
 def _name(page: Page[Event], name: str) -> Page[Event]:

@@ -2,7 +2,7 @@
 
 Theory of operation:
 
-1. A feeder reads the source of sessions one by one, each when somebody is free to read it. A crew of readers walks
+1. A feeder reads the source of sessions one by one, each when somebody is free to read it. A pool of readers walks
    them and leaves each page in a bounded buffer, from which the consumer takes it. All of that runs behind the
    ``async with`` block and ends with it.
 2. Each page travels with the place it stands at and the place behind it. The ledger moves when the consumer gets a
@@ -31,9 +31,10 @@ from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event
 from isnotai_async._models.stream_positions import SessionRef, StreamPosition, UnfinishedSession
 from isnotai_async._models.validation import check_int
+from isnotai_async._streaming.event_fetcher import FindFetcher
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import StreamProgress
-from isnotai_async._streaming.readers import Failure, FindFeed, ReaderPool, StreamItem
+from isnotai_async._streaming.readers import Failure, ReaderPool, StreamItem
 from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
@@ -47,7 +48,7 @@ class PageStream:
 
     Args:
         sources: The sessions, read one by one: by name, or one source of all names as `ANY`.
-        find_feed: Finds how a region is asked.
+        find_fetcher: Finds how a region is asked.
         filters: Which events, of every session.
         options: How to work.
         resume: Where to go on, or None.
@@ -60,17 +61,17 @@ class PageStream:
         self,
         sources: Mapping[str, AsyncGenerator[SessionRef, None]],
         *,
-        find_feed: FindFeed,
+        find_fetcher: FindFetcher,
         filters: EventFilters,
         options: StreamOptions,
         resume: StreamPosition | None = None,
     ) -> None:
         self._ledger = StreamProgress(filters, sources, resume)
         resumed = tuple(
-            self._ledger.reopen(session, find_feed(session.name).region)
+            self._ledger.reopen(session, find_fetcher(session.name).region)
             for session in (() if resume is None else resume.unfinished)
         )
-        self._reading = ReaderPool(sources, find_feed, self._ledger, options, resumed)
+        self._reading = ReaderPool(sources, find_fetcher, self._ledger, options, resumed)
         self._failures: dict[SessionRef, IsNotAIError] = {}
         self._fresh_failures: dict[SessionRef, IsNotAIError] = {}
         self._arrival: StreamItem | None = None  # the page in hand

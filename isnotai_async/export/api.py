@@ -288,6 +288,8 @@ class ExportJob:
             opening = opener.open()
             if opening.report is None and opening.totals.sessions:
                 tracker.load(store.read_sessions(), opening.totals, only_failed=opening.only_failed)
+        except (ConfigError, ValueError):  # of a position
+            raise store.damaged("sessions") from None
         except DISK_ERRORS as error:
             raise explain_disk(error, self.target, system=opener.publisher.system, rows=0) from None
         return opening

@@ -18,7 +18,7 @@ from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.tiers import Tier
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.paginator import Paginator
-from isnotai_async._streaming.splitting import spread_events
+from isnotai_async._streaming.windows import spread_events
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export.shard import Shard, check_shard
 from isnotai_async.export.source import AnySessions, ExportSource, find_source, take_shard

@@ -13,10 +13,9 @@ In this order:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import field, frozen
 
@@ -27,7 +26,7 @@ from isnotai_async.export.places import replaced_of, shown, store_of
 from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
 from isnotai_async.export.report import ExportReport, report_from_json
 from isnotai_async.export.system import System
-from isnotai_async.export.work_rows import Totals
+from isnotai_async.export.work_rows import Receipt, Totals
 from isnotai_async.export.work_store import WorkStore
 
 IfExists = Literal["fail", "skip", "replace"]
@@ -107,14 +106,17 @@ class Opener:
         return Opening(replace=self.if_exists == "replace")
 
     def _resume(self, store: WorkStore) -> Opening:
-        receipt, publishing = store.read_fact("receipt"), store.read_fact("publishing")
+        receipt, publishing = store.read_receipt("receipt"), store.read_receipt("publishing")
         finished = receipt or publishing
         totals = store.read_totals()
         is_known = self.identity["sessions"] is not None
         if finished is not None and _is_target(self.publisher.target, finished, self.publisher.system):
             if finished["format"] != self.publisher.format.described:
                 return self._remake(finished["format"], totals)
-            report = report_from_json(finished["report"], self.publisher.target)
+            try:
+                report = report_from_json(finished["report"], self.publisher.target)
+            except (KeyError, TypeError):
+                raise store.damaged("facts") from None
             if any(row.state == "failed" for row in store.read_sessions()):
                 return Opening(totals=totals, only_failed=is_known, replace=True)
             if is_known and (receipt is None or self.if_exists != "replace"):
@@ -147,7 +149,7 @@ class Opener:
         if system.inspect(target) is None:
             system.replace(old, target)
             return
-        publishing = store.read_fact("publishing")
+        publishing = store.read_receipt("publishing")
         if publishing is None or not _is_target(target, publishing, system):
             raise SinkError(
                 f"{shown(old)} is the folder that was to be replaced; move it away, and run the same again"
@@ -197,7 +199,7 @@ def find_start(target: Path) -> datetime | None:
     return None if identity is None else datetime.fromisoformat(identity["started"])
 
 
-def _is_target(target: Path, receipt: Mapping[str, Any], system: System) -> bool:
+def _is_target(target: Path, receipt: Receipt, system: System) -> bool:
     """Return whether a target is the one that a receipt describes."""
     found = system.inspect(target)
     if found is None or found.kind == "other" or measure_size(target) != receipt["size"]:

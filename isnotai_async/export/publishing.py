@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -31,6 +31,7 @@ from isnotai_async.export.rejected import keep_holdable, write_rejected
 from isnotai_async.export.report import ExportReport, report_to_json
 from isnotai_async.export.system import System
 from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.work_rows import Receipt
 from isnotai_async.export.work_store import WorkStore
 
 _PART: Final = re.compile(r"part-\d+\.parquet")
@@ -86,8 +87,7 @@ class Publisher:
                 )
             size, digest = measure_target(unnamed)
             report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
-            report_data = report_to_json(report)
-            receipt = {"size": size, "digest": digest, "format": self.format.described, "report": report_data}
+            receipt = Receipt(size=size, digest=digest, format=self.format.described, report=report_to_json(report))
             self.store.write_fact("publishing", receipt)
             self._name(unnamed, replace=replace)
             self.settle(receipt, keep_pages=keep_pages)
@@ -119,7 +119,7 @@ class Publisher:
             ) from None
         self.system.sync_folder(folder)
 
-    def settle(self, receipt: Mapping[str, Any], *, keep_pages: bool) -> None:
+    def settle(self, receipt: Receipt, *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
         self.system.remove(unnamed_of(self.target))  # if it was to be linked, and the process died before the unlink
         self.store.write_fact("receipt", receipt)

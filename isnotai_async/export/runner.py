@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final, ParamSpec, TypeVar
 
 import anyio
 from attrs import define, field
 
-from isnotai_async._models.pages import Page
-from isnotai_async._models.records import Event
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
@@ -69,7 +66,6 @@ class Runner:
     on_progress: OnProgress | None = None
     count: int | None = None
     commit_bytes: int = COMMIT_BYTES
-    _committed: float = field(factory=monotonic, init=False)
     _committed_rows: int = field(default=0, init=False)
     _committed_done: int = field(default=0, init=False)
     _unreported: int = field(default=0, init=False)  # pages
@@ -139,23 +135,26 @@ class Runner:
 
     async def _read_stream(self) -> None:
         async with self.tracker.open_stream(**self.streaming) as stream:
-            while (page := await self._next_page(stream)) is not None:
+            while await self._take_pages(stream):
+                await self._commit()
+
+    async def _take_pages(self, stream: Stream) -> bool:
+        """Take pages until a commit is due, even if none comes; return whether more may come.
+
+        The time is looked at once a commit and not once a page: to set a timer costs as much as to pack a page.
+        """
+        with anyio.move_on_after(COMMIT_SECONDS):
+            async for page in stream:
                 self.tracker.add(page)
-                if self.tracker.size >= self.commit_bytes:
-                    await self._commit()
                 self._unreported += 1
                 if not stream.has_ready or self._unreported >= _MOST_UNREPORTED:
                     self._report_progress()
                 if self.tracker.is_resuming and not self.tracker.has_saved:
-                    return  # the next stream reads the source, too
-
-    async def _next_page(self, stream: Stream) -> Page[Event] | None:
-        """Take a page; commit each second, even if none comes."""
-        while True:
-            with anyio.move_on_after(self._committed + COMMIT_SECONDS - monotonic()) as scope:
-                return await anext(stream, None)
-            if scope.cancelled_caught:
-                await self._commit()
+                    return False  # the next stream reads the source, too
+                if self.tracker.size >= self.commit_bytes:
+                    return True
+            return False
+        return True
 
     async def _commit(self) -> None:
         change = self.tracker.take_change()
@@ -165,7 +164,6 @@ class Runner:
             self._committed_rows, self._committed_done = change.totals.rows, self.tracker.done
         else:
             await self._use_disk(self.store.check_place)  # or rows would be reported as safe that are gone
-        self._committed = monotonic()
         self._report_progress()
 
     async def _use_disk(self, call: Callable[..., T], *args: object, needed: int = 0) -> T:

@@ -13,7 +13,7 @@ from isnotai_async._client import Client
 from isnotai_async._manager import ManagedEventStream, SessionManager
 from isnotai_async._models.regions import Region
 from isnotai_async._models.stream_positions import ANY, SessionRef
-from isnotai_async._streaming.paginator import Paginator
+from isnotai_async._streaming.paginator import Paginator, from_start
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, quoted
@@ -112,7 +112,7 @@ def _describe(region: Region) -> str:
 
 def _from_start(sessions: object) -> object:
     """Return a list from its start: its identity is its query, so each reading has to give all of it."""
-    return sessions.again() if isinstance(sessions, Paginator) else sessions
+    return from_start(sessions) if isinstance(sessions, Paginator) else sessions
 
 
 async def _ids(source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[str, None]:

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
 
 from attrs import frozen
+from msgspec import Meta
 
 PAGE_BITS: Final = 24
 MOST_PAGES: Final = 1 << PAGE_BITS
 """Most pages of a session."""
 
 State = Literal["open", "done", "failed"]
+
+Count = Annotated[int, Meta(ge=0)]
+
+
+class Receipt(TypedDict):
+    """What the store says of a finished target.
+
+    Attributes:
+        size: Bytes in it.
+        digest: Its SHA-256.
+        format: Its format, as of `Format.described`.
+        report: The report of its export, as of `report_to_json`.
+    """
+
+    size: Count
+    digest: str
+    format: str
+    report: dict[str, Any]
 
 
 class SessionRow(NamedTuple):
@@ -31,15 +50,15 @@ class SessionRow(NamedTuple):
         failure: Why it has failed, as JSON; empty if it has not.
     """
 
-    number: int
+    number: Count
     source: str
     region: str
     session_id: str
-    state: str
-    pages: int
-    rows: int
-    rejected: int
-    is_restarted: int
+    state: State
+    pages: Count
+    rows: Count
+    rejected: Count
+    is_restarted: Count
     walks: str
     failure: str
 
@@ -64,9 +83,9 @@ class RejectedRow(NamedTuple):
 class Totals:
     """Sums over all sessions of a store."""
 
-    sessions: int = 0
-    rows: int = 0
-    rejected: int = 0
+    sessions: Count = 0
+    rows: Count = 0
+    rejected: Count = 0
 
 
 @frozen

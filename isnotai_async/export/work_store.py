@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from attrs import asdict
@@ -33,7 +33,9 @@ from isnotai_async.export.batches import Batch, unpack_pages
 from isnotai_async.export.checksums import checksum_row
 from isnotai_async.export.places import shown
 from isnotai_async.export.system import FileInfo, System
-from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, Change, SessionRow, Totals
+from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, Change, Receipt, SessionRow, Totals
+
+T = TypeVar("T")
 
 _APPLICATION: Final = 0x69736E61  # "isna"
 _VERSION: Final = 1  # of these tables
@@ -221,24 +223,24 @@ class WorkStore:
             StoreError: It is damaged.
         """
         for row in self._select("SELECT * FROM facts WHERE name = ?", name):
-            value = json.loads(row[1])
-            if isinstance(value, dict):
-                return value
-            raise self._damaged("facts")
+            return self._check(lambda: _decode_fact(row[1]), "facts")  # noqa: B023 - called at once
         return None
+
+    def read_receipt(self, name: Literal["publishing", "receipt"]) -> Receipt | None:
+        """Return what the store says of a finished target, or None."""
+        found = self.read_fact(name)
+        return None if found is None else self._check(lambda: msgspec.convert(found, Receipt), "facts")
 
     def read_totals(self) -> Totals:
         """Return the sums over all sessions."""
         found = self.read_fact("totals")
-        if found is None:
-            raise self._damaged("facts")
-        return Totals(**found)
+        return self._check(lambda: msgspec.convert(found, Totals), "facts")
 
     def read_sessions(self, source: str | None = None) -> Iterator[SessionRow]:
         """Return the sessions, of all sources or of one, in the order in which they were given."""
         where, values = ("", ()) if source is None else ("WHERE source = ?", (source,))
         for row in self._select(f"SELECT * FROM sessions {where} ORDER BY number", *values):  # noqa: S608
-            yield SessionRow(*row)
+            yield self._check(lambda: msgspec.convert(row, SessionRow), "sessions")  # noqa: B023 - called at once
 
     def read_batches(self, sources: Iterable[str]) -> Iterator[Batch]:
         """Return all rows: source after source, session after session, as the server gave them.
@@ -253,30 +255,27 @@ class WorkStore:
                 sessions, rows = sessions + 1, rows + session.rows
         totals = self.read_totals()
         if (sessions, rows) != (totals.sessions, totals.rows):
-            raise self._damaged("sessions")
+            raise self.damaged("sessions")
 
     def _read_session(self, session: SessionRow) -> Iterator[Batch]:
         pages = rows = 0
         first = session.number << PAGE_BITS
         query = "SELECT * FROM pages WHERE key >= ? AND key < ? ORDER BY key"
         for key, count, length, data in self._select(query, first, first + MOST_PAGES):
-            try:
-                found, columns = unpack_pages(data)
-            except (ValueError, msgspec.MsgspecError):
-                raise self._damaged("pages") from None
+            found, columns = self._check(lambda: unpack_pages(data), "pages")  # noqa: B023 - called at once
             batch = Batch(session.region, session.session_id, columns)
             if (key, count, length) != (first + pages, found, batch.rows):
-                raise self._damaged("pages")
+                raise self.damaged("pages")
             pages, rows = pages + count, rows + length
             yield batch
         if (pages, rows) != (session.pages, session.rows):
-            raise self._damaged("pages")
+            raise self.damaged("pages")
 
     def read_written(self, number: int) -> set[str | bytes]:
         """Return the ids of all events of a session, and the raw records of it that were set aside."""
         found = set[str | bytes]()
         for row in self._select("SELECT * FROM sessions WHERE number = ?", number):
-            session = SessionRow(*row)
+            session = msgspec.convert(row, SessionRow)
             for batch in self._read_session(session):
                 found.update(batch.columns.event_id)
             found.update(raw for _, _, raw in self._read_rejected(session))
@@ -295,19 +294,27 @@ class WorkStore:
             count += 1
             yield msgspec.msgpack.decode(data, type=tuple[int, str, bytes])
         if count != session.rejected:
-            raise self._damaged("rejected")
+            raise self.damaged("rejected")
 
     def _select(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Return rows without their checksum, which is compared."""
         try:
             for *columns, crc in self._open_connection.execute(query, values):
                 if crc != checksum_row(tuple(columns)):
-                    raise self._damaged(query.split("FROM ")[1].split()[0])
+                    raise self.damaged(query.split("FROM ")[1].split()[0])
                 yield tuple(columns)
         except sqlite3.DatabaseError as error:
             raise self._explain(error) from None
 
-    def _damaged(self, table: str) -> StoreError:
+    def _check(self, read: Callable[[], T], table: str) -> T:
+        """Read a value that has a good checksum and may be odd all the same: then it was not we who wrote it."""
+        try:
+            return read()
+        except (ValueError, msgspec.MsgspecError):
+            raise self.damaged(table) from None
+
+    def damaged(self, table: str) -> StoreError:
+        """Return the error for a table that does not have what was committed."""
         return StoreError(
             f"{shown(self._path)} is damaged: the table {table} is not what was committed. It was altered, or the "
             f"disk is failing; {self._start_over}"
@@ -355,6 +362,9 @@ class WorkStore:
         """Remove a closed store that has nothing worth keeping."""
         for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
             self._system.remove(path)
+
+
+_decode_fact: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def _checked(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterable
 
+import aiohttp
 import anyio
 import pytest
 
@@ -159,6 +161,31 @@ async def test_an_endless_answer_is_left_and_its_connection_closed(name: str) ->
         await server.until(lambda: server.open_connections == 0)
     check_error(caught.value)
     assert len(server.requests) == 1
+
+
+MALFORMED_CHUNKS: dict[str, bytes] = {
+    "a size that is no number": b"zzz\r\n",
+    "a size that is too large": b"f" * 20 + b"\r\n",
+    "no line end after the data": b"\r\nhello" + b"x" * 10,
+    "a negative size": b"\r\nhello\r\n-1\r\n",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED_CHUNKS)
+async def test_a_malformed_chunk_after_the_head_ends_the_attempt_at_once(name: str) -> None:
+    has_head, trace = asyncio.Event(), aiohttp.TraceConfig()
+
+    async def note(*_: object) -> None:
+        has_head.set()
+
+    trace.on_request_end.append(note)
+    malformed: Reply = [http_head(200, [CHUNKED]) + b"5", has_head, MALFORMED_CHUNKS[name]]
+    server = FaultServer(malformed, event_page(1))
+    async with connected(server, retry=isnotai.Retry(attempts=2, base=0.0), trace_configs=[trace]) as client:
+        async with asyncio.timeout(10):  # and not after 30 s of silence
+            page = await client.list_events("s1")
+
+    assert (len(page.data), len(server.requests)) == (1, 2)
 
 
 # Parsers drop both as they come, so that only time can bound them.

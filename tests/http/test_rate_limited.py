@@ -627,7 +627,7 @@ def test_an_error_in_the_callback_is_logged_and_the_call_goes_on(caplog: pytest.
         assert (await transport.send(REQUEST)).status == 200
 
     virtual.run(main())
-    assert "on_notice raised on a TierNotice" in caplog.text
+    assert "on_notice raised an error on a TierNotice" in caplog.text
 
 
 # Limiters.

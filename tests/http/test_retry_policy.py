@@ -308,3 +308,36 @@ def test_a_fifth_of_failures_is_made_up_for() -> None:
     sent, won = requests_per_call(0.2)
     assert sent < 1.3
     assert won > 0.99
+
+
+@pytest.mark.parametrize(
+    ("retry", "cause", "why_not"),
+    [
+        (Retry(attempts=1), TRANSIENT, "that was the last of 1 attempts"),
+        (Retry(attempts=1), THROTTLED, "that was the last of 1 attempts"),
+        (Retry(), RetryCause(FailureKind.TRANSIENT, retry_limit=0), "another attempt would get the same"),
+        (Retry(), RetryCause(FailureKind.THROTTLED, 120.5), "Retry-After is 120.5 s, more than the 120 s allowed"),
+    ],
+)
+def test_the_reason_against_a_retry_is_said(retry: Retry, cause: RetryCause, why_not: str) -> None:
+    assert Backoff(retry, RetryQuota()).judge(cause, jitter=1.0) == (None, why_not, False)
+
+
+def test_an_empty_quota_and_a_near_deadline_are_reasons_against_a_retry() -> None:
+    empty, late = RetryQuota(0), RetryQuota()
+    why_not = "the retry quota is used up, because most calls fail"
+    assert Backoff(Retry(), empty).judge(TRANSIENT, jitter=1.0) == (None, why_not, False)
+    why_not = "the deadline passes in 0.2 s, before the wait of 0.5 s"
+    assert Backoff(Retry(), late).judge(TRANSIENT, jitter=1.0, left=0.2) == (None, why_not, True)
+
+
+def test_a_first_bound_above_the_cap_is_the_cap() -> None:
+    assert waits(Backoff(Retry(attempts=3, base=9.0, cap=5.0), RetryQuota()), TRANSIENT) == [5.0, 5.0]
+
+
+def test_a_call_says_what_its_last_retry_cost() -> None:
+    backoff = Backoff(Retry(), RetryQuota())
+    assert backoff.cost == 0
+    for kind in (FailureKind.TIMEOUT, FailureKind.TRANSIENT, FailureKind.THROTTLED):
+        backoff.judge(RetryCause(kind), jitter=0)
+        assert backoff.cost == kind.value

@@ -187,6 +187,38 @@ def test_a_policy_resumes_from_its_state_in_bytes() -> None:
     assert resumed.spacing(1.0) == policy.spacing(1.0) > RateLimitPolicy(Tier.PRO).spacing(1.0)
 
 
+def test_the_rest_of_a_pause_can_be_asked_for() -> None:
+    policy = RateLimitPolicy(Tier.PRO)
+    assert policy.pause_left(0.0) == 0.0
+    policy.record_outcome(try_acquire(policy, 0.0), RequestOutcome(429, 7.0), 0.0)
+    assert [policy.pause_left(now) for now in (0.0, 5.0, 7.0, 9.0)] == [7.0, 2.0, 0.0, 0.0]
+    policy.record_outcome(try_acquire(policy, 8.0), OK, 8.0)
+    assert policy.pause_left(5.0) == 0.0  # open
+
+
+def test_a_key_is_idle_without_requests_pause_and_spacing() -> None:
+    policy = RateLimitPolicy(Tier.PRO)
+    assert policy.is_idle(0.0)
+    permit = try_acquire(policy, 0.0)
+    assert not policy.is_idle(0.0)
+    policy.record_outcome(permit, OK, 0.0)
+    assert [policy.is_idle(now) for now in (60.2, 60.3)] == [False, True]
+    for now in (100.0, 102.0):
+        policy.record_outcome(try_acquire(policy, now), RequestOutcome(429, 1.0), now)
+    assert not policy.is_idle(200.0)  # paused, until a probe goes
+    policy.record_outcome(try_acquire(policy, 200.0), OK, 200.0)
+    assert [policy.is_idle(now) for now in (600.0, 701.9, 702.1)] == [False, False, True]  # spaced for ten windows
+
+
+def test_a_request_that_a_store_admitted_takes_a_slot_and_is_the_probe_of_a_paused_key() -> None:
+    policy = RateLimitPolicy(Tier.FREE)
+    assert [policy.record(0.0).number for _ in range(61)] == list(range(1, 62))
+    assert policy.occupied(0.0) == 61  # the store knows better
+    policy.record_outcome(Permit(1), RequestOutcome(429, 1.0), 0.0)
+    policy.record(0.5)
+    assert policy.wait(5.0, bulk=False) == (inf, PROBING)
+
+
 # Tier.
 
 
@@ -247,6 +279,17 @@ def test_a_tier_that_was_asked_for_yields_to_what_the_answers_told() -> None:
     see(policy, PRO)
     policy.expect(ENTERPRISE)
     assert policy.tier is PRO
+
+
+def test_the_tier_of_the_shared_state_is_adopted_as_known() -> None:
+    policy = RateLimitPolicy(FREE)
+    assert (policy.known_tier, policy.limit) == (None, 60)
+    see(policy, PRO)  # rising
+    policy.adopt(ENTERPRISE)
+    assert (policy.known_tier, policy.tier, policy.limit) == (ENTERPRISE, ENTERPRISE, 6000)
+    policy.adopt(FREE)
+    see(policy, PRO)  # counts as the first of two again
+    assert policy.known_tier is FREE
 
 
 # A share of the quota.

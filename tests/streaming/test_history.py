@@ -145,11 +145,11 @@ async def test_a_stream_with_events_in_each_session_does_not_warn(heard: list[An
 
 async def test_an_empty_window_of_a_split_session_does_not_warn_as_the_whole_session_would(heard: list[Any]) -> None:
     whole = EventFilters(start_time=0, end_time=9)
-    feed = operations()._find_feed(HistoryWatch(whole), "us")
+    fetcher = operations()._find_fetcher(HistoryWatch(whole), "us")
 
-    await feed.fetch_page(EventQuery(session_id="s1", start_time=0, end_time=4), None)
+    await fetcher.fetch_page(EventQuery(session_id="s1", start_time=0, end_time=4), None)
     assert heard == []
-    await feed.fetch_page(EventQuery(session_id="s1", start_time=0, end_time=9), None)
+    await fetcher.fetch_page(EventQuery(session_id="s1", start_time=0, end_time=9), None)
     assert [warning.category for warning in heard] == [IsNotAIWarning]
 
 

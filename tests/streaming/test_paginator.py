@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position
-from isnotai_async._streaming.paginator import MAX_EMPTY_PAGES, Paginator
+from isnotai_async._streaming.paginator import Paginator
+from isnotai_async._streaming.walk import MAX_EMPTY_PAGES
 from isnotai_async.errors import ConfigError, PaginationError, ServerError
 
 START = Position(operation="list_events", region="us", session_id="s")

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from isnotai_async._models.records import SessionDetails, TimelineBucket
 from isnotai_async._models.tiers import Tier
-from isnotai_async._streaming.splitting import (
-    Stretch,
-    choose_readers,
-    count_windows,
-    cut,
-    most_readers,
-    spread_events,
-)
+from isnotai_async._streaming.split_plan import choose_readers, most_readers
+from isnotai_async._streaming.windows import Stretch, count_windows, cut, spread_events
 from tests.event_source import NO_COUNTS, at, details_of, events
 
 TIMES = st.integers(-(10**12), 4 * 10**12)

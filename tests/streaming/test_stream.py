@@ -17,6 +17,7 @@ from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event, Session
 from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._streaming.options import StreamOptions
+from isnotai_async._streaming.readers import room_of
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import (
     AuthenticationError,
@@ -431,10 +432,12 @@ def test_an_option_that_cannot_work_is_refused_at_the_call(options: dict[str, An
 
 
 def test_the_room_for_pages_grows_with_what_has_to_be_held_back() -> None:
-    assert StreamOptions().room == 32
-    assert StreamOptions(buffer=1).room == 1
-    assert StreamOptions(split=8, ordered=True).room == 80
-    assert StreamOptions(split=800, ordered=True).room == StreamOptions(split="auto", ordered=True).room == 160
+    assert room_of(StreamOptions()) == 32
+    assert room_of(StreamOptions(buffer=1)) == 1
+    assert room_of(StreamOptions(split=8, ordered=True)) == 80
+    assert (
+        room_of(StreamOptions(split=800, ordered=True)) == room_of(StreamOptions(split="auto", ordered=True)) == 160
+    )
 
 
 async def resume_all(source: Source, saved: str, sessions: list[str], seen: list[Event], **options: object) -> None:

@@ -1,4 +1,4 @@
-"""Work behind a block ends with it, and a crew is never larger than it may be."""
+"""Work behind a block ends with it, and a pool is never larger than it may be."""
 
 import asyncio
 
@@ -36,14 +36,14 @@ async def test_jobs_run_so_many_at_a_time_and_in_their_order() -> None:
         running -= 1
 
     async with anyio.create_task_group() as group:
-        crew = TaskPool(3, group)
-        assert crew.free == 3
+        pool = TaskPool(3, group)
+        assert pool.free == 3
         for number in range(10):
-            crew.start(lambda number=number: job(number))  # type: ignore[misc]
-        assert crew.free == 0
-        await crew.idle()
+            pool.start(lambda number=number: job(number))  # type: ignore[misc]
+        assert pool.free == 0
+        await pool.idle()
         assert len(order) == 10
-        assert crew.free > 0
+        assert pool.free > 0
 
     assert most == 3
     assert order == list(range(10))
@@ -57,18 +57,18 @@ async def test_who_waits_for_an_idle_crew_comes_after_jobs_that_were_started() -
         await settle(3)
 
     async with anyio.create_task_group() as group:
-        crew = TaskPool(1, group)
+        pool = TaskPool(1, group)
 
-        async def feed() -> None:
-            await crew.idle()
-            crew.start(lambda: job("new"))
+        async def fetcher() -> None:
+            await pool.idle()
+            pool.start(lambda: job("new"))
 
         async def begin() -> None:
             await job("begun")
-            crew.start(lambda: job("part of it"))
+            pool.start(lambda: job("part of it"))
 
-        crew.start(begin)
-        group.start_soon(feed)
+        pool.start(begin)
+        group.start_soon(fetcher)
 
     assert order == ["begun", "part of it", "new"]
 

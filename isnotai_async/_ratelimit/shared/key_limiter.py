@@ -22,9 +22,9 @@ from typing import Final
 from attrs import define, field
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._notices import TOLD_SECONDS, logger, until
-from isnotai_async._ratelimit.limiter import OnWait, Permit, RequestOutcome
-from isnotai_async._ratelimit.policy import SPACED, RateLimitPolicy
+from isnotai_async._notices import TOLD_SECONDS, log_fields, logger, until
+from isnotai_async._ratelimit.limiter import OnWait, Permit, QuotaState, RequestOutcome
+from isnotai_async._ratelimit.policy import PAUSED, SPACED, RateLimitPolicy
 from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
 from isnotai_async._ratelimit.shared.state import RedisLimiterConfig, RedisSlotState
 from isnotai_async._ratelimit.shared.store import Store
@@ -52,7 +52,7 @@ class RedisKeyLimiter:
     _terms: RedisLimiterConfig
     _name: str = field(kw_only=True)
     _clock: Callable[[], float] = field(kw_only=True)
-    lease: float = field(init=False)  # read by `RateLimitedTransport`
+    lease: float = field(init=False)
     _policy: RateLimitPolicy = field(init=False)
     _memory: RedisSlotState = field(init=False)
     _line: WaitQueue = field(factory=WaitQueue, init=False)
@@ -62,6 +62,9 @@ class RedisKeyLimiter:
     _revival: asyncio.Task[None] | None = field(default=None, init=False)
     _tried_at: float = field(default=-math.inf, init=False)
     _told_until: float = field(default=-math.inf, init=False)
+    _used: int = field(default=0, init=False)  # slots that were occupied at the store's last reply
+    _used_at: float = field(default=-math.inf, init=False)
+    _paused_until: float = field(default=-math.inf, init=False)
     _is_closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -75,6 +78,16 @@ class RedisKeyLimiter:
     def tier(self) -> Tier:
         """The last tier that this process knows."""
         return self._policy.tier
+
+    @property
+    def quota_state(self) -> QuotaState:
+        """State of the rate limit, as of the store's last reply; what this process knows if that is too old."""
+        policy, now = self._policy, self._clock()
+        is_shared = self._trouble is None and now < self._used_at + self._terms.window
+        limit = policy.limit if self._trouble else policy.tier.requests_per_minute
+        used = self._used if is_shared else policy.occupied(now)
+        pause = max(0.0, self._paused_until - now, policy.pause_left(now))
+        return QuotaState(limit=limit, used=used, waiting=len(self._line), pause=pause)
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "the store cannot be asked" if self._trouble else "shared"
@@ -149,7 +162,8 @@ class RedisKeyLimiter:
         now = self._clock()
         if TOLD_SECONDS < wait < math.inf and reason != SPACED and now >= self._told_until:  # once for all waiters
             self._told_until = now + wait
-            logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason)
+            extra = log_fields("wait", limiter=self._name, wait=wait, reason=reason)
+            logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason, extra=extra)
 
     # The background task.
 
@@ -207,18 +221,29 @@ class RedisKeyLimiter:
             logger.warning(text, self._store.place, *self._keys, self._name)
         elif reply.is_lost:
             logger.warning("%s lost the shared limit of %s; sending it again", self._store.place, self._name)
-        if not reply.is_lost and (tier := _TIERS.get(reply.limit)):
-            self._policy.adopt(tier)
+        if not reply.is_lost:
+            self._see_state(reply, now)
         self._line.tell(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
-            logger.info("429 from the API: all requests of %s pause for %s", self._name, until(reply.paused))
+            extra = log_fields("pause", limiter=self._name, wait=reply.paused)
+            text = "429 from the API: all requests of %s pause for %s"
+            logger.info(text, self._name, until(reply.paused), extra=extra)
+
+    def _see_state(self, reply: ScriptReply, now: float) -> None:
+        self._used, self._used_at = reply.used, now
+        pause = reply.wait if reply.reason == PAUSED else reply.paused
+        self._paused_until = max(self._paused_until, now + pause)  # a pause never becomes shorter
+        if tier := _TIERS.get(reply.limit):
+            self._policy.adopt(tier)
 
     # While the store is unavailable.
 
     def _fall_back(self, error: LimiterError) -> None:
         self._trouble, self._tried_at = error.reason, self._clock()
         way = "calls fail" if self._terms.workers is None else f"going on with 1/{self._terms.workers} of the limit"
-        logger.warning("the shared limit of %s: %s: %s; %s", self._name, self._store.place, error.reason, way)
+        extra = log_fields("outage", limiter=self._name, store=self._store.place, reason=error.reason)
+        text = "the shared limit of %s: %s: %s; %s"
+        logger.warning(text, self._name, self._store.place, error.reason, way, extra=extra)
 
     def _ask_policy(self) -> float:
         self._look_again()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Final
 
 from isnotai_async.export.batches import COLUMNS, Batch
@@ -16,7 +17,7 @@ _HEADER: Final = f"{','.join(COLUMNS)}\n".encode()
 _BOM: Final = "\ufeff".encode()  # with it, spreadsheets read UTF-8
 _TRIGGERS: Final = frozenset("=+-@\t\r\0'")
 _SPECIAL: Final = (",", '"', "\r", "\n")
-_RARE_FIRST: Final = frozenset([*_TRIGGERS, ""])
+_first: Final = itemgetter(0)
 
 
 def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: bool = False) -> Iterator[bytes]:
@@ -33,9 +34,9 @@ def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: boo
         columns = batch.columns
         start = f"{cell(batch.region)},{cell(batch.session_id)},"
         rows = zip(
-            _cells(columns.event_id, guard=formula_guard),
+            columns.event_id if _are_plain(columns.event_id) else map(cell, columns.event_id),
             columns.message_id,
-            _cells(columns.event_type_name, guard=formula_guard),
+            map({name: cell(name) for name in set(columns.event_type_name)}.__getitem__, columns.event_type_name),
             columns.timestamp,
             columns.payload_size,
             strict=True,
@@ -43,13 +44,12 @@ def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: boo
         yield "".join([f"{start}{a},{b},{c},{d},{e}\n" for a, b, c, d, e in rows]).encode()
 
 
-def _cells(texts: Sequence[str | None], *, guard: bool) -> Sequence[str | None]:
-    # Searched as one text, because what has to be quoted or guarded is rare.
-    if None not in texts and _RARE_FIRST.isdisjoint({text[:1] for text in texts if text is not None}):
-        joined = "".join(texts)  # type: ignore[arg-type] # no None is in it
-        if not any(special in joined for special in _SPECIAL):
-            return texts
-    return [_cell(text, guard=guard) for text in texts]
+def _are_plain(texts: Sequence[str]) -> bool:
+    """Return whether no text needs quotes or a guard. They are searched as one, because that is rare."""
+    joined = "".join(texts)
+    if any(special in joined for special in _SPECIAL) or "" in texts:
+        return False
+    return _TRIGGERS.isdisjoint(map(_first, texts))
 
 
 def _cell(text: str | None, *, guard: bool) -> str:

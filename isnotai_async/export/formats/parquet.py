@@ -7,10 +7,10 @@ writer would still write the end. pyarrow takes a tenth of a second to import, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Final
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice
+from typing import TYPE_CHECKING, Final, cast
 
 from isnotai_async.export.batches import COLUMNS, SCHEMA_VERSION, Batch
 
@@ -78,17 +78,42 @@ def _to_table(batch: Batch) -> pa.Table:
     import pyarrow as pa
 
     columns, rows, pool = batch.columns, schema(), pa.system_memory_pool()  # which gives memory back at once
-    array = partial(pa.array, memory_pool=pool)
     arrays = [
-        pa.repeat(batch.region, batch.rows, memory_pool=pool),
-        pa.repeat(batch.session_id, batch.rows, memory_pool=pool),
-        array(columns.event_id, pa.string()),
-        array(columns.message_id, pa.int32()),
-        array(columns.event_type_name, pa.string()),
-        array(columns.timestamp, pa.int64()).view(rows.field("timestamp").type),
-        array(columns.payload_size, pa.int32()),
+        pa.repeat(_strings([batch.region])[0], batch.rows, memory_pool=pool),
+        pa.repeat(_strings([batch.session_id])[0], batch.rows, memory_pool=pool),
+        _strings(columns.event_id),
+        _numbers(columns.message_id, pa.int32()),
+        _strings(columns.event_type_name),
+        _numbers(columns.timestamp, rows.field("timestamp").type),
+        _numbers(columns.payload_size, pa.int32()),
     ]
     return pa.Table.from_arrays(arrays, schema=rows)
+
+
+# Made of buffers, because `pyarrow.array` imports pandas if that is installed, also for a scalar: 56 MiB and more
+# than a second. A computed array loads 8 MiB of kernels.
+
+
+def _numbers(values: list[int], type: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    numbers = array("i" if type.bit_width == 32 else "q", values)
+    return pa.Array.from_buffers(type, len(values), [None, pa.py_buffer(numbers)])
+
+
+def _strings(values: Sequence[str | None]) -> pa.Array:
+    import pyarrow as pa
+
+    valid = None
+    if None in values:
+        bits = "".join("0" if value is None else "1" for value in reversed(values))
+        valid = pa.py_buffer(int(bits, 2).to_bytes(len(values) // 8 + 1, "little"))
+    texts = [value or "" for value in values] if valid else cast(Sequence[str], values)
+    joined = "".join(texts)
+    data = joined.encode()
+    lengths = map(len, texts) if len(data) == len(joined) else (len(text.encode()) for text in texts)
+    offsets = array("i", list(accumulate(lengths, initial=0)))
+    return pa.Array.from_buffers(pa.string(), len(texts), [valid, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
@@ -103,9 +128,11 @@ def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
         use_dictionary=_DICTIONARIES,
         column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
         write_page_checksum=True,
+        memory_pool=pa.system_memory_pool(),
     )
     for table in tables:
         writer.write_table(table, row_group_size=ROW_GROUP)
+        pa.default_memory_pool().release_unused()
         yield from buffer.take()
     writer.close()
     yield from buffer.take()

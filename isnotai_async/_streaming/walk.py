@@ -1,0 +1,251 @@
+"""`Walk`: the state of one walk over a list, as a machine without a loop. It fetches nothing.
+
+The rules (source: "Pagination" in the vendor's guide):
+
+1. `has_more` alone is the end. An empty page with more after it is passed over, a hundred in a row at most.
+2. A cursor met before in this walk is an error: following it would repeat rows, and stopping would lose them.
+3. The walk moves on only from a page that was handed out whole, so after an error it resumes where it was.
+4. A record that could not be read is raised at its place, and the position is after it; or, if records are set aside,
+   it stays in `rejected` of its page.
+5. A saved cursor that is rejected is not the end. If enough times were given and never fell, the walk begins again at
+   the watermark's millisecond, without the ids given in it; else at its start, and passes over as many records as
+   were given, of which the last has to be the watermark. It begins again once; a second error is the answer.
+6. After `left` records the walk ends, wherever it stands.
+
+The transitions, by what `advance` returns:
+
+- ``FETCH``: the page at `cursor` is wanted. `enter` takes it. If the request failed, nothing changes, or
+  `may_begin_again` says that the walk can be replaced: by `begin_again`, after the first page at `restart_time` came.
+- ``GIVE``: `hand` has something to hand out. It takes note of what it gives, so `position` is always true.
+- ``END``: nothing is left. It stays the end.
+- It raises for a record that could not be read (the next call passes it) and for a cursor met before (each time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from hashlib import blake2b
+from typing import Final, Generic, TypeVar
+
+from attrs import define, evolve, field
+
+from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.positions import Position, Trail, Watermark
+from isnotai_async._streaming.page_in_hand import PageInHand
+from isnotai_async.errors import PaginationError
+
+T = TypeVar("T")
+
+MAX_EMPTY_PAGES: Final = 100
+
+_REJECTIONS: Final = frozenset({400, 404, 410, 422})  # that may be about the cursor; its code is not documented
+
+
+class Step(Enum):
+    """What a walk needs next."""
+
+    FETCH = auto()
+    GIVE = auto()
+    END = auto()
+
+
+@define(eq=False, repr=False)
+class Walk(Generic[T]):
+    """The state of a walk.
+
+    Attributes:
+        start: Where it starts.
+        mark: Returns the watermark of a record.
+        left: Records that are still wanted; None for all.
+        asks_by_time: Whether the list can be asked from a time on.
+        sets_aside: Whether records that could not be read stay in `rejected` of their pages, and are not raised.
+        begins_again: Whether it may still begin again if a saved cursor is rejected.
+        cursor: Cursor of the page in hand, or of the page to fetch if there is none.
+        hand: The page in hand.
+    """
+
+    start: Position
+    mark: Callable[[T], Watermark]
+    left: int | None = None
+    asks_by_time: bool = False
+    sets_aside: bool = False
+    begins_again: bool = True
+    cursor: str | None = field(init=False)
+    hand: PageInHand[T] | None = field(default=None, init=False)
+    _base: Position = field(init=False)  # the start of the walk that the cursor belongs to
+    _skip: int = field(init=False)  # records of the next page that were passed before
+    _trail: Trail = field(init=False)  # what was given before the page in hand
+    _known: frozenset[Watermark] = field(init=False)  # what a walk from a time on finds again
+    _seen: set[str | bytes] = field(init=False)
+    _empty_pages: int = field(default=0, init=False)  # in a row
+
+    def __attrs_post_init__(self) -> None:
+        start = self._base = self.start
+        self.cursor, self._skip, self._known = start.cursor, start.index, _known_of(start)
+        # If what was given is of no use, it is not said to rise, because to follow it costs.
+        self._trail = start.trail if self.begins_again else Trail(start.watermark, start.given, rising=False)
+        self._seen = set() if start.cursor is None else {_digest(start.cursor)}
+
+    def advance(self) -> Step:
+        """Move to what comes next, and return what that is.
+
+        Raises:
+            DecodeError: The next record could not be read.
+            PaginationError: The next cursor was followed before.
+        """
+        if self.left == 0:
+            return Step.GIVE if self.hand is not None and self.hand.has_something else Step.END
+        if self.hand is None:
+            return Step.FETCH
+        if not self.hand.has_something and not self.hand.is_through:
+            self._enter_run(self.hand)
+        if self.hand.has_something:
+            return Step.GIVE
+        return self._leave(self.hand)
+
+    def enter(self, page: Page[T]) -> None:
+        """Take the page that was wanted.
+
+        Raises:
+            PaginationError: It does not continue the walk: what was given before is not there, or too many pages in
+                a row are empty.
+        """
+        hand = self._open(page)
+        self._skip -= hand.skipped
+        self.hand = hand
+        if self.sets_aside:
+            hand.set_aside()
+        if not hand.stops and len(hand.data) > hand.start:
+            self._enter_run(hand)
+        self._empty_pages = 0 if rows_of(page) or page.rejected else self._empty_pages + 1
+        if self._empty_pages > MAX_EMPTY_PAGES:
+            self._empty_pages = 0
+            raise PaginationError(f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more after it")
+
+    def take_whole(self, page: Page[T]) -> Page[T]:
+        """Take the first page of the walk, and hand it out whole.
+
+        Raises:
+            DecodeError: One of its records could not be read.
+            PaginationError: As of `enter`.
+        """
+        hand = self.hand = self._open(page)
+        if self.sets_aside:
+            hand.set_aside()
+        elif hand.stops:
+            raise hand.stops[0].as_error()
+        hand.enter_run(self.left)
+        return hand.take_page()
+
+    @property
+    def position(self) -> Position:
+        """Where the walk stands: after the last record or page that was handed out."""
+        hand = self.hand
+        if hand is None:
+            return self._base.at(self.cursor, self._skip, self._trail)
+        if hand.page.has_more and hand.is_through:
+            return self._base.at(hand.page.next_cursor, self._skip, self._trail_after(hand))
+        return self._base.at(self.cursor, hand.index, self._trail_after(hand))
+
+    @property
+    def wanted(self) -> int | None:
+        """How many records of the next pages are wanted, those to skip included; None for all."""
+        return None if self.left is None else self.left + self._skip
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the walk went through the list from its start, and there was no record."""
+        if self.hand is None or self.hand.page.has_more or rows_of(self.hand.page) or self.hand.page.rejected:
+            return False
+        return self.start.cursor is None and self.start.index == 0 and self._trail.given == 0
+
+    def may_begin_again(self, status: int) -> bool:
+        """Return whether an error with this status is about the saved cursor, so that the walk can begin again."""
+        is_saved = self.cursor == self.start.cursor is not None
+        return is_saved and self.begins_again and status in _REJECTIONS
+
+    @property
+    def restart_time(self) -> int | None:
+        """Unix milliseconds from which to ask when the walk begins again; None for its start.
+
+        Raises:
+            PaginationError: The position does not say how many records were given.
+        """
+        trail = self._trail
+        if trail.given is None:
+            raise PaginationError(
+                "the saved cursor was refused, and the position is of an older version, which does not say how many "
+                "records were given; start over without resume="
+            )
+        if trail.watermark is None or not self.asks_by_time or not trail.resumes_by_time:
+            return None
+        return trail.watermark[0]
+
+    def begin_again(self) -> None:
+        """Replace the walk by one that starts at `restart_time`; its first page is to be entered next."""
+        since, trail = self.restart_time, self._trail
+        self._base = evolve(self._base, since=since)
+        self.cursor, self._skip, self.begins_again = None, trail.given or 0 if since is None else 0, False
+        self._known = _known_of(self._base.at(None, 0, trail))
+        self._seen.clear()
+
+    def _enter_run(self, hand: PageInHand[T]) -> None:
+        """Get to the next records of a page; raise `DecodeError` if the next one could not be read."""
+        if (stop := hand.pass_stop()) is not None:
+            raise stop.as_error()
+        count = hand.enter_run(self.left)
+        if self.left is not None:
+            self.left -= count
+
+    def _leave(self, hand: PageInHand[T]) -> Step:
+        page = hand.page
+        if not page.has_more:
+            return Step.END
+        digest = _digest(page.next_cursor or "")
+        if digest in self._seen:
+            raise PaginationError("the next cursor was followed before in this walk; its pages go round in a circle")
+        self._seen.add(digest)
+        self._trail = self._trail_after(hand)
+        if self._trail.watermark is not None and self._base.since != self._trail.watermark[0]:
+            self._known = frozenset()
+        self.cursor, self.hand = page.next_cursor, None
+        return Step.FETCH
+
+    def _trail_after(self, hand: PageInHand[T]) -> Trail:
+        # A page that was skipped whole leaves the rest of what to skip to the next one, and the trail after it.
+        return self._trail if self._skip else self._trail.follow(hand.given, self.mark, passed=hand.passed)
+
+    def _open(self, page: Page[T]) -> PageInHand[T]:
+        """Open a page after the records to skip, and check those."""
+        skip = self._skip
+        hand = PageInHand.open(page, skip, self._is_known if self._known else None)
+        if skip > hand.skipped:
+            if page.has_more:  # the page became smaller: the rest of what to skip is after it
+                return hand
+            raise PaginationError(f"{_CHANGED}: it had {skip} records or more and now has {hand.skipped}")
+        if hand.last_skipped is not None and self._trail.watermark not in {None, self.mark(hand.last_skipped)}:
+            raise PaginationError(f"{_CHANGED}: another record stands where the last one was")
+        return hand
+
+    def _is_known(self, record: T) -> bool:
+        mark = self.mark(record)
+        # An earlier one was given too, if the server does not keep to the time that it is asked for.
+        return mark in self._known or (self._base.since is not None and mark[0] < self._base.since)
+
+
+def _known_of(position: Position) -> frozenset[Watermark]:
+    if position.since is None or position.watermark is None or position.watermark[0] != position.since:
+        return frozenset()
+    return frozenset((position.since, name) for name in position.ids)
+
+
+def _digest(cursor: str) -> str | bytes:
+    # Some 100 bytes, whatever the cursor's length; most are short enough themselves.
+    return cursor if len(cursor) <= 64 else blake2b(cursor.encode(), digest_size=16).digest()
+
+
+_CHANGED: Final = (
+    "the page to resume from or the order has changed since the position was saved, so rows could be lost or "
+    "repeated; start over without resume="
+)
