@@ -24,14 +24,13 @@ from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
-from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.queries import EventFilters, EventQuery, SessionIdQuery
 from isnotai_async._models.records import Event, SessionDetails
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.stream_positions import ANY, StreamPosition
 from isnotai_async._models.tiers import Tier, TierName, check_tier
-from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
+from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds, explain_names
 from isnotai_async._notices import Notifier, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import (
