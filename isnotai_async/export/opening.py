@@ -120,7 +120,7 @@ class Opener:
             if any(row.state == "failed" for row in store.read_sessions()):
                 return Opening(totals=totals, only_failed=is_known, replace=True)
             if is_known and (receipt is None or self.if_exists != "replace"):
-                self.publisher.settle(finished, keep_pages=False)
+                self.publisher.finish(finished, keep_pages=False)
                 return Opening(report=report)
         if (opening := self._check_target()) is not None:
             return opening

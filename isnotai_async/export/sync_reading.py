@@ -74,7 +74,7 @@ class SessionReader:
     refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
     _readings: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # under way
     _resumed: set[SessionRef] = field(factory=set, init=False)  # those that an earlier run started
-    _again: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # whose cursor was refused
+    _restarted: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # whose cursor was refused
     _long: list[SessionReading] = field(factory=list, init=False)  # active, and too long to be read whole each time
     _pages: list[tuple[SessionReading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
     _rejected: list[Rejected] = field(factory=list, init=False)  # not committed yet
@@ -89,8 +89,10 @@ class SessionReader:
         """
         saved = [reading for name in self.times for reading in await self._find_saved(name)]
         await self._read({name: self._take(name) for name in self.times}, resume=self._resume(saved))
-        again = list(self._again)
-        await self._read({name: _give(again, name) for name in dict.fromkeys(target.name for target in again)})
+        restarted = list(self._restarted)
+        await self._read(
+            {name: _give(restarted, name) for name in dict.fromkeys(target.name for target in restarted)}
+        )
         for reading in self._long:
             await self._read_long(reading)
 
@@ -202,12 +204,12 @@ class SessionReader:
         reading.is_gone = isinstance(error, NotFoundError)
         if isinstance(error, AuthenticationError):
             self.refusals.setdefault(target.name, error)
-        elif target not in self._again and self._has_lost_cursor(target, error):
+        elif target not in self._restarted and self._has_lost_cursor(target, error):
             began = self.times[target.name]
             fresh = SessionReading(
                 region=target.name, session_id=target.session_id, choice=reading.choice, began=began
             )
-            self._readings[target] = self._again[target] = fresh
+            self._readings[target] = self._restarted[target] = fresh
         else:
             if reading.choice is not Choice.AUDIT or not is_for_good(error):
                 self.failures[target] = error

@@ -223,7 +223,7 @@ class RedisKeyLimiter:
             logger.warning("%s lost the shared limit of %s; sending it again", self._store.place, self._name)
         if not reply.is_lost:
             self._see_state(reply, now)
-        self._line.tell(now, reply.wait, reply.reason)
+        self._line.report(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
             extra = log_fields("pause", limiter=self._name, wait=reply.paused)
             text = "429 from the API: all requests of %s pause for %s"
@@ -258,7 +258,7 @@ class RedisKeyLimiter:
             permit = self._policy.try_acquire(now, bulk=bulk)
             if permit is None:
                 wait, reason = self._policy.wait(now, bulk=bulk)
-                self._line.tell(now, wait, reason)
+                self._line.report(now, wait, reason)
                 return wait
             self._memory.hold(permit, self._memory.make_name(), 0)
             queue.popleft().grant(permit)

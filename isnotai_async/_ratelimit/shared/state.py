@@ -134,7 +134,7 @@ class RedisSlotState:
 
     def miss(self, ask: ScriptRequest) -> None:
         """Record that no reply came. The store may have granted permits, so the next request gives them back."""
-        self._unused[:0] = ask.again().unused
+        self._unused[:0] = ask.for_resend().unused
         self.drop_news()
 
     def drop_news(self) -> None:
