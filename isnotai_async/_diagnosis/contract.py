@@ -29,7 +29,7 @@ Change = Literal["new", "gone", "different", "described"]
 
 @frozen
 class FactKind:
-    """What a fact is.
+    """The kind of a fact about the API, such as a field and its types.
 
     Attributes:
         types: JSON types, or ``operation``; empty if the document does not say.

@@ -144,17 +144,6 @@ class Retrier:
         transport: Sends one request.
         retry: How often and when to retry.
         deadline: Seconds for everything, waits included; None for no limit.
-    <<<<<<< HEAD
-        quota: What the retries of all calls may cost together.
-        notifier: What is told of attempts, retries and pages.
-        key: Is taken out of refusals that echo it, or None.
-        clock: Seconds, never going back; the clock of `Request.deadline`.
-        sleep: Waits.
-        roll: Random numbers from 0 to 1.
-        fair_reader: Keeps answers that come together from being read all at once.
-        strict: Whether an answer that is not as documented is an error.
-        check: Called first, so that a client that is not open takes nothing of the quota; raises `ConfigError`.
-    =======
         quota: Budget for the retries of all calls.
         notifier: Emits the notices of attempts, retries and pages.
         key: The API key, to remove it from errors that echo it; or None.
@@ -164,7 +153,6 @@ class Retrier:
         fair_reader: Lets calls read their answers one after the other.
         strict: Whether a deviation from the documented answers is an error.
         check: Called first; it raises `ConfigError` if the client is not open, before a permit is used.
-    >>>>>>> main
     """
 
     transport: Transport

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @define(eq=False, repr=False)
 class PageInHand(Generic[T]):
-    """A page of a walk.
+    """The current page of a walk, and how many of its records were handed out.
 
     Attributes:
         page: The page as it was fetched.
