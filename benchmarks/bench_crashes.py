@@ -23,6 +23,7 @@ from typing import Final
 
 from benchmarks.harness import Table
 from isnotai_async.export.places import store_of, unnamed_of
+from isnotai_async.export.system import System
 
 FORMATS: Final = ("jsonl", "jsonl.gz", "csv", "parquet", "segments", "sqlite")
 OPTIONS: Final = {"segments": ("--format", "parquet", "--segments")}
@@ -94,6 +95,7 @@ def kill_in_publishing(kills: int, ending: str, folder: Path) -> tuple[str, ...]
     full = folder / "full"  # a store with all rows, as it is when publishing starts
     full.mkdir()
     publish(start(full / target.name), full / target.name, patience=0.0)
+    System().remove(unnamed_of(full / target.name))  # its appearing tells when publishing starts
     whole, killed, named, bad = read_all(target), 0, 0, 0
     while killed < kills:
         out = folder / f"out{killed}" / target.name

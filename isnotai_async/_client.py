@@ -24,14 +24,13 @@ from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
-from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.queries import EventFilters, EventQuery, SessionIdQuery
 from isnotai_async._models.records import Event, SessionDetails
 from isnotai_async._models.regions import Region, resolve_region
 from isnotai_async._models.stream_positions import ANY, StreamPosition
 from isnotai_async._models.tiers import Tier, TierName, check_tier
-from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds
+from isnotai_async._models.validation import check_flag, check_int, check_quota, check_seconds, explain_names
 from isnotai_async._notices import Notifier, OnNotice, check_on_notice
 from isnotai_async._operations import Operations
 from isnotai_async._ratelimit.limiter import (
@@ -180,7 +179,7 @@ class Client(Operations):
             strict=check_flag(strict, "strict"),
             check=self._connections.check,
         )
-        self._is_copy = False
+        self._is_copy = self._has_opened = False
         self._bind()
 
     @property
@@ -218,11 +217,13 @@ class Client(Operations):
         load_converter()  # now, rather than within the first request
         if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
             await self._connections.aclose()
+        self._has_opened = self._has_opened or self._connections.state != "open"
         self._connections.open()
 
     async def aclose(self) -> None:
         """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open."""
-        if not self._is_copy:
+        if not self._is_copy or self._has_opened:
+            self._has_opened = False
             await self._connections.aclose()
 
     @explain_names
@@ -245,6 +246,7 @@ class Client(Operations):
         """
         copy = object.__new__(type(self))
         copy._connections, copy._notifier, copy._is_copy = self._connections, self._notifier, True
+        copy._has_opened = False
         copy._transport, copy._retrying = self._transport, self._retrying
         if timeout is not UNCHANGED:
             copy._transport = evolve(copy._transport, timeout=check_seconds(timeout, "timeout"))

@@ -19,11 +19,10 @@ from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._http.tls import Trust
-from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.stream_positions import StreamPosition
-from isnotai_async._models.validation import check_int
+from isnotai_async._models.validation import check_int, explain_names
 from isnotai_async._notices import OnNotice
 from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.history import HistoryWatch

@@ -13,7 +13,6 @@ from isnotai_async._http import endpoints
 from isnotai_async._http.endpoints import Endpoint, ListEndpoint
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
-from isnotai_async._models.argument_names import explain_names
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position
 from isnotai_async._models.queries import (
@@ -29,6 +28,7 @@ from isnotai_async._models.queries import (
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
 from isnotai_async._models.responses import RawResponse
+from isnotai_async._models.validation import explain_names
 from isnotai_async._streaming.history import Clock, HistoryWatch, wall_clock
 from isnotai_async._streaming.paginator import FetchPage, Paginator
 from isnotai_async.errors import ConfigError, ResumePosition

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from attrs import NOTHING, fields
-
-if TYPE_CHECKING:
-    from attrs import AttrsInstance
+from attrs import NOTHING, AttrsInstance, fields
 
 
 def show(value: AttrsInstance) -> str:

@@ -139,7 +139,7 @@ class IsNotAIError(Exception):
     position: ResumePosition | None = None
 
     def __init__(self, message: str) -> None:
-        self.message = masked(message)
+        self.message: str = masked(message)
         super().__init__(self.message)
 
     def __str__(self) -> str:

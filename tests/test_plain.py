@@ -1,4 +1,4 @@
-"""Records, pages and positions as plain JSON values, by ourselves and in two frameworks."""
+"""Records, pages and positions as plain JSON values."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from aiohttp import web
-from fastapi.encoders import jsonable_encoder
 
 import isnotai_async as isnotai
 from tests import sample
@@ -75,17 +73,6 @@ def test_unknown_fields_are_kept_under_extra() -> None:
 def test_what_is_no_value_is_an_error() -> None:
     with pytest.raises(TypeError, match="object is no value of this package"):
         isnotai.to_dict(object())
-
-
-def test_fastapi_encodes_records() -> None:
-    assert jsonable_encoder(isnotai.to_dict([EVENT])) == [PLAIN]
-    assert jsonable_encoder({"event": EVENT}, custom_encoder={isnotai.Event: isnotai.to_dict}) == {"event": PLAIN}
-
-
-def test_aiohttp_answers_with_records() -> None:
-    response = web.json_response({"event": EVENT}, dumps=isnotai.to_json)
-
-    assert json.loads(response.text or "") == {"event": PLAIN}
 
 
 async def test_a_walk_is_a_list_and_has_a_first_record() -> None:

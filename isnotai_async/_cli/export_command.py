@@ -18,7 +18,7 @@ from isnotai_async._cli.delta_export import DeltaJob, check_delta
 from isnotai_async._cli.long_runs import say_failures, stop_on_sigterm
 from isnotai_async._cli.options import (
     Connection,
-    EventFilters,
+    EventOptions,
     SessionFilters,
     SessionsFile,
     Writing,
@@ -143,7 +143,7 @@ async def export(
     all: Annotated[bool, Parameter(negative=())] = False,
     from_: Annotated[Path | None, Parameter(name="--from")] = None,
     session_filters: SessionFilters = SessionFilters(),
-    filters: EventFilters = EventFilters(),
+    filters: EventOptions = EventOptions(),
     writing: Writing = Writing(),
     estimate: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
@@ -177,7 +177,7 @@ async def export(
         Show only errors.
     """
     if from_ is not None:
-        asked = session or sessions_file or all or estimate or filters != EventFilters()
+        asked = session or sessions_file or all or estimate or filters != EventOptions()
         if asked or session_filters != SessionFilters():
             raise ConfigError("--from writes a store whole; leave out --estimate and what chooses sessions or events")
         return _Run(Path(out), quiet=quiet).end(await export_store(from_, out, **writing.store_options), json=json)
@@ -205,7 +205,7 @@ async def export(
         return report if isinstance(report, int) else run.end(report, json=json)
 
 
-def _fix_times(sessions: SessionFilters, events: EventFilters, now: datetime) -> tuple[SessionFilters, EventFilters]:
+def _fix_times(sessions: SessionFilters, events: EventOptions, now: datetime) -> tuple[SessionFilters, EventOptions]:
     """Return the filters with instants in place of words such as ``7d``.
 
     Args:
@@ -225,7 +225,7 @@ def _fix_times(sessions: SessionFilters, events: EventFilters, now: datetime) ->
     return sessions, events
 
 
-def _say_intervals(sessions: SessionFilters, events: EventFilters) -> None:
+def _say_intervals(sessions: SessionFilters, events: EventOptions) -> None:
     for what, interval in (("sessions created", sessions.interval), ("events", events.interval)):
         if words := describe_interval(what, *interval):
             say(words)

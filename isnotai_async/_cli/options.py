@@ -102,7 +102,7 @@ _EVENTS = Group("Events")
 
 @Parameter(name="*")
 @frozen(kw_only=True)
-class EventFilters:
+class EventOptions:
     """The options that select events."""
 
     type: Annotated[str | None, Parameter(group=_EVENTS)] = None
@@ -147,7 +147,7 @@ def list_sessions(
     )
 
 
-def read_query(filters: EventFilters) -> dict[str, Any]:
+def read_query(filters: EventOptions) -> dict[str, Any]:
     """Return the event filters as arguments of the client's methods.
 
     Raises:

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
-from isnotai_async._models.validation import check_milliseconds
+from isnotai_async._models.queries import check_milliseconds
 from isnotai_async.errors import ConfigError, quoted
 
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

@@ -30,7 +30,7 @@ from isnotai_async.errors import (
 )
 
 _SAMPLE_BYTES: Final = 200
-_START_BYTES: Final = 4096  # where the first character that is no white space is looked for
+_START_BYTES: Final = 4096  # searched for the first character that is not white space
 
 
 def read_content(response: Response) -> bytes:

@@ -64,8 +64,8 @@ _DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[
 def load_converter() -> cattrs.Converter:
     """Import cattrs and build the converter, once a process.
 
-    That holds the event loop for 12 ms. So clients do it when they are opened, which an application does before it
-    serves anybody, and not within its first request.
+    This holds the event loop for 12 ms. So clients do it when they are opened, before an application serves requests,
+    and not in the first request.
     """
     import cattrs
 

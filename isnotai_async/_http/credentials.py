@@ -68,14 +68,14 @@ class ApiKey:
         if fault:
             del value  # a traceback with locals must not show the key
             raise ConfigError(f"the API key {fault}; copy it again as it was shown, without quotes or line breaks")
-        self.authorization = Hidden(f"Bearer {value}")
+        self.authorization: Hidden = Hidden(f"Bearer {value}")
         self._text, self._value = value, value.encode()
         self._is_scrubbed = len(value) >= _SCRUBBED_LENGTH
         self._written: re.Pattern[bytes] | None = None  # compiled on first use, because that takes 2 ms
         self._pieces = {value[start : start + _PIECE] for start in range(len(value) - _PIECE + 1)}
         # Identifies the key for clients that share its limit. It is 128 bits of a one-way function, so it can be
         # stored and compared in places that must not have the key.
-        self.fingerprint = hmac.digest(_FINGERPRINTS, self._value, "sha256")[:16].hex()
+        self.fingerprint: str = hmac.digest(_FINGERPRINTS, self._value, "sha256")[:16].hex()
 
     def scrub(self, body: bytes) -> bytes:
         """Remove the key from a body that echoes it, also if its characters are escaped as JSON allows."""
@@ -178,11 +178,14 @@ class Credential:
         limiter: Limiter | SharedLimiter | None = None,
     ) -> None:
         try:
-            self.api_key = ApiKey(api_key)
+            self.api_key: ApiKey = ApiKey(api_key)
         finally:
             del api_key  # a traceback with locals must not show the key
         where = resolve_region(region, base_url)
-        self.region, self.base_url, self.tier, self.limiter = where.name, where.base_url, tier, limiter
+        self.region: str = where.name
+        self.base_url: str = where.base_url
+        self.tier: Tier | TierName | None = tier
+        self.limiter: Limiter | SharedLimiter | None = limiter
 
     def __repr__(self) -> str:
         return f"Credential('***', region={self.region!r}, base_url={self.base_url!r})"

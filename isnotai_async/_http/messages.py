@@ -18,7 +18,7 @@ TIER_HEADER: Final = "x-isnotai-tier"
 _SECONDS: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+")
 _ADVICE: Final = re.compile(
     r"[A-Za-z]+, *[0-9]+[ -][A-Za-z][^,]*|[^,]+"
-)  # a date has a comma of its own, behind the day of the week
+)  # a date has a comma of its own, after the day of the week
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
@@ -52,16 +52,16 @@ def _http_date(value: str) -> float | None:
 class Request(NamedTuple):
     """One request, before it has an origin or a key.
 
-    A tuple, because two are made for each page, and a frozen attrs class takes three times as long to be made.
+    A tuple, because two are created for each page, and a frozen attrs class takes three times as long.
 
     Attributes:
-        operation: What it asks, by our name.
+        operation: Name of the operation.
         target: Path and query, fully percent-encoded.
-        cursor: The cursor it carries, or None.
-        authenticated: Whether the key goes with it.
-        bulk: Whether it is part of a longer work, which lets single calls pass and is spaced evenly.
-        deadline: When nobody waits for the answer any more, in seconds of the monotonic clock; None for never.
-        session_id: Session whose events it asks for, or None.
+        cursor: Its cursor, or None.
+        authenticated: Whether the key is sent with it.
+        bulk: Whether it is part of a walk, stream or export: these are spaced evenly, and single calls overtake them.
+        deadline: Time after which the answer is not needed, in seconds of the monotonic clock; None for no limit.
+        session_id: Session of the events, or None.
     """
 
     operation: str
@@ -75,18 +75,18 @@ class Request(NamedTuple):
 
 @define
 class Response:
-    """One answer, body and all. One is made for each page, and a frozen class takes three times as long for that.
+    """One answer with its body. One is created for each page, and a frozen class takes three times as long.
 
     Attributes:
-        request: What was asked.
+        request: The request.
         status: HTTP status.
         headers: Its headers by lower-case names, several values of one name joined with a comma; the API key is taken
             out.
-        body: Decoded content, cut at 64 KiB where the status is an error.
+        body: Decoded content, cut at 64 KiB if the status is an error.
         region: Name of the region that answered.
-        attempts: Requests that were sent for it so far; the retry sets it, as the next.
+        attempts: Requests that were sent for it so far; the retry sets this and the next one.
         elapsed: Seconds since the start of the call.
-        deviations: What its reader found that is not as documented.
+        deviations: Deviations from the documentation that its reader found.
     """
 
     request: Request

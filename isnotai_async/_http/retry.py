@@ -1,15 +1,12 @@
 """Runs the attempts of a call: sends, waits and sends again, as `retry_policy` decides.
 
-Every attempt goes through pacing and so pays a permit. The deadline is checked before each wait, so nobody sleeps
-towards an instant at which it would be too late: the last failure that came from outside is raised at once instead,
-marked `deadline_exceeded`.
+Every attempt is paced and uses a permit. The deadline is checked before each wait: if the wait would end after it,
+the last failure that was not a deadline is raised at once, with `deadline_exceeded`.
 
-Taking turns: one page is read in each round of the event loop.
-
-When many answers arrive in the same instant, the loop would read them all before it looks at anything else: 64
-pages of 100 events hold it for 20 ms. So whoever has an answer takes a turn before reading it, and timers, sockets
-and other tasks get theirs in between. Where one answer at a time is under way, none of this is done: a round of the
-loop is a system call.
+Taking turns: one page is read in each round of the event loop. If many answers arrive at the same time, the loop
+would otherwise read all of them before it does anything else: 64 pages of 100 events hold it for 20 ms. So each call
+waits for its turn before it reads its answer; timers, sockets and other tasks run between two turns. If only one
+answer is under way, this is left out, because a round of the loop is a system call.
 """
 
 from __future__ import annotations
@@ -78,16 +75,16 @@ class FairReader:
 
     @property
     def are_wanted(self) -> bool:
-        """Whether there is anybody to take turns with."""
+        """Whether other calls have answers to read."""
         return self.expected > 0 or self._is_taken
 
     async def take(self) -> None:
-        """Wait for a turn. It needs no giving back."""
+        """Wait for a turn. It ends by itself."""
         loop = asyncio.get_running_loop()
         if self._is_taken:
             turn = loop.create_future()
             self._waiting.append(turn)
-            await turn  # a cancelled one is passed over
+            await turn  # a cancelled one is skipped
             return
         self._is_taken = True
         loop.call_soon(self._pass_on, loop)
@@ -112,19 +109,19 @@ Failure = TransportError | APIError | DecodeError
 
 @define(eq=False, repr=False)
 class _Call:
-    """What one call has been through.
+    """The state of one call.
 
     Attributes:
-        request: What is asked, with its deadline.
-        begun: When it began.
-        attempts: Requests on the wire so far.
-        last: The last failure that came from outside, and not from the deadline.
+        request: The request, with its deadline.
+        begun: Time of its start.
+        attempts: Requests that were sent so far.
+        last: The last failure that was not a deadline.
         is_late: Whether the deadline ended it.
-        backoff: Made when there is trouble.
-        is_told: Whether a notice of it is wanted.
-        is_second_look: Whether a page with records that could not be read was asked for once more.
-        spare: That page, which is good enough if there is no other attempt.
-        spare_deviations: What of it is not as documented.
+        backoff: Created at the first failure.
+        is_told: Whether its notices are emitted.
+        is_second_look: Whether a page with unreadable records was requested a second time.
+        spare: That page; it is returned if there is no other attempt.
+        spare_deviations: Its deviations from the documentation.
     """
 
     request: Request
@@ -141,21 +138,21 @@ class _Call:
 
 @define(eq=False, repr=False)
 class Retrier:
-    """Sends until there is an answer worth having, or no hope of one.
+    """Sends a request until there is an answer, or until a retry is not allowed.
 
     Attributes:
-        transport: What sends once.
-        retry: How often and when.
+        transport: Sends one request.
+        retry: How often and when to retry.
         deadline: Seconds for everything, waits included; None for no limit.
-        quota: What the retries of all calls may cost together.
-        notifier: What is told of attempts, retries and pages.
-        key: Is taken out of refusals that echo it, or None.
-        clock: Seconds, never going back; the clock of `Request.deadline`.
-        sleep: Waits.
-        roll: Random numbers from 0 to 1.
-        turns: Keeps answers that come together from being read all at once.
-        strict: Whether an answer that is not as documented is an error.
-        check: Called first, so that a client that is not open takes nothing of the quota; raises `ConfigError`.
+        quota: Budget for the retries of all calls.
+        notifier: Emits the notices of attempts, retries and pages.
+        key: The API key, to remove it from errors that echo it; or None.
+        clock: Returns monotonic seconds; the clock of `Request.deadline`.
+        sleep: Waits a number of seconds.
+        roll: Returns a random number from 0 to 1.
+        fair_reader: Lets calls read their answers one after the other.
+        strict: Whether a deviation from the documented answers is an error.
+        check: Called first; it raises `ConfigError` if the client is not open, before a permit is used.
     """
 
     transport: Transport
@@ -167,30 +164,30 @@ class Retrier:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     roll: Callable[[], float] = random.random
-    turns: FairReader = field(factory=FairReader)
+    fair_reader: FairReader = field(factory=FairReader)
     strict: bool = False
     check: Callable[[], None] | None = None
 
     async def fetch(self, request: Request, read: Callable[[Response], T]) -> T:
-        """Send and read, until that succeeds or there is no hope that it will.
+        """Send a request and read its answer, with retries.
 
         Args:
-            request: What to ask.
+            request: The request.
             read: Reads the answer, as `Endpoint.read` does.
 
         Raises:
-            TransportError: Nobody answered in the end. Like the next two it tells all `attempts` and the whole
-                `elapsed`.
-            APIError: The API refused.
-            DecodeError: The answer cannot be read, though it was asked for once more.
+            TransportError: No attempt got an answer. Like the next two, it has the number of `attempts` and the whole
+                `elapsed` time.
+            APIError: The API answered with an error.
+            DecodeError: The answer cannot be read, also at a second attempt.
         """
         call = self._begin(request)
         failure: Failure | None = None
         while True:
             try:
                 response = await self._send(call)
-                if self.turns.are_wanted:
-                    await self.turns.take()
+                if self.fair_reader.are_wanted:
+                    await self.fair_reader.take()
                 response.attempts, response.elapsed = call.attempts, self.clock() - call.begun
                 if len(response.body) <= _LARGE_BODY:
                     value = _read(response, read)
@@ -201,7 +198,7 @@ class Retrier:
                 failure = error
             else:
                 failure = None  # as below
-                return self._settle(call, value, response.deviations)
+                return self._record_success(call, value, response.deviations)
             wait = self._judge(call, failure)
             if wait is None:
                 break
@@ -210,7 +207,7 @@ class Retrier:
         if call.spare is not None:
             spare: T = call.spare
             call.spare = failure = None
-            return self._settle(call, spare, call.spare_deviations)
+            return self._record_success(call, spare, call.spare_deviations)
         failure = self._complete(call, failure)
         try:
             raise failure
@@ -231,8 +228,8 @@ class Retrier:
         return _Call(request, now, has_listener or logger.isEnabledFor(logging.DEBUG))
 
     async def _send(self, call: _Call) -> Response:
-        begun, turns = self.clock(), self.turns
-        turns.expected += 1
+        begun, fair_reader = self.clock(), self.fair_reader
+        fair_reader.expected += 1
         try:
             response = await self.transport.send(call.request)
         except TransportError as error:
@@ -240,13 +237,13 @@ class Retrier:
             says = error.deadline_exceeded or isinstance(error, LimiterError)
             call.attempts += error.attempts if says else 1
             if call.is_told:
-                self._tell_attempt(call, error, begun)
+                self._report_attempt(call, error, begun)
             raise
         finally:
-            turns.expected -= 1
+            fair_reader.expected -= 1
         call.attempts += 1
         if call.is_told:
-            self._tell_attempt(call, response, begun)
+            self._report_attempt(call, response, begun)
         return response
 
     def _accept(self, call: _Call, response: Response, value: object) -> None:
@@ -258,27 +255,27 @@ class Retrier:
             raise value.rejected[0].as_error()
 
     def _judge(self, call: _Call, failure: Failure) -> float | None:
-        """Return the seconds to wait for one more attempt; None where there is none."""
+        """Return the seconds to wait before one more attempt, or None if there is none."""
         if self.key is not None and isinstance(failure, APIError):
-            self.key.scrub_error(failure)  # at once: it may be seen in a traceback of whoever is cancelled meanwhile
+            self.key.scrub_error(failure)  # at once: a task cancelled during the wait would show it
         if failure.deadline_exceeded:
             call.is_late = True
             return None
         call.last = failure
-        trouble = _find_trouble(failure)
-        if trouble is None:
+        cause = _find_cause(failure)
+        if cause is None:
             return None
         if call.backoff is None:
             call.backoff = Backoff(self.retry, self.quota)
         deadline = call.request.deadline
         left = math.inf if deadline is None else deadline - self.clock()
-        verdict = call.backoff.judge(trouble, jitter=self.roll(), left=left)
-        if verdict.wait is None:
-            operation, why_not = call.request.operation, verdict.why_not
+        decision = call.backoff.judge(cause, jitter=self.roll(), left=left)
+        if decision.wait is None:
+            operation, why_not = call.request.operation, decision.why_not
             extra = log_fields("no retry", region=self.notifier.region, operation=operation, reason=why_not)
             logger.debug("%s is not tried again: %s", operation, why_not, extra=extra)
-        call.is_late = verdict.is_late
-        return verdict.wait
+        call.is_late = decision.is_late
+        return decision.wait
 
     async def _wait(self, call: _Call, wait: float, failure: Failure) -> None:
         operation, attempt, reason = call.request.operation, call.attempts + 1, _describe(failure)
@@ -293,14 +290,14 @@ class Retrier:
         self.notifier.emit(notice)
         await self.sleep(wait)
 
-    def _settle(self, call: _Call, value: T, deviations: Sequence[Deviation]) -> T:
+    def _record_success(self, call: _Call, value: T, deviations: Sequence[Deviation]) -> T:
         if deviations:
             self.notifier.see_deviations(call.request.operation, deviations)
         if call.backoff is not None or self.quota.tokens < FULL_QUOTA:
-            self.quota.settle(0 if call.backoff is None else call.backoff.cost)
+            self.quota.record_success(0 if call.backoff is None else call.backoff.cost)
         call.last = None
         if call.is_told and isinstance(value, Page):
-            self._tell_page(call, value)
+            self._report_page(call, value)
         if isinstance(value, Page) and value.rejected:
             counted: Any = evolve(
                 value, rejected=tuple(evolve(each, attempts=call.attempts) for each in value.rejected)
@@ -309,14 +306,14 @@ class Retrier:
         return value
 
     def _complete(self, call: _Call, failure: Failure) -> Failure:
-        if failure.deadline_exceeded and call.last is not None:  # the last that came from outside tells more
+        if failure.deadline_exceeded and call.last is not None:  # the last other failure says more
             failure = call.last
         failure.region, failure.attempts = self.notifier.region, call.attempts
         failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
         call.last = None  # frames of the error's traceback have the call
         return failure
 
-    def _tell_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
+    def _report_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
         answered, elapsed = isinstance(outcome, Response), self.clock() - begun
         notice = AttemptNotice(
             region=self.notifier.region,
@@ -332,13 +329,13 @@ class Retrier:
             logger.debug(text, notice.operation, notice.attempt, shown, elapsed, extra=extra)
         self.notifier.emit(notice)
 
-    def _tell_page(self, call: _Call, page: Page[object]) -> None:
+    def _report_page(self, call: _Call, page: Page[object]) -> None:
         operation, records = call.request.operation, len(rows_of(page))
         notice = PageNotice(region=self.notifier.region, operation=operation, records=records, has_more=page.has_more)
         self.notifier.emit(notice)
 
 
-def _find_trouble(failure: Failure) -> RetryCause | None:
+def _find_cause(failure: Failure) -> RetryCause | None:
     match failure:
         case APIError() if failure.status < 300:  # an error envelope under a success
             return RetryCause(FailureKind.TRANSIENT, retry_limit=1)

@@ -1,16 +1,17 @@
-"""Checks the arguments of a caller (ids, times, dates, numbers, proxies), and converts them to the form that is sent.
+"""Checks what a caller passes: names of arguments, ids, texts, numbers, durations.
 
-Each function takes a value from the caller and returns the value to send, or None to send nothing. A value that the
-API would reject or misread raises a `ConfigError`, which says what to write instead.
+A check returns the value, or raises an error that says what is wrong with it and what to write instead.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
+from functools import wraps
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from attrs import Attribute
@@ -197,67 +198,11 @@ def check_proxy(proxy: str | None) -> str | None:
 
 FilterValue = str | int | bool
 
-_INT32_MAX: Final = 2**31 - 1
-_INT64_MAX: Final = 2**63 - 1
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_SECONDS: Final = range(10**9, 10**10)
-_NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
-_BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
 
+class Milliseconds(int):
+    """A time in Unix milliseconds that needs no check: it comes from a datetime, or from the server."""
 
-def page_size(value: int | None) -> int | None:
-    """Check a page size, from 1."""
-    return None if value is None else check_int(value, "page_size", 1, _INT32_MAX)
-
-
-def event_type(value: int | str | None) -> str | None:
-    """Check a message-type byte, as a number or as text, or a short name."""
-    if value is None:
-        return None
-    if isinstance(value, int):
-        return str(check_int(value, "type", 0, 255))
-    check_text(value, "type")
-    if _NUMBER.fullmatch(value) and not _BYTE.fullmatch(value):
-        raise ConfigError(f"type {quoted(value)} is not a byte; it must be from 0 to 255 (0x00 to 0xff)")
-    return value
-
-
-def start_time(value: int | datetime | None) -> int | None:
-    """Turn an inclusive lower bound into Unix milliseconds."""
-    return _milliseconds(value, "start_time", up=True)
-
-
-def end_time(value: int | datetime | None) -> int | None:
-    """Turn an inclusive upper bound into Unix milliseconds."""
-    return _milliseconds(value, "end_time", up=False)
-
-
-def start_date(value: datetime | date | str | None) -> str | None:
-    """Turn an inclusive lower bound into ISO 8601 text in UTC; a day means its first instant."""
-    return _instant(value, "start_date", time.min)
-
-
-def end_date(value: datetime | date | str | None) -> str | None:
-    """Turn an inclusive upper bound into ISO 8601 text in UTC; a day means its last microsecond."""
-    return _instant(value, "end_date", time.max)
-
-
-def status(value: str | None) -> str | None:
-    """Check a session status, an open list."""
-    return None if value is None else check_text(value, "status")
-
-
-def search(value: str | None) -> str | None:
-    """Check a text to search for."""
-    return None if value is None else check_text(value, "search")
-
-
-def bot_only(value: bool | None) -> bool | None:
-    """Check a switch, which no number or word is."""
-    if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"bot_only must be True, False or None, not {type(value).__name__}")
-    return value
+    __slots__ = ()
 
 
 def one_of(value: str | None, name: str, choices: tuple[str, ...]) -> str | None:
@@ -274,88 +219,69 @@ def one_of(value: str | None, name: str, choices: tuple[str, ...]) -> str | None
     raise ConfigError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {shown}")
 
 
-def check_order(query: object, start: str, end: str) -> None:
-    """Check that one field of a query is not after another, if both are given.
+P = ParamSpec("P")
+R = TypeVar("R")
 
-    Raises:
-        ConfigError: It does.
-    """
-    # Instants as text are normalised to UTC with the same number of digits, so their order is that of time.
-    first, last = getattr(query, start), getattr(query, end)
-    if first is None or last is None:
-        return
-    # Two instants within one millisecond become such a pair: an empty window, which is no mistake.
-    is_empty = isinstance(first, int) and first == last + 1
-    if first > last and not is_empty:
-        unit = " (both are inclusive, in Unix milliseconds)" if isinstance(first, int) else ""
-        raise ConfigError(f"{start} {first} lies after {end} {last}; exchange them{unit}")
+_MEANT: Final = (  # what other packages and the API itself call it, and what it can be here
+    (("limit", "size", "count", "per_page", "max_results", "pageSize"), ("page_size", "max_items")),
+    (("max_retries", "retries", "max_attempts", "attempts"), ("retry",)),
+    (("key", "token", "access_token", "auth"), ("api_key",)),
+    (("session", "http_client", "client_session", "connector"), ("http_session",)),
+    (("url", "host", "endpoint"), ("base_url",)),
+    (("cursor", "after", "next_cursor", "position"), ("resume",)),
+    (("start", "since", "start_time", "start_date"), ("start_time", "start_date")),
+    (("end", "until", "end_time", "end_date"), ("end_time", "end_date")),
+    (("event_type", "message_type", "kind"), ("type",)),
+    (("workers", "max_workers", "concurrency", "max_concurrency"), ("concurrency", "max_concurrency")),
+    (("callback", "on_event"), ("on_notice", "on_progress")),
+    (("query", "filter"), ("search",)),
+)
+_OTHER_NAMES: Final = {name: meant for names, meant in _MEANT for name in names}
+_MEANINGS: Final = {
+    "page_size": "page_size= (records a page)",
+    "max_items": "max_items= (records in all)",
+    "retry": "retry=Retry(attempts=…)",
+    "resume": "resume= (a Position)",
+}
+_ELSEWHERE: Final = {
+    "retry": "client.with_options(retry=Retry(attempts=…))",
+    "timeout": "client.with_options(timeout=…)",
+    "deadline": "client.with_options(deadline=…)",
+    "max_items": "a list, such as list_events(…, max_items=…), or leave the block of a stream to end it",
+    "api_key": "Client(api_key=…)",
+    "region": "Client(region=…)",
+    "concurrency": "stream_events(…, concurrency=…)",
+}
 
 
-class Milliseconds(int):
-    """A time in Unix milliseconds that needs no check: it comes from a datetime, or from the server."""
-
-    __slots__ = ()
-
-
-def check_milliseconds(value: int, name: str) -> Milliseconds:
-    """Check a time in Unix milliseconds that a caller passed.
+def explain_names(function: Callable[P, R]) -> Callable[P, R]:
+    """Let the `TypeError` for an argument that a function does not have say what it is called here.
 
     Args:
-        value: The time.
-        name: What to call it in the message.
-
-    Raises:
-        ConfigError: It is no int, is negative, or can only be meant as seconds: as seconds these are the years 2001
-            to 2286, as milliseconds the spring of 1970.
+        function: A function that takes its options by name.
     """
-    if isinstance(value, Milliseconds):
-        return value
-    check_int(value, name, 0, _INT64_MAX, kind="an int (Unix milliseconds) or an aware datetime")
-    if value in _SECONDS:
-        raise ConfigError(f"{name} {value} looks like seconds; multiply by 1000, or pass a datetime")
-    return Milliseconds(value)
+    known = inspect.signature(function).parameters.keys() - {"self"}
 
-
-def _milliseconds(value: int | datetime | None, name: str, *, up: bool) -> Milliseconds | None:
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        since = _aware(value, name) - _EPOCH
-        # Bounds are inclusive and whole milliseconds: within one, a start moves up and an end moves down.
-        return Milliseconds(-(-since // _MILLISECOND) if up else since // _MILLISECOND)
-    return check_milliseconds(value, name)
-
-
-def _aware(value: datetime, name: str) -> datetime:
-    if value.utcoffset() is None:
-        raise ConfigError(
-            f"{name} {value.isoformat()} has no time zone; add one (…Z in text, tzinfo=datetime.UTC in Python)"
-        )
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ConfigError(
-            f"{name} {value.isoformat()} lies outside the years 1 to 9999 in UTC; leave it out"
-        ) from None
-
-
-def _instant(value: datetime | date | str | None, name: str, of_day: time) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = _parse_date(value, name)
-    if not isinstance(value, date):
-        kind = type(value).__name__
-        raise ConfigError(f"{name} must be an aware datetime, a date or an ISO 8601 string, not {kind}")
-    if not isinstance(value, datetime):
-        value = datetime.combine(value, of_day, tzinfo=UTC)
-    return _aware(value, name).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _parse_date(value: str, name: str) -> date:
-    for kind in (date, datetime):
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return kind.fromisoformat(value)
-        except ValueError:
-            continue
-    raise ConfigError(f"{name} {quoted(value)} is no ISO 8601 date; write it like 2026-06-10T12:00:00Z")
+            if wrong := kwargs.keys() - known:
+                raise TypeError(_explain(function.__qualname__, min(wrong), known))
+            return function(*args, **kwargs)
+        finally:
+            del args, kwargs  # a traceback with locals must not show the key
+
+    return call
+
+
+def _explain(function: str, name: str, known: Collection[str]) -> str:
+    text = f"{function.removesuffix('.__init__').rpartition('.')[2]}() has no argument {quoted(name)}"
+    meant = _OTHER_NAMES.get(name, (name,))
+    if found := [_MEANINGS.get(each, f"{each}=") for each in meant if each in known]:
+        return f"{text}; here it is {' or '.join(found)}"
+    if elsewhere := next((_ELSEWHERE[each] for each in meant if each in _ELSEWHERE), None):
+        return f"{text}; pass it to {elsewhere}"
+    snake = re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name)
+    if close := get_close_matches(snake, known, n=1):
+        return f"{text}; did you mean {close[0]}=?"
+    return f"{text}; it takes {', '.join(sorted(known))}"

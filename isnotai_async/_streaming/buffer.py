@@ -2,14 +2,14 @@
 
 The rules:
 
-1. At most `capacity` items wait here. Who comes with one more waits, and so stops fetching: a slow reader stops
-   everything behind it.
-2. Who takes an item has it: it leaves the queue in the step in which `get` returns. (A memory stream of anyio 4.16
-   hands an item to the waiting task, and if that task is cancelled before it runs, the item is gone.)
-3. Items without a lane come out in the order they were put.
-4. The lanes of a line come out one after the other, in the order they were opened. Items of the foremost lane go out
-   at once; the other lanes hold theirs back, and may use all of the room but one place. That one place is why the
-   foremost lane always gets on, and with it everything else.
+1. At most `capacity` items wait here. A reader that puts one more waits for room and fetches nothing more: a slow
+   consumer stops all readers.
+2. An item leaves the queue in the same step in which `get` returns. (A memory stream of anyio 4.16 gives an item to
+   the waiting task, and if that task is cancelled before it runs, the item is lost.)
+3. Items without a lane come out in the order in which they were put.
+4. The lanes of a line come out one after the other, in the order in which they were opened. Items of the first lane
+   come out at once. The other lanes hold their items back, and may use all of the room except one place. That place
+   is kept for the first lane, so it always makes progress, and so do the others after it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 @define(eq=False, repr=False)
 class OrderedLane(Generic[T]):
-    """A queue that has its turn in a line of them.
+    """A queue that waits for its turn in a line of queues.
 
     Attributes:
-        line: The lanes that are not through yet; the foremost first.
+        line: The lanes that are not finished, in order.
         held: Items that wait for this lane's turn.
-        is_filled: Whether nothing more will come into it.
+        is_filled: Whether no more items will be put into it.
     """
 
     line: deque[OrderedLane[T]]
@@ -57,26 +57,26 @@ class _Waiting(Generic[T]):
 
 
 class PageBuffer(Generic[T]):
-    """The queue; its rules are above.
+    """A bounded queue; its rules are at the top of this module.
 
     Args:
-        capacity: How many items may wait, at least 1.
+        capacity: Maximum number of items, at least 1.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._ready: deque[T] = deque()
-        self._taken = 0  # places: of items here, and of those that were let in and are about to be
+        self._taken = 0  # places of items here, and of readers that have a place and are about to put an item
         self._waiting: deque[_Waiting[T]] = deque()
         self._arrived = asyncio.Event()
         self._closed = False
 
     async def put(self, item: T, lane: OrderedLane[T] | None = None) -> None:
-        """Wait for room and leave an item here.
+        """Wait for room and put an item.
 
         Args:
-            item: What to leave.
-            lane: The lane it belongs to, or None for the common one.
+            item: The item.
+            lane: The lane of the item, or None for no order.
         """
         if self._has_room(lane):
             self._taken += 1
@@ -89,7 +89,7 @@ class PageBuffer(Generic[T]):
             lane.held.append(item)
 
     async def get(self) -> T | None:
-        """Wait for an item and take it; None when the queue is closed and empty."""
+        """Wait for an item and return it; None if the queue is closed and empty."""
         if self._ready:
             await asyncio.sleep(0)  # a hundred ready pages in a row must not hold the event loop
         while not self._ready:
@@ -108,7 +108,7 @@ class PageBuffer(Generic[T]):
         return bool(self._ready)
 
     def fill(self, lane: OrderedLane[T]) -> None:
-        """Say that nothing more comes into a lane; if it was the foremost, the next ones have their turn."""
+        """Mark a lane as complete; if it was the first, the next ones have their turn."""
         lane.is_filled = True
         line = lane.line
         while line and line[0].is_filled:
@@ -118,7 +118,7 @@ class PageBuffer(Generic[T]):
         self._let_in()
 
     def close(self) -> None:
-        """Say that nothing more comes at all. What is ready can still be taken; what is held back is dropped."""
+        """Mark the queue as complete. Ready items can still be taken; items that are held back are dropped."""
         self._closed = True
         self._arrived.set()
 
@@ -146,7 +146,7 @@ class PageBuffer(Generic[T]):
             raise
 
     def _let_in(self) -> None:
-        """Give free places to those who wait, first come first served among those for whom there is room."""
+        """Give free places to waiting readers, in their order, if there is room for their lane."""
         while self._taken < self._capacity:
             waiting = next((waiting for waiting in self._waiting if self._has_room(waiting.lane)), None)
             if waiting is None:

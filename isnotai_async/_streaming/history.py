@@ -1,8 +1,8 @@
-"""Warns if a query starts before the history window of the tier, where the API answers with an empty page.
+"""Warns if a query starts before the history window of the tier; the API then answers with an empty page.
 
-The client knows the tier from the answer and the start from the query; that a list is empty because its start lies
-too far back is likely then, not certain, so it is a warning. Source: "Rate limits" of the vendor's guide
-(documentation version 1.0.17.0).
+The client knows the tier from the answer and the start from the query. That the list is empty for this reason is
+likely but not certain, so it is a warning. Source: "Rate limits" of the vendor's guide (documentation version
+1.0.17.0).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from isnotai_async._notices import count_own_frames
 from isnotai_async.errors import IsNotAIWarning
 
 Clock = Callable[[], datetime]
-"""Tells the time, as an aware datetime."""
+"""Returns the time, as an aware datetime."""
 
 _WINDOWS: Final = {
     Tier.FREE: "7 days by default",
@@ -32,7 +32,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def wall_clock() -> datetime:
-    """Tell the time of this machine, in UTC."""
+    """Return the time of this machine, in UTC."""
     return datetime.now(UTC)
 
 
@@ -40,12 +40,12 @@ def wall_clock() -> datetime:
 class HistoryWatch:
     """Warns, once, of an empty list that starts before the history window of the key's tier.
 
-    One watches over one walk, or over one stream with all its sessions: there the first session that comes back
-    empty counts.
+    There is one for each walk, and one for a stream with all its sessions; in a stream, the first empty session
+    counts.
 
     Attributes:
-        query: What is asked; of a stream, whatever the session.
-        clock: Tells the time.
+        query: The query; for a stream, that of any session.
+        clock: Returns the time.
     """
 
     query: Query
@@ -53,10 +53,10 @@ class HistoryWatch:
     _has_warned: bool = field(default=False, init=False)
 
     def see_empty(self, page: Page[Any]) -> None:
-        """Look at the last page of a list that has no records.
+        """Note the last page of a list without records.
 
         Raises:
-            IsNotAIWarning: Where the program turns warnings into errors.
+            IsNotAIWarning: If the program turns warnings into errors.
         """
         name, start = _start_of(self.query)
         if start is None or page.tier is None or self._has_warned:

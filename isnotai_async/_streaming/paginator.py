@@ -130,7 +130,7 @@ class Paginator(Generic[T]):
     async def _prefetch(self, count: int) -> AsyncGenerator[AsyncGenerator[Page[T], None], None]:
         if self._ahead is not None:
             raise ConfigError("this walk reads ahead already; leave that block first")
-        ahead = ReadAhead(self._ask, count, self._walk)
+        ahead = ReadAhead(self._ask, count, lambda: self._walk.wanted)
         async with run_behind(ahead.run()), aclosing(self.pages()) as pages:
             self._ahead = ahead
             try:

@@ -19,7 +19,6 @@ from typing import Generic, TypeVar
 from attrs import define, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._streaming.walk import Walk
 
 T = TypeVar("T")
 
@@ -31,12 +30,12 @@ class ReadAhead(Generic[T]):
     Attributes:
         fetch: Fetches the page at a cursor.
         count: How many pages to be ahead.
-        walk: The walk; pages after the records that it wants are not fetched.
+        wanted: Returns how many records the walk wants, or None for all; pages after those are not fetched.
     """
 
     fetch: Callable[[str | None], Awaitable[Page[T]]]
     count: int
-    walk: Walk[T]
+    wanted: Callable[[], int | None]
     _ready: deque[tuple[str | None, Page[T] | Exception]] = field(factory=deque, init=False)
     _is_reading: bool = field(default=False, init=False)
     _cursor: str | None = field(default=None, init=False)  # of the page to be read next
@@ -54,7 +53,7 @@ class ReadAhead(Generic[T]):
     async def fetch_page(self, cursor: str | None) -> Page[T]:
         """Get the page at a cursor, from the queue or as soon as it comes; errors as of `fetch`."""
         if not self._is_reading and not self._ready:
-            self._is_reading, self._cursor, self._left = True, cursor, self.walk.wanted
+            self._is_reading, self._cursor, self._left = True, cursor, self.wanted()
             self._changed.set()
         if cursor != (self._ready[0][0] if self._ready else self._cursor):
             return await self.fetch(cursor)  # a single page, asked for in the midst of the walk

@@ -1,15 +1,15 @@
-"""Progress of a stream: which sessions were taken from the source, and what was given of each.
+"""Progress of a stream: the sessions that were taken from the source, and the position of each unfinished one.
 
 The rules:
 
-1. Taken means read from the source. Handed out means that the consumer has it: what was fetched and still waits in
-   the buffer counts as nothing.
-2. A session is cut into windows. Those that are being read are kept one by one, each with the position of what was
-   handed out of it; those that are not begun are kept as one span with the cuts in it. So the ledger is as large as
-   what is under way, and not as what was or will be.
-3. A session that was handed out to its end is forgotten. One that failed is kept, so that resuming tries it again.
-
-How far a source of sessions was read, and the proof that it is the same source when a stream goes on.
+1. A session is taken when it is read from the source. A record is handed out when the consumer has it; records that
+   were fetched and wait in the buffer do not count.
+2. A session is cut into windows. Each window that is being read is kept with the position of its last record that was
+   handed out. The windows that are not started are kept as one range with the times of the cuts. So the size depends
+   on the sessions under way, not on those that are finished or still to come.
+3. A session that was handed out to its end is removed. A session that failed is kept, so that a resumed stream tries
+   it again.
+4. A source is counted, with a digest of its sessions, to prove that a resumed stream reads the same source.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class SourceProgress:
     """Counts the sessions of one source.
 
     Args:
-        resume: What an earlier stream took of it, which has to come first and be the same; or None.
-        what: What to call the source in messages.
+        resume: Count and digest of an earlier stream; its sessions must come first and be the same. Or None.
+        what: Name of the source in messages.
     """
 
     def __init__(self, resume: SourceCount | None = None, *, what: str = "its source") -> None:
@@ -46,12 +46,12 @@ class SourceProgress:
 
     @property
     def is_behind(self) -> bool:
-        """Whether sessions are to be counted that an earlier stream has taken."""
+        """Whether sessions follow that an earlier stream has taken."""
         return self._resume is not None and self._count < self._resume.count
 
     @property
     def taken(self) -> SourceCount:
-        """What was taken; while it is behind, what the earlier stream took."""
+        """Count and digest of the sessions taken; while `is_behind`, those of the earlier stream."""
         if self._resume is not None and self.is_behind:
             return self._resume
         return SourceCount(self._count, self._digest.hexdigest())
@@ -60,7 +60,7 @@ class SourceProgress:
         """Count a session that was read from the source.
 
         Args:
-            target: The session; None where the source has ended.
+            target: The session, or None at the end of the source.
 
         Raises:
             ConfigError: The source is not the one of the stream that is resumed.
@@ -91,8 +91,8 @@ class TimeWindow:
     """A walk over a part of a session, or over all of it.
 
     Attributes:
-        query: What it asks.
-        position: What of it was handed out.
+        query: Its query.
+        position: Position after the last record that was handed out.
     """
 
     query: EventQuery
@@ -101,18 +101,18 @@ class TimeWindow:
 
 @define(eq=False, repr=False)
 class PendingRange:
-    """A part of a session that is not begun.
+    """A part of a session that is not started.
 
     Attributes:
-        query: What it asks.
-        cuts: Unix milliseconds at which its windows begin, but for the first.
+        query: Its query.
+        cuts: Unix milliseconds at which its windows start, except the first.
     """
 
     query: EventQuery
     cuts: deque[int] = field(factory=deque)
 
     def take(self) -> EventQuery:
-        """Take the first window off; only while there are cuts."""
+        """Remove the first window and return its query; only if there are cuts."""
         at = self.cuts.popleft()
         first = evolve(self.query, end_time=Milliseconds(at - 1))
         self.query = evolve(self.query, start_time=Milliseconds(at))
@@ -124,10 +124,10 @@ class SessionProgress:
     """A session that is under way.
 
     Attributes:
-        target: Which, and where.
+        target: The session and the name of its region.
         region: Name of its region.
-        waiting: Its parts that nobody reads yet, in time order.
-        windows: Those that are read, in time order.
+        waiting: Its parts that are not being read yet, in time order.
+        windows: The windows that are being read, in time order.
         is_stopped: Whether no more of it will be read.
     """
 
@@ -159,7 +159,7 @@ class SessionProgress:
         return not self.windows and not self.waiting
 
     def positions(self) -> Iterator[Position]:
-        """Tell where each unfinished part stands; neighbours that nothing was handed out of count as one."""
+        """Return the positions of the unfinished parts; neighbours without a record handed out are one part."""
         parts = [*self.windows, *self.waiting]
         last: EventQuery | None = None
         for part in parts:
@@ -190,15 +190,15 @@ def _is_within(query: EventQuery, asked: EventQuery) -> bool:
 
 
 class StreamProgress:
-    """The books of a stream.
+    """The state of a stream that a `StreamPosition` is made of.
 
     Args:
-        filters: Which events, of every session.
-        sources: Names of the sources; `ANY` where one has the sessions of all names.
-        resume: Where an earlier stream stood, whose sessions are to be counted first and to be the same; or None.
+        filters: Filters of the events, for every session.
+        sources: Names of the sources; `ANY` for one source with the sessions of all names.
+        resume: Position of an earlier stream; its sessions must come first and be the same. Or None.
 
     Attributes:
-        tallies: How far each source was read, by name.
+        by_source: How far each source was read, by name.
 
     Raises:
         ConfigError: That stream had other filters, or other sources.
@@ -210,22 +210,22 @@ class StreamProgress:
         if resume is not None:
             resume.check(filters.filters)
         self._filters = filters
-        self.tallies = _open_tallies(sources, resume)
+        self.by_source = _open_sources(sources, resume)
         self._under_way: dict[SessionProgress, None] = {}
-        self._moved: dict[SessionProgress, None] | None = None  # since somebody asked for them
+        self._moved: dict[SessionProgress, None] | None = None  # since the last `take_moves`
 
     def __str__(self) -> str:
         return f"{self._count:,} sessions taken, {len(self._under_way)} of them unfinished"
 
     @property
     def _count(self) -> int:
-        return sum(tally.taken.count for tally in self.tallies.values())
+        return sum(source.taken.count for source in self.by_source.values())
 
     def open(self, target: SessionRef, region: str) -> SessionProgress:
-        """Begin a session.
+        """Start a session.
 
         Raises:
-            ConfigError: The id cannot be one.
+            ConfigError: The id is invalid.
         """
         work = SessionProgress(target, region, deque([PendingRange(self._filters.of(target.session_id))]))
         self._under_way[work] = None
@@ -233,10 +233,10 @@ class StreamProgress:
         return work
 
     def reopen(self, unfinished: UnfinishedSession, region: str) -> SessionProgress:
-        """Begin a session where it was left.
+        """Resume a session of an earlier stream.
 
         Raises:
-            ConfigError: It was left in another region, or its walks are none of this stream's.
+            ConfigError: Its position is of another region, or its walks do not belong to this stream.
         """
         parts = deque(self._reopen_part(position, region) for position in unfinished.walks)
         target = SessionRef(unfinished.name, parts[0].query.session_id)
@@ -266,24 +266,24 @@ class StreamProgress:
             self._under_way.pop(work, None)
 
     def move(self, work: SessionProgress) -> None:
-        """Note that a session was begun, or something of it handed out."""
+        """Note that a session was started, or that some of its records were handed out."""
         if self._moved is not None:
             self._moved[work] = None
 
     def take_moves(self) -> dict[SessionRef, UnfinishedSession | None]:
-        """Return where the sessions stand that have moved since the last call; None where one is through.
+        """Return the sessions that have changed since the last call, with their positions; None for a finished one.
 
-        The first call returns all that are under way. Whoever keeps books of a long stream adds these up, because
-        `position` goes through all of them, and all that have failed.
+        The first call returns all that are under way. A caller that stores the progress of a long stream uses this,
+        because `position` visits all unfinished and failed sessions.
         """
         moved, self._moved = self._under_way if self._moved is None else self._moved, {}
         return {work.target: _describe(work) if work in self._under_way else None for work in moved}
 
     @property
     def position(self) -> StreamPosition:
-        """Where the stream stands."""
-        named = {name: tally.taken for name, tally in self.tallies.items() if name != ANY}
-        digest = (SourceProgress() if named else self.tallies[ANY]).taken.digest
+        """The position of the stream."""
+        named = {name: source.taken for name, source in self.by_source.items() if name != ANY}
+        digest = (SourceProgress() if named else self.by_source[ANY]).taken.digest
         return StreamPosition(
             taken=self._count,
             digest=digest,
@@ -297,7 +297,7 @@ def _describe(work: SessionProgress) -> UnfinishedSession:
     return UnfinishedSession(work.target.name, tuple(work.positions()))
 
 
-def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> dict[str, SourceProgress]:
+def _open_sources(sources: Collection[str], resume: StreamPosition | None) -> dict[str, SourceProgress]:
     if resume is None:
         return {name: SourceProgress() for name in sources}
     taken = resume.sources or {ANY: SourceCount(resume.taken, resume.digest)}
@@ -317,5 +317,5 @@ def _show_sources(names: Iterable[str]) -> str:
 
 
 def _accepted(value: FilterValue) -> FilterValue:
-    """Take a time of a saved position as it is: it was accepted once, or cut from a session, whatever its size."""
+    """Accept a time of a saved position of any size: it was checked before, or is a cut of a session."""
     return Milliseconds(value) if type(value) is int and -(2**63) <= value < 2**63 else value

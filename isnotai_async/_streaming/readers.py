@@ -1,10 +1,10 @@
 """Readers of a stream: a feeder that takes sessions from the source, and a pool of walks.
 
-Where each name of a `SessionManager` has a source, it has a feeder and a pool of its own, with an equal share of the
-concurrency, so that none waits for another. A name that is through leaves its share to the others.
+If each name of a `SessionManager` has a source, each has a feeder and a pool of its own, with an equal share of the
+concurrency, so that no name waits for another. When a name is finished, its share goes to the others.
 
-None of them raises. The first error stops them all and is kept in `failure`, for the consumer to meet behind the last
-page that was ready; or, where errors are collected, an error ends its session and is put into the buffer.
+Readers raise no error. The first error stops them all and is kept in `failure`; the consumer gets it after the last
+page that was ready. If errors are collected, an error ends only its session and is put into the buffer.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ from isnotai_async.errors import (
 
 @frozen(kw_only=True, eq=False, repr=False)
 class StreamItem:
-    """What the consumer finds in the buffer: a page, the end of a window, or an error.
+    """An item of the buffer: a page, the end of a window, or an error.
 
     Attributes:
-        target: Which session; one without an id stands for the listing of its region.
-        work: Its books; None where it never came to that.
-        window: Which part of it.
+        target: The session; without an id, it is the listing of a region.
+        work: Its progress; None if it was not started.
+        window: The part of the session.
         page: The page.
-        places: Index of each of its records in the page as the server sent it; None if they are simply in a row.
-        at: Where it stands.
-        after: The place behind it.
-        is_last: Whether the window ends with it.
-        error: Why the session has failed.
+        places: Index of each record in the server's page; None if no record of that page is missing.
+        at: Position before the page.
+        after: Position after the page.
+        is_last: Whether the window ends with this item.
+        error: The error that ended the session.
     """
 
     target: SessionRef
@@ -71,11 +71,11 @@ class StreamItem:
 
 @frozen(eq=False, repr=False)
 class Failure:
-    """What ended a stream.
+    """The error that ended a stream.
 
     Attributes:
         error: The error.
-        work: The session that raised it, or None where the source did.
+        work: The session that raised it, or None if the source raised it.
         window: The part of the session.
     """
 
@@ -89,7 +89,7 @@ class _Session:
     work: SessionProgress
     fetcher: EventFetcher
     pool: TaskPool
-    line: deque[OrderedLane[StreamItem]] | None  # its windows in time order, where that is kept
+    line: deque[OrderedLane[StreamItem]] | None  # its windows in time order, if that order is kept
     first_page: list[Page[Event]] = field(factory=list)  # if planning fetched it, until it is handed out
 
     def open_lane(self) -> OrderedLane[StreamItem] | None:
@@ -98,22 +98,22 @@ class _Session:
 
 @define(eq=False, repr=False)
 class ReaderPool:
-    """All that goes on behind a stream.
+    """The background work of a stream.
 
     Attributes:
-        sources: The sources by name, or one as `ANY`; they are closed in the end.
-        find_fetcher: Finds how a region is asked.
-        ledger: What is taken.
-        options: How to work.
-        resumed: Sessions to go on with, before others are taken.
-        clock: Seconds, never going back.
-        buffer: Where the pages go.
-        failure: What ended it, if that was an error.
+        sources: The sources by name, or one as `ANY`; they are closed at the end.
+        find_fetcher: Returns the fetcher of a region.
+        progress: Progress of the stream.
+        options: Options of the stream.
+        resumed: Sessions to resume before others are taken.
+        clock: Returns monotonic seconds.
+        buffer: Receives the pages.
+        failure: The error that ended it, if any.
     """
 
     sources: Mapping[str, AsyncGenerator[SessionRef, None]]
     find_fetcher: FindFetcher
-    ledger: StreamProgress
+    progress: StreamProgress
     options: StreamOptions
     resumed: tuple[SessionProgress, ...] = ()
     clock: Callable[[], float] = monotonic
@@ -140,7 +140,7 @@ class ReaderPool:
 
     async def _read_source(self, name: str) -> None:
         try:
-            await self._feed(name)
+            await self._read_targets(name)
         except Exception as error:  # noqa: BLE001 - it is the source's, and raised where the pages are taken
             if not self._ends_its_source_only(error):
                 self._stop(Failure(error))
@@ -154,7 +154,7 @@ class ReaderPool:
                 other.grow(count)
 
     def _ends_its_source_only(self, error: Exception) -> bool:
-        """Whether the API refused one listing of several, which leaves the others as they are."""
+        """Whether the API rejected one listing of several, so that the others continue."""
         is_of_the_api = isinstance(error, IsNotAIError) and not isinstance(error, ConfigError)
         return is_of_the_api and self.options.on_error == "collect" and len(self.sources) > 1
 
@@ -163,11 +163,11 @@ class ReaderPool:
             self.failure = failure
         self._scope.cancel()
 
-    async def _feed(self, name: str) -> None:
-        pool, tally = self._pools[name], self.ledger.tallies[name]
+    async def _read_targets(self, name: str) -> None:
+        pool, source = self._pools[name], self.progress.by_source[name]
         async with aclosing(self.sources[name]) as targets:
-            while tally.is_behind:
-                tally.count(await anext(targets, None))
+            while source.is_behind:
+                source.count(await anext(targets, None))
             for work in self.resumed:
                 if name in {ANY, work.target.name}:
                     await pool.idle()
@@ -177,12 +177,12 @@ class ReaderPool:
                 target = await anext(targets, None)
                 if target is None:
                     return
-                tally.count(target)
+                source.count(target)
                 await self._take(target, pool)
 
     async def _take(self, target: SessionRef, pool: TaskPool) -> None:
         try:
-            work = self.ledger.open(target, self.find_fetcher(target.name).region)
+            work = self.progress.open(target, self.find_fetcher(target.name).region)
         except ConfigError as error:
             if self.options.on_error == "raise":
                 raise
@@ -255,31 +255,31 @@ class ReaderPool:
             set_aside=self.options.set_aside or self.options.on_error == "collect",
             begins_again=not self.options.set_aside,
         )
-        arrive = partial(StreamItem, target=session.work.target, work=session.work, window=window)
+        make_item = partial(StreamItem, target=session.work.target, work=session.work, window=window)
         at, is_last = window.position, False
         async with aclosing(walk.pages()) as pages:
             async for page in pages:
                 page = _name(page, session.work.target.name)
                 after, is_last = walk.position, not page.has_more
                 places = walk.indexes
-                await self.buffer.put(arrive(page=page, places=places, at=at, after=after, is_last=is_last), lane)
+                await self.buffer.put(make_item(page=page, places=places, at=at, after=after, is_last=is_last), lane)
                 at = after
                 del page  # as in `Paginator.pages`: with 64 readers, that is thousands of records
         if not is_last:
-            await self.buffer.put(arrive(is_last=True), lane)
+            await self.buffer.put(make_item(is_last=True), lane)
 
     async def _fail(self, failure: Failure, lane: OrderedLane[StreamItem] | None = None) -> None:
         error, work = failure.error, failure.work
         if work is not None:
             work.is_stopped = True
-        # An id that cannot be one fails in `_take`. A ConfigError from here (no key, say) would meet every session.
+        # An invalid id fails in `_take`. A ConfigError from here (such as no key) would come for every session.
         if isinstance(error, ConfigError) or not isinstance(error, IsNotAIError) or work is None:
             self._stop(failure)
             return
         if self.options.on_error == "raise":
             self._stop(failure)
             return
-        if isinstance(error, AuthenticationError):  # the key will not become valid: ask that region no more
+        if isinstance(error, AuthenticationError):  # a rejected key stays so: ask that region no more
             self._refusals.setdefault(work.target.name, error)
         await self.buffer.put(StreamItem(target=work.target, work=work, window=failure.window, error=error), lane)
 
@@ -289,16 +289,16 @@ async def _find_details(session: _Session) -> SessionDetails | None:
     try:
         return await session.fetcher.fetch_details(session_id)
     except (NotFoundError, ServerError, DecodeError) as error:
-        # If it is the session that is not there, the walk says so.
+        # If the session itself is missing, the walk raises that.
         logger.info("session %r is read in one walk, because its details are missing: %s", session_id, error)
         return None
 
 
-_PAGES_EACH: Final = 10  # that an ordered split may hold back for each reader; its windows have 8 at most
+_PAGES_EACH: Final = 10  # Pages that an ordered split may hold back for each reader; a window has at most 8
 
 
 def room_of(options: StreamOptions) -> int:
-    """Return how many pages may wait to be taken."""
+    """Return the maximum number of pages in the buffer."""
     if options.buffer is not None:
         return options.buffer
     if not options.ordered or options.split is None:

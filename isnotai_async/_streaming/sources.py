@@ -102,5 +102,5 @@ async def _iterate(source: object) -> AsyncGenerator[object, None]:
 async def _close(items: AsyncIterator[object]) -> None:
     close = getattr(items, "aclose", None)  # generators have it, other iterators need not
     if close is not None:
-        with CancelScope(shield=True):  # who gives the sessions may have something to give back
+        with CancelScope(shield=True):  # the source may have something to release
             await close()

@@ -149,7 +149,7 @@ def most_readers(tier: Tier | None, round_trip: float) -> int:
     uses the quota up, and a split only costs: a request to plan, and half a page for each window.
 
     Args:
-        tier: Tier of the key, or None where it is not known.
+        tier: Tier of the key, or None if it is not known.
         round_trip: Seconds a request takes.
     """
     if tier is not Tier.ENTERPRISE:

@@ -2,23 +2,24 @@
 
 The rules (source: "Pagination" in the vendor's guide):
 
-1. `has_more` alone is the end. An empty page with more after it is passed over, a hundred in a row at most.
-2. A cursor met before in this walk is an error: following it would repeat rows, and stopping would lose them.
-3. The walk moves on only from a page that was handed out whole, so after an error it resumes where it was.
+1. `has_more` alone is the end. An empty page with more after it is skipped, at most a hundred in a row.
+2. A cursor that repeats in this walk is an error: following it would repeat rows, and stopping would lose them.
+3. The walk leaves a page only when all of it was handed out, so after an error it resumes at the same record.
 4. A record that could not be read is raised at its place, and the position is after it; or, if records are set aside,
    it stays in `rejected` of its page.
-5. A saved cursor that is rejected is not the end. If enough times were given and never fell, the walk begins again at
-   the watermark's millisecond, without the ids given in it; else at its start, and passes over as many records as
-   were given, of which the last has to be the watermark. It begins again once; a second error is the answer.
-6. After `left` records the walk ends, wherever it stands.
+5. A saved cursor that is rejected is not the end. If enough records were given and their times never fell, the walk
+   starts again at the watermark's millisecond, without the ids given in it. Else it starts again from its start and
+   skips the number of records that were given; the last of these must be the watermark. It starts again once; a
+   second error is raised.
+6. After `left` records the walk ends, also within a page.
 
 The transitions, by what `advance` returns:
 
 - ``FETCH``: the page at `cursor` is wanted. `enter` takes it. If the request failed, nothing changes, or
   `may_begin_again` says that the walk can be replaced: by `begin_again`, after the first page at `restart_time` came.
-- ``GIVE``: `hand` has something to hand out. It takes note of what it gives, so `position` is always true.
-- ``END``: nothing is left. It stays the end.
-- It raises for a record that could not be read (the next call passes it) and for a cursor met before (each time).
+- ``GIVE``: `hand` has records to hand out. It counts what it gives, so `position` is always correct.
+- ``END``: nothing is left, also at every later call.
+- It raises for a record that could not be read (the next call skips it) and for a cursor that repeats (each time).
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ class Walk(Generic[T]):
     """The state of a walk.
 
     Attributes:
-        start: Where it starts.
+        start: Position to start from.
         mark: Returns the watermark of a record.
         left: Records that are still wanted; None for all.
-        asks_by_time: Whether the list can be asked from a time on.
+        asks_by_time: Whether the list has a filter for the earliest time.
         sets_aside: Whether records that could not be read stay in `rejected` of their pages, and are not raised.
-        begins_again: Whether it may still begin again if a saved cursor is rejected.
+        begins_again: Whether it may still start again if a saved cursor is rejected.
         cursor: Cursor of the page in hand, or of the page to fetch if there is none.
         hand: The page in hand.
     """
@@ -105,7 +106,7 @@ class Walk(Generic[T]):
         return self._leave(self.hand)
 
     def enter(self, page: Page[T]) -> None:
-        """Take the page that was wanted.
+        """Accept the page that `advance` asked for.
 
         Raises:
             PaginationError: It does not continue the walk: what was given before is not there, or too many pages in
@@ -140,7 +141,7 @@ class Walk(Generic[T]):
 
     @property
     def position(self) -> Position:
-        """Where the walk stands: after the last record or page that was handed out."""
+        """Position after the last record or page that was handed out."""
         hand = self.hand
         if hand is None:
             return self._base.at(self.cursor, self._skip, self._trail)
@@ -150,24 +151,24 @@ class Walk(Generic[T]):
 
     @property
     def wanted(self) -> int | None:
-        """How many records of the next pages are wanted, those to skip included; None for all."""
+        """Number of records to fetch, including those to skip; None for all."""
         return None if self.left is None else self.left + self._skip
 
     @property
     def found_nothing(self) -> bool:
-        """Whether the walk went through the list from its start, and there was no record."""
+        """Whether the walk read the list from its start, and there was no record."""
         if self.hand is None or self.hand.page.has_more or rows_of(self.hand.page) or self.hand.page.rejected:
             return False
         return self.start.cursor is None and self.start.index == 0 and self._trail.given == 0
 
     def may_begin_again(self, status: int) -> bool:
-        """Return whether an error with this status is about the saved cursor, so that the walk can begin again."""
+        """Return whether the walk can start again after an error with this status, which may be about the cursor."""
         is_saved = self.cursor == self.start.cursor is not None
         return is_saved and self.begins_again and status in _REJECTIONS
 
     @property
     def restart_time(self) -> int | None:
-        """Unix milliseconds from which to ask when the walk begins again; None for its start.
+        """Unix milliseconds at which the walk starts again; None for its start.
 
         Raises:
             PaginationError: The position does not say how many records were given.
@@ -175,7 +176,7 @@ class Walk(Generic[T]):
         trail = self._trail
         if trail.given is None:
             raise PaginationError(
-                "the saved cursor was refused, and the position is of an older version, which does not say how many "
+                "the saved cursor was rejected, and the position is of an older version, which does not say how many "
                 "records were given; start over without resume="
             )
         if trail.watermark is None or not self.asks_by_time or not trail.resumes_by_time:

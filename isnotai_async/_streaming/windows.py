@@ -1,15 +1,15 @@
-"""Windows of time: where the events of a session are, and where to cut it.
+"""Time windows: how the events of a session are spread over time, and at which times to cut it.
 
 The rules:
 
 1. A window is a range of whole milliseconds, inclusive at both ends, as the API's own bounds are. A cut ends one
-   window at the millisecond before it and starts the next. So windows are disjoint and leave nothing out, events of
-   the same millisecond stay together, and the first and the last window are as open as the query is. Reading all of
-   them gives what one walk gives, however wrong the cuts are.
-2. Cuts follow the session's timeline: the events of a bucket are taken to be spread evenly over it. The API does not
-   promise that these counts are those of the listed events, so a plan can be slow, and never wrong.
-3. The width of a bucket is not documented either. A bucket is taken to end where the next one starts, but no later
-   than the median distance of two, because buckets without events may have been left out.
+   window at the millisecond before it and starts the next. So windows are disjoint and complete, events of the
+   same millisecond stay together, and the first and the last window have the bounds of the query. Together they give
+   the events of one walk, at whatever times the cuts are.
+2. Cuts follow the session's timeline, as if the events of a bucket were spread evenly over it. The API does not
+   promise that these counts are those of the listed events, so a plan can be slow, but never wrong.
+3. The width of a bucket is not documented either. A bucket is assumed to end at the start of the next one, but no
+   later than the median distance of two, because buckets without events may be missing.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from isnotai_async._models.records import SessionDetails
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
-_ROUNDS: Final = 4  # windows for each reader, so that a slow one delays a quarter of its share and no more
+_ROUNDS: Final = 4  # windows for each reader, so that a slow window delays a quarter of a reader's share
 _MOST_PAGES: Final = 8  # the last page of a window is half empty on average: a sixteenth more requests
 
 
 class Stretch(NamedTuple):
-    """Events that are taken to be spread evenly.
+    """A range of time with evenly spread events.
 
     Attributes:
-        start: Unix milliseconds of the first.
-        stop: The millisecond behind the last.
-        events: How many.
+        start: First millisecond (Unix).
+        stop: The millisecond after the last.
+        events: Number of events.
     """
 
     start: int
@@ -45,15 +45,15 @@ class Stretch(NamedTuple):
 
 
 def spread_events(details: SessionDetails, start_time: int | None, end_time: int | None) -> tuple[Stretch, ...]:
-    """Return where the events of a session are, as far as its details say.
+    """Return how the events of a session are spread over time, by its details.
 
     Args:
-        details: The session's details, which may contradict themselves or lack anything.
+        details: The session's details; every field may be missing or wrong.
         start_time: Earliest timestamp asked for, inclusive, in Unix milliseconds; None for no bound.
-        end_time: Latest timestamp asked for, likewise.
+        end_time: Latest timestamp asked for, in the same form.
 
     Returns:
-        Stretches in time order that do not overlap; none where no events are known of.
+        Stretches in time order that do not overlap; none if no events are known.
     """
     counts = Counter[int]()
     for bucket in details.timeline:
@@ -91,17 +91,17 @@ def cut(stretches: Sequence[Stretch], windows: int) -> tuple[int, ...]:
     """Cut a session into windows of about equal numbers of events.
 
     Args:
-        stretches: Where its events lie.
-        windows: How many windows; there will be fewer where a millisecond has too many events.
+        stretches: Its events.
+        windows: Number of windows; there are fewer if one millisecond has too many events.
 
     Returns:
-        The Unix milliseconds at which each window but the first begins, rising, and within the stretches.
+        The Unix milliseconds at which each window except the first starts, rising, and within the stretches.
     """
     if windows < 2 or not stretches:
         return ()
     share = sum(stretch.events for stretch in stretches) / windows
     cuts: list[int] = []
-    passed, last = 0.0, stretches[0].start  # nothing is known to lie before it, so no window ends there
+    passed, last = 0.0, stretches[0].start  # no event is known before it, so no window ends there
     for start, stop, events in stretches:
         while len(cuts) < windows - 1 and (wanted := share * (len(cuts) + 1)) <= passed + events:
             at = min(stop, start + round((wanted - passed) / events * (stop - start)))
@@ -113,7 +113,7 @@ def cut(stretches: Sequence[Stretch], windows: int) -> tuple[int, ...]:
 
 
 def count_windows(events: float, *, page_size: int, readers: int, ordered: bool, buffer: int) -> int:
-    """Return how many windows a session is worth.
+    """Return the number of windows to cut a session into.
 
     Unordered, one for each reader, and none smaller than a page. Ordered, more and smaller ones: while the first is
     handed out, the others are held back in a buffer, so as many windows as there are readers have to fit into it.

@@ -50,7 +50,7 @@ class Runner:
         tracker: State of the sessions.
         store: The work store; it is open.
         system: The operating system.
-        thread: Where the store is used.
+        thread: The thread of the store.
         streaming: Options of the stream.
         on_progress: Is called with the progress, or None.
         count: How many sessions there are, if that is known.
@@ -141,7 +141,7 @@ class Runner:
     async def _take_pages(self, stream: Stream) -> bool:
         """Take pages until a commit is due, even if none comes; return whether more may come.
 
-        The time is looked at once a commit and not once a page: to set a timer costs as much as to pack a page.
+        The time is checked once for each commit, not for each page: a timer costs as much as packing a page.
         """
         with anyio.move_on_after(COMMIT_SECONDS):
             async for page in stream:

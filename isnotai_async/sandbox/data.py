@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar
 
 
-class Session(Protocol):
+class SandboxSession(Protocol):
     """The properties of a session, without its events."""
 
     @property
@@ -91,7 +91,7 @@ class TimedLog(Protocol):
         ...
 
 
-S = TypeVar("S", bound=Session)
+S = TypeVar("S", bound=SandboxSession)
 
 
 class Data(Protocol[S]):

@@ -16,10 +16,10 @@ from typing import Protocol
 from attrs import define, field
 
 
-class Window(Protocol):
+class RequestCounter(Protocol):
     """One key's count of requests."""
 
-    def admit(self, limit: int, now: float) -> float | None:
+    def accept(self, limit: int, now: float) -> float | None:
         """Count a request.
 
         Args:
@@ -45,7 +45,7 @@ class ExactLog:
     count_rejected: bool = False
     _times: deque[float] = field(factory=deque, init=False, repr=False)
 
-    def admit(self, limit: int, now: float) -> float | None:
+    def accept(self, limit: int, now: float) -> float | None:
         """See `Window.admit`."""
         times = self._times
         while times and times[0] <= now - self.window:
@@ -71,7 +71,7 @@ class ApproximateCounter:
     _previous: int = field(default=0, init=False)
     _present: int = field(default=0, init=False)
 
-    def admit(self, limit: int, now: float) -> float | None:
+    def accept(self, limit: int, now: float) -> float | None:
         """See `Window.admit`."""
         number = int(now // self.window)
         if number != self._number:

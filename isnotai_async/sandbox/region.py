@@ -6,7 +6,7 @@ import base64
 import hmac
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableSequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -18,7 +18,7 @@ from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.faults import FaultQueue
 from isnotai_async.sandbox.generated import Dataset
 from isnotai_async.sandbox.limits import PLANS, REGION_NAMES, Plan
-from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, Window
+from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, RequestCounter
 from isnotai_async.sandbox.seed_data import Dice, seed_of
 
 _KEPT_ARRIVALS: Final = 1_000_000
@@ -45,7 +45,7 @@ class RegionStats:
     max_in_flight: int = 0
     admitted: int = 0
     rejected: int = 0
-    arrivals: array[float] = field(factory=lambda: array("d"), repr=False)
+    arrivals: MutableSequence[float] = field(factory=lambda: array("d"), repr=False)
     paths: Counter[str] = field(factory=Counter, repr=False)
     statuses: Counter[int] = field(factory=Counter)
 
@@ -83,7 +83,7 @@ class Edge:
 
 
 @define(eq=False, kw_only=True)
-class Region:
+class SandboxRegion:
     """State of one region.
 
     Args:
@@ -108,7 +108,7 @@ class Region:
     stats: RegionStats = field(factory=RegionStats, init=False)
     _census: Entries | None = field(default=None, init=False, repr=False)
     _users: tuple[dict[str, object], ...] | None = field(default=None, init=False, repr=False)
-    _windows: dict[str, Window] = field(factory=dict, init=False, repr=False)
+    _windows: dict[str, RequestCounter] = field(factory=dict, init=False, repr=False)
 
     @property
     def plan(self) -> Plan:
@@ -155,7 +155,7 @@ class Region:
         known = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.key.encode())
         return bucket if known else None
 
-    def admit(self, bucket: str, now: float) -> float | None:
+    def accept(self, bucket: str, now: float) -> float | None:
         """Count a request in its window; see `limiter.Window.admit`."""
         self.stats.arrive(now)
         limit = self.plan.requests if self.edge.rate_limit == "tier" else self.edge.rate_limit
@@ -165,7 +165,7 @@ class Region:
         if (window := self._windows.get(bucket)) is None:
             kind = ExactLog if self.edge.counter == "log" else ApproximateCounter
             window = self._windows[bucket] = kind(self.edge.window, self.edge.count_rejected)
-        wait = window.admit(limit, now)
+        wait = window.accept(limit, now)
         if wait is None:
             self.stats.admitted += 1
         else:
@@ -219,13 +219,13 @@ def build_regions(
     keys: Mapping[str, str],
     data: Mapping[str, Data[Any]],
     cursor_ttl: float | None,
-) -> dict[str, Region]:
+) -> dict[str, SandboxRegion]:
     """Make all regions, with one queue of faults between them. See `Sandbox` for the options."""
     faults = FaultQueue(Dice(seed, "faults"))
     regions = {}
     for name in REGION_NAMES:
         own = seed_of(seed, name)
-        regions[name] = Region(
+        regions[name] = SandboxRegion(
             name=name,
             key=keys.get(name) or make_key(seed, name),
             tier=tiers[name],

@@ -161,7 +161,7 @@ PAGES: Final = (
     "https://learn.example.edu/dashboard",
 )
 
-USER_AGENTS: Final = {
+USER_AGENTS: Final[dict[str, tuple[str, ...]]] = {
     "DESKTOP": ("Chrome 137 on Windows", "Firefox 139 on Linux", "Safari 18 on macOS", "Edge 137 on Windows"),
     "TOUCH": ("Safari 18 on iOS", "Chrome 137 on Android"),
     "BOT": ("HeadlessChrome 137 on Linux", "Chrome 137 on Windows"),

@@ -17,14 +17,16 @@ from anyio import CancelScope
 from attrs import Attribute, define, field
 
 from isnotai_async.errors import ConfigError
+from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.faults import Fault
 from isnotai_async.sandbox.hosts import is_loopback
 from isnotai_async.sandbox.limits import BIGGEST, OPERATION_NAMES, PLANS, REGION_NAMES, TierName
+from isnotai_async.sandbox.region import Edge, RegionStats, SandboxRegion, build_regions, make_up
 
 if TYPE_CHECKING:
-    from isnotai_async.sandbox.data import Data
     from isnotai_async.sandbox.http_app import Listener
-    from isnotai_async.sandbox.region import Region, RegionStats
+else:  # annotations resolve at run time too, without aiohttp.web
+    Listener = Any
 
 
 Validator = Callable[[object, "Attribute[Any]", object], None]
@@ -193,14 +195,13 @@ class Sandbox:
     host: str = field(default="127.0.0.1", converter=check_host)
     port: int = field(default=0, validator=whole_number(0, 65_534))
     _given_keys: Mapping[str, str] | None = field(default=None, alias="api_keys")
-    _regions: dict[str, Region] = field(init=False)
+    _regions: dict[str, SandboxRegion] = field(init=False)
     _listeners: list[Listener] = field(factory=list, init=False)
     _base_urls: dict[str, str] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         # Imported here, and `app` in `start`, because a program that only imports the client would pay for both:
         # 15 ms for the data and the routes, and 50 ms for aiohttp.web on top of aiohttp (3.14.5, Python 3.11).
-        from isnotai_async.sandbox.region import Edge, build_regions
 
         edge = Edge(
             rate_limit=self.rate_limit,
@@ -229,8 +230,6 @@ class Sandbox:
 
     def _make_data(self) -> Mapping[str, Data[Any]]:
         if self.data is None:
-            from isnotai_async.sandbox.region import make_up
-
             return make_up(self.seed, self.sessions, self.big_sessions)
         if self.big_sessions:
             raise ConfigError("data brings its own sessions; leave out big_sessions")

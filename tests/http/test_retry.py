@@ -453,9 +453,9 @@ def test_what_failed_is_expected_no_longer_so_an_answer_that_is_alone_does_not_w
         for _ in range(3):
             with pytest.raises(IsNotAIError):
                 await stack.fetch(REQUEST, GET_STATS.read)
-        assert not stack.turns.are_wanted
+        assert not stack.fair_reader.are_wanted
         await stack.fetch(REQUEST, GET_STATS.read)
-        assert not stack.turns.are_wanted
+        assert not stack.fair_reader.are_wanted
 
     virtual.run(main())
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from isnotai_async._models import validation
+from isnotai_async._models.queries import EventFilters
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import params
 from isnotai_async.sandbox.params import RefusedError
@@ -50,7 +50,9 @@ def test_good_values_are_read(read: Callable[[Any], object], query: dict[str, st
 @example("0001")
 @example("+1")
 def test_client_and_sandbox_judge_numbers_of_event_types_alike(text: str) -> None:
-    assert accepts(validation.event_type, text) == accepts(lambda value: params.event_type({"type": value}), text)
+    assert accepts(lambda value: EventFilters(type=value), text) == accepts(
+        lambda value: params.event_type({"type": value}), text
+    )
 
 
 def accepts(read: Callable[[str], object], text: str) -> bool:

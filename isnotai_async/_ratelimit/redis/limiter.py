@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._models.validation import check_int
@@ -14,6 +14,8 @@ from isnotai_async.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+else:  # annotations resolve at run time too, without redis-py
+    Redis = Any
 
 OnOutage = Literal["fail", "local_share"]
 

@@ -11,6 +11,8 @@ from functools import partial
 from operator import itemgetter
 from typing import Final
 
+import msgspec
+
 from isnotai_async.export.batches import COLUMNS, Batch
 
 _HEADER: Final = f"{','.join(COLUMNS)}\n".encode()
@@ -18,6 +20,7 @@ _BOM: Final = "\ufeff".encode()  # with it, spreadsheets read UTF-8
 _TRIGGERS: Final = frozenset("=+-@\t\r\0'")
 _SPECIAL: Final = (",", '"', "\r", "\n")
 _first: Final = itemgetter(0)
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: bool = False) -> Iterator[bytes]:
@@ -32,16 +35,27 @@ def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: boo
     cell = partial(_cell, guard=formula_guard)
     for batch in batches:
         columns = batch.columns
-        start = f"{cell(batch.region)},{cell(batch.session_id)},"
+        names = {name: cell(name) for name in set(columns.event_type_name)}
         rows = zip(
             columns.event_id if _are_plain(columns.event_id) else map(cell, columns.event_id),
             columns.message_id,
-            map({name: cell(name) for name in set(columns.event_type_name)}.__getitem__, columns.event_type_name),
+            map(names.__getitem__, columns.event_type_name),
             columns.timestamp,
             columns.payload_size,
             strict=True,
         )
-        yield "".join([f"{start}{a},{b},{c},{d},{e}\n" for a, b, c, d, e in rows]).encode()
+        yield _join(f"{cell(batch.region)},{cell(batch.session_id)},", list(rows))
+
+
+def _join(start: str, rows: Sequence[tuple[str, int, str, int, int]]) -> bytes:
+    """Return lines of cells, each with the same start."""
+    # As JSON, because its encoder is twice as fast as a loop: without brackets and quotes, the lines are the same
+    # unless a cell has a quote, a backslash or a control character of its own. JSON escapes these.
+    lines = _encode_lines(rows)
+    if not rows or b"\\" in lines:
+        return "".join([f"{start}{a},{b},{c},{d},{e}\n" for a, b, c, d, e in rows]).encode()
+    prefix = start.encode()
+    return prefix + lines[1:-2].replace(b'"', b"").replace(b"]\n[", b"\n" + prefix) + b"\n"
 
 
 def _are_plain(texts: Sequence[str]) -> bool:

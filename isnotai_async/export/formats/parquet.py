@@ -139,7 +139,7 @@ def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
 
 
 class _Buffer:
-    """What pyarrow takes for a file to write to."""
+    """A file object for pyarrow that keeps the bytes in memory."""
 
     closed = False
 
@@ -163,6 +163,6 @@ class _Buffer:
         pass
 
     def take(self) -> list[bytes]:
-        """Return what was written since the last time."""
+        """Return the bytes that were written since the last call."""
         parts, self._parts = self._parts, []
         return parts
