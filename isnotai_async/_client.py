@@ -179,7 +179,7 @@ class Client(Operations):
             strict=check_flag(strict, "strict"),
             check=self._connections.check,
         )
-        self._is_copy = False
+        self._is_copy = self._has_opened = False
         self._bind()
 
     @property
@@ -217,11 +217,13 @@ class Client(Operations):
         load_converter()  # now, rather than within the first request
         if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
             await self._connections.aclose()
+        self._has_opened = self._has_opened or self._connections.state != "open"
         self._connections.open()
 
     async def aclose(self) -> None:
         """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open."""
-        if not self._is_copy:
+        if not self._is_copy or self._has_opened:
+            self._has_opened = False
             await self._connections.aclose()
 
     @explain_names
@@ -244,6 +246,7 @@ class Client(Operations):
         """
         copy = object.__new__(type(self))
         copy._connections, copy._notifier, copy._is_copy = self._connections, self._notifier, True
+        copy._has_opened = False
         copy._transport, copy._retrying = self._transport, self._retrying
         if timeout is not UNCHANGED:
             copy._transport = evolve(copy._transport, timeout=check_seconds(timeout, "timeout"))
