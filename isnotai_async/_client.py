@@ -197,7 +197,7 @@ class Client(Operations):
             strict=check_flag(strict, "strict"),
             check=self._connections.check,
         )
-        self._is_copy = False
+        self._is_copy = self._has_opened = False
         self._use(options)
 
     @property
@@ -235,11 +235,13 @@ class Client(Operations):
         load_converter()  # now, rather than within the first request
         if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
             await self._connections.aclose()
+        self._has_opened = self._has_opened or self._connections.state != "open"
         self._connections.open()
 
     async def aclose(self) -> None:
         """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open."""
-        if not self._is_copy:
+        if not self._is_copy or self._has_opened:
+            self._has_opened = False
             await self._connections.aclose()
 
     @explain_names
@@ -264,7 +266,7 @@ class Client(Operations):
         changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
-        copy._is_copy = True
+        copy._is_copy, copy._has_opened = True, False
         copy._use(evolve(self._options, **changes))
         return copy
 

@@ -230,6 +230,7 @@ def _read_key(path: Path) -> str:
     return read_key(open_stdin(), "--api-key-file -")
 
 
+ExportFormat = Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite", "delta"]
 _WRITING = Group("Writing")
 
 
@@ -238,10 +239,10 @@ _WRITING = Group("Writing")
 class Writing:
     """The options for how an export is written."""
 
-    format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite"] | None, Parameter(group=_WRITING)] = (
-        None
-    )
+    format: Annotated[ExportFormat | None, Parameter(group=_WRITING)] = None
     """Format of the file, if the name in --out does not end like a format"""
+    job: Annotated[str | None, Parameter(group=_WRITING)] = None
+    """With --format delta: name of the work, which the same command does once, on any number of machines"""
     concurrency: Annotated[int, Parameter(group=_WRITING)] = 16
     """Maximum number of requests in flight"""
     split: Annotated[int | Literal["auto"] | None, Parameter(group=_WRITING)] = None
