@@ -228,7 +228,7 @@ class PageStream:
             self._waiting = False
 
     def _fill(self, builder: BatchBuilder, rows: int) -> None:
-        """Hand out up to so many rows of the pages that were taken."""
+        """Hand out up to `rows` rows of the pages that were taken."""
         while builder.rows < rows:
             page = self._item.page if self._item else None
             if page is not None and length_hint(self._rows):

@@ -1,4 +1,4 @@
-"""`Runner`: one run of an export: pages out of a stream and into the store, with a commit now and then."""
+"""`Runner`: one run of an export: it moves pages from a stream into the store, with regular commits."""
 
 from __future__ import annotations
 
