@@ -24,6 +24,7 @@ from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
+from isnotai_async._models.open_state import OpenState
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.queries import EventFilters, EventQuery, SessionIdQuery
 from isnotai_async._models.records import Event, SessionDetails
@@ -235,7 +236,7 @@ class Client(Operations):
         load_converter()  # now, rather than within the first request
         if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
             await self._connections.aclose()
-        self._has_opened = self._has_opened or self._connections.state != "open"
+        self._has_opened = self._has_opened or self._connections.state is not OpenState.OPEN
         self._connections.open()
 
     async def aclose(self) -> None:
