@@ -21,18 +21,18 @@ from benchmarks.figure import draw
 from benchmarks.harness import Processors, Report, Table, Target, run_module
 
 PARTS: Final = {
-    "pages": "CPU per page and pages a second, beside other clients",
+    "pages": "CPU per page and pages a second, against other clients",
     "steps": "where the CPU of a page goes, layer by layer",
     "calls": "what is added to a single call",
-    "codec": "decoding one page, beside other ways",
-    "arrow": "Arrow tables of decoded pages, beside records",
+    "codec": "decoding one page, against other ways",
+    "arrow": "Arrow tables of decoded pages, against records",
     "layers": "what retry and pacing cost",
     "imports": "import time",
     "round_trips": "many sessions across a slow network, and the loop's lag",
     "split": "one large session, in parts",
     "memory": "peak memory of walks and streams",
     "export": "rows a second into files, and peak memory",
-    "sync": "a row of a sync beside an export's, and a night on which nothing happens",
+    "sync": "a row of a sync against an export's, and a night on which nothing happens",
     "faults": "5,000 pages while three in ten answers fail",
     "quota": "each tier saturated",
 }

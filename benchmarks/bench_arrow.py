@@ -1,4 +1,4 @@
-"""What it costs to make an Arrow table of decoded pages: CPU and memory of `to_arrow` beside records.
+"""What it costs to make an Arrow table of decoded pages: CPU and memory of `to_arrow` against records.
 
 The same 1,000 pages of 100 events, decoded anew for each way and run in turns; the time of decoding itself is taken
 off, because all ways have it in common. Each way ends with one `pyarrow.Table` of the same rows.
@@ -133,5 +133,5 @@ def run(*, quick: bool) -> Report:
         f"An Arrow table of {PAGES:,} decoded pages of {ROWS} events: CPU a page, and Python's memory a row; "
         f"the table itself takes {tables[0].nbytes / (PAGES * ROWS):.0f} bytes a row"
     )
-    targets = [Target("CPU of to_arrow beside columns of records by hand", 0.5, own / cpu[BY_HAND])]
+    targets = [Target("CPU of to_arrow against columns of records by hand", 0.5, own / cpu[BY_HAND])]
     return Report([Table(title, ("way", "µs", "x to_arrow", "bytes"), rows)], targets, {"cpu": cpu, "memory": memory})

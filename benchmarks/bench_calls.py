@@ -1,4 +1,4 @@
-"""What this package adds to a single call, beside aiohttp alone: the wait of one caller, on an idle loop.
+"""What this package adds to a single call, against aiohttp alone: the wait of one caller, on an idle loop.
 
 The answer is a page of one event, so that decoding counts for little. Blocks of calls take turns; what is added is
 the difference of the medians, block by block.
@@ -82,5 +82,5 @@ def run(*, quick: bool) -> Report:
         f"One call after the other, {len(rows) and len(found[OURS]) * BLOCK:,} each; the server was idle {idle:.0%}"
     )
     table = Table(title, ("call", "p50 µs", "p99 µs", "added to read(), p50"), tuple(rows))
-    target = Target("added to a single call, p50, beside aiohttp alone", 60, added[OURS], unit=" µs")
+    target = Target("added to a single call, p50, against aiohttp alone", 60, added[OURS], unit=" µs")
     return Report([table], [target], {"medians": medians, "added": added})

@@ -1,4 +1,4 @@
-"""Decoding a page of 100 events, beside other ways to do it: no socket, one core.
+"""Decoding a page of 100 events, against other ways to do it: no socket, one core.
 
 What was learnt (Python 3.11, msgspec 0.22, cattrs 26.2, attrs 26.1):
 

@@ -1,6 +1,6 @@
 """Rows a second into a durable file, and peak memory, by format; each a fresh process, against prebuilt pages.
 
-Every page is on the disk before the checkpoint says so, so the disk counts for much: the CPU a row is beside it. The
+Every page is on the disk before the checkpoint says so, so the disk counts for much: the CPU a row is next to it. The
 simplest script that a person would write (`simple_export`) does the same work at the same concurrency, with no
 checkpoint, nothing synced and no way to go on; the two take turns, and the ratios are taken turn by turn.
 """
@@ -37,7 +37,7 @@ def run(*, quick: bool) -> Report:
             report.figures[file_format] = turns | {"rows": many * _PAGES * EVENTS, "growth": growth}
             name = f"peak memory of an export to {file_format}, {many / few:g} times as many rows"
             report.targets.append(Target(name, 1.15, growth, unit=" x"))
-    columns = ("format, way", "rows/s", "CPU µs a row", "beside the script", "MiB", "peak MiB")
+    columns = ("format, way", "rows/s", "CPU µs a row", "against the script", "MiB", "peak MiB")
     title = f"{many * _PAGES * EVENTS:,} rows with concurrency=16, {os.cpu_count()} processors"
     report.tables = [Table(title, columns, tuple(rows))]
     return report

@@ -1,4 +1,4 @@
-"""How long the import takes, beside that of aiohttp, which it needs anyway; and where the time goes.
+"""How long the import takes, against that of aiohttp, which it needs anyway; and where the time goes.
 
 Each import is made in a fresh process, with bytecode as it is cached for users; the median of many.
 """

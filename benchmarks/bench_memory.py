@@ -31,6 +31,6 @@ def run(*, quick: bool) -> Report:
     peaks = [figures["peak"] for figures in report.figures.values()]
     report.tables = [Table("Streaming with concurrency=16", ("events", "peak MiB", "seconds"), tuple(rows))]
     report.targets = [
-        Target("peak memory, the largest stream beside 100,000 events", 1.1, peaks[-1] / peaks[2], unit=" x")
+        Target("peak memory, the largest stream against 100,000 events", 1.1, peaks[-1] / peaks[2], unit=" x")
     ]
     return report

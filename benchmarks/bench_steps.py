@@ -1,7 +1,8 @@
 """Where the CPU of a page goes: the same walk, with one more layer of this package in each row.
 
 The first row is aiohttp without decoding, the last the whole client. The rows between them put in what is named, so
-that the difference to the row above is its price. Each price is small beside the machine's noise: many short rounds.
+that the difference to the row above is its price. Each price is small compared with the machine's noise: many short
+rounds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a sync costs: a row of its first run beside an export's, and a later night on which nothing happens.
+"""What a sync costs: a row of its first run against an export's, and a later night on which nothing happens.
 
 Sync and exports take turns, each in a fresh process, against prebuilt pages. A quiet night has 1,000 sessions that
 were read before: it costs the requests of its listing, and 20 for the audit.
@@ -32,15 +32,15 @@ def run(*, quick: bool) -> Report:
     rows, own = count * _PAGES * EVENTS, night["requests"] - night["audited"]
     costs = Table(
         f"{rows:,} rows with concurrency=16, {os.cpu_count()} processors",
-        ("way", "rows/s", "CPU µs a row", "beside the export to jsonl", "bytes a row", "peak MiB"),
+        ("way", "rows/s", "CPU µs a row", "against the export to jsonl", "bytes a row", "peak MiB"),
         tuple(_line(name, found, turns["jsonl"], rows) for name, found in turns.items()),
     )
     quiet = Table(
         f"A quiet night of {_SESSIONS:,} sessions",
-        ("listing alone", "sync", "of them the audit", "beside the listing"),
+        ("listing alone", "sync", "of them the audit", "against the listing"),
         ((f"{night['listing']}", f"{night['requests']}", f"{night['audited']}", f"{own / night['listing']:.2f} x"),),
     )
-    name = "requests of a quiet night's sync beside its listing's, the audit's 20 apart"
+    name = "requests of a quiet night's sync against its listing's, the audit's 20 apart"
     target = Target(name, 1.05, own / night["listing"], unit=" x")
     return Report(tables=[costs, quiet], targets=[target], figures=turns | {"night": night})
 

@@ -197,7 +197,7 @@ def run_module(module: str, *argv: str, given: str = "", core: int | None = None
 
 @contextlib.contextmanager
 def background(module: str, *argv: str, core: int | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Run a module beside this process, with pipes to its input and output, and end it."""
+    """Run a module next to this process, with pipes to its input and output, and end it."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *argv]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, preexec_fn=_pinned(core)) as process:

@@ -33,7 +33,7 @@ class Server:
 
     def answer(self, now: float, *, advises: bool) -> RequestOutcome:
         self.requests += 1
-        wait = self.window.admit(self.limit, now)
+        wait = self.window.accept(self.limit, now)
         if wait is None:
             return RequestOutcome(200)
         self.refused += 1

@@ -321,3 +321,16 @@ async def test_a_manager_gives_each_key_the_quota_but_those_with_a_limiter() -> 
     assert paced["eu"] is limiter
     assert isinstance(paced["us"], isnotai.LocalLimiter)
     assert paced["us"].quota == 0.125
+
+
+async def test_a_copy_closes_what_it_opened_and_nothing_else(sandbox: isnotai.Sandbox) -> None:
+    client = isnotai.Client(sandbox.api_key, base_url=sandbox.base_url)
+
+    async with client.with_options(deadline=5) as copy:
+        await copy.health()
+    assert "closed" in repr(client)
+
+    async with client:
+        async with client.with_options(deadline=5) as copy:
+            await copy.health()
+        await client.health()

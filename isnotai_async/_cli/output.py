@@ -26,12 +26,12 @@ def say(text: str) -> None:
 def told_warnings() -> Iterator[None]:
     """Write the package's warnings within this block to stderr as messages, each text once."""
 
-    def tell(message: Warning | str, *_: object, **__: object) -> None:
+    def show_warning(message: Warning | str, *_: object, **__: object) -> None:
         say(f"isnotai: warning: {message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", IsNotAIWarning)
-        warnings.showwarning = tell
+        warnings.showwarning = show_warning
         yield
 
 

@@ -14,7 +14,7 @@ from isnotai_async._cli.exit_codes import about_session
 from isnotai_async._cli.formats import Output, check_names, write_one, write_records
 from isnotai_async._cli.options import (
     Connection,
-    EventFilters,
+    EventOptions,
     Limit,
     PageSize,
     SessionFilters,
@@ -123,7 +123,7 @@ async def events(
     session: str,
     /,
     *,
-    filters: EventFilters = EventFilters(),
+    filters: EventOptions = EventOptions(),
     limit: Limit = None,
     output: Output = Output(),
     connection: Connection = Connection(),

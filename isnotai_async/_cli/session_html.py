@@ -14,7 +14,7 @@ from typing import Final
 from isnotai_async._cli.session_summary import Series, SessionSummary
 from isnotai_async._cli.session_words import (
     BOT_SCORE,
-    Table,
+    SummaryTable,
     clock,
     describe_columns,
     describe_facts,
@@ -94,7 +94,7 @@ td:last-child {{ white-space: normal; overflow-wrap: anywhere; min-width: 8rem; 
 
 
 def draw_html(summary: SessionSummary) -> str:
-    """Return the page."""
+    """Return the HTML page of a session's summary."""
     return "".join(_parts(summary))
 
 
@@ -155,7 +155,7 @@ def _bars(series: Series) -> str:
     )
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: SummaryTable) -> Iterator[str]:
     note = f" <small>{_safe(table.note)}</small>" if table.note else ""
     yield f"<h2>{_safe(table.title)}{note}</h2>\n"
     if table.columns:

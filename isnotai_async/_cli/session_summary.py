@@ -33,7 +33,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Source(Enum):
-    """What the columns were counted from."""
+    """The source of the counts: the events, or the timeline of the details."""
 
     EVENTS = auto()
     FIRST_EVENTS = auto()
@@ -66,7 +66,7 @@ class EventTimes:
 
 
 @frozen
-class Stretch:
+class ActivityStretch:
     """A stretch of time with the number of events in it.
 
     Attributes:
@@ -97,7 +97,7 @@ class Runs:
 
     count: int
     length_ms: int
-    largest: tuple[Stretch, ...]
+    largest: tuple[ActivityStretch, ...]
 
 
 @frozen
@@ -122,7 +122,7 @@ class SessionSummary:
     Attributes:
         session: The session.
         details: Its details; None if the API could not compute them.
-        source: What the columns were counted from.
+        source: The source of the counts: the events, or the timeline of the details.
         total: Number of events: those read, or those that the details report.
         start_ms: Unix milliseconds at which the first column starts; None if nothing has a time.
         end_ms: Unix milliseconds of the last event, or the end of the last stretch of the timeline.
@@ -148,7 +148,7 @@ class SessionSummary:
     openings: tuple[int, ...] = ()
     bursts: Runs | None = None
     pauses: Runs | None = None
-    busiest: Stretch | None = None
+    busiest: ActivityStretch | None = None
 
     @property
     def has_all(self) -> bool:
@@ -158,7 +158,7 @@ class SessionSummary:
 
 @frozen
 class _Axis:
-    """The columns of time.
+    """The division of a session's time into columns.
 
     Attributes:
         start_ms: Unix milliseconds at which the first column starts.
@@ -195,7 +195,7 @@ def to_ms(moment: datetime) -> int:
 def summarize_events(
     session: Session, details: SessionDetails | None, times: EventTimes, *, columns: int, is_cut: bool = False
 ) -> SessionSummary:
-    """Sum up a session from its events.
+    """Summarize a session from its events.
 
     Args:
         session: The session.
@@ -259,7 +259,7 @@ def summarize_timeline(session: Session, details: SessionDetails, *, columns: in
         everything=_series("all", ((start_ms, _events_in(bucket)) for start_ms, bucket in marks), axis),
         series=_most_frequent([_series(name, weighted, axis) for name, weighted in by_type.items()]),
         openings=_count_openings(details, axis),
-        busiest=Stretch(start_ms, start_ms + step, _events_in(busiest)),
+        busiest=ActivityStretch(start_ms, start_ms + step, _events_in(busiest)),
     )
 
 
@@ -293,27 +293,27 @@ def _count_openings(details: SessionDetails | None, axis: _Axis) -> tuple[int, .
 
 
 def _cut_at_pauses(ordered: Sequence[int]) -> tuple[Runs, Runs]:
-    bursts, pauses, first = list[Stretch](), list[Stretch](), 0
+    bursts, pauses, first = list[ActivityStretch](), list[ActivityStretch](), 0
     for index, (before, after) in enumerate(pairwise(ordered), 1):
         if after - before >= PAUSE_MS:
-            pauses.append(Stretch(before, after, 0))
-            bursts.append(Stretch(ordered[first], before, index - first))
+            pauses.append(ActivityStretch(before, after, 0))
+            bursts.append(ActivityStretch(ordered[first], before, index - first))
             first = index
-    bursts.append(Stretch(ordered[first], ordered[-1], len(ordered) - first))
+    bursts.append(ActivityStretch(ordered[first], ordered[-1], len(ordered) - first))
     return _runs(bursts, [burst.events for burst in bursts]), _runs(pauses, [pause.length_ms for pause in pauses])
 
 
-def _runs(stretches: Sequence[Stretch], sizes: Sequence[int]) -> Runs:
+def _runs(stretches: Sequence[ActivityStretch], sizes: Sequence[int]) -> Runs:
     by_size = sorted(zip(sizes, stretches, strict=True), key=lambda pair: (-pair[0], pair[1].start_ms))
     largest = tuple(stretch for _, stretch in by_size[:_LARGEST])
     return Runs(len(stretches), sum(stretch.length_ms for stretch in stretches), largest)
 
 
-def _find_busiest_minute(ordered: Sequence[int]) -> Stretch:
+def _find_busiest_minute(ordered: Sequence[int]) -> ActivityStretch:
     best, start, end = 0, ordered[0], 0
     for first, start_ms in enumerate(ordered):
         while end < len(ordered) and ordered[end] < start_ms + _MINUTE_MS:
             end += 1
         if end - first > best:
             best, start = end - first, start_ms
-    return Stretch(start, start + _MINUTE_MS, best)
+    return ActivityStretch(start, start + _MINUTE_MS, best)

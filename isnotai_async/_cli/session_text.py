@@ -17,7 +17,7 @@ from rich.text import Text
 from isnotai_async._cli.session_summary import Series, SessionSummary
 from isnotai_async._cli.session_words import (
     BOT_SCORE,
-    Table,
+    SummaryTable,
     clock,
     describe_columns,
     describe_facts,
@@ -162,7 +162,7 @@ def _axis(summary: SessionSummary) -> Text:
     return Text(f"{'':{_LABEL + _COUNT + 5}}{text}", "dim")
 
 
-def _table(table: Table, screen: Screen) -> Iterator[Text]:
+def _table(table: SummaryTable, screen: Screen) -> Iterator[Text]:
     title = Text(screen.fit(table.title, max(_LEAST_WIDTH, screen.width)).rstrip(), "bold")
     if not table.columns:
         yield title

@@ -32,7 +32,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @frozen
-class Table:
+class SummaryTable:
     """A table under the picture.
 
     Attributes:
@@ -97,7 +97,7 @@ def describe_columns(summary: SessionSummary) -> str:
     return f"a column is {length(summary.column_ms)}, each row has a scale of its own"
 
 
-def make_tables(summary: SessionSummary) -> list[Table]:
+def make_tables(summary: SessionSummary) -> list[SummaryTable]:
     """Return the tables that are shown under the picture."""
     tables = [_busiest(summary)]
     if summary.bursts is not None and summary.pauses is not None:
@@ -195,17 +195,17 @@ def _describe_kinds(summary: SessionSummary) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in kinds.items() if count)
 
 
-def _busiest(summary: SessionSummary) -> Table:
+def _busiest(summary: SessionSummary) -> SummaryTable:
     busiest = summary.busiest
     if busiest is None:
-        return Table("No events")
+        return SummaryTable("No events")
     when = f"from {clock(busiest.start_ms, summary)}: {_count(busiest.events, 'event')}"
     if summary.source is Source.TIMELINE:
-        return Table(f"Busiest stretch of {length(busiest.length_ms)} {when}")
-    return Table(f"Busiest minute {when}")
+        return SummaryTable(f"Busiest stretch of {length(busiest.length_ms)} {when}")
+    return SummaryTable(f"Busiest minute {when}")
 
 
-def _bursts(summary: SessionSummary, bursts: Runs) -> Table:
+def _bursts(summary: SessionSummary, bursts: Runs) -> SummaryTable:
     rows = tuple(
         (
             clock(each.start_ms, summary),
@@ -216,22 +216,22 @@ def _bursts(summary: SessionSummary, bursts: Runs) -> Table:
         for each in bursts.largest
     )
     title = f"{_count(bursts.count, 'burst')} of activity, {length(bursts.length_ms)} together"
-    return Table(title, ("from", "for", "events", "a second"), rows, _rest(bursts.count, rows, "largest"))
+    return SummaryTable(title, ("from", "for", "events", "a second"), rows, _rest(bursts.count, rows, "largest"))
 
 
-def _pauses(summary: SessionSummary, pauses: Runs) -> Table:
+def _pauses(summary: SessionSummary, pauses: Runs) -> SummaryTable:
     least = length(PAUSE_MS)
     if not pauses.count:
-        return Table(f"No pause of {least} or more")
+        return SummaryTable(f"No pause of {least} or more")
     rows = tuple((clock(each.start_ms, summary), length(each.length_ms)) for each in pauses.largest)
     title = f"{_count(pauses.count, 'pause')} of {least} or more, {length(pauses.length_ms)} together"
-    return Table(title, ("from", "for"), rows, _rest(pauses.count, rows, "longest"))
+    return SummaryTable(title, ("from", "for"), rows, _rest(pauses.count, rows, "longest"))
 
 
-def _visits(summary: SessionSummary) -> Table:
+def _visits(summary: SessionSummary) -> SummaryTable:
     visits = () if summary.details is None else summary.details.page_history
     if not visits:
-        return Table("No page history")
+        return SummaryTable("No page history")
     rows = tuple(
         (
             "?" if visit.timestamp is None else clock(to_ms(visit.timestamp), summary),
@@ -242,7 +242,7 @@ def _visits(summary: SessionSummary) -> Table:
         for visit in visits[:MOST_VISITS]
     )
     note = _rest(len(visits), rows, "first")
-    return Table("Page history", ("opened", "for", "type", "page"), rows, note, is_long=True)
+    return SummaryTable("Page history", ("opened", "for", "type", "page"), rows, note, is_long=True)
 
 
 def _rest(count: int, rows: Sequence[object], which: str) -> str:

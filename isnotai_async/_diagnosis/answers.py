@@ -23,7 +23,7 @@ _PAGE: Final = 100  # as many records as one request can bring
 async def ask_each_operation(client: Client) -> list[Remark]:
     """Ask each operation that needs a key once; those of a session or a user with the first that is listed."""
     asker = _Asker()
-    with capture_notices(asker.hear):
+    with capture_notices(asker.on_notice):
         sessions = await asker.ask("list_sessions", client.list_sessions(page_size=_PAGE))
         if sessions is not None and sessions.data:
             session_id = sessions.data[0].id
@@ -47,7 +47,7 @@ class _Asker:
     read: int = field(default=0, init=False)
 
     async def ask(self, operation: str, answer: Awaitable[T]) -> T | None:
-        """Await an answer; an error becomes a remark."""
+        """Await an answer; return an error as a finding's text instead of raising it."""
         self.asked += 1
         try:
             result = await answer
@@ -59,7 +59,7 @@ class _Asker:
         self.read += 1
         return result
 
-    def hear(self, notice: Notice) -> None:
+    def on_notice(self, notice: Notice) -> None:
         """Note a deviation. A client reports each once, so those that it met before are not among them."""
         if isinstance(notice, DeviationNotice):
             text = f"{notice.operation}: not as documented: {notice.text}, at {notice.path}"

@@ -29,7 +29,7 @@ Change = Literal["new", "gone", "different", "described"]
 
 @frozen
 class FactKind:
-    """What a fact is.
+    """The kind of a fact about the API, such as a field and its types.
 
     Attributes:
         types: JSON types, or ``operation``; empty if the document does not say.
@@ -115,7 +115,7 @@ def read_facts(document: object) -> dict[str, FactKind]:
 
 @define
 class _Reader:
-    """Reads one document, which may be hostile: nothing in it is taken for granted, and the steps are counted."""
+    """Reads one document, which may be hostile: every value is checked, and the number of steps is limited."""
 
     document: Mapping[str, Any]
     _steps: int = field(default=0, init=False)

@@ -11,7 +11,7 @@ Level = Literal["ok", "note", "drift", "trouble", "refused"]
 
 @frozen(kw_only=True)
 class Finding:
-    """One thing that the doctor looked at.
+    """The result of one check of the doctor.
 
     Attributes:
         level: ``"ok"``; ``"note"``: works, but worth knowing; ``"drift"``: the API differs from what this package was

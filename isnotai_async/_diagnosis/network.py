@@ -61,7 +61,7 @@ def compare_clocks(date: str | None, now: float) -> Result:
 
 
 def judge_latency(first: float, others: Sequence[float]) -> Result:
-    """Say how long answers take.
+    """Return the finding about how long answers take.
 
     Args:
         first: Seconds of the first request, with its connection.

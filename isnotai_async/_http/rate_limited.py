@@ -37,7 +37,7 @@ def _answer(status: int, tier: Tier | None) -> RequestOutcome:
 
 
 @define(eq=False, repr=False)
-class _Turn:
+class _Attempt:
     """State of one request: its start, its permit, its connection slot, and the outcome to report."""
 
     begun: float
@@ -92,7 +92,7 @@ class RateLimitedTransport:
                 before. Or the attempt took too long.
             TransportError: No response came, or an incomplete one.
         """
-        turn = _Turn(self.clock())
+        turn = _Attempt(self.clock())
         try:
             if not self._enter_at_once(request, turn):
                 await self._in_time(request, turn, self._enter(request, turn))
@@ -113,7 +113,7 @@ class RateLimitedTransport:
             if turn.permit is not None:
                 await self.limiter.release(turn.permit, turn.answer)
 
-    def _enter_at_once(self, request: Request, turn: _Turn) -> bool:
+    def _enter_at_once(self, request: Request, turn: _Attempt) -> bool:
         """Take the permit and the slot if both are free, and return whether they are.
 
         They are nearly always free, and a timer would cost more than all the rest.
@@ -132,7 +132,7 @@ class RateLimitedTransport:
             return True
         return self.ends_within is not None and self.clock() + self.ends_within < request.deadline
 
-    async def _in_time(self, request: Request, turn: _Turn, work: Awaitable[T]) -> T:
+    async def _in_time(self, request: Request, turn: _Attempt, work: Awaitable[T]) -> T:
         """Await the work, but no longer than the request's deadline."""
         scope = asyncio.timeout(None if request.deadline is None else request.deadline - self.clock())
         try:
@@ -145,7 +145,7 @@ class RateLimitedTransport:
         where = "before the answer was complete" if was_sent else self._name_wait(request, turn)
         raise self._late(f"the deadline passed {where}, after {self.clock() - turn.begun:.1f} s", attempts=was_sent)
 
-    async def _enter(self, request: Request, turn: _Turn) -> None:
+    async def _enter(self, request: Request, turn: _Attempt) -> None:
         while not turn.has_slot or (request.authenticated and turn.permit is None):
             if request.authenticated and turn.permit is None:
                 on_wait = partial(self._announce, request)
@@ -156,7 +156,7 @@ class RateLimitedTransport:
             if permit is not None:
                 await self.limiter.release(permit, NOT_SENT)
 
-    async def _take_slot(self, turn: _Turn) -> bool:
+    async def _take_slot(self, turn: _Attempt) -> bool:
         """Wait for a connection slot, but no longer than the permit is valid; return whether it was taken."""
         if self.connections is not None:
             try:
@@ -167,7 +167,7 @@ class RateLimitedTransport:
         turn.has_slot = True
         return True
 
-    def _name_wait(self, request: Request, turn: _Turn) -> str:
+    def _name_wait(self, request: Request, turn: _Attempt) -> str:
         if request.authenticated and turn.permit is None:
             return "while waiting for a permit of the rate limit"
         return "while waiting for one of the connections (max_concurrency)"

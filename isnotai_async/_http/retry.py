@@ -150,7 +150,7 @@ class Retrier:
         clock: Returns monotonic seconds; the clock of `Request.deadline`.
         sleep: Waits a number of seconds.
         roll: Returns a random number from 0 to 1.
-        turns: Lets calls read their answers one after the other.
+        fair_reader: Lets calls read their answers one after the other.
         strict: Whether a deviation from the documented answers is an error.
         check: Called first; it raises `ConfigError` if the client is not open, before a permit is used.
     """
@@ -164,7 +164,7 @@ class Retrier:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     roll: Callable[[], float] = random.random
-    turns: FairReader = field(factory=FairReader)
+    fair_reader: FairReader = field(factory=FairReader)
     strict: bool = False
     check: Callable[[], None] | None = None
 
@@ -186,8 +186,8 @@ class Retrier:
         while True:
             try:
                 response = await self._send(call)
-                if self.turns.are_wanted:
-                    await self.turns.take()
+                if self.fair_reader.are_wanted:
+                    await self.fair_reader.take()
                 response.attempts, response.elapsed = call.attempts, self.clock() - call.begun
                 if len(response.body) <= _LARGE_BODY:
                     value = _read(response, read)
@@ -198,7 +198,7 @@ class Retrier:
                 failure = error
             else:
                 failure = None  # as below
-                return self._settle(call, value, response.deviations)
+                return self._record_success(call, value, response.deviations)
             wait = self._judge(call, failure)
             if wait is None:
                 break
@@ -207,7 +207,7 @@ class Retrier:
         if call.spare is not None:
             spare: T = call.spare
             call.spare = failure = None
-            return self._settle(call, spare, call.spare_deviations)
+            return self._record_success(call, spare, call.spare_deviations)
         failure = self._complete(call, failure)
         try:
             raise failure
@@ -228,8 +228,8 @@ class Retrier:
         return _Call(request, now, has_listener or logger.isEnabledFor(logging.DEBUG))
 
     async def _send(self, call: _Call) -> Response:
-        begun, turns = self.clock(), self.turns
-        turns.expected += 1
+        begun, fair_reader = self.clock(), self.fair_reader
+        fair_reader.expected += 1
         try:
             response = await self.transport.send(call.request)
         except TransportError as error:
@@ -237,13 +237,13 @@ class Retrier:
             says = error.deadline_exceeded or isinstance(error, LimiterError)
             call.attempts += error.attempts if says else 1
             if call.is_told:
-                self._tell_attempt(call, error, begun)
+                self._report_attempt(call, error, begun)
             raise
         finally:
-            turns.expected -= 1
+            fair_reader.expected -= 1
         call.attempts += 1
         if call.is_told:
-            self._tell_attempt(call, response, begun)
+            self._report_attempt(call, response, begun)
         return response
 
     def _accept(self, call: _Call, response: Response, value: object) -> None:
@@ -262,20 +262,20 @@ class Retrier:
             call.is_late = True
             return None
         call.last = failure
-        trouble = _find_trouble(failure)
-        if trouble is None:
+        cause = _find_cause(failure)
+        if cause is None:
             return None
         if call.backoff is None:
             call.backoff = Backoff(self.retry, self.quota)
         deadline = call.request.deadline
         left = math.inf if deadline is None else deadline - self.clock()
-        verdict = call.backoff.judge(trouble, jitter=self.roll(), left=left)
-        if verdict.wait is None:
-            operation, why_not = call.request.operation, verdict.why_not
+        decision = call.backoff.judge(cause, jitter=self.roll(), left=left)
+        if decision.wait is None:
+            operation, why_not = call.request.operation, decision.why_not
             extra = log_fields("no retry", region=self.notifier.region, operation=operation, reason=why_not)
             logger.debug("%s is not tried again: %s", operation, why_not, extra=extra)
-        call.is_late = verdict.is_late
-        return verdict.wait
+        call.is_late = decision.is_late
+        return decision.wait
 
     async def _wait(self, call: _Call, wait: float, failure: Failure) -> None:
         operation, attempt, reason = call.request.operation, call.attempts + 1, _describe(failure)
@@ -290,14 +290,14 @@ class Retrier:
         self.notifier.emit(notice)
         await self.sleep(wait)
 
-    def _settle(self, call: _Call, value: T, deviations: Sequence[Deviation]) -> T:
+    def _record_success(self, call: _Call, value: T, deviations: Sequence[Deviation]) -> T:
         if deviations:
             self.notifier.see_deviations(call.request.operation, deviations)
         if call.backoff is not None or self.quota.tokens < FULL_QUOTA:
-            self.quota.settle(0 if call.backoff is None else call.backoff.cost)
+            self.quota.record_success(0 if call.backoff is None else call.backoff.cost)
         call.last = None
         if call.is_told and isinstance(value, Page):
-            self._tell_page(call, value)
+            self._report_page(call, value)
         if isinstance(value, Page) and value.rejected:
             counted: Any = evolve(
                 value, rejected=tuple(evolve(each, attempts=call.attempts) for each in value.rejected)
@@ -313,7 +313,7 @@ class Retrier:
         call.last = None  # frames of the error's traceback have the call
         return failure
 
-    def _tell_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
+    def _report_attempt(self, call: _Call, outcome: Response | TransportError, begun: float) -> None:
         answered, elapsed = isinstance(outcome, Response), self.clock() - begun
         notice = AttemptNotice(
             region=self.notifier.region,
@@ -329,13 +329,13 @@ class Retrier:
             logger.debug(text, notice.operation, notice.attempt, shown, elapsed, extra=extra)
         self.notifier.emit(notice)
 
-    def _tell_page(self, call: _Call, page: Page[object]) -> None:
+    def _report_page(self, call: _Call, page: Page[object]) -> None:
         operation, records = call.request.operation, len(rows_of(page))
         notice = PageNotice(region=self.notifier.region, operation=operation, records=records, has_more=page.has_more)
         self.notifier.emit(notice)
 
 
-def _find_trouble(failure: Failure) -> RetryCause | None:
+def _find_cause(failure: Failure) -> RetryCause | None:
     match failure:
         case APIError() if failure.status < 300:  # an error envelope under a success
             return RetryCause(FailureKind.TRANSIENT, retry_limit=1)

@@ -116,7 +116,7 @@ class RetryQuota:
         self.tokens -= cost
         return True
 
-    def settle(self, cost: int) -> None:
+    def record_success(self, cost: int) -> None:
         """Record a success: return the cost of its last retry, or one token if it needed none."""
         self.tokens = min(FULL_QUOTA, self.tokens + (cost or _REWARD))
 

@@ -209,7 +209,7 @@ class AiohttpTransport:
             if body is None:
                 end = None if self.timeout is None else begun + self.timeout
                 body = await read_body(answer, silence=self._silence, end=end)
-            return self._tell(request, answer, await self._unpack(answer, body))
+            return self._build_response(request, answer, await self._unpack(answer, body))
         except SentOnceError as error:
             failure = translate(error.cause, url.raw_authority, self._scrub_pieces)
         except (aiohttp.ClientError, OSError) as error:
@@ -281,7 +281,7 @@ class AiohttpTransport:
             raise ProtocolError(_TOO_LARGE)
         return self._scrub_body(content)
 
-    def _tell(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
+    def _build_response(self, request: Request, answer: aiohttp.ClientResponse, body: bytes) -> Response:
         return Response(request, answer.status, self._read_headers(answer), body, self.region.name)
 
     def _scrub_body(self, body: bytes) -> bytes:

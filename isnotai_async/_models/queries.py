@@ -77,7 +77,7 @@ def _search(value: str | None) -> str | None:
 
 
 def _bot_only(value: bool | None) -> bool | None:
-    """Check a switch, which no number or word is."""
+    """Check a boolean; numbers and words are rejected."""
     if value is not None and not isinstance(value, bool):
         raise ConfigError(f"bot_only must be True, False or None, not {type(value).__name__}")
     return value
@@ -137,9 +137,7 @@ def _aware(value: datetime, name: str) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ConfigError(
-            f"{name} {value.isoformat()} lies outside the years 1 to 9999 in UTC; leave it out"
-        ) from None
+        raise ConfigError(f"{name} {value.isoformat()} is outside the years 1 to 9999 in UTC; leave it out") from None
 
 
 def _instant(value: datetime | date | str | None, name: str, of_day: time) -> str | None:

@@ -11,7 +11,7 @@ from isnotai_async._models.records import Event, SessionDetails
 
 
 class EventFetcher(NamedTuple):
-    """The functions that ask one region.
+    """The functions that fetch pages and details from one region.
 
     Attributes:
         region: Its name.

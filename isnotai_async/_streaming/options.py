@@ -16,7 +16,7 @@ _MOST: Final = 100_000
 
 @frozen(kw_only=True, eq=False, repr=False)
 class StreamOptions:
-    """Options of a stream, but for what it reads.
+    """Options of a stream, except its sessions and filters.
 
     Attributes:
         concurrency: Most requests in flight.

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @define(eq=False, repr=False)
 class PageInHand(Generic[T]):
-    """A page of a walk.
+    """The current page of a walk, and how many of its records were handed out.
 
     Attributes:
         page: The page as it was fetched.
@@ -41,8 +41,8 @@ class PageInHand(Generic[T]):
     start: int
     stops: deque[RejectedRecord]
     rows: Iterator[T] = field(factory=lambda: iter(()))
-    _end: int = 0  # number behind the last of `rows`
-    _behind: int = 0  # index behind the last record that could not be read
+    _end: int = 0  # number after the last of `rows`
+    _behind: int = 0  # index after the last record that could not be read
     _aside: tuple[RejectedRecord, ...] = ()  # records that are handed out as they are
     _is_fresh: bool = False  # those were not handed out yet
 
@@ -78,7 +78,7 @@ class PageInHand(Generic[T]):
 
     @property
     def number(self) -> int:
-        """How many records of `data` were passed."""
+        """Number of records of `data` that were passed."""
         return self._end - length_hint(self.rows)  # exact, for the iterator of a tuple
 
     @property
@@ -103,12 +103,12 @@ class PageInHand(Generic[T]):
 
     @property
     def is_through(self) -> bool:
-        """Whether nothing is left of it."""
+        """Whether all records were handed out."""
         return self.number == len(self.data) and not self.stops and not self._is_fresh
 
     @property
     def has_something(self) -> bool:
-        """Whether there is something to hand out now."""
+        """Whether there are records to hand out now."""
         return self._is_fresh or length_hint(self.rows) > 0
 
     @property

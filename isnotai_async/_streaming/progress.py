@@ -198,7 +198,7 @@ class StreamProgress:
         resume: Position of an earlier stream; its sessions must come first and be the same. Or None.
 
     Attributes:
-        tallies: How far each source was read, by name.
+        by_source: How far each source was read, by name.
 
     Raises:
         ConfigError: That stream had other filters, or other sources.
@@ -210,7 +210,7 @@ class StreamProgress:
         if resume is not None:
             resume.check(filters.filters)
         self._filters = filters
-        self.tallies = _open_tallies(sources, resume)
+        self.by_source = _open_sources(sources, resume)
         self._under_way: dict[SessionProgress, None] = {}
         self._moved: dict[SessionProgress, None] | None = None  # since the last `take_moves`
 
@@ -219,7 +219,7 @@ class StreamProgress:
 
     @property
     def _count(self) -> int:
-        return sum(tally.taken.count for tally in self.tallies.values())
+        return sum(source.taken.count for source in self.by_source.values())
 
     def open(self, target: SessionRef, region: str) -> SessionProgress:
         """Start a session.
@@ -282,8 +282,8 @@ class StreamProgress:
     @property
     def position(self) -> StreamPosition:
         """The position of the stream."""
-        named = {name: tally.taken for name, tally in self.tallies.items() if name != ANY}
-        digest = (SourceProgress() if named else self.tallies[ANY]).taken.digest
+        named = {name: source.taken for name, source in self.by_source.items() if name != ANY}
+        digest = (SourceProgress() if named else self.by_source[ANY]).taken.digest
         return StreamPosition(
             taken=self._count,
             digest=digest,
@@ -297,7 +297,7 @@ def _describe(work: SessionProgress) -> UnfinishedSession:
     return UnfinishedSession(work.target.name, tuple(work.positions()))
 
 
-def _open_tallies(sources: Collection[str], resume: StreamPosition | None) -> dict[str, SourceProgress]:
+def _open_sources(sources: Collection[str], resume: StreamPosition | None) -> dict[str, SourceProgress]:
     if resume is None:
         return {name: SourceProgress() for name in sources}
     taken = resume.sources or {ANY: SourceCount(resume.taken, resume.digest)}

@@ -103,7 +103,7 @@ class ReaderPool:
     Attributes:
         sources: The sources by name, or one as `ANY`; they are closed at the end.
         find_fetcher: Returns the fetcher of a region.
-        ledger: Progress of the stream.
+        progress: Progress of the stream.
         options: Options of the stream.
         resumed: Sessions to resume before others are taken.
         clock: Returns monotonic seconds.
@@ -113,7 +113,7 @@ class ReaderPool:
 
     sources: Mapping[str, AsyncGenerator[SessionRef, None]]
     find_fetcher: FindFetcher
-    ledger: StreamProgress
+    progress: StreamProgress
     options: StreamOptions
     resumed: tuple[SessionProgress, ...] = ()
     clock: Callable[[], float] = monotonic
@@ -140,7 +140,7 @@ class ReaderPool:
 
     async def _read_source(self, name: str) -> None:
         try:
-            await self._feed(name)
+            await self._read_targets(name)
         except Exception as error:  # noqa: BLE001 - it is the source's, and raised where the pages are taken
             if not self._ends_its_source_only(error):
                 self._stop(Failure(error))
@@ -163,11 +163,11 @@ class ReaderPool:
             self.failure = failure
         self._scope.cancel()
 
-    async def _feed(self, name: str) -> None:
-        pool, tally = self._pools[name], self.ledger.tallies[name]
+    async def _read_targets(self, name: str) -> None:
+        pool, source = self._pools[name], self.progress.by_source[name]
         async with aclosing(self.sources[name]) as targets:
-            while tally.is_behind:
-                tally.count(await anext(targets, None))
+            while source.is_behind:
+                source.count(await anext(targets, None))
             for work in self.resumed:
                 if name in {ANY, work.target.name}:
                     await pool.idle()
@@ -177,12 +177,12 @@ class ReaderPool:
                 target = await anext(targets, None)
                 if target is None:
                     return
-                tally.count(target)
+                source.count(target)
                 await self._take(target, pool)
 
     async def _take(self, target: SessionRef, pool: TaskPool) -> None:
         try:
-            work = self.ledger.open(target, self.find_fetcher(target.name).region)
+            work = self.progress.open(target, self.find_fetcher(target.name).region)
         except ConfigError as error:
             if self.options.on_error == "raise":
                 raise
@@ -255,18 +255,18 @@ class ReaderPool:
             set_aside=self.options.set_aside or self.options.on_error == "collect",
             begins_again=not self.options.set_aside,
         )
-        arrive = partial(StreamItem, target=session.work.target, work=session.work, window=window)
+        make_item = partial(StreamItem, target=session.work.target, work=session.work, window=window)
         at, is_last = window.position, False
         async with aclosing(walk.pages()) as pages:
             async for page in pages:
                 page = _name(page, session.work.target.name)
                 after, is_last = walk.position, not page.has_more
                 places = walk.indexes
-                await self.buffer.put(arrive(page=page, places=places, at=at, after=after, is_last=is_last), lane)
+                await self.buffer.put(make_item(page=page, places=places, at=at, after=after, is_last=is_last), lane)
                 at = after
                 del page  # as in `Paginator.pages`: with 64 readers, that is thousands of records
         if not is_last:
-            await self.buffer.put(arrive(is_last=True), lane)
+            await self.buffer.put(make_item(is_last=True), lane)
 
     async def _fail(self, failure: Failure, lane: OrderedLane[StreamItem] | None = None) -> None:
         error, work = failure.error, failure.work

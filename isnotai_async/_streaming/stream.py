@@ -26,6 +26,7 @@ from typing import Any, Self
 from attrs import evolve
 
 from isnotai_async._arrow.tables import BatchBuilder
+from isnotai_async._models.open_state import OpenState
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Position, mark_event
 from isnotai_async._models.queries import EventFilters
@@ -67,24 +68,24 @@ class PageStream:
         options: StreamOptions,
         resume: StreamPosition | None = None,
     ) -> None:
-        self._ledger = StreamProgress(filters, sources, resume)
+        self._progress = StreamProgress(filters, sources, resume)
         resumed = tuple(
-            self._ledger.reopen(session, find_fetcher(session.name).region)
+            self._progress.reopen(session, find_fetcher(session.name).region)
             for session in (() if resume is None else resume.unfinished)
         )
-        self._reading = ReaderPool(sources, find_fetcher, self._ledger, options, resumed)
+        self._reading = ReaderPool(sources, find_fetcher, self._progress, options, resumed)
         self._failures: dict[SessionRef, IsNotAIError] = {}
         self._fresh_failures: dict[SessionRef, IsNotAIError] = {}
-        self._arrival: StreamItem | None = None  # the page in hand
+        self._item: StreamItem | None = None  # the page in hand
         self._rows: Iterator[Event] = iter(())  # its events, or their rows, that are still to be handed out
         self._ahead: deque[StreamItem | None] = deque()  # taken from the buffer for a batch; None is the end
         self._waiting = False
         self._rejected = 0
-        self._state = "not open"
+        self._state = OpenState.NOT_OPEN
         self._block: AbstractAsyncContextManager[Self]
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._state}, {self._ledger}, {len(self._failures)} failed>"
+        return f"<{type(self).__name__}: {self._state}, {self._progress}, {len(self._failures)} failed>"
 
     async def __aenter__(self) -> Self:
         block = self._run()
@@ -99,14 +100,14 @@ class PageStream:
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Self, None]:
-        if self._state != "not open":
+        if self._state is not OpenState.NOT_OPEN:
             raise ConfigError("a stream is opened once; make another one, with resume= and this one's position")
-        self._state = "open"
+        self._state = OpenState.OPEN
         try:
             async with run_behind(self._reading.run()):
                 yield self
         finally:
-            self._state = "closed"
+            self._state = OpenState.CLOSED
 
     def __aiter__(self) -> AsyncIterator[Page[Event]]:
         """Iterate over the pages, from the position of the stream."""
@@ -172,7 +173,7 @@ class PageStream:
         Raises:
             ConfigError: There are more rows, or pyarrow is not installed. Other errors are those of the pages.
         """
-        if self._state == "open":
+        if self._state is OpenState.OPEN:
             return await collect_table(self, Event, max_rows)
         async with self:
             return await collect_table(self, Event, max_rows)
@@ -180,8 +181,8 @@ class PageStream:
     @property
     def position(self) -> StreamPosition:
         """Position after the last record that was handed out; correct at any time, also after the block."""
-        self._settle()
-        return self._ledger.position
+        self._record_given()
+        return self._progress.position
 
     @property
     def rejected(self) -> int:
@@ -203,9 +204,9 @@ class PageStream:
             The sessions with new records that were handed out, each with its position, or None if it is finished; and
             the errors of the sessions that have failed.
         """
-        self._settle()
+        self._record_given()
         failures, self._fresh_failures = self._fresh_failures, {}
-        return self._ledger.take_moves(), failures
+        return self._progress.take_moves(), failures
 
     def _take_records(self, page: Page[Event]) -> Iterator[Event]:
         """Replace the rows that are still to be handed out with records, and return them."""
@@ -227,22 +228,22 @@ class PageStream:
             self._waiting = False
 
     def _fill(self, builder: BatchBuilder, rows: int) -> None:
-        """Hand out up to so many rows of the pages that were taken."""
+        """Hand out up to `rows` rows of the pages that were taken."""
         while builder.rows < rows:
-            page = self._arrival.page if self._arrival else None
+            page = self._item.page if self._item else None
             if page is not None and length_hint(self._rows):
                 part = tuple(islice(self._rows, rows - builder.rows))
                 builder.add(part, region=page.name, session_id=page.session_id)
                 continue
-            self._settle()
-            arrival = self._ahead[0] if self._ahead else None
-            if arrival is None:
+            self._record_given()
+            item = self._ahead[0] if self._ahead else None
+            if item is None:
                 return
-            self._note(arrival)
+            self._note(item)
             self._ahead.popleft()
 
     def _check(self) -> None:
-        if self._state != "open":
+        if self._state is not OpenState.OPEN:
             raise ConfigError(f"this stream is {self._state}; take its pages within: async with … as pages")
         if self._waiting:
             raise ConfigError("another task is taking a page of this stream; let one task pass them to the others")
@@ -253,44 +254,44 @@ class PageStream:
         self._waiting = True
         try:
             while not length_hint(self._rows):
-                self._settle()
-                arrival = self._ahead.popleft() if self._ahead else await self._reading.buffer.get()
-                if arrival is None:
+                self._record_given()
+                item = self._ahead.popleft() if self._ahead else await self._reading.buffer.get()
+                if item is None:
                     self._end()
                     return None
-                self._note(arrival)
-                if arrival.page is not None and arrival.page.rejected:
-                    self._rejected += len(arrival.page.rejected)
+                self._note(item)
+                if item.page is not None and item.page.rejected:
+                    self._rejected += len(item.page.rejected)
                     break  # it is handed out even if it has nothing else
-            return self._arrival.page if self._arrival else None
+            return self._item.page if self._item else None
         finally:
             self._waiting = False
 
-    def _note(self, arrival: StreamItem) -> None:
-        if arrival.error is not None:
-            _locate(Failure(arrival.error, arrival.work, arrival.window))
-            if arrival.target not in self._failures:
-                self._failures[arrival.target] = self._fresh_failures[arrival.target] = arrival.error
-        self._arrival = arrival
-        self._rows = iter(rows_of(arrival.page) if arrival.page else ())
+    def _note(self, item: StreamItem) -> None:
+        if item.error is not None:
+            _locate(Failure(item.error, item.work, item.window))
+            if item.target not in self._failures:
+                self._failures[item.target] = self._fresh_failures[item.target] = item.error
+        self._item = item
+        self._rows = iter(rows_of(item.page) if item.page else ())
 
-    def _settle(self) -> None:
+    def _record_given(self) -> None:
         """Update the progress with the records of the current page that were handed out."""
-        arrival = self._arrival
-        if arrival is None or arrival.window is None:
+        item = self._item
+        if item is None or item.window is None:
             return
-        if arrival.work is not None:
-            self._ledger.move(arrival.work)
+        if item.work is not None:
+            self._progress.move(item.work)
         left = length_hint(self._rows)  # exact, for the iterator of a tuple
         if left == 0:
-            self._arrival = None
-            arrival.window.position = arrival.after or arrival.window.position
-            if arrival.is_last and arrival.work is not None:
-                self._ledger.finish(arrival.work, arrival.window)
-        elif arrival.page is not None and arrival.at is not None:
-            number = len(rows_of(arrival.page)) - left
+            self._item = None
+            item.window.position = item.after or item.window.position
+            if item.is_last and item.work is not None:
+                self._progress.finish(item.work, item.window)
+        elif item.page is not None and item.at is not None:
+            number = len(rows_of(item.page)) - left
             if number:
-                arrival.window.position = _behind(arrival.at, arrival.page, number, arrival.places)
+                item.window.position = _behind(item.at, item.page, number, item.places)
 
     def _end(self) -> None:
         failure = self._reading.failure
@@ -324,8 +325,8 @@ def set_aside(stream: PageStream) -> None:
     reading.options = evolve(reading.options, set_aside=True)
 
 
-def _count_rows(arrival: StreamItem | None) -> int:
-    return len(rows_of(arrival.page)) if arrival is not None and arrival.page is not None else 0
+def _count_rows(item: StreamItem | None) -> int:
+    return len(rows_of(item.page)) if item is not None and item.page is not None else 0
 
 
 def _locate(failure: Failure) -> None:

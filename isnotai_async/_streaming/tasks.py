@@ -47,7 +47,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 
 def share(total: int, count: int) -> list[int]:
-    """Cut a number into so many nearly equal parts."""
+    """Divide a number into a count of nearly equal parts."""
     each, rest = divmod(total, count)
     return [each + (number < rest) for number in range(count)]
 
@@ -88,7 +88,7 @@ class TaskPool:
             self._queue.append(job)
 
     def grow(self, count: int) -> None:
-        """Run so many more at a time from now on."""
+        """Raise the number of jobs that run at a time."""
         self._size += count
         while self._queue and self._running < self._size:
             self.start(self._queue.popleft())

@@ -113,7 +113,7 @@ def cut(stretches: Sequence[Stretch], windows: int) -> tuple[int, ...]:
 
 
 def count_windows(events: float, *, page_size: int, readers: int, ordered: bool, buffer: int) -> int:
-    """Return how many windows a session is worth.
+    """Return the number of windows to cut a session into.
 
     Unordered, one for each reader, and none smaller than a page. Ordered, more and smaller ones: while the first is
     handed out, the others are held back in a buffer, so as many windows as there are readers have to fit into it.

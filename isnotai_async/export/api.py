@@ -196,7 +196,7 @@ def check_target_name(to: str | os.PathLike[str]) -> Path:
 
 @frozen(kw_only=True)
 class ExportJob:
-    """An export that can be run.
+    """An export with its options checked, ready to run.
 
     Attributes:
         source: Where the events come from.

@@ -65,7 +65,7 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self.columns.event_id)
 
 

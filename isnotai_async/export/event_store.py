@@ -82,7 +82,7 @@ class EventStore:
         return oldest if isinstance(oldest, int) else None
 
     def forget_listed(self, region: str) -> None:
-        """Forget what this run has listed of a region."""
+        """Drop the sessions that this run has listed in a region."""
         self.file.db.execute("DELETE FROM temp.listed WHERE region = ?", (region,))
 
     def note_listed(
@@ -206,7 +206,7 @@ class EventStore:
 
         Args:
             pages: The rows of pages, each with its reading, whose counts are brought up to date.
-            standing: Readings that have moved. One that is through gets the state of its session.
+            standing: Readings with new rows. A finished one gets the state of its session.
             refused: Readings that the API refused for good.
             rejected: Records that could not be read.
         """
@@ -306,7 +306,7 @@ class EventStore:
         )
 
     def trust(self, region: str) -> None:
-        """Take back that updatedAt cannot be trusted."""
+        """Record that the field updatedAt can be trusted again."""
         with self.file.transaction():
             self._set_distrust("?", region, None)
 

@@ -77,15 +77,15 @@ class ExportMetrics:
 
     @property
     def waiting(self) -> float:
-        """Seconds that the present wait still takes."""
+        """Seconds until the current wait ends."""
         return max(0.0, self._until - self.clock())
 
     @property
     def waited(self) -> float:
-        """Seconds that were waited so far."""
+        """Total seconds of all waits so far."""
         return max(0.0, self._waited - self.waiting)
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since the start of the export."""
         return self.clock() - self._begun

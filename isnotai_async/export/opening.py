@@ -3,8 +3,8 @@
 In this order:
 
 - the target of a finished export, as its receipt describes it: the receipt's report is the answer. If sessions had
-  failed, just those are tried again. (With ``if_exists="replace"`` a complete one is exported anew.)
-- the same, but killed between the name and the receipt: likewise;
+  failed, just those are tried again. (With ``if_exists="replace"`` a complete one is exported again.)
+- the same, but killed between the name and the receipt: the same result;
 - the same, but made in another format, or with other options of it: `if_exists` decides;
 - anything else of the target's name: `if_exists` decides;
 - the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
@@ -34,7 +34,7 @@ IfExists = Literal["fail", "skip", "replace"]
 
 @frozen(kw_only=True)
 class Opening:
-    """How an export starts.
+    """The decision about how an export starts.
 
     Attributes:
         report: The report, if there is nothing to do.
@@ -120,7 +120,7 @@ class Opener:
             if any(row.state == "failed" for row in store.read_sessions()):
                 return Opening(totals=totals, only_failed=is_known, replace=True)
             if is_known and (receipt is None or self.if_exists != "replace"):
-                self.publisher.settle(finished, keep_pages=False)
+                self.publisher.finish(finished, keep_pages=False)
                 return Opening(report=report)
         if (opening := self._check_target()) is not None:
             return opening

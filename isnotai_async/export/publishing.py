@@ -39,7 +39,7 @@ _PART: Final = re.compile(r"part-\d+\.parquet")
 
 @frozen
 class Publisher:
-    """Writes and names one target.
+    """Writes one target to a temporary file and renames it.
 
     Attributes:
         system: The operating system.
@@ -90,7 +90,7 @@ class Publisher:
             receipt = Receipt(size=size, digest=digest, format=self.format.described, report=report_to_json(report))
             self.store.write_fact("publishing", receipt)
             self._name(replace=replace)
-            self.settle(receipt, keep_pages=keep_pages)
+            self.finish(receipt, keep_pages=keep_pages)
         except DISK_ERRORS as error:
             raise self._explain(error, unnamed, written.rows) from None
         return report
@@ -108,7 +108,7 @@ class Publisher:
                 'move that file away, or pass if_exists="replace" (--if-exists replace), and run the same again'
             ) from None
 
-    def settle(self, receipt: Receipt, *, keep_pages: bool) -> None:
+    def finish(self, receipt: Receipt, *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
         self.system.remove(unnamed_of(self.target))  # if it was to be linked, and the process died before the unlink
         self.store.write_fact("receipt", receipt)

@@ -51,13 +51,13 @@ class SessionFailure:
 
     @classmethod
     def describe(cls, name: str, session_id: str, error: IsNotAIError) -> SessionFailure:
-        """Return what a report says of an error."""
+        """Return the text of an error for a report."""
         return cls(name, session_id, type(error).__name__, str(error))
 
 
 @frozen(kw_only=True)
 class ExportProgress:
-    """How far an export is.
+    """Progress of an export.
 
     Attributes:
         rows: Rows read, those of earlier runs too.
@@ -92,7 +92,7 @@ class ExportProgress:
 
 @frozen(kw_only=True)
 class ExportReport:
-    """What an export did.
+    """The result of an export.
 
     Attributes:
         path: The target.

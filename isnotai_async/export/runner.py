@@ -1,4 +1,4 @@
-"""`Runner`: one run of an export: pages out of a stream and into the store, with a commit now and then."""
+"""`Runner`: one run of an export: it moves pages from a stream into the store, with regular commits."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Runner:
         tracker: State of the sessions.
         store: The work store; it is open.
         system: The operating system.
-        thread: Where the store is used.
+        thread: The thread of the store.
         streaming: Options of the stream.
         on_progress: Is called with the progress, or None.
         count: How many sessions there are, if that is known.
@@ -115,7 +115,7 @@ class Runner:
             raise ConfigError(invalid[0].message)
         addresses = {tracker.source.client(failure.name).region.base_url for failure in refused}
         raise ExportError(
-            f"{', '.join(sorted(addresses))} refused each of the {len(refused):,} sessions, so nothing was "
+            f"{', '.join(sorted(addresses))} rejected each of the {len(refused):,} sessions, so nothing was "
             f"published; check ids, key and region. The first: {refused[0].message}"
         )
 
@@ -141,7 +141,7 @@ class Runner:
     async def _take_pages(self, stream: Stream) -> bool:
         """Take pages until a commit is due, even if none comes; return whether more may come.
 
-        The time is looked at once a commit and not once a page: to set a timer costs as much as to pack a page.
+        The time is checked once for each commit, not for each page: a timer costs as much as packing a page.
         """
         with anyio.move_on_after(COMMIT_SECONDS):
             async for page in stream:

@@ -26,7 +26,7 @@ class SessionReading:
         pages: Pages that the API gave so far.
         added: Rows of them that were not in the store.
         differing: Rows of them that were in the store with another content.
-        walks: Where it stands, as JSON, if it can be resumed from there.
+        walks: Its position as JSON, if it can be resumed.
         is_through: Whether all of it was read.
         is_gone: Whether the API said that there is no such session.
         state: What the session is after that.
@@ -63,7 +63,7 @@ class Rows:
 
     @classmethod
     def of(cls, page: Page[Event]) -> Rows:
-        """Return the rows of a page that has some."""
+        """Return the rows of a page that is not empty."""
         values = tuple(
             value
             for e in page.data
@@ -73,7 +73,7 @@ class Rows:
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return len(self.values) // 5
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:

@@ -33,7 +33,7 @@ class ExportSource(Protocol):
 
     @property
     def regions(self) -> Mapping[str, str]:
-        """The names there are, and region and address of each in words."""
+        """Each name, with its region and address as text."""
         ...
 
     def read(self, sessions: AnySessions) -> Targets:
@@ -81,7 +81,7 @@ class _ClientSource:
 
 @frozen
 class _ManagerSource:
-    """A manager and its names."""
+    """The clients of a `SessionManager`."""
 
     source: SessionManager
 
@@ -122,7 +122,7 @@ async def _ids(source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[str, 
 
 
 def take_shard(targets: Targets, shard: Shard | None) -> Targets:
-    """Return the sessions of a shard only."""
+    """Return only the sessions of a shard."""
     return {name: _filter(source, shard) for name, source in targets.items()}
 
 

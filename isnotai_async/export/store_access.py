@@ -18,7 +18,7 @@ P = ParamSpec("P")
 
 @define(eq=False)
 class StoreAccess:
-    """Calls methods of a store in its thread.
+    """Calls the methods of a store in the store's thread.
 
     Attributes:
         store: The store.

@@ -160,7 +160,7 @@ class StoreFile:
 
     @property
     def name(self) -> str:
-        """Its path, as messages show it."""
+        """Its path, for messages."""
         return shown(self.path)
 
 

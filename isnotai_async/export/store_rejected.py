@@ -1,6 +1,6 @@
 """Records that a sync could not read: raw and each with its reason, as JSON Lines in ``NAME.rejected``.
 
-Only its owner may read that file: nobody knows what a record has in it that does not fit the documentation. So the
+Only its owner may read that file: a record that does not fit the documentation may hold anything. So the
 store keeps no more of them than a digest, by which a record that is read again is not written again.
 """
 

@@ -1,7 +1,7 @@
 """The tables of an event store, and how a session's record becomes a row of them.
 
 ``events`` has the columns of an export and is unique by session, region and event id. ``sessions`` has the fields of
-the record, JSON where they are lists; fields that the contract does not have are in ``extra``, as a JSON object. Its
+the record, JSON if they are lists; fields that the contract does not have are in ``extra``, as a JSON object. Its
 times are ISO 8601 in UTC, all with six digits, so that they sort as text.
 Columns and tables whose names start with ``_isnotai_`` are ours; their times, as those of ``events``, are Unix
 milliseconds.

@@ -37,7 +37,7 @@ from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_file import READER_SECONDS, StoreFile
 from isnotai_async.export.store_report import StoreReport
 from isnotai_async.export.store_schema import encode_time, to_milliseconds
-from isnotai_async.export.sync_listing import Listing, RegionLister
+from isnotai_async.export.sync_listing import RegionLister, SessionListing
 from isnotai_async.export.sync_reading import SessionReader
 from isnotai_async.export.sync_rules import Choice, State, SyncRules
 from isnotai_async.export.thread import FileThread
@@ -192,7 +192,7 @@ class Sync:
     """One run.
 
     Attributes:
-        source: Where the events come from.
+        source: The clients to read from.
         is_single: Whether that is one client, and not a `SessionManager`.
         access: The way to the store.
         metrics: What the requests cost.
@@ -213,7 +213,7 @@ class Sync:
     concurrency: int
     on_progress: OnProgress | None = None
     _counts: _Counts = field(factory=_Counts, init=False)
-    _listings: dict[str, Listing] = field(factory=dict, init=False)
+    _listings: dict[str, SessionListing] = field(factory=dict, init=False)
     _listed: int = field(default=0, init=False)  # sessions, so far
     _errors: list[Exception] = field(factory=list, init=False)  # each ended a region
     _rows: int = field(default=0, init=False)  # in the store, before this run
@@ -270,7 +270,7 @@ class Sync:
         self._show_progress()
 
     def _note(self, readings: Sequence[SessionReading], added: int) -> None:
-        """Count what a commit has brought."""
+        """Count the rows of a commit."""
         counts = self._counts
         counts.added += added
         for reading in readings:

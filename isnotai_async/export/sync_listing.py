@@ -31,8 +31,8 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @frozen(kw_only=True)
-class Listing:
-    """What came of listing a region.
+class SessionListing:
+    """The result of listing a region.
 
     Attributes:
         now: The server's time when it started.
@@ -73,7 +73,7 @@ class RegionLister:
     start: int | None
     on_page: Callable[[int], None]
 
-    async def run(self) -> Listing:
+    async def run(self) -> SessionListing:
         """List the region, commit and plan.
 
         Raises:
@@ -85,7 +85,7 @@ class RegionLister:
         except (InvalidCursorError, PaginationError):
             return await self._list()  # the ids are a set, so a lost cursor costs a second listing and no more
 
-    async def _list(self) -> Listing:
+    async def _list(self) -> SessionListing:
         access, store, rules = self.access, self.access.store, self.access.store.rules
         coverage = await access(store.find_coverage, self.name, self.place)
         first, now, rest = await self._find_first(coverage)
@@ -104,7 +104,7 @@ class RegionLister:
         is_gap = rules.is_gap(coverage, known.history, now)
         listed, new = await access(store.commit_listing, self.name, self.place, known, is_gap=is_gap)
         planned, waiting = await access(store.plan, self.name, known, now)
-        return Listing(
+        return SessionListing(
             now=now,
             listed=listed,
             new=new,

@@ -52,7 +52,7 @@ class SessionReader:
     """Reads planned sessions into the store.
 
     Attributes:
-        source: Where the events come from.
+        source: The clients to read from.
         is_single: Whether that is one client, and not a `SessionManager`.
         access: The way to the store.
         filters: The filters of the events.
@@ -74,23 +74,25 @@ class SessionReader:
     refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
     _readings: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # under way
     _resumed: set[SessionRef] = field(factory=set, init=False)  # those that an earlier run started
-    _again: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # whose cursor was refused
+    _restarted: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # whose cursor was refused
     _long: list[SessionReading] = field(factory=list, init=False)  # active, and too long to be read whole each time
     _pages: list[tuple[SessionReading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
-    _rejected: list[Rejected] = field(factory=list, init=False)  # likewise
+    _rejected: list[Rejected] = field(factory=list, init=False)  # not committed yet
     _pending: int = field(default=0, init=False)  # rows of them
     _committed: float = field(factory=monotonic, init=False)
 
     async def run(self) -> None:
-        """Read what is planned.
+        """Read the planned sessions.
 
         Raises:
             ExportError: The store cannot be written. What is wrong with single sessions is in `failures`.
         """
         saved = [reading for name in self.times for reading in await self._find_saved(name)]
         await self._read({name: self._take(name) for name in self.times}, resume=self._resume(saved))
-        again = list(self._again)
-        await self._read({name: _give(again, name) for name in dict.fromkeys(target.name for target in again)})
+        restarted = list(self._restarted)
+        await self._read(
+            {name: _give(restarted, name) for name in dict.fromkeys(target.name for target in restarted)}
+        )
         for reading in self._long:
             await self._read_long(reading)
 
@@ -137,7 +139,7 @@ class SessionReader:
         await self._read({target.name: _give([target], target.name)}, start_time=start)
 
     async def _read(self, targets: Mapping[str, Targets], **options: Any) -> None:  # noqa: ANN401 - of stream_events
-        """Read sessions by name, and commit what comes."""
+        """Read the sessions of each region, and commit their rows."""
         if not targets:
             return
         stream = self.source.open_stream(
@@ -187,7 +189,7 @@ class SessionReader:
         self.on_commit(list(dict.fromkeys([*standing, *refused])), added)  # each once
 
     def _describe(self, target: SessionRef, session: UnfinishedSession | None) -> SessionReading:
-        """Bring a reading up to where the stream stands."""
+        """Update a reading to the position of the stream."""
         if session is None:
             reading = self._readings.pop(target)
             reading.is_through = True
@@ -202,12 +204,12 @@ class SessionReader:
         reading.is_gone = isinstance(error, NotFoundError)
         if isinstance(error, AuthenticationError):
             self.refusals.setdefault(target.name, error)
-        elif target not in self._again and self._has_lost_cursor(target, error):
+        elif target not in self._restarted and self._has_lost_cursor(target, error):
             began = self.times[target.name]
             fresh = SessionReading(
                 region=target.name, session_id=target.session_id, choice=reading.choice, began=began
             )
-            self._readings[target] = self._again[target] = fresh
+            self._readings[target] = self._restarted[target] = fresh
         else:
             if reading.choice is not Choice.AUDIT or not is_for_good(error):
                 self.failures[target] = error
@@ -221,7 +223,7 @@ class SessionReader:
 
 
 def _read_walks(reading: SessionReading) -> tuple[Position, ...]:
-    """Return where a reading stands; nothing if that cannot be used, so that it starts from the beginning."""
+    """Return the position of a reading; nothing if it cannot be used, so that the session is read from its start."""
     try:
         walks = tuple(Position.from_json(json.dumps(walk)) for walk in reading.walks)
     except ConfigError:  # of another release

@@ -54,7 +54,7 @@ _HISTORY_MARGIN: Final = 3_600_000  # one hour: the window moves on while a run 
 
 
 class State(StrEnum):
-    """How far a session is, as the store has it."""
+    """The state of a session in the store."""
 
     OPEN = "open"
     FINAL = "final"
@@ -63,7 +63,7 @@ class State(StrEnum):
 
 
 class Choice(StrEnum):
-    """What a run does with a session."""
+    """The action of a run for a session."""
 
     SKIP = "skip"
     WAIT = "wait"
@@ -74,7 +74,7 @@ class Choice(StrEnum):
 
 @frozen(kw_only=True)
 class SessionState:
-    """What the store knows of a session.
+    """The facts about a session that the store keeps.
 
     Attributes:
         born: When it was created, or first listed if the API did not say.
@@ -99,7 +99,7 @@ class SessionState:
 
 @frozen(kw_only=True)
 class Coverage:
-    """Which sessions of a region a store knows.
+    """The range of sessions of a region that a store knows.
 
     Attributes:
         since: The earliest creation that was listed from; None for no lower bound.
@@ -157,7 +157,7 @@ class SyncRules:
         return history is not None and since < now - history + _HISTORY_MARGIN
 
     def covered_from(self, coverage: Coverage | None, start: int | None) -> int | None:
-        """Return the earliest creation that is known after a listing; None for no lower bound (rule 1)."""
+        """Return the time since which all sessions are known after a listing; None for no lower bound (rule 1)."""
         if coverage is None or start is None or coverage.since is None:
             return start if coverage is None else coverage.since
         return min(coverage.since, start)

@@ -36,7 +36,7 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @frozen
 class FileInfo:
-    """What a path names.
+    """The identity of the file that a path names.
 
     Attributes:
         kind: A regular file, a folder, or anything else, such as a symbolic link.

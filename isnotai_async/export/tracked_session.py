@@ -1,4 +1,4 @@
-"""`TrackedSession`: where a session stands that is not done, and which of its pages are not committed yet."""
+"""`TrackedSession`: the position of an unfinished session, and its pages that are not committed yet."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, PageRow, Sessi
 
 @define(eq=False)
 class TrackedSession:
-    """A session that is not done.
+    """An unfinished session.
 
     Attributes:
         number: Its number.
         source: Name of its source.
         target: Which it is.
-        state: Where it stands.
+        state: Its state.
         walks: Where its walks stand.
         pages: Pages of it that are committed.
         rows: Rows that were taken from the stream, those of earlier runs too.
@@ -81,7 +81,7 @@ class TrackedSession:
         self.is_restarted, self.saved, self.written = True, (), None
 
     def take_pages(self) -> list[PageRow]:
-        """Return the pages that are held, as one row."""
+        """Return the pages that are not committed yet, as one row."""
         if not self.held:
             return []
         first, count = self.pages, len(self.held)
@@ -96,7 +96,7 @@ class TrackedSession:
         return [row]
 
     def to_row(self) -> SessionRow:
-        """Return what the store keeps of it."""
+        """Return its row for the store."""
         walks = "" if self.state == "done" else f"[{','.join(walk.to_json() for walk in self.walks)}]"
         failure = "" if self.failure is None else json.dumps(asdict(self.failure))
         return SessionRow(

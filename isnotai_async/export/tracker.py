@@ -7,7 +7,7 @@ The rules:
 2. What is true of the pages that were taken from the stream is true of the store, because both go into one commit. So
    the stream's own position is what is saved.
 3. A session is open, done or failed. Failed is what the API itself refused; any other trouble leaves it open. Every
-   run asks for open and for failed sessions again, from where they stand.
+   run reads open and failed sessions again, from their positions.
 4. A saved cursor that is refused is not the session's end, once a run: the session is read again from its start, and
    rows that are in the store already are left out, by their event ids. If an error ends the stream, such sessions are
    read first and the source is not: it may be readable only once. A cursor of the second reading that is refused with
@@ -55,7 +55,7 @@ class SessionTracker:
     """State of all sessions of an export; the rules are above.
 
     Attributes:
-        source: Where the events come from.
+        source: The clients to read from.
         sessions: The sessions, as they were given.
         filters: The filters of the events.
         shard: The shard, or None.
@@ -93,14 +93,14 @@ class SessionTracker:
     _number: int = field(default=0, init=False)  # of the next session
     _tracked: dict[SessionRef, TrackedSession] = field(factory=dict, init=False)
     _changed: dict[SessionRef, TrackedSession] = field(factory=dict, init=False)  # since the last commit
-    _rejected: list[RejectedRow] = field(factory=list, init=False)  # likewise
+    _rejected: list[RejectedRow] = field(factory=list, init=False)  # not committed yet
     _expired: list[TrackedSession] = field(factory=list, init=False)
     _stream: Stream | None = field(default=None, init=False)
     _refused: int = field(default=0, init=False)  # answers 401 that were looked into
     _reads_source: bool = field(default=True, init=False)
 
     def load(self, rows: Iterable[SessionRow], totals: Totals, *, only_failed: bool) -> None:
-        """Start from what the store has.
+        """Load the state of the store.
 
         Args:
             rows: Its sessions.
@@ -165,7 +165,7 @@ class SessionTracker:
         self._stream = self.source.open_stream(
             targets, resume=position, on_error=self.on_error, **self.filters, **options
         )
-        set_aside(self._stream)  # the rows are in the store, and the records that cannot be read beside them
+        set_aside(self._stream)  # the rows are in the store, and the records that cannot be read next to them
         self._stream.take_news()  # the first call returns all that is resumed; from now on, it returns what is new
         return self._stream
 
@@ -306,7 +306,7 @@ class SessionTracker:
         return Change(sessions, pages, rejected, self.totals)
 
     def _forget(self, target: SessionRef, session: TrackedSession) -> None:
-        """Keep no more of a session than the report needs."""
+        """Drop everything about a session that the report does not need."""
         del self._tracked[target]
         if session.failure is not None:
             self.failed[target] = session.failure

@@ -18,7 +18,7 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class Receipt(TypedDict):
-    """What the store says of a finished target.
+    """The store's record of a finished target.
 
     Attributes:
         size: Bytes in it.
@@ -34,7 +34,7 @@ class Receipt(TypedDict):
 
 
 class SessionRow(NamedTuple):
-    """A session as the store has it.
+    """The row of a session in the store.
 
     Attributes:
         number: Its number, in the order in which its source gave it.
@@ -90,7 +90,7 @@ class Totals:
 
 @frozen
 class Change:
-    """What one commit changes."""
+    """The changes of one commit."""
 
     sessions: Sequence[SessionRow]
     pages: Sequence[PageRow]

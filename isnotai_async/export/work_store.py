@@ -126,7 +126,7 @@ class WorkStore:
             found = connection.execute(f"PRAGMA {name}").fetchone()[0]
             if found != expected:
                 raise StoreError(f"{shown(self._path)} has {name}={found}, not {expected}; {self._start_over}")
-        connection.execute("BEGIN IMMEDIATE")  # with a write, so that the lock is there before anything is believed
+        connection.execute("BEGIN IMMEDIATE")  # with a write, so that the lock is held before anything is read
         if is_new:
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
@@ -189,7 +189,7 @@ class WorkStore:
         self.check_place()
 
     def reset(self, identity: Mapping[str, Any]) -> None:
-        """Forget everything, and start an export."""
+        """Delete all content, and start an export."""
         with self._transaction() as connection:
             for table in ("facts", "sessions", "pages", "rejected"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are those above
@@ -307,7 +307,7 @@ class WorkStore:
             raise self._explain(error) from None
 
     def _check(self, read: Callable[[], T], table: str) -> T:
-        """Read a value that has a good checksum and may be odd all the same: then it was not we who wrote it."""
+        """Read a value with a good checksum; it can be invalid all the same, if another program wrote it."""
         try:
             return read()
         except (ValueError, msgspec.MsgspecError):

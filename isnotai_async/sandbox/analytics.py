@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from isnotai_async.sandbox.data import Data, Session
+from isnotai_async.sandbox.data import Data, SandboxSession
 from isnotai_async.sandbox.generated import BOT_SCORE
 from isnotai_async.sandbox.seed_data import DAY_MS, NOW_MS, iso
 
@@ -53,7 +53,7 @@ class Entry:
 
 
 Entries = tuple[Entry, ...]
-S = TypeVar("S", bound=Session)
+S = TypeVar("S", bound=SandboxSession)
 
 
 def take_census(data: Data[S]) -> Entries:

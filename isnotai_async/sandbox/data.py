@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar
 
 
-class Session(Protocol):
+class SandboxSession(Protocol):
     """The properties of a session, without its events."""
 
     @property
@@ -17,7 +17,7 @@ class Session(Protocol):
 
     @property
     def size(self) -> int:
-        """How many events it has."""
+        """Number of its events."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class Log(Protocol):
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """Number of sessions."""
         ...
 
     def event(self, index: int) -> dict[str, object]:
@@ -65,7 +65,7 @@ class TimedLog(Protocol):
 
     @property
     def size(self) -> int:
-        """How many events there are."""
+        """Number of events."""
         ...
 
     @property
@@ -91,7 +91,7 @@ class TimedLog(Protocol):
         ...
 
 
-S = TypeVar("S", bound=Session)
+S = TypeVar("S", bound=SandboxSession)
 
 
 class Data(Protocol[S]):

@@ -16,9 +16,9 @@ from typing import Any, Final, Literal
 from attrs import evolve
 
 from isnotai_async.errors import ConfigError, quoted
-from isnotai_async.sandbox.responses import Answer, json_body
+from isnotai_async.sandbox.responses import SandboxReply, json_body
 
-Change = Callable[[Answer], Answer]
+Change = Callable[[SandboxReply], SandboxReply]
 Way = tuple[str | int, ...]
 DateTimeForm = Literal[
     "no offset", "space", "short offset", "no seconds", "nine digits", "year one", "leap second", "date only"
@@ -73,7 +73,7 @@ def _edit(path: str, edit: Callable[[Any, str | int], None]) -> Change:
     steps = _STEP.findall(path.removeprefix("$."))
     way = tuple(name or ("*" if index == "*" else int(index)) for index, name in steps)
 
-    def change(answer: Answer) -> Answer:
+    def change(answer: SandboxReply) -> SandboxReply:
         if not answer.body:
             return answer
         body = json.loads(answer.body)
@@ -102,13 +102,13 @@ def _keys(value: object, step: str | int) -> list[Any]:
 def set_status(status: int) -> Change:
     """Give another status to a success; 204 has no body."""
 
-    def change(answer: Answer) -> Answer:
+    def change(answer: SandboxReply) -> SandboxReply:
         if answer.status != 200:
             return answer
         if status != 204:
             return evolve(answer, status=status)
         headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
-        return Answer(204, headers=headers)
+        return SandboxReply(204, headers=headers)
 
     return change
 
@@ -140,18 +140,18 @@ def write_date_times(form: DateTimeForm) -> Change:
 
 
 def _rewrite(pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]) -> Change:
-    def change(answer: Answer) -> Answer:
+    def change(answer: SandboxReply) -> SandboxReply:
         return evolve(answer, body=pattern.sub(replacement, answer.body.decode()).encode())
 
     return change
 
 
-def add_byte_order_mark(answer: Answer) -> Answer:
+def add_byte_order_mark(answer: SandboxReply) -> SandboxReply:
     """Put a byte order mark before the body."""
     return evolve(answer, body=b"\xef\xbb\xbf" + answer.body)
 
 
-def use_x_gzip(answer: Answer) -> Answer:
+def use_x_gzip(answer: SandboxReply) -> SandboxReply:
     """Compress with gzip and call it ``x-gzip``, which RFC 9110 (section 8.4.1.3) takes for the same."""
     return answer.compressed("gzip").with_headers(Content_Encoding="x-gzip")
 
@@ -159,7 +159,7 @@ def use_x_gzip(answer: Answer) -> Answer:
 def set_tier_name(name: str | None) -> Change:
     """Name another tier in ``x-isnotai-tier``; None leaves the header out."""
 
-    def change(answer: Answer) -> Answer:
+    def change(answer: SandboxReply) -> SandboxReply:
         headers = {key: value for key, value in answer.headers.items() if key != "x-isnotai-tier"}
         if name is not None and len(headers) < len(answer.headers):
             headers["x-isnotai-tier"] = name
@@ -171,7 +171,7 @@ def set_tier_name(name: str | None) -> Change:
 def shift_clock(seconds: float) -> Change:
     """Send a ``Date`` that differs from this machine's clock by a number of seconds; earlier if negative."""
 
-    def change(answer: Answer) -> Answer:
+    def change(answer: SandboxReply) -> SandboxReply:
         return answer.with_headers(Date=formatdate(time() + seconds, usegmt=True))
 
     return change

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
-from isnotai_async.sandbox.faults import Fault, Target
+from isnotai_async.sandbox.faults import Fault, FaultTarget
 from isnotai_async.sandbox.hosts import names_this_machine
 from isnotai_async.sandbox.pagination import Visit
 from isnotai_async.sandbox.params import RefusedError
-from isnotai_async.sandbox.region import Region
-from isnotai_async.sandbox.responses import Answer, envelope
+from isnotai_async.sandbox.region import SandboxRegion
+from isnotai_async.sandbox.responses import SandboxReply, envelope
 from isnotai_async.sandbox.routes import OPERATIONS, Operation
 
 
 @frozen
 class Call:
-    """A request as the HTTP library read it.
+    """A request, independent of the HTTP library.
 
     Attributes:
         method: Its method.
@@ -33,7 +33,7 @@ class Call:
     headers: Mapping[str, str]
 
 
-def respond(region: Region, call: Call, now: float) -> tuple[Answer, Fault | None]:
+def respond(region: SandboxRegion, call: Call, now: float) -> tuple[SandboxReply, Fault | None]:
     """Answer a request.
 
     Args:
@@ -49,12 +49,12 @@ def respond(region: Region, call: Call, now: float) -> tuple[Answer, Fault | Non
     return _route(region, call, now)
 
 
-def _route(region: Region, call: Call, now: float) -> tuple[Answer, Fault | None]:
+def _route(region: SandboxRegion, call: Call, now: float) -> tuple[SandboxReply, Fault | None]:
     operation, names = _find(call.path)
     if operation is not None and operation.public:
         if call.method != "GET":
             # What is public never returns the envelope: documented of /health.
-            return Answer(405, headers={"Allow": "GET"}), None
+            return SandboxReply(405, headers={"Allow": "GET"}), None
         return _operate(region, operation, call, Visit(region, names, call.query, now))
     if not call.path.startswith("/v1/"):
         return _not_found(), None
@@ -62,7 +62,7 @@ def _route(region: Region, call: Call, now: float) -> tuple[Answer, Fault | None
     if bucket is None:
         text = "The API key is missing, malformed or unknown in this region."
         return envelope(401, "INVALID_API_KEY", text), None
-    wait = region.admit(bucket, now)
+    wait = region.accept(bucket, now)
     if wait is not None:
         return _too_many(region, wait), None
     if operation is None:
@@ -80,8 +80,10 @@ def _find(path: str) -> tuple[Operation | None, Mapping[str, str]]:
     return None, {}
 
 
-def _operate(region: Region, operation: Operation, call: Call, visit: Visit) -> tuple[Answer, Fault | None]:
-    target = Target(region.name, operation.name, has_cursor=bool(call.query.get("cursor")))
+def _operate(
+    region: SandboxRegion, operation: Operation, call: Call, visit: Visit
+) -> tuple[SandboxReply, Fault | None]:
+    target = FaultTarget(region.name, operation.name, has_cursor=bool(call.query.get("cursor")))
     fault = region.faults.take(target)
     if fault is not None and fault.answer is not None:
         tiered = fault.from_api and not operation.public
@@ -93,7 +95,7 @@ def _operate(region: Region, operation: Operation, call: Call, visit: Visit) -> 
     return answer if fault is None or fault.change is None else fault.change(answer), fault
 
 
-def _handle(operation: Operation, visit: Visit) -> Answer:
+def _handle(operation: Operation, visit: Visit) -> SandboxReply:
     try:
         return operation.handle(visit)
     except RefusedError as refused:
@@ -103,15 +105,15 @@ def _handle(operation: Operation, visit: Visit) -> Answer:
     return _handle(operation, evolve(visit, query=rest))
 
 
-def _with_tier(answer: Answer, region: Region) -> Answer:
+def _with_tier(answer: SandboxReply, region: SandboxRegion) -> SandboxReply:
     return answer.with_headers(x_isnotai_tier=region.tier)
 
 
-def _not_found() -> Answer:
+def _not_found() -> SandboxReply:
     return envelope(404, "SANDBOX_NOT_FOUND", "There is no such route.")
 
 
-def _too_many(region: Region, wait: float) -> Answer:
+def _too_many(region: SandboxRegion, wait: float) -> SandboxReply:
     answer = envelope(429, "SANDBOX_RATE_LIMITED", "The rate limit of this key is reached.")
     if not region.edge.retry_after:
         return answer

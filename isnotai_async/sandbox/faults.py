@@ -15,7 +15,7 @@ from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import deviations
 from isnotai_async.sandbox.deviations import Change, DateTimeForm
 from isnotai_async.sandbox.limits import LIST_OPERATIONS
-from isnotai_async.sandbox.responses import HTML, Answer, envelope
+from isnotai_async.sandbox.responses import HTML, SandboxReply, envelope
 from isnotai_async.sandbox.seed_data import Dice
 
 
@@ -68,7 +68,7 @@ class Fault:
 
     name: str
     times: int | None = field(default=1, validator=_check_times)
-    answer: Answer | None = None
+    answer: SandboxReply | None = None
     from_api: bool = False
     page: PageFault | None = None
     change: Change | None = field(default=None, repr=False)
@@ -105,7 +105,7 @@ class Fault:
         if not 400 <= status <= 599:
             raise ConfigError("Fault.status takes 400 to 599; Fault.raw takes any status")
         code = code or ("INVALID_API_KEY" if status == 401 else f"SANDBOX_{_status_name(status)}")
-        answer = envelope(status, code, _MESSAGE, details=details) if body else Answer(status)
+        answer = envelope(status, code, _MESSAGE, details=details) if body else SandboxReply(status)
         if retry_after is not None:
             answer = answer.with_headers(Retry_After=str(retry_after))
         # Documented: the tier is neither on a 401 nor on what the edge answers, and the limiter is at the edge.
@@ -150,7 +150,7 @@ class Fault:
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
-        return cls(name=name, times=times, answer=Answer(status, body, headers))
+        return cls(name=name, times=times, answer=SandboxReply(status, body, headers))
 
     @classmethod
     def slow_headers(cls, delay: float, *, times: int | None = 1) -> Self:
@@ -199,7 +199,7 @@ class Fault:
     def refused_cursor(
         cls, status: int = 400, *, code: str = "SANDBOX_CONTINUATION_REFUSED", times: int | None = 1
     ) -> Self:
-        """Reject a request because of its cursor; waits for a request that has one.
+        """Reject a request because of its cursor; it applies to the next request that has one.
 
         Args:
             status: 400, 404, 410 or 422; the API's own is not known.
@@ -299,7 +299,7 @@ def _status_name(status: int) -> str:
 
 
 @frozen
-class Target:
+class FaultTarget:
     """The properties of a request that decide which fault applies to it.
 
     Attributes:
@@ -321,7 +321,7 @@ class _Rule:
     probability: float | None
     left: int | None
 
-    def fits(self, target: Target) -> bool:
+    def fits(self, target: FaultTarget) -> bool:
         page = self.fault.page
         return (
             self.operation in {None, target.operation}
@@ -361,7 +361,7 @@ class FaultQueue:
         """Remove all faults."""
         self._rules.clear()
 
-    def take(self, target: Target) -> Fault | None:
+    def take(self, target: FaultTarget) -> Fault | None:
         """Return the fault for this request, or None."""
         fitting = [rule for rule in self._rules if rule.fits(target)]
         for rule in fitting:

@@ -35,7 +35,7 @@ BOT_SCORE: Final = 0.7
 
 
 @frozen
-class Session:
+class GeneratedSession:
     """The properties of a session, before its events are generated.
 
     Attributes:
@@ -72,10 +72,10 @@ class Dataset:
     big_sessions: tuple[int, ...] = ()
     types: ClassVar[Mapping[str, int]] = BYTES
     ids: tuple[str, ...] = field(init=False)
-    log: Callable[[Session], EventLog] = field(init=False)
-    details: Callable[[Session], dict[str, object]] = field(init=False)
+    log: Callable[[GeneratedSession], EventLog] = field(init=False)
+    details: Callable[[GeneratedSession], dict[str, object]] = field(init=False)
     _ordinals: dict[str, int] = field(init=False)
-    _ordinary: Callable[[str, int], Session] = field(init=False)
+    _ordinary: Callable[[str, int], GeneratedSession] = field(init=False)
     _library: Callable[[Persona], Library] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -96,7 +96,7 @@ class Dataset:
         for name, value in derived.items():
             object.__setattr__(self, name, value)
 
-    def find(self, session_id: str) -> Session | None:
+    def find(self, session_id: str) -> GeneratedSession | None:
         """Return the session with this id, or None."""
         if (ordinal := self._ordinals.get(session_id)) is not None:
             return self._ordinary(session_id, ordinal)
@@ -104,9 +104,9 @@ class Dataset:
         if matched is None or (size := int(matched[1])) > BIGGEST:
             return None
         seed = seed_of(self.seed, session_id)
-        return Session(session_id, seed, Persona.DESKTOP, size, _OLDEST_MS, "closed", 0.08)
+        return GeneratedSession(session_id, seed, Persona.DESKTOP, size, _OLDEST_MS, "closed", 0.08)
 
-    def _make_ordinary(self, session_id: str, ordinal: int) -> Session:
+    def _make_ordinary(self, session_id: str, ordinal: int) -> GeneratedSession:
         dice = Dice(self.seed, "session", ordinal)
         persona = dice.pick((Persona.DESKTOP,) * 5 + (Persona.TOUCH,) * 2 + (Persona.BOT,) * 3)
         size = dice.between(*dice.pick(_SIZES))
@@ -117,16 +117,16 @@ class Dataset:
         start_ms = _NEWEST_MS - ordinal * step - dice.between(0, step - 1)
         score = _score(dice, persona)
         status = "active" if ordinal * 10 < self.sessions else "closed"
-        return Session(session_id, seed_of(self.seed, session_id), persona, size, start_ms, status, score)
+        return GeneratedSession(session_id, seed_of(self.seed, session_id), persona, size, start_ms, status, score)
 
-    def _lay_out(self, session: Session) -> EventLog:
+    def _lay_out(self, session: GeneratedSession) -> EventLog:
         return EventLog(self._library(session.persona), session.seed, session.size, session.start_ms)
 
-    def _describe(self, session: Session) -> dict[str, object]:
+    def _describe(self, session: GeneratedSession) -> dict[str, object]:
         log = self.log(session)
         return describe(session.id, log, page_history(log))
 
-    def show(self, session: Session) -> dict[str, object]:
+    def show(self, session: GeneratedSession) -> dict[str, object]:
         """Return one session as the API shows it."""
         dice = Dice(session.seed, "face")
         log = self.log(session)

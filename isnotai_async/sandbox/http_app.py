@@ -22,14 +22,14 @@ from attrs import define, evolve, field
 from isnotai_async.errors import printable
 from isnotai_async.sandbox.dispatch import Call, respond
 from isnotai_async.sandbox.faults import Delivery, Fault
-from isnotai_async.sandbox.region import Region
-from isnotai_async.sandbox.responses import Answer, accepted_coding, worth_compressing
+from isnotai_async.sandbox.region import SandboxRegion
+from isnotai_async.sandbox.responses import SandboxReply, accepted_coding, worth_compressing
 
 # l_onoff=1, l_linger=0: closing then sends RST instead of FIN (socket(7), SO_LINGER).
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-async def deliver(request: web.BaseRequest, answer: Answer, fault: Fault | None) -> web.StreamResponse:
+async def deliver(request: web.BaseRequest, answer: SandboxReply, fault: Fault | None) -> web.StreamResponse:
     """Send an answer in the way that its fault requires.
 
     Args:
@@ -56,7 +56,7 @@ async def deliver(request: web.BaseRequest, answer: Answer, fault: Fault | None)
     return _response(answer)
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: SandboxReply) -> web.Response:
     return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
 
@@ -69,7 +69,7 @@ def _reset(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response()
 
 
-def _cut(request: web.BaseRequest, answer: Answer, *, chunked: bool) -> web.StreamResponse:
+def _cut(request: web.BaseRequest, answer: SandboxReply, *, chunked: bool) -> web.StreamResponse:
     half = answer.body[: len(answer.body) // 2]
     if chunked:
         # A chunk's announced size is in hexadecimal; the whole body is promised, half of it comes.
@@ -84,7 +84,7 @@ def _cut(request: web.BaseRequest, answer: Answer, *, chunked: bool) -> web.Stre
     return web.Response(status=answer.status)
 
 
-async def _drip(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:
+async def _drip(request: web.BaseRequest, answer: SandboxReply, fault: Fault) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_length = len(answer.body)
     await response.prepare(request)
@@ -94,7 +94,7 @@ async def _drip(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.S
     return response
 
 
-def _corrupted(answer: Answer) -> Answer:
+def _corrupted(answer: SandboxReply) -> SandboxReply:
     packed = answer if answer.headers.get("Content-Encoding") == "gzip" else answer.compressed("gzip")
     middle = len(packed.body) // 2
     spoilt = bytes(byte ^ 0xFF for byte in packed.body[middle : middle + 8])
@@ -126,7 +126,7 @@ class Listener:
         region: The region.
     """
 
-    region: Region
+    region: SandboxRegion
     _runner: web.ServerRunner | None = field(default=None, init=False)
 
     async def start(self, host: str, port: int) -> str:

@@ -11,8 +11,8 @@ from attrs import frozen
 from isnotai_async.sandbox.cursors import CursorRefusedError, Place
 from isnotai_async.sandbox.faults import PageFault
 from isnotai_async.sandbox.params import Query, bad_value
-from isnotai_async.sandbox.region import Region
-from isnotai_async.sandbox.responses import Answer, json_answer
+from isnotai_async.sandbox.region import SandboxRegion
+from isnotai_async.sandbox.responses import SandboxReply, json_answer
 
 # The API says the last page's cursor may be null, empty or absent: endpoints differ, so that clients meet several.
 LastCursor = Literal["null", "absent"]
@@ -30,7 +30,7 @@ class Visit:
         page_fault: Wrong information to put into its page, or None.
     """
 
-    region: Region
+    region: SandboxRegion
     names: Mapping[str, str]
     query: Query
     now: float
@@ -38,8 +38,8 @@ class Visit:
 
 
 @frozen(kw_only=True)
-class Listing:
-    """One list, filtered.
+class PagedList:
+    """A filtered list, from which pages are cut.
 
     Attributes:
         visit: The request.
@@ -72,7 +72,7 @@ class Listing:
         except CursorRefusedError as error:
             raise bad_value("cursor", f"is refused: {error}", "SANDBOX_INVALID_CURSOR") from error
 
-    def answer(self, place: Place, indexes: Iterator[int], show: Callable[[int], object]) -> Answer:
+    def answer(self, place: Place, indexes: Iterator[int], show: Callable[[int], object]) -> SandboxReply:
         """Answer with one page.
 
         Args:
@@ -97,7 +97,7 @@ class Listing:
     def _token(self, place: Place) -> str:
         return self.visit.region.mints[self.operation].token(self._scope, place, now=self.visit.now)
 
-    def _write(self, rows: list[object], cursor: str | None, *, more: bool) -> Answer:
+    def _write(self, rows: list[object], cursor: str | None, *, more: bool) -> SandboxReply:
         pagination: dict[str, object] = {"nextCursor": cursor, "hasMore": more, "limit": self.size}
         if not more and self.last_cursor == "absent":
             del pagination["nextCursor"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from isnotai_async.sandbox.responses import Answer, envelope
+from isnotai_async.sandbox.responses import SandboxReply, envelope
 from isnotai_async.sandbox.seed_data import BYTES, to_ms
 
 _INT32: Final = 2**31
@@ -34,7 +34,7 @@ class RefusedError(Exception):
         parameter: Name of the wrong query parameter, or None if the error has another cause.
     """
 
-    def __init__(self, answer: Answer, parameter: str | None = None) -> None:
+    def __init__(self, answer: SandboxReply, parameter: str | None = None) -> None:
         super().__init__(answer.status)
         self.answer = answer
         self.parameter = parameter

@@ -16,10 +16,10 @@ from typing import Protocol
 from attrs import define, field
 
 
-class Window(Protocol):
+class RequestCounter(Protocol):
     """One key's count of requests."""
 
-    def admit(self, limit: int, now: float) -> float | None:
+    def accept(self, limit: int, now: float) -> float | None:
         """Count a request.
 
         Args:
@@ -45,8 +45,8 @@ class ExactLog:
     count_rejected: bool = False
     _times: deque[float] = field(factory=deque, init=False, repr=False)
 
-    def admit(self, limit: int, now: float) -> float | None:
-        """See `Window.admit`."""
+    def accept(self, limit: int, now: float) -> float | None:
+        """Count a request; see `RequestCounter.accept`."""
         times = self._times
         while times and times[0] <= now - self.window:
             times.popleft()
@@ -71,8 +71,8 @@ class ApproximateCounter:
     _previous: int = field(default=0, init=False)
     _present: int = field(default=0, init=False)
 
-    def admit(self, limit: int, now: float) -> float | None:
-        """See `Window.admit`."""
+    def accept(self, limit: int, now: float) -> float | None:
+        """Count a request; see `RequestCounter.accept`."""
         number = int(now // self.window)
         if number != self._number:
             self._previous = self._present if number == self._number + 1 else 0

@@ -18,7 +18,7 @@ from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.faults import FaultQueue
 from isnotai_async.sandbox.generated import Dataset
 from isnotai_async.sandbox.limits import PLANS, REGION_NAMES, Plan
-from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, Window
+from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, RequestCounter
 from isnotai_async.sandbox.seed_data import Dice, seed_of
 
 _KEPT_ARRIVALS: Final = 1_000_000
@@ -57,7 +57,7 @@ class RegionStats:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
     def end(self, status: int) -> None:
-        """Count its answer."""
+        """Count the answer of a request."""
         self.in_flight -= 1
         self.statuses[status] += 1
 
@@ -83,7 +83,7 @@ class Edge:
 
 
 @define(eq=False, kw_only=True)
-class Region:
+class SandboxRegion:
     """State of one region.
 
     Args:
@@ -108,7 +108,7 @@ class Region:
     stats: RegionStats = field(factory=RegionStats, init=False)
     _census: Entries | None = field(default=None, init=False, repr=False)
     _users: tuple[dict[str, object], ...] | None = field(default=None, init=False, repr=False)
-    _windows: dict[str, Window] = field(factory=dict, init=False, repr=False)
+    _windows: dict[str, RequestCounter] = field(factory=dict, init=False, repr=False)
 
     @property
     def plan(self) -> Plan:
@@ -117,7 +117,7 @@ class Region:
 
     @property
     def page_cap(self) -> int:
-        """Largest page."""
+        """Largest page size of the tier."""
         return self.edge.page_size_cap or self.plan.page_size
 
     @property
@@ -155,7 +155,7 @@ class Region:
         known = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self.key.encode())
         return bucket if known else None
 
-    def admit(self, bucket: str, now: float) -> float | None:
+    def accept(self, bucket: str, now: float) -> float | None:
         """Count a request in its window; see `limiter.Window.admit`."""
         self.stats.arrive(now)
         limit = self.plan.requests if self.edge.rate_limit == "tier" else self.edge.rate_limit
@@ -165,7 +165,7 @@ class Region:
         if (window := self._windows.get(bucket)) is None:
             kind = ExactLog if self.edge.counter == "log" else ApproximateCounter
             window = self._windows[bucket] = kind(self.edge.window, self.edge.count_rejected)
-        wait = window.admit(limit, now)
+        wait = window.accept(limit, now)
         if wait is None:
             self.stats.admitted += 1
         else:
@@ -219,13 +219,13 @@ def build_regions(
     keys: Mapping[str, str],
     data: Mapping[str, Data[Any]],
     cursor_ttl: float | None,
-) -> dict[str, Region]:
+) -> dict[str, SandboxRegion]:
     """Make all regions, with one queue of faults between them. See `Sandbox` for the options."""
     faults = FaultQueue(Dice(seed, "faults"))
     regions = {}
     for name in REGION_NAMES:
         own = seed_of(seed, name)
-        regions[name] = Region(
+        regions[name] = SandboxRegion(
             name=name,
             key=keys.get(name) or make_key(seed, name),
             tier=tiers[name],

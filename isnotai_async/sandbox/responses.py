@@ -21,7 +21,7 @@ Coding = Literal["gzip", "deflate"]
 
 
 @frozen
-class Answer:
+class SandboxReply:
     """A status, headers and a body.
 
     Attributes:
@@ -34,12 +34,12 @@ class Answer:
     body: bytes = b""
     headers: Mapping[str, str] = field(factory=dict)
 
-    def with_headers(self, **headers: str) -> Answer:
+    def with_headers(self, **headers: str) -> SandboxReply:
         """Return a copy with these headers added; underscores in the names mean hyphens."""
         added = {name.replace("_", "-"): value for name, value in headers.items()}
         return evolve(self, headers={**self.headers, **added})
 
-    def compressed(self, coding: Coding) -> Answer:
+    def compressed(self, coding: Coding) -> SandboxReply:
         """Return a copy with a compressed body."""
         # The cheapest level: loopback has bandwidth to spare, and the tests' time is in the CPU.
         packer = zlib.compressobj(1, zlib.DEFLATED, _WBITS[coding])
@@ -52,12 +52,12 @@ def json_body(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def json_answer(value: object, status: int = 200) -> Answer:
+def json_answer(value: object, status: int = 200) -> SandboxReply:
     """Answer with a JSON body."""
-    return Answer(status, json_body(value), {"Content-Type": JSON})
+    return SandboxReply(status, json_body(value), {"Content-Type": JSON})
 
 
-def envelope(status: int, code: str, message: str, *, details: object = None) -> Answer:
+def envelope(status: int, code: str, message: str, *, details: object = None) -> SandboxReply:
     """Answer with the error envelope.
 
     Args:
@@ -85,6 +85,6 @@ def accepted_coding(accept_encoding: str) -> Coding | None:
     return "deflate" if "deflate" in accepted else None
 
 
-def worth_compressing(answer: Answer) -> bool:
+def worth_compressing(answer: SandboxReply) -> bool:
     """Return whether an answer is long enough to compress, and not compressed yet."""
     return len(answer.body) >= _COMPRESS_FROM and "Content-Encoding" not in answer.headers

@@ -17,10 +17,10 @@ from urllib.parse import unquote
 from attrs import field, frozen
 
 from isnotai_async.sandbox import analytics, params
-from isnotai_async.sandbox.data import Log, Session
+from isnotai_async.sandbox.data import Log, SandboxSession
 from isnotai_async.sandbox.generated import BOT_SCORE
-from isnotai_async.sandbox.pagination import Listing, Visit
-from isnotai_async.sandbox.responses import JSON, Answer, envelope, json_answer
+from isnotai_async.sandbox.pagination import PagedList, Visit
+from isnotai_async.sandbox.responses import JSON, SandboxReply, envelope, json_answer
 from isnotai_async.sandbox.seed_data import DAY_MS, NOW_MS, iso
 
 _CONTRACT: Final = files("isnotai_async") / "openapi.json"
@@ -28,7 +28,7 @@ _CONTRACT: Final = files("isnotai_async") / "openapi.json"
 _USAGE_DAYS: Final = 30
 
 
-def list_users(visit: Visit) -> Answer:
+def list_users(visit: Visit) -> SandboxReply:
     """List the users whose id or name has the text that is searched for."""
     found = visit.region.users
     search = visit.query.get("search", "").casefold()
@@ -40,14 +40,14 @@ def list_users(visit: Visit) -> Answer:
     return _answer(visit, "list_users", found, filters=(search,), indexes=indexes)
 
 
-def get_user_sessions(visit: Visit) -> Answer:
+def get_user_sessions(visit: Visit) -> SandboxReply:
     """List the sessions of one user: of an unknown one, none, because the contract has no 404 here."""
     user_id, entries = visit.names["userId"], visit.region.census
     rows = tuple(dict(entry.row) for entry in entries if entry.row["userId"] == user_id)
     return _answer(visit, "get_user_sessions", rows, filters=(user_id,))
 
 
-def list_courses(visit: Visit) -> Answer:
+def list_courses(visit: Visit) -> SandboxReply:
     """List the courses; the fields of an item are the sandbox's own."""
     return _answer(visit, "list_courses", analytics.courses(visit.region.census))
 
@@ -59,29 +59,29 @@ def _answer(
     *,
     filters: tuple[object, ...] = (),
     indexes: list[int] | None = None,
-) -> Answer:
+) -> SandboxReply:
     size = params.page_size(visit.query, default=50, cap=visit.region.page_cap)
-    listing = Listing(visit=visit, operation=operation, filters=filters, size=size, last_cursor="null")
+    listing = PagedList(visit=visit, operation=operation, filters=filters, size=size, last_cursor="null")
     place = listing.place()
     every: Iterable[int] = range(len(rows)) if indexes is None else indexes
     rest = (index for index in every if index >= place.index)
     return listing.answer(place, rest, rows.__getitem__)
 
 
-def get_analytics(visit: Visit) -> Answer:
-    """Show summary and time series of a period."""
+def get_analytics(visit: Visit) -> SandboxReply:
+    """Answer with summary and time series of a period."""
     period = params.choice(visit.query, "period", tuple(analytics.PERIODS)) or "7d"
     group_by = params.choice(visit.query, "groupBy", tuple(analytics.GROUPINGS)) or "day"
     return json_answer({"data": analytics.analyse(visit.region.census, period, group_by)})
 
 
-def get_stats(visit: Visit) -> Answer:
+def get_stats(visit: Visit) -> SandboxReply:
     """Show counters; every field of them is the sandbox's own."""
     return json_answer({"data": analytics.counters(visit.region.census)})
 
 
-def get_usage(visit: Visit) -> Answer:
-    """Show the consumption by day and metric."""
+def get_usage(visit: Visit) -> SandboxReply:
+    """Answer with the consumption by day and metric."""
     query, region = visit.query, visit.region
     start, end = params.instant(query, "startDate"), params.instant(query, "endDate")
     end = NOW_MS if end is None else end
@@ -93,30 +93,30 @@ def get_usage(visit: Visit) -> Answer:
     return json_answer(analytics.measure(region.census, calls, start_ms=start, end_ms=end, metrics=metrics))
 
 
-def health(_visit: Visit) -> Answer:
-    """Say that the server is alive."""
+def health(_visit: Visit) -> SandboxReply:
+    """Answer that the server is alive."""
     return json_answer({"status": "healthy", "version": "1.0.17.0", "timestamp": iso(NOW_MS)})
 
 
-def show_contract(_visit: Visit) -> Answer:
+def show_contract(_visit: Visit) -> SandboxReply:
     """Show the API's own description: the contract that this package carries."""
-    return Answer(200, _CONTRACT.read_bytes(), {"Content-Type": JSON})
+    return SandboxReply(200, _CONTRACT.read_bytes(), {"Content-Type": JSON})
 
 
-def get_integration(visit: Visit) -> Answer:
+def get_integration(visit: Visit) -> SandboxReply:
     """Show the masked key; the rest of the real schema is not public."""
     key = visit.region.key
     return json_answer({"data": {"apiKeyMasked": f"{key[:7]}****{key[-4:]}"}})
 
 
-def list_sessions(visit: Visit) -> Answer:
+def list_sessions(visit: Visit) -> SandboxReply:
     """List the sessions that pass the filters."""
     query, region = visit.query, visit.region
     size = params.page_size(query, default=50, cap=region.page_cap)
     status, bot_only = query.get("status"), params.boolean(query, "botOnly")
     start, end = params.instant(query, "startDate"), params.instant(query, "endDate")
     params.in_order(start, end, name="startDate")
-    listing = Listing(
+    listing = PagedList(
         visit=visit,
         operation="list_sessions",
         filters=(status, bot_only, start, end),
@@ -125,7 +125,7 @@ def list_sessions(visit: Visit) -> Answer:
     )
     ids = region.data.ids
 
-    def admits(session: Session) -> bool:
+    def admits(session: SandboxSession) -> bool:
         return (
             (status is None or session.status == status)
             and (not bot_only or (session.bot_score is not None and session.bot_score >= BOT_SCORE))
@@ -143,17 +143,17 @@ def list_sessions(visit: Visit) -> Answer:
     return listing.answer(place, found, lambda index: region.data.show(_session(visit, ids[index])))
 
 
-def get_session(visit: Visit) -> Answer:
-    """Show one session."""
+def get_session(visit: Visit) -> SandboxReply:
+    """Answer with one session."""
     return json_answer({"data": visit.region.data.show(_session(visit, visit.names["sessionId"]))})
 
 
-def get_session_details(visit: Visit) -> Answer:
+def get_session_details(visit: Visit) -> SandboxReply:
     """Show timeline, counts and pages of one session."""
     return json_answer({"data": visit.region.data.details(_session(visit, visit.names["sessionId"]))})
 
 
-def list_events(visit: Visit) -> Answer:
+def list_events(visit: Visit) -> SandboxReply:
     """List the events of one session that pass the filters."""
     query = visit.query
     size = params.page_size(query, default=100, cap=visit.region.page_cap)
@@ -162,7 +162,7 @@ def list_events(visit: Visit) -> Answer:
     params.in_order(start, end, name="startTime")
     session = _session(visit, visit.names["sessionId"])
     log: Log = visit.region.data.log(session)
-    listing = Listing(
+    listing = PagedList(
         visit=visit,
         operation="list_events",
         filters=(session.id, kind, start, end),
@@ -173,8 +173,8 @@ def list_events(visit: Visit) -> Answer:
     return listing.answer(place, log.select(place.index, kind=kind, start=start, end=end), log.event)
 
 
-def _session(visit: Visit, session_id: str) -> Session:
-    session: Session | None = visit.region.data.find(session_id)
+def _session(visit: Visit, session_id: str) -> SandboxSession:
+    session: SandboxSession | None = visit.region.data.find(session_id)
     if session is None:
         raise params.RefusedError(envelope(404, "SESSION_NOT_FOUND", "There is no session of this id."))
     return session
@@ -182,7 +182,7 @@ def _session(visit: Visit, session_id: str) -> Session:
 
 @frozen
 class Operation:
-    """One row of the API.
+    """One operation of the API: its path, and the function that answers it.
 
     Attributes:
         name: Operation id of the contract, in snake case.
@@ -194,7 +194,7 @@ class Operation:
 
     name: str
     path: str
-    handle: Callable[[Visit], Answer] = field(repr=False)
+    handle: Callable[[Visit], SandboxReply] = field(repr=False)
     public: bool = False
     rejects: bool = True
     _pattern: re.Pattern[str] = field(init=False, repr=False)

@@ -21,7 +21,7 @@ from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.faults import Fault
 from isnotai_async.sandbox.hosts import is_loopback
 from isnotai_async.sandbox.limits import BIGGEST, OPERATION_NAMES, PLANS, REGION_NAMES, TierName
-from isnotai_async.sandbox.region import Edge, Region, RegionStats, build_regions, make_up
+from isnotai_async.sandbox.region import Edge, RegionStats, SandboxRegion, build_regions, make_up
 
 if TYPE_CHECKING:
     from isnotai_async.sandbox.http_app import Listener
@@ -195,7 +195,7 @@ class Sandbox:
     host: str = field(default="127.0.0.1", converter=check_host)
     port: int = field(default=0, validator=whole_number(0, 65_534))
     _given_keys: Mapping[str, str] | None = field(default=None, alias="api_keys")
-    _regions: dict[str, Region] = field(init=False)
+    _regions: dict[str, SandboxRegion] = field(init=False)
     _listeners: list[Listener] = field(factory=list, init=False)
     _base_urls: dict[str, str] = field(factory=dict, init=False)
 

@@ -240,7 +240,7 @@ async def test_the_command_line_reads_the_proxy_of_the_environment() -> None:
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
 @pytest.mark.parametrize("trouble", ["DNS", "TLS", "refused"])
 async def test_a_failed_connection_says_that_a_proxy_is_set_and_unused(
-    trouble: str, name: str, monkeypatch: pytest.MonkeyPatch
+    cause: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     AUTHORITY.issue_cert("elsewhere.example").configure_cert(context)
@@ -248,9 +248,9 @@ async def test_a_failed_connection_says_that_a_proxy_is_set_and_unused(
     async with FaultServer(event_page(1), tls=context) as server:
 
         async def look_up(host: str, port: int, **_: object) -> list[Any]:
-            if trouble == "DNS":
+            if cause == "DNS":
                 raise OSError("no such name")
-            return [(2, 1, 6, "", ("127.0.0.1", server.port if trouble == "TLS" else 1))]
+            return [(2, 1, 6, "", ("127.0.0.1", server.port if cause == "TLS" else 1))]
 
         monkeypatch.setattr(loop, "getaddrinfo", look_up)
         for no_proxy, is_said in (("", True), ("isnotai.example", False)):

@@ -274,7 +274,7 @@ def test_an_unreadable_body_is_asked_for_once_more() -> None:
 
 def test_a_captive_portal_costs_all_attempts() -> None:
     world = World({"body": b"<html>Welcome", "content_type": "text/html"})
-    with pytest.raises(GatewayError, match=r"text/html that begins with '<html>Welcome'") as caught:
+    with pytest.raises(GatewayError, match=r"text/html that starts with '<html>Welcome'") as caught:
         fetch(world)
     assert (len(world.sent), caught.value.attempts) == (4, 4)
 
@@ -453,9 +453,9 @@ def test_what_failed_is_expected_no_longer_so_an_answer_that_is_alone_does_not_w
         for _ in range(3):
             with pytest.raises(IsNotAIError):
                 await stack.fetch(REQUEST, GET_STATS.read)
-        assert not stack.turns.are_wanted
+        assert not stack.fair_reader.are_wanted
         await stack.fetch(REQUEST, GET_STATS.read)
-        assert not stack.turns.are_wanted
+        assert not stack.fair_reader.are_wanted
 
     virtual.run(main())
 

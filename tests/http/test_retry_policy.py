@@ -27,11 +27,11 @@ TRANSIENT = RetryCause(FailureKind.TRANSIENT)
 THROTTLED = RetryCause(FailureKind.THROTTLED)
 
 
-def waits(backoff: Backoff, trouble: RetryCause, *, jitter: float = 1.0) -> list[float]:
+def waits(backoff: Backoff, cause: RetryCause, *, jitter: float = 1.0) -> list[float]:
     """Meet the same trouble again and again, and list the waits until it is final."""
     found = []
-    while (verdict := backoff.judge(trouble, jitter=jitter)).wait is not None:
-        found.append(verdict.wait)
+    while (decision := backoff.judge(cause, jitter=jitter)).wait is not None:
+        found.append(decision.wait)
     return found
 
 
@@ -118,10 +118,10 @@ def test_attempts_count_the_first_one(attempts: int) -> None:
 
 
 def test_one_attempt_waits_for_no_429_either() -> None:
-    verdict = Backoff(Retry(attempts=1), RetryQuota()).judge(
+    decision = Backoff(Retry(attempts=1), RetryQuota()).judge(
         RetryCause(FailureKind.THROTTLED, retry_after=1), jitter=0
     )
-    assert verdict.wait is None
+    assert decision.wait is None
 
 
 def test_a_429_has_a_counter_of_its_own() -> None:
@@ -148,11 +148,11 @@ def test_a_429_has_a_counter_of_its_own() -> None:
 def test_rows_17_and_43_a_retry_after_is_a_floor_and_never_cut_short(
     after: float, jitter: float, expected: float | None, kind: FailureKind
 ) -> None:
-    verdict = Backoff(Retry(base=0.5 if kind is FailureKind.TRANSIENT else 0.25), RetryQuota()).judge(
+    decision = Backoff(Retry(base=0.5 if kind is FailureKind.TRANSIENT else 0.25), RetryQuota()).judge(
         RetryCause(kind, retry_after=after), jitter=jitter
     )
-    assert verdict.wait == (None if expected is None else pytest.approx(expected))
-    assert ("Retry-After" in verdict.why_not) is (expected is None)
+    assert decision.wait == (None if expected is None else pytest.approx(expected))
+    assert ("Retry-After" in decision.why_not) is (expected is None)
 
 
 @given(after=st.floats(0.001, 120), jitter=st.floats(0, 1))
@@ -235,11 +235,11 @@ def test_some_troubles_are_worth_one_retry_or_none() -> None:
 
 def test_nobody_sleeps_towards_a_deadline() -> None:
     quota = RetryQuota()
-    verdict = Backoff(Retry(), quota).judge(TRANSIENT, jitter=1.0, left=0.5)
-    assert (verdict.wait, verdict.is_late) == (None, True)
+    decision = Backoff(Retry(), quota).judge(TRANSIENT, jitter=1.0, left=0.5)
+    assert (decision.wait, decision.is_late) == (None, True)
     assert quota.tokens == 100
-    verdict = Backoff(Retry(), quota).judge(TRANSIENT, jitter=1.0, left=0.6)
-    assert (verdict.wait, verdict.is_late) == (0.5, False)
+    decision = Backoff(Retry(), quota).judge(TRANSIENT, jitter=1.0, left=0.6)
+    assert (decision.wait, decision.is_late) == (0.5, False)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ def test_nobody_sleeps_towards_a_deadline() -> None:
 def test_a_retry_costs_by_its_trouble(kind: FailureKind, before: int, after: int | None) -> None:
     """The last column is what is left, or None where the retry is not to be had."""
     quota = RetryQuota(before)
-    verdict = Backoff(Retry(), quota).judge(RetryCause(kind), jitter=0)
-    assert (verdict.wait is None) is (after is None)
+    decision = Backoff(Retry(), quota).judge(RetryCause(kind), jitter=0)
+    assert (decision.wait is None) is (after is None)
     assert quota.tokens == (before if after is None else after)
 
 
@@ -267,7 +267,7 @@ def test_a_retry_costs_by_its_trouble(kind: FailureKind, before: int, after: int
 )
 def test_a_success_pays_one_or_what_its_retry_cost(tokens: int, cost: int, after: int) -> None:
     quota = RetryQuota(tokens)
-    quota.settle(cost)
+    quota.record_success(cost)
     assert quota.tokens == after
 
 
@@ -278,7 +278,7 @@ def test_the_quota_stays_between_0_and_100(steps: list[tuple[bool, int]]) -> Non
         if is_charge:
             quota.charge(amount)
         else:
-            quota.settle(amount)
+            quota.record_success(amount)
         assert 0 <= quota.tokens <= 100
 
 
@@ -291,7 +291,7 @@ def requests_per_call(failing: float, calls: int = 10_000) -> tuple[float, float
             sent += 1
             if dice.random() >= failing:
                 won += 1
-                quota.settle(backoff.cost)
+                quota.record_success(backoff.cost)
                 break
             if backoff.judge(TRANSIENT, jitter=0).wait is None:
                 break

@@ -102,7 +102,7 @@ class RetryMachine(RuleBasedStateMachine):
     @rule(call=consumes(calls))
     def succeed(self, call: Call) -> None:
         assert call.backoff.cost == call.cost
-        self.quota.settle(call.backoff.cost)
+        self.quota.record_success(call.backoff.cost)
         self.tokens = min(100, self.tokens + (call.cost or 1))
 
     @invariant()

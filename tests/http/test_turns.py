@@ -19,34 +19,34 @@ class Rounds:
 
 
 async def test_who_is_alone_does_not_wait() -> None:
-    turns, rounds = FairReader(), Rounds()
+    fair_reader, rounds = FairReader(), Rounds()
 
     for _ in range(3):
         before = rounds.number
-        await turns.take()
+        await fair_reader.take()
         assert rounds.number == before
         await settle(2)
 
 
 async def test_turns_are_wanted_where_another_answer_is_expected_or_has_its_turn() -> None:
-    turns = FairReader()
-    assert not turns.are_wanted
+    fair_reader = FairReader()
+    assert not fair_reader.are_wanted
 
-    turns.expected = 1
-    assert turns.are_wanted
+    fair_reader.expected = 1
+    assert fair_reader.are_wanted
 
-    turns.expected = 0
-    await turns.take()
-    assert turns.are_wanted
+    fair_reader.expected = 0
+    await fair_reader.take()
+    assert fair_reader.are_wanted
     await settle(2)
-    assert not turns.are_wanted
+    assert not fair_reader.are_wanted
 
 
 async def test_of_many_each_has_a_round_of_its_own_in_the_order_they_came() -> None:
-    turns, rounds, had = FairReader(), Rounds(), list[tuple[int, int]]()
+    fair_reader, rounds, had = FairReader(), Rounds(), list[tuple[int, int]]()
 
     async def take(number: int) -> None:
-        await turns.take()
+        await fair_reader.take()
         had.append((rounds.number, number))
 
     await asyncio.gather(*(take(number) for number in range(20)))
@@ -57,10 +57,10 @@ async def test_of_many_each_has_a_round_of_its_own_in_the_order_they_came() -> N
 
 async def test_a_turn_of_someone_who_is_cancelled_goes_to_the_next() -> None:
     for rounds in range(12):
-        turns, had = FairReader(), list[int]()
+        fair_reader, had = FairReader(), list[int]()
 
-        async def take(number: int, turns: FairReader = turns, had: list[int] = had) -> None:
-            await turns.take()
+        async def take(number: int, fair_reader: FairReader = fair_reader, had: list[int] = had) -> None:
+            await fair_reader.take()
             had.append(number)
 
         tasks = [asyncio.create_task(take(number)) for number in range(6)]
@@ -70,6 +70,6 @@ async def test_a_turn_of_someone_who_is_cancelled_goes_to_the_next() -> None:
         async with asyncio.timeout(5):
             await asyncio.gather(*tasks, return_exceptions=True)
             await settle(5)
-            await turns.take()
+            await fair_reader.take()
 
         assert {0, 3, 5} <= set(had)

@@ -430,7 +430,7 @@ def test_what_is_told_twice_counts_once(script: Rules) -> None:
 def test_a_call_that_is_made_again_takes_its_slots_once(script: Rules) -> None:
     call = ask(singles=2, bulk=1)
     assert script(call).singles == 2
-    reply = script(call.again())
+    reply = script(call.for_resend())
     assert (reply.singles, reply.bulk, script.slots()) == (2, 1, 3)
 
 

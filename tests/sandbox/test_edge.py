@@ -10,11 +10,11 @@ import pytest
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.sandbox.faults import FaultQueue
 from isnotai_async.sandbox.generated import Dataset
-from isnotai_async.sandbox.region import Edge, Region, make_mints
+from isnotai_async.sandbox.region import Edge, SandboxRegion, make_mints
 from isnotai_async.sandbox.seed_data import Dice
 
 
-def make_region(**changes: Any) -> Region:
+def make_region(**changes: Any) -> SandboxRegion:
     edge = {
         "rate_limit": "tier",
         "window": 60.0,
@@ -25,7 +25,7 @@ def make_region(**changes: Any) -> Region:
         "page_size_cap": None,
         "compress": True,
     }
-    return Region(
+    return SandboxRegion(
         name="us",
         key="key",
         tier="free",
@@ -42,7 +42,7 @@ def test_every_tier_has_its_documented_number_of_requests(tier: str, limit: int)
     region = make_region()
     region.tier = tier
 
-    assert [region.admit("key", 0.0) for _ in range(limit + 1)].count(None) == limit
+    assert [region.accept("key", 0.0) for _ in range(limit + 1)].count(None) == limit
     assert (region.stats.rejected, len(region.stats.arrivals)) == (1, limit + 1)
 
 
@@ -50,25 +50,25 @@ def test_a_change_of_tier_keeps_the_history() -> None:
     region = make_region()
     region.tier = "pro"
     for _ in range(100):
-        assert region.admit("key", 0.0) is None
+        assert region.accept("key", 0.0) is None
     region.tier = "free"
 
-    assert region.admit("key", 59.0) == pytest.approx(1.0)
-    assert region.admit("key", 60.0) is None
+    assert region.accept("key", 59.0) == pytest.approx(1.0)
+    assert region.accept("key", 60.0) is None
 
 
 def test_buckets_are_apart() -> None:
     region = make_region(rate_limit=1)
 
-    assert region.admit("key", 0.0) is None
-    assert region.admit("tier free", 0.0) is None
-    assert region.admit("key", 0.0) is not None
+    assert region.accept("key", 0.0) is None
+    assert region.accept("tier free", 0.0) is None
+    assert region.accept("key", 0.0) is not None
 
 
 def test_a_lifted_limit_still_notes_arrivals() -> None:
     region = make_region(rate_limit=None)
 
-    assert [region.admit("key", float(now)) for now in range(10_000)] == [None] * 10_000
+    assert [region.accept("key", float(now)) for now in range(10_000)] == [None] * 10_000
     assert list(region.stats.arrivals) == [float(now) for now in range(10_000)]
 
 

@@ -55,7 +55,7 @@ class RedisStore(Store):
                     return read_reply(await self._evaluate(keys, ask.to_json()))
                 except self._stale:
                     await self._drop_idle_connections()
-                    return read_reply(await self._evaluate(keys, ask.again().to_json()))
+                    return read_reply(await self._evaluate(keys, ask.for_resend().to_json()))
         except self._errors as error:
             reason = _describe(error)
         await self._drop_idle_connections()

@@ -86,7 +86,7 @@ class ScriptRequest:
         """Names of the slots that this request may take: first for single calls, then for bulk work."""
         return [f"{self.prefix}{number}" for number in range(self.first, self.first + self.singles + self.bulk)]
 
-    def again(self) -> ScriptRequest:
+    def for_resend(self) -> ScriptRequest:
         """Return a copy for a second try. It frees the slots that the first try may have taken."""
         return evolve(self, unused=[*self.unused, *self.names])
 

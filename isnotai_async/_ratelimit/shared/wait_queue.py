@@ -19,31 +19,31 @@ class Waiter:
 
     Attributes:
         bulk: Whether it is bulk work.
-        told: Seconds to wait and the reason, as soon as they are known; None if there was no wait.
+        outlook: Seconds to wait and the reason, as soon as they are known; None if there was no wait.
         future: The permit, for the waiting task.
         permit: The permit, set as soon as it is granted, even if the wait was cancelled before.
     """
 
     bulk: bool
-    told: asyncio.Future[tuple[float, str] | None]
+    outlook: asyncio.Future[tuple[float, str] | None]
     future: asyncio.Future[Permit]
     permit: Permit | None = None
 
-    def tell(self, news: tuple[float, str] | None) -> None:
+    def report(self, news: tuple[float, str] | None) -> None:
         """Set the expected wait and its reason, unless they are already set."""
-        if not self.told.done():
-            self.told.set_result(news)
+        if not self.outlook.done():
+            self.outlook.set_result(news)
 
     def grant(self, permit: Permit) -> None:
         """Give it a permit."""
         self.permit = permit
-        self.tell(None)
+        self.report(None)
         if not self.future.done():
             self.future.set_result(permit)
 
     def fail(self, error: Exception) -> None:
         """End its wait with an error."""
-        self.tell(None)
+        self.report(None)
         if not self.future.done():
             self.future.set_exception(error)
             self.future.exception()  # a cancelled waiter never reads it; without this asyncio warns
@@ -79,15 +79,15 @@ class WaitQueue:
         until, reason = self._outlook
         if queue[0] is waiter or until <= now:
             return False
-        waiter.tell((until - now, reason))
+        waiter.report((until - now, reason))
         return True
 
-    def tell(self, now: float, wait: float, reason: str) -> None:
+    def report(self, now: float, wait: float, reason: str) -> None:
         """Give the new waiters the time that they have to wait, and the reason."""
         shown = math.inf if reason == PROBING else wait  # a response ends it, or the lease if none comes
         self._outlook = now + shown, reason
         for waiter in (*self.single, *self.bulk) if wait > 0 else ():
-            waiter.tell((shown, reason))
+            waiter.report((shown, reason))
 
     def fail(self, make: Callable[[], Exception]) -> None:
         """End all waits, each with its own error."""

@@ -29,7 +29,7 @@ Write = Callable[[Iterable[Batch], Path, System], None]
 
 @frozen(kw_only=True)
 class Format:
-    """How an export is written.
+    """A format of exports.
 
     Attributes:
         name: A key of `FORMATS`.
