@@ -11,7 +11,7 @@ import attrs
 from cyclopts import Group, Parameter
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.export_command import say_failures, stop_on_sigterm
+from isnotai_async._cli.long_runs import say_failures, stop_on_sigterm
 from isnotai_async._cli.options import Connection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay

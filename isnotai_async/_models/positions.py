@@ -38,7 +38,7 @@ a chance of 1 in 20!. Below this, reading from the start again costs a page."""
 
 @frozen
 class Trail:
-    """What a walk has given.
+    """A summary of the records that a walk has given.
 
     Attributes:
         watermark: Unix milliseconds and id of the last record that was given; None before the first.
@@ -118,7 +118,7 @@ class AnyQuery(Protocol):
 
     @property
     def filters(self) -> Mapping[str, FilterValue]:
-        """All that is set but the session."""
+        """All parameters that are set, except the session."""
         ...
 
 
@@ -166,7 +166,7 @@ class Position:
 
     @property
     def trail(self) -> Trail:
-        """What was given so far."""
+        """A summary of the records that were given so far."""
         return Trail(self.watermark, self.given, self.rising, self.ids)
 
     def at(self, cursor: str | None, index: int, trail: Trail) -> Position:

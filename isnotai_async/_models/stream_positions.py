@@ -40,7 +40,7 @@ class SessionRef(NamedTuple):
 
 @frozen
 class SourceCount:
-    """How far a source of sessions was read.
+    """Number and digest of the sessions that were read from a source.
 
     Attributes:
         count: How many sessions were taken from it.

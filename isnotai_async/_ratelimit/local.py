@@ -94,7 +94,7 @@ class LocalLimiter:
         self._single: deque[_Waiter] = deque()
         self._bulk: deque[_Waiter] = deque()
         self._alarms: dict[asyncio.AbstractEventLoop, _Alarm] = {}
-        self._told_until = -math.inf
+        self._logged_until = -math.inf
 
     @property
     def tier(self) -> Tier:
@@ -170,9 +170,9 @@ class LocalLimiter:
 
     def _log_wait(self, wait: float, reason: str, now: float) -> None:
         # Log once for all waiters of the same instant. Even spacing is normal (a second each on the free tier).
-        if wait <= max(TOLD_SECONDS, 2 * self._policy.spacing(now)) or now < self._told_until or wait == math.inf:
+        if wait <= max(TOLD_SECONDS, 2 * self._policy.spacing(now)) or now < self._logged_until or wait == math.inf:
             return
-        self._told_until = now + wait
+        self._logged_until = now + wait
         limit = self._policy.tier.requests_per_minute
         text = "requests of %s wait for %s: %s (%d requests in %g s, tier %s)"
         extra = log_fields("wait", limiter=self._name, wait=wait, reason=reason)

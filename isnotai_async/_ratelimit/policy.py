@@ -23,7 +23,7 @@ Rules:
    A key is idle if less than a quarter of its window was in use for a whole window: an approximate counter remembers
    the window before the last, and would reject a burst right after a full window.
 2. After two unexpected 429s within ten windows, all requests are spaced (`pacer`).
-3. Responses to requests that were sent before a pause do not end it, and do not lower the rate a second time.
+3. Responses to requests that were sent before a pause neither end it nor lower the rate again.
 4. The tier starts low and follows ``x-isnotai-tier``: up after two equal responses, down after one.
 5. A process may use a share (`quota`) of the tier's limit, rounded down, so that all shares together never exceed it.
    A share below one request a window is not rounded up to one: all its requests are spaced evenly.
@@ -68,14 +68,14 @@ class RateLimitPolicy:
     ) -> None:
         self.length, self.quota = length, quota
         self.state = PolicyState(tier) if state is None else state
-        self._pacer = self.state.pacer
-        self._pacer.length = length
-        self.slots = SlidingWindowLog(length) if slots is None else slots
+        self._pacer, self.state.pacer.length = self.state.pacer, length
+        self.slots = slots or SlidingWindowLog(length)
         self._set_tier(self.state.tier)
 
     def _set_tier(self, tier: Tier) -> None:
         self.state.tier, allowed = tier, tier.requests_per_minute * self.quota
         self.limit = max(1, floor(allowed + CONSTANTS.rounding))
+        self._burst, self._idle = CONSTANTS.burst_share * self.limit, CONSTANTS.idle_share * self.limit
         self.rate = min(self.limit, allowed)  # as `limit`, but not rounded up if it is below one request a window
 
     @property
@@ -147,7 +147,7 @@ class RateLimitPolicy:
 
     def _record(self, now: float, occupied: int) -> Permit:
         state = self.state
-        if occupied >= CONSTANTS.idle_share * self.limit:
+        if occupied >= self._idle:
             state.idle_from = now + CONSTANTS.idle_windows * self.length
         self.slots.take()
         state.number += 1
@@ -158,9 +158,9 @@ class RateLimitPolicy:
     def _may_burst(self, now: float, occupied: int) -> bool:
         state = self.state
         if state.is_bursting:
-            state.is_bursting = occupied < CONSTANTS.burst_share * self.limit
+            state.is_bursting = occupied < self._burst
         else:
-            state.is_bursting = occupied < CONSTANTS.idle_share * self.limit and now >= state.idle_from
+            state.is_bursting = occupied < self._idle and now >= state.idle_from
         return state.is_bursting
 
     def _spaces_all(self, now: float) -> bool:
@@ -233,13 +233,14 @@ class RateLimitPolicy:
     def adopt(self, tier: Tier) -> None:
         """Set the tier from the shared state, which knows the responses of all processes."""
         self.state.is_tier_known, self.state.rising_tier = True, None
-        self._set_tier(tier)
+        if tier is not self.state.tier:  # this runs for every reply of a store
+            self._set_tier(tier)
 
     def _follow_tier(self, tier: Tier | None, now: float) -> None:
         if tier is None:
             return
-        state = self.state
-        seen, state.rising_tier, state.is_tier_known = state.rising_tier, None, True
+        state, seen = self.state, self.state.rising_tier
+        state.rising_tier, state.is_tier_known = None, True
         if tier is state.tier:
             return
         if tier.requests_per_minute > state.tier.requests_per_minute and tier is not seen:

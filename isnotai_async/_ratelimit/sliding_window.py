@@ -83,9 +83,14 @@ class SlidingWindowLog:
 
     length: float = MINUTE
     _held: int = field(default=0, init=False)
+    _answered_lasts: float = field(init=False)
+    _abandoned_lasts: float = field(init=False)
     # When each slot becomes free. Each queue is sorted, because it adds the same length to a monotonic clock.
     _answered: deque[float] = field(factory=deque, init=False)
     _abandoned: deque[float] = field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._answered_lasts, self._abandoned_lasts = answered_lasts(self.length), abandoned_lasts(self.length)
 
     def occupied(self, now: float) -> int:
         """Return the number of occupied slots."""
@@ -117,9 +122,9 @@ class SlidingWindowLog:
     def answered(self, now: float) -> None:
         """Record that a request got a response."""
         self._held -= 1
-        self._answered.append(now + answered_lasts(self.length))
+        self._answered.append(now + self._answered_lasts)
 
     def abandoned(self, now: float) -> None:
         """Record that a request ended without a response."""
         self._held -= 1
-        self._abandoned.append(now + abandoned_lasts(self.length))
+        self._abandoned.append(now + self._abandoned_lasts)

@@ -42,26 +42,26 @@ class RedisKeyLimiter:
     Args:
         store: The store that processes share.
         keys: Names of the state and of the slots.
-        terms: Options of the limiter, the same for all keys.
+        config: Options of the limiter, the same for all keys.
         name: Name of the key in the log.
         clock: Function that returns seconds and never goes back.
     """
 
     _store: Store
     _keys: tuple[str, str]
-    _terms: RedisLimiterConfig
+    _config: RedisLimiterConfig
     _name: str = field(kw_only=True)
     _clock: Callable[[], float] = field(kw_only=True)
     lease: float = field(init=False)
     _policy: RateLimitPolicy = field(init=False)
-    _memory: RedisSlotState = field(init=False)
-    _line: WaitQueue = field(factory=WaitQueue, init=False)
+    _slots: RedisSlotState = field(init=False)
+    _queue: WaitQueue = field(factory=WaitQueue, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _trouble: str | None = field(default=None, init=False)  # why the store is unavailable; None if it works
     _revival: asyncio.Task[None] | None = field(default=None, init=False)
     _tried_at: float = field(default=-math.inf, init=False)
-    _told_until: float = field(default=-math.inf, init=False)
+    _logged_until: float = field(default=-math.inf, init=False)
     _used: int = field(default=0, init=False)  # slots that were occupied at the store's last reply
     _used_at: float = field(default=-math.inf, init=False)
     _paused_until: float = field(default=-math.inf, init=False)
@@ -69,10 +69,10 @@ class RedisKeyLimiter:
 
     def __attrs_post_init__(self) -> None:
         self._policy = RateLimitPolicy(
-            self._terms.tier or Tier.FREE, self._terms.window, 1 / (self._terms.workers or 1)
+            self._config.tier or Tier.FREE, self._config.window, 1 / (self._config.workers or 1)
         )
-        self._memory = RedisSlotState(self._terms)
-        self.lease = self._terms.lease
+        self._slots = RedisSlotState(self._config)
+        self.lease = self._config.lease
 
     @property
     def tier(self) -> Tier:
@@ -83,16 +83,16 @@ class RedisKeyLimiter:
     def quota_state(self) -> QuotaState:
         """State of the rate limit, as of the store's last reply; what this process knows if that is too old."""
         policy, now = self._policy, self._clock()
-        is_shared = self._trouble is None and now < self._used_at + self._terms.window
+        is_shared = self._trouble is None and now < self._used_at + self._config.window
         limit = policy.limit if self._trouble else policy.tier.requests_per_minute
         used = self._used if is_shared else policy.occupied(now)
         pause = max(0.0, self._paused_until - now, policy.pause_left(now))
-        return QuotaState(limit=limit, used=used, waiting=len(self._line), pause=pause)
+        return QuotaState(limit=limit, used=used, waiting=len(self._queue), pause=pause)
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "the store cannot be asked" if self._trouble else "shared"
+        state = "closed" if self._is_closed else "the store does not answer" if self._trouble else "shared"
         return (
-            f"<KeyLimiter {self.tier}, {state}: {self._policy.slots.held} under way here, {len(self._line)} waiting>"
+            f"<KeyLimiter {self.tier}, {state}: {self._policy.slots.held} under way here, {len(self._queue)} waiting>"
         )
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
@@ -103,14 +103,14 @@ class RedisKeyLimiter:
             ConfigError: The limiter is closed, or in use on another event loop.
         """
         self._attach()
-        if self._trouble is not None and self._terms.workers is None:
+        if self._trouble is not None and self._config.workers is None:
             self._look_again()
             raise self._store.refusal(self._trouble)
-        waiter = self._line.enter(bulk=bulk)
-        if not self._line.follow(waiter, self._clock()):  # else the next call asks for it too
+        waiter = self._queue.enter(bulk=bulk)
+        if not self._queue.follow(waiter, self._clock()):  # else the next call asks for it too
             self._start()
         try:
-            news = await waiter.told
+            news = await waiter.outlook
             if news is not None:
                 self._log_wait(*news)
                 if on_wait is not None:
@@ -126,14 +126,14 @@ class RedisKeyLimiter:
         if answer is not None and not answer.status:  # never sent
             self._give_back(permit)
             return
-        self._memory.end(permit, answer, now)
+        self._slots.end(permit, answer, now)
         self._policy.record_outcome(permit, answer, now)
         self._start()
 
     async def aclose(self) -> None:
         """Fail all waiters, and report the last outcomes to the store. Idempotent."""
         self._is_closed = True
-        self._line.fail(lambda: ConfigError("the shared limiter was closed while requests waited for it"))
+        self._queue.fail(lambda: ConfigError("the shared limiter was closed while requests waited for it"))
         self._wake.set()
         tasks = [task for task in (self._task, self._revival) if task is not None]
         if tasks:  # each makes one or two calls, and each call has a time limit
@@ -143,25 +143,25 @@ class RedisKeyLimiter:
         if self._is_closed:
             raise ConfigError("this shared limiter is closed; make another one")
         self._store.attach()
-        if not self._memory.prefix:  # not made earlier, because a forked process needs its own
-            self._memory.prefix = f"{os.getpid():x}-{secrets.token_hex(6)}:"
+        if not self._slots.prefix:  # not made earlier, because a forked process needs its own
+            self._slots.prefix = f"{os.getpid():x}-{secrets.token_hex(6)}:"
 
     def _leave(self, waiter: Waiter) -> None:
-        self._line.leave(waiter)
+        self._queue.leave(waiter)
         if waiter.permit is not None:
             self._give_back(waiter.permit)
-        elif self._line:  # the task may not have asked for the waiters after it
+        elif self._queue:  # the task may not have asked for the waiters after it
             self._start()
 
     def _give_back(self, permit: Permit) -> None:
         self._policy.withdraw(permit)
-        self._memory.give_back(permit)
+        self._slots.give_back(permit)
         self._start()
 
     def _log_wait(self, wait: float, reason: str) -> None:
         now = self._clock()
-        if TOLD_SECONDS < wait < math.inf and reason != SPACED and now >= self._told_until:  # once for all waiters
-            self._told_until = now + wait
+        if TOLD_SECONDS < wait < math.inf and reason != SPACED and now >= self._logged_until:  # once for all waiters
+            self._logged_until = now + wait
             extra = log_fields("wait", limiter=self._name, wait=wait, reason=reason)
             logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason, extra=extra)
 
@@ -174,15 +174,15 @@ class RedisKeyLimiter:
 
     async def _serve(self) -> None:
         try:
-            while self._line or (self._memory.has_news and self._trouble is None):
+            while self._queue or (self._slots.has_news and self._trouble is None):
                 self._wake.clear()
                 wait = await self._ask() if self._trouble is None else self._ask_policy()
-                if wait > 0 and self._line:
+                if wait > 0 and self._queue:
                     await self._rest(min(wait, _POLL))
         except Exception as error:  # noqa: BLE001 - unexpected, and logged; no waiter may wait forever
             logger.exception("the shared limit of %s failed", self._name)
-            reason = f"{type(error).__name__}, which the log tells of"
-            self._line.fail(lambda: self._store.refusal(reason))
+            reason = f"{type(error).__name__}, see the log"
+            self._queue.fail(lambda: self._store.refusal(reason))
         finally:
             self._task = None
 
@@ -194,13 +194,13 @@ class RedisKeyLimiter:
             pass
 
     async def _ask(self) -> float:
-        tier = self._policy.known_tier or self._terms.tier
-        singles, bulk = len(self._line.single), len(self._line.bulk)
-        ask = self._memory.write(self._clock(), tier, singles=singles, bulk=bulk)
+        tier = self._policy.known_tier or self._config.tier
+        singles, bulk = len(self._queue.single), len(self._queue.bulk)
+        ask = self._slots.write(self._clock(), tier, singles=singles, bulk=bulk)
         try:
             reply = await self._store.run(self._keys, ask)
         except LimiterError as error:
-            self._memory.miss(ask)
+            self._slots.miss(ask)
             self._fall_back(error)
             return 0.0
         self._take(ask, reply)
@@ -208,14 +208,14 @@ class RedisKeyLimiter:
 
     def _take(self, ask: ScriptRequest, reply: ScriptReply) -> None:
         now = self._clock()
-        for bulk, name, number in self._memory.take(ask, reply):
-            queue = self._line.bulk if bulk else self._line.single
-            if not queue:  # the waiter has left
-                self._memory.refuse(name)
+        for bulk, name, number in self._slots.take(ask, reply):
+            waiters = self._queue.bulk if bulk else self._queue.single
+            if not waiters:  # the waiter has left
+                self._slots.refuse(name)
                 continue
             permit = self._policy.record(now)
-            self._memory.hold(permit, name, number)
-            queue.popleft().grant(permit)
+            self._slots.hold(permit, name, number)
+            waiters.popleft().grant(permit)
         if reply.is_foreign:
             text = "%s held something else under %s or %s; it was deleted, and the shared limit of %s starts empty"
             logger.warning(text, self._store.place, *self._keys, self._name)
@@ -223,7 +223,7 @@ class RedisKeyLimiter:
             logger.warning("%s lost the shared limit of %s; sending it again", self._store.place, self._name)
         if not reply.is_lost:
             self._see_state(reply, now)
-        self._line.report(now, reply.wait, reply.reason)
+        self._queue.report(now, reply.wait, reply.reason)
         if reply.paused > TOLD_SECONDS:
             extra = log_fields("pause", limiter=self._name, wait=reply.paused)
             text = "429 from the API: all requests of %s pause for %s"
@@ -240,28 +240,28 @@ class RedisKeyLimiter:
 
     def _fall_back(self, error: LimiterError) -> None:
         self._trouble, self._tried_at = error.reason, self._clock()
-        way = "calls fail" if self._terms.workers is None else f"going on with 1/{self._terms.workers} of the limit"
+        way = "calls fail" if self._config.workers is None else f"going on with 1/{self._config.workers} of the limit"
         extra = log_fields("outage", limiter=self._name, store=self._store.place, reason=error.reason)
         text = "the shared limit of %s: %s: %s; %s"
         logger.warning(text, self._name, self._store.place, error.reason, way, extra=extra)
 
     def _ask_policy(self) -> float:
         self._look_again()
-        self._memory.drop_news()
-        if self._terms.workers is None:
+        self._slots.drop_news()
+        if self._config.workers is None:
             trouble = self._trouble or ""
-            self._line.fail(lambda: self._store.refusal(trouble))
+            self._queue.fail(lambda: self._store.refusal(trouble))
             return 0.0
         now = self._clock()
-        while queue := self._line.single or self._line.bulk:
-            bulk = queue is self._line.bulk
+        while waiters := self._queue.single or self._queue.bulk:
+            bulk = waiters is self._queue.bulk
             permit = self._policy.try_acquire(now, bulk=bulk)
             if permit is None:
                 wait, reason = self._policy.wait(now, bulk=bulk)
-                self._line.report(now, wait, reason)
+                self._queue.report(now, wait, reason)
                 return wait
-            self._memory.hold(permit, self._memory.make_name(), 0)
-            queue.popleft().grant(permit)
+            self._slots.hold(permit, self._slots.make_name(), 0)
+            waiters.popleft().grant(permit)
         return 0.0
 
     def _look_again(self) -> None:
@@ -272,7 +272,7 @@ class RedisKeyLimiter:
     async def _revive(self) -> None:
         try:
             await self._store.run(
-                self._keys, ScriptRequest(length=self._terms.window)
+                self._keys, ScriptRequest(length=self._config.window)
             )  # this writes, so it fails on a replica
         except LimiterError as error:
             self._trouble = error.reason

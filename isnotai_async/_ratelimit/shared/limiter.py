@@ -32,7 +32,7 @@ class StoreLimiter(ABC):
     def __init__(self, tier: Tier | str | None, lease: float, window: float, workers: int | None) -> None:
         start = None if tier is None else check_tier(tier)
         window, lease = check_duration(window, "window"), check_duration(lease, "lease")
-        self._terms = RedisLimiterConfig(start, window, lease, workers)
+        self._config = RedisLimiterConfig(start, window, lease, workers)
         self._keys: dict[tuple[str, str], RedisKeyLimiter] = {}
 
     @abstractmethod
@@ -52,7 +52,7 @@ class StoreLimiter(ABC):
         names = name_keys(region.base_url, fingerprint)
         if names not in self._keys:
             store, name = self._find_store(names), f"the key of {region.name}"
-            self._keys[names] = RedisKeyLimiter(store, names, self._terms, name=name, clock=time.monotonic)
+            self._keys[names] = RedisKeyLimiter(store, names, self._config, name=name, clock=time.monotonic)
         return self._keys[names]
 
     async def __aenter__(self) -> Self:

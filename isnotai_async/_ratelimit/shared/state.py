@@ -37,11 +37,11 @@ class RedisSlotState:
     Times are seconds on the process's own clock.
 
     Args:
-        terms: Options of the limiter.
+        config: Options of the limiter.
         prefix: Prefix of the names of its slots; no other process may use it.
     """
 
-    _terms: RedisLimiterConfig
+    _config: RedisLimiterConfig
     prefix: str = ""
     _first: int = field(default=0, init=False)
     _epoch: str | None = field(default=None, init=False)
@@ -98,8 +98,8 @@ class RedisSlotState:
         ended, self._ended = self._ended, []
         unused, self._unused = self._unused, []
         return ScriptRequest(
-            length=self._terms.window,
-            lease=self._terms.lease,
+            length=self._config.window,
+            lease=self._config.lease,
             expected=0 if tier is None else tier.requests_per_minute,
             epoch=self._epoch,
             number=self._number,
@@ -148,9 +148,9 @@ class RedisSlotState:
         return not self._held and not self._left
 
     def _remembered(self, now: float) -> list[tuple[str, float, bool]]:
-        held = [(name, self._terms.lease + self._longest, False) for name, _ in self._held.values()]
+        held = [(name, self._config.lease + self._longest, False) for name, _ in self._held.values()]
         return held + [(name, left - now, True) for left, name in self._left if left > now]
 
     @property
     def _longest(self) -> float:
-        return abandoned_lasts(self._terms.window)  # after a response a slot is free a little earlier
+        return abandoned_lasts(self._config.window)  # after a response a slot is free a little earlier

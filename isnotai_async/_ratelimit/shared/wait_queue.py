@@ -19,20 +19,20 @@ class Waiter:
 
     Attributes:
         bulk: Whether it is bulk work.
-        told: Seconds to wait and the reason, as soon as they are known; None if there was no wait.
+        outlook: Seconds to wait and the reason, as soon as they are known; None if there was no wait.
         future: The permit, for the waiting task.
         permit: The permit, set as soon as it is granted, even if the wait was cancelled before.
     """
 
     bulk: bool
-    told: asyncio.Future[tuple[float, str] | None]
+    outlook: asyncio.Future[tuple[float, str] | None]
     future: asyncio.Future[Permit]
     permit: Permit | None = None
 
     def report(self, news: tuple[float, str] | None) -> None:
         """Set the expected wait and its reason, unless they are already set."""
-        if not self.told.done():
-            self.told.set_result(news)
+        if not self.outlook.done():
+            self.outlook.set_result(news)
 
     def grant(self, permit: Permit) -> None:
         """Give it a permit."""
