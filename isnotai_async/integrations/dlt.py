@@ -94,7 +94,7 @@ def isnotai(
     _check_installed()
     path = _find_store() if store is None else Path(store)
     _update(path, options, region=region, quota=quota, redis=redis)
-    return _make_source(_Feed(path))
+    return _make_source(_StoreReader(path))
 
 
 def run_windows(
@@ -132,9 +132,12 @@ def run_windows(
         loads.append(pipeline.run())
     path = _find_store() if store is None else Path(store)
     isnotai(store=path, **options)
-    feed = _Feed(path, rows)
-    while feed.is_more:
-        loads.append(pipeline.run(_make_source(feed)))
+    reader = _StoreReader(path, rows)
+    source = _make_source(reader)
+    while reader.is_more:
+        loads.append(pipeline.run(source))
+        loads[-1].raise_on_failed_jobs()  # else the same window would come again and again
+        source = _make_source(reader).with_resources("events")
     return loads
 
 
@@ -171,7 +174,7 @@ def _update(path: Path, options: Mapping[str, Any], *, region: str | None, quota
         )
 
 
-def _make_source(feed: _Feed) -> Any:  # noqa: ANN401 - a DltSource
+def _make_source(reader: _StoreReader) -> Any:  # noqa: ANN401 - a DltSource
     import dlt
 
     merge: dict[str, Any] = {"write_disposition": "merge"}
@@ -180,11 +183,11 @@ def _make_source(feed: _Feed) -> Any:  # noqa: ANN401 - a DltSource
     def source() -> Any:  # noqa: ANN401 - resources
         @dlt.resource(primary_key=["region", "id"], columns=_columns(_SESSION), **merge)  # type: ignore[untyped-decorator]
         def sessions() -> Iterator[list[dict[str, Any]]]:
-            yield from feed.read_sessions()
+            yield from reader.read_sessions()
 
         @dlt.resource(primary_key=list(COLUMNS[:3]), columns=_columns(COLUMNS), **merge)  # type: ignore[untyped-decorator]
         def events() -> Iterator[list[dict[str, Any]]]:
-            yield from feed.read_events()
+            yield from reader.read_events()
 
         return sessions, events
 
@@ -196,7 +199,7 @@ def _columns(names: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 @define(eq=False)
-class _Feed:
+class _StoreReader:
     """What is new in a store, for one load after the other.
 
     Attributes:

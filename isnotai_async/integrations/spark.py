@@ -181,9 +181,9 @@ class IsNotAIDataSource(DataSource):  # type: ignore[misc]
         """Return the columns: those of an export."""
         return _SCHEMA
 
-    def reader(self, schema: object) -> _Reader:  # noqa: ARG002 - it is always the same
+    def reader(self, schema: object) -> _SparkReader:  # noqa: ARG002 - it is always the same
         """Return the reader."""
-        return _Reader(self.job)
+        return _SparkReader(self.job)
 
 
 @frozen(kw_only=True)
@@ -238,7 +238,7 @@ class SparkJob:
         return [ids[start : start + self.size] for start in range(0, len(ids), self.size)]
 
 
-class _Reader(DataSourceReader):  # type: ignore[misc]
+class _SparkReader(DataSourceReader):  # type: ignore[misc]
     """Reader of a job; Spark pickles it for the workers."""
 
     def __init__(self, job: SparkJob) -> None:

@@ -39,8 +39,6 @@ def main(case: dict[str, Any]) -> None:
     pipeline = dlt.pipeline("clicks", pipelines_dir=case["folder"], destination=database, dataset_name="isnotai")
     if case["dies"]:
         die_in(case["dies"])
-    if case["drops"]:
-        pipeline.abort_packages()
     print(json.dumps({"loads": len(run_windows(pipeline, rows=case["rows"]))}))  # noqa: T201
 
 

@@ -20,9 +20,9 @@ class Killed(IsNotAIDataSource):
     """The data source, with a worker that is killed after its first batch, once."""
 
     def reader(self, schema: object) -> Any:
-        reader, read, flag = super().reader(schema), source._Reader.read, Path(os.environ["KILLED_ONCE"])
+        reader, read, flag = super().reader(schema), source._SparkReader.read, Path(os.environ["KILLED_ONCE"])
 
-        class KilledReader(source._Reader):
+        class KilledReader(source._SparkReader):
             def read(self, partition: Any) -> Iterator[Any]:
                 for batch in read(self, partition):
                     yield batch

@@ -36,11 +36,10 @@ class Warehouse:
     base_url: str
     folder: Path
 
-    async def load(self, *, dies: str | None = None, drops: bool = False, rows: int = 1000) -> int | None:
+    async def load(self, *, dies: str | None = None, rows: int = 1000) -> int | None:
         """Run the pipeline in a process; return the number of its loads, or None if it was killed."""
         case: dict[str, Any] = {"key": KEY, "base_url": self.base_url, "folder": str(self.folder), "rows": rows}
-        case |= {"dies": dies, "drops": drops}
-        case["database"] = str(self.folder / "warehouse.duckdb")
+        case |= {"dies": dies, "database": str(self.folder / "warehouse.duckdb")}
         pipe = asyncio.subprocess.PIPE
         program = [sys.executable, "-m", "tests.integrations.dlt_program"]
         process = await asyncio.create_subprocess_exec(*program, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -50,6 +49,12 @@ class Warehouse:
             return None
         assert process.returncode == 0, errors.decode()
         return int(json.loads(out.splitlines()[-1])["loads"])
+
+    def add_session(self) -> None:
+        """Let a session happen, and time pass until it is quiet."""
+        self.world.add_session("new", self.world.now)
+        self.world.grow("new", self.world.now)
+        self.world.pass_time(2 * DAY)
 
     def query(self, query: str) -> Sequence[Any]:
         with duckdb.connect(str(self.folder / "warehouse.duckdb")) as database:
@@ -75,9 +80,7 @@ async def test_a_second_run_adds_what_is_new_and_changes_records(warehouse: Ware
     world.pass_time(DAY)
     world.grow("s00", world.now)
     world.sessions["s00"].status = "closed"
-    world.add_session("new", world.now)
-    world.grow("new", world.now)
-    world.pass_time(2 * DAY)
+    warehouse.add_session()
     await warehouse.load()
     assert warehouse.is_whole()
     assert warehouse.query("SELECT id FROM isnotai.sessions WHERE status = 'closed'") == [("s00",)]
@@ -89,11 +92,18 @@ async def test_a_load_that_is_killed_and_repeated_loses_and_doubles_nothing(ware
     await warehouse.load(dies=step)
     await warehouse.load()
     assert warehouse.is_whole()
+    warehouse.add_session()
+    await warehouse.load(dies=step)
+    await warehouse.load()
+    assert warehouse.is_whole()
 
 
-async def test_a_load_that_is_dropped_is_made_again(warehouse: Warehouse) -> None:
+async def test_a_load_whose_files_are_lost_is_made_again(warehouse: Warehouse) -> None:
+    await warehouse.load()
+    warehouse.add_session()
     await warehouse.load(dies="load")
-    await warehouse.load(drops=True)
+    (warehouse.folder / "clicks" / "load" / "normalized").rename(warehouse.folder / "lost")
+    (warehouse.folder / "clicks" / "load" / "normalized").mkdir()
     await warehouse.load()
     assert warehouse.is_whole()
 
@@ -102,10 +112,7 @@ async def test_a_load_that_is_dropped_is_made_again(warehouse: Warehouse) -> Non
 async def test_a_lost_working_folder_or_store_costs_another_load_and_no_row(warehouse: Warehouse, lost: str) -> None:
     await warehouse.load()
     (warehouse.folder / lost).rename(warehouse.folder / "lost")
-    world = warehouse.world
-    world.add_session("new", world.now)
-    world.grow("new", world.now)
-    world.pass_time(2 * DAY)
+    warehouse.add_session()
     await warehouse.load()
     assert warehouse.is_whole()
 
