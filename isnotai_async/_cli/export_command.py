@@ -138,16 +138,16 @@ _LEAVE_OUT = "to resume without this session, run the same again with --on-error
 async def export(
     *,
     out: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    session: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    session: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     sessions_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    all: Annotated[bool, Parameter(negative=())] = False,
+    all: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     from_: Annotated[Path | None, Parameter(name="--from")] = None,
     session_filters: SessionFilters = SessionFilters(),
     filters: EventOptions = EventOptions(),
     writing: Writing = Writing(),
-    estimate: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    quiet: Annotated[bool, Parameter(negative=())] = False,
+    estimate: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     connection: Connection = Connection(),
 ) -> int:
     """Write the events of many sessions into one file, each exactly once.

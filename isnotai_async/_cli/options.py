@@ -89,7 +89,7 @@ class SessionFilters:
 
     @property
     def interval(self) -> tuple[datetime | None, datetime | None]:
-        """The two times.
+        """The start and the end that the options give.
 
         Raises:
             ConfigError: One of them is no time, or they are in the wrong order.
@@ -116,7 +116,7 @@ class EventOptions:
 
     @property
     def interval(self) -> tuple[datetime | None, datetime | None]:
-        """The two times.
+        """The start and the end that the options give.
 
         Raises:
             ConfigError: One of them is no time, or they are in the wrong order.
@@ -135,7 +135,7 @@ def _read_interval(
 def list_sessions(
     client: Client, filters: SessionFilters, *, page_size: int | None = None, max_items: int | None = None
 ) -> Paginator[Session]:
-    """List the sessions that the options ask for."""
+    """Return the list of sessions that match the options."""
     start, end = filters.interval
     return client.list_sessions(
         status=filters.status,

@@ -58,10 +58,10 @@ async def sync(
     rules: Rules = Rules(),
     type: str | None = None,
     status: str | None = None,
-    bot_only: Annotated[bool, Parameter(negative=())] = False,
+    bot_only: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     concurrency: int = 16,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    quiet: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     connection: Connection = Connection(),
 ) -> int:
     """Bring an SQLite database of sessions and events up to date. Run it each night, say.
