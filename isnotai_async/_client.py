@@ -8,10 +8,10 @@ from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 from types import TracebackType
-from typing import Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
 
 import aiohttp
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
@@ -24,6 +24,7 @@ from isnotai_async._http.retry import Retrier
 from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
+from isnotai_async._models.open_state import OpenState
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.queries import EventFilters, EventQuery, SessionIdQuery
 from isnotai_async._models.records import Event, SessionDetails
@@ -56,6 +57,23 @@ class _Unchanged(Enum):
 
 UNCHANGED: Final = _Unchanged.UNCHANGED
 """Value of an option of `Client.with_options` that is not changed. None would mean no limit."""
+
+
+def _check_timeout(value: float | None) -> float | None:
+    return check_seconds(value, "timeout")
+
+
+def _check_deadline(value: float | None) -> float | None:
+    return check_seconds(value, "deadline")
+
+
+@frozen(kw_only=True)
+class _CallOptions:
+    """The options of calls, which `Client.with_options` changes."""
+
+    timeout: float | None = field(converter=_check_timeout)
+    deadline: float | None = field(converter=_check_deadline)
+    retry: Retry = field(converter=check_retry)
 
 
 class Client(Operations):
@@ -151,12 +169,13 @@ class Client(Operations):
             max_concurrency=check_int(max_concurrency, "max_concurrency", 1, 100_000),
             trace_configs=trace_configs,
         )
+        options = _CallOptions(timeout=timeout, deadline=deadline, retry=retry)
         where = resolve_region(region or _environment("REGION"), base_url or _environment("BASE_URL"))
         self._transport = AiohttpTransport(
             where,
             key,
             self._connections,
-            timeout=check_seconds(timeout, "timeout"),
+            timeout=options.timeout,
             proxy=choose_proxy(proxy, trust_env=trust_env, base_url=where.base_url),
             trust=read_trust(ssl),
             user_agent=user_agent,
@@ -167,12 +186,12 @@ class Client(Operations):
             self._find_limiter(key, limiter, tier, check_quota(quota)),
             self._notifier,
             self._connections,
-            ends_within=self._transport.timeout,
+            ends_within=options.timeout,
         )
         self._retrying = Retrier(
             self._paced,
-            check_retry(retry),
-            check_seconds(deadline, "deadline"),
+            options.retry,
+            options.deadline,
             RetryQuota(),
             self._notifier,
             key,
@@ -180,7 +199,7 @@ class Client(Operations):
             check=self._connections.check,
         )
         self._is_copy = self._has_opened = False
-        self._bind()
+        self._use(options)
 
     @property
     def region(self) -> Region:
@@ -217,7 +236,7 @@ class Client(Operations):
         load_converter()  # now, rather than within the first request
         if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
             await self._connections.aclose()
-        self._has_opened = self._has_opened or self._connections.state != "open"
+        self._has_opened = self._has_opened or self._connections.state is not OpenState.OPEN
         self._connections.open()
 
     async def aclose(self) -> None:
@@ -244,19 +263,12 @@ class Client(Operations):
         Raises:
             ConfigError: An option that cannot work.
         """
+        given: dict[str, Any] = {"timeout": timeout, "deadline": deadline, "retry": retry}
+        changes = {name: value for name, value in given.items() if value is not UNCHANGED}
         copy = object.__new__(type(self))
-        copy._connections, copy._notifier, copy._is_copy = self._connections, self._notifier, True
-        copy._has_opened = False
-        copy._transport, copy._retrying = self._transport, self._retrying
-        if timeout is not UNCHANGED:
-            copy._transport = evolve(copy._transport, timeout=check_seconds(timeout, "timeout"))
-        if deadline is not UNCHANGED:
-            copy._retrying = evolve(copy._retrying, deadline=check_seconds(deadline, "deadline"))
-        if retry is not UNCHANGED:
-            copy._retrying = evolve(copy._retrying, retry=check_retry(retry))
-        copy._paced = evolve(self._paced, transport=copy._transport, ends_within=copy._transport.timeout)
-        copy._retrying = evolve(copy._retrying, transport=copy._paced)
-        copy._bind()
+        copy.__dict__.update(self.__dict__)
+        copy._is_copy, copy._has_opened = True, False
+        copy._use(evolve(self._options, **changes))
         return copy
 
     @explain_names
@@ -314,7 +326,11 @@ class Client(Operations):
         find_fetcher = partial(self._find_fetcher, HistoryWatch(filters, self._clock))
         return EventStream(sources, find_fetcher=find_fetcher, filters=filters, options=options, resume=resume)
 
-    def _bind(self) -> None:
+    def _use(self, options: _CallOptions) -> None:
+        self._options = options
+        self._transport = evolve(self._transport, timeout=options.timeout)
+        self._paced = evolve(self._paced, transport=self._transport, ends_within=options.timeout)
+        self._retrying = evolve(self._retrying, transport=self._paced, deadline=options.deadline, retry=options.retry)
         Operations.__init__(self, self._retrying.fetch, self.region.name)
         self._fetch_unhurried = evolve(self._retrying, deadline=None).fetch
 

@@ -19,6 +19,7 @@ from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.retry_policy import Retry
 from isnotai_async._http.tls import Trust
+from isnotai_async._models.open_state import OpenState
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.stream_positions import StreamPosition
@@ -88,7 +89,7 @@ class SessionManager:
         if not given:
             raise ConfigError("no credential: pass keys by region, like {'us': …, 'eu': …}")
         self._most = max_concurrency if max_concurrency is None else _check_count(max_concurrency, "max_concurrency")
-        self._state = "not open"
+        self._state = OpenState.NOT_OPEN
         self._block: AbstractAsyncContextManager[Self]
         self._clients = {
             name: _ManagedClient(
@@ -152,11 +153,11 @@ class SessionManager:
             for client in self._clients.values():
                 client.share(shared)
                 stack.push_async_callback(client.aclose)
-            self._state = "open"
+            self._state = OpenState.OPEN
             try:
                 yield self
             finally:
-                self._state = "closed"
+                self._state = OpenState.CLOSED
 
     def __getitem__(self, name: str) -> Client:
         """Return the client of a name.
@@ -175,7 +176,7 @@ class SessionManager:
         client = self._clients.get(name)
         if client is None:
             raise ConfigError(f"no credential is named {quoted(name)}; there are: {', '.join(self._clients)}")
-        if self._state != "open":
+        if self._state is not OpenState.OPEN:
             raise ConfigError(f"this manager is {self._state}; write: async with SessionManager(…) as manager")
         return client
 

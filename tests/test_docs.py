@@ -106,3 +106,10 @@ def test_each_heading_of_an_error_has_a_cause_and_what_to_do() -> None:
     errors_only = [section for section in sections if section.split()[0].endswith("Error")]
     assert [text for text in errors_only if "**Cause**" not in text or "**What to do**" not in text] == []
     assert len([text for text in errors_only if "```text" in text]) >= len(errors_only) - 2  # two are only bases
+
+
+def test_links_to_other_sites_are_well_formed() -> None:
+    pages = [*PAGES.values(), *(path.read_text(encoding="utf-8") for path in DOCS.parent.glob("*.md"))]
+    links = [link for text in pages for link in re.findall(r"\]\((https?://[^)]*)\)", text)]
+    assert links
+    assert [link for link in links if not re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/[\w./?=&#-]*)?", link)] == []

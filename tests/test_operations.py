@@ -83,7 +83,7 @@ async def test_a_course_that_changed_is_not_taken_for_the_one_that_was_read(clie
     assert position.watermark is not None
     other = isnotai.Position.from_json(position.to_json().replace(position.watermark[1], "0" * 32))
     assert [course async for course in client.list_courses(resume=position)] != courses
-    with pytest.raises(isnotai.PaginationError, match="another record stands where the last one was"):
+    with pytest.raises(isnotai.PaginationError, match="another record is in the place of the last one"):
         await client.list_courses(resume=other)
 
 

@@ -40,7 +40,7 @@ def load_pyarrow() -> Any:  # noqa: ANN401 - a module without types
 
 @cache
 def schema_of(record: type) -> pa.Schema:
-    """Return the schema of a table of such records.
+    """Return the Arrow schema for a class of records.
 
     Raises:
         ConfigError: pyarrow is not installed.
@@ -84,7 +84,7 @@ class BatchBuilder:
         self.rows += len(rows)
 
     def take(self) -> pa.RecordBatch:
-        """Return what was added since the last time."""
+        """Return the rows that were added since the last call, as a batch."""
         arrow = load_pyarrow()
         columns = [self._repeat(0)] + ([self._repeat(1)] if self._has_session else [])
         for column, field in zip(self._columns, list(self.schema)[len(columns) :], strict=True):

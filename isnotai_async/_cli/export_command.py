@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import attrs
 from attrs import define
 from cyclopts import Parameter
 
 from isnotai_async._cli import exit_codes
+from isnotai_async._cli.delta_export import DeltaJob, check_delta
+from isnotai_async._cli.long_runs import say_failures, stop_on_sigterm
 from isnotai_async._cli.options import (
     Connection,
     EventOptions,
@@ -42,16 +42,13 @@ from isnotai_async.errors import (
     InvalidRequestError,
     IsNotAIError,
     printable,
-    quoted,
 )
 from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_store
 from isnotai_async.export.api import check_target_name, plan_export
 from isnotai_async.export.opening import find_start
 from isnotai_async.export.places import rejected_of
-from isnotai_async.export.report import SessionFailure, is_for_good
+from isnotai_async.export.report import is_for_good
 from isnotai_async.export.system import System
-
-_MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
 
 
 def say_plan(sessions: int) -> None:
@@ -112,14 +109,6 @@ def say_report(report: ExportReport) -> None:
     say_failures(report.failures)
 
 
-def say_failures(failures: Sequence[SessionFailure]) -> None:
-    """Write sessions that failed to stderr, the first of them."""
-    for failure in failures[:_MOST_FAILURES]:
-        say(f"  {quoted(failure.session_id)} in {printable(failure.name)}: {failure.error}: {failure.message}")
-    if len(failures) > _MOST_FAILURES:
-        say(f"  … and {len(failures) - _MOST_FAILURES:,} more; --json lists all")
-
-
 def _report_rows(report: ExportReport) -> Iterator[tuple[str, str]]:
     if report.resumed_rows:
         yield "resumed", f"{report.resumed_rows:,} rows were there from before"
@@ -148,17 +137,17 @@ _LEAVE_OUT = "to resume without this session, run the same again with --on-error
 
 async def export(
     *,
-    out: Annotated[Path, Parameter(allow_leading_hyphen=True)],
-    session: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    out: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    session: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     sessions_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    all: Annotated[bool, Parameter(negative=())] = False,
+    all: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     from_: Annotated[Path | None, Parameter(name="--from")] = None,
     session_filters: SessionFilters = SessionFilters(),
     filters: EventOptions = EventOptions(),
     writing: Writing = Writing(),
-    estimate: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    quiet: Annotated[bool, Parameter(negative=())] = False,
+    estimate: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     connection: Connection = Connection(),
 ) -> int:
     """Write the events of many sessions into one file, each exactly once.
@@ -170,7 +159,8 @@ async def export(
     Parameters
     ----------
     out
-        File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv, NAME.parquet or NAME.sqlite.
+        File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv, NAME.parquet or NAME.sqlite. With --format delta, the
+        folder or URL of a Delta table.
     session
         Id of a session; give it as often as needed.
     sessions_file
@@ -190,8 +180,9 @@ async def export(
         asked = session or sessions_file or all or estimate or filters != EventOptions()
         if asked or session_filters != SessionFilters():
             raise ConfigError("--from writes a store whole; leave out --estimate and what chooses sessions or events")
-        return _Run(out, quiet=quiet).end(await export_store(from_, out, **writing.store_options), json=json)
-    started = None if writing.no_resume or estimate else find_start(check_target_name(out))
+        return _Run(Path(out), quiet=quiet).end(await export_store(from_, out, **writing.store_options), json=json)
+    is_delta = check_delta(out, writing)
+    started = None if is_delta or writing.no_resume or estimate else find_start(check_target_name(out))
     started = started or datetime.now(UTC)
     session_filters, filters = _fix_times(session_filters, filters, started)
     if not quiet:
@@ -203,10 +194,13 @@ async def export(
             found = await estimate_export(client, sessions, shard=writing.options["shard"], **read_query(filters))
             write_estimate(found, json=json)
             return exit_codes.DONE
+        if is_delta:
+            delta = DeltaJob(out, str(writing.job), connection.redis, quiet=quiet, json=json)
+            return await delta.run(client, sessions, writing, read_query(filters))
         count = None if writing.shard else count_ids(sessions)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
-        run = _Run(out, quiet=quiet)
+        run = _Run(Path(out), quiet=quiet)
         report = await run.export(client, sessions, started=started, **writing.options, **read_query(filters))
         return report if isinstance(report, int) else run.end(report, json=json)
 
@@ -302,26 +296,3 @@ class _Run:
         safe = f"; {self._rows:,} rows are safe" if self._rows else ""
         say(f"isnotai: {why}{safe}; {how}")
         return exit_codes.UNFINISHED
-
-
-@contextmanager
-def stop_on_sigterm() -> Iterator[list[int]]:
-    """Cancel this task on SIGTERM. The yielded list then contains the signal."""
-    received: list[int] = []
-    task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        received.append(signal.SIGTERM)
-        if task is not None:
-            task.cancel()
-
-    try:
-        loop.add_signal_handler(signal.SIGTERM, stop)
-    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)

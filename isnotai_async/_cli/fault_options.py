@@ -40,7 +40,7 @@ class FaultOption:
 
 
 def read_fault(text: str) -> FaultOption:
-    """Read a fault.
+    """Read the value of --fault.
 
     Raises:
         ConfigError: The text is not valid.

@@ -37,7 +37,7 @@ class Output:
 
     @property
     def form(self) -> Form:
-        """The form.
+        """The output format to use.
 
         Raises:
             ConfigError: The two options contradict each other.
@@ -94,7 +94,7 @@ def _find(fields: Mapping[str, Any], name: str) -> object:
 async def write_records(
     records: AsyncIterable[T], output: Output, columns: Sequence[str], row: Callable[[T], Sequence[object]]
 ) -> None:
-    """Write records while they arrive.
+    """Write records to stdout as they arrive.
 
     Args:
         records: The records.

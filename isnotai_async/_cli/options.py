@@ -89,7 +89,7 @@ class SessionFilters:
 
     @property
     def interval(self) -> tuple[datetime | None, datetime | None]:
-        """The two times.
+        """The start and the end that the options give.
 
         Raises:
             ConfigError: One of them is no time, or they are in the wrong order.
@@ -116,7 +116,7 @@ class EventOptions:
 
     @property
     def interval(self) -> tuple[datetime | None, datetime | None]:
-        """The two times.
+        """The start and the end that the options give.
 
         Raises:
             ConfigError: One of them is no time, or they are in the wrong order.
@@ -135,7 +135,7 @@ def _read_interval(
 def list_sessions(
     client: Client, filters: SessionFilters, *, page_size: int | None = None, max_items: int | None = None
 ) -> Paginator[Session]:
-    """List the sessions that the options ask for."""
+    """Return the list of sessions that match the options."""
     start, end = filters.interval
     return client.list_sessions(
         status=filters.status,
@@ -230,6 +230,7 @@ def _read_key(path: Path) -> str:
     return read_key(open_stdin(), "--api-key-file -")
 
 
+ExportFormat = Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite", "delta"]
 _WRITING = Group("Writing")
 
 
@@ -238,10 +239,10 @@ _WRITING = Group("Writing")
 class Writing:
     """The options for how an export is written."""
 
-    format: Annotated[Literal["jsonl", "jsonl.gz", "csv", "parquet", "sqlite"] | None, Parameter(group=_WRITING)] = (
-        None
-    )
+    format: Annotated[ExportFormat | None, Parameter(group=_WRITING)] = None
     """Format of the file, if the name in --out does not end like a format"""
+    job: Annotated[str | None, Parameter(group=_WRITING)] = None
+    """With --format delta: name of the work, which the same command does once, on any number of machines"""
     concurrency: Annotated[int, Parameter(group=_WRITING)] = 16
     """Maximum number of requests in flight"""
     split: Annotated[int | Literal["auto"] | None, Parameter(group=_WRITING)] = None

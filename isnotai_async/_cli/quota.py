@@ -44,11 +44,16 @@ async def open_shared_limiter(redis: str | None) -> AsyncIterator[RedisLimiter |
     if redis is None:
         yield None
         return
-    async with RedisLimiter.from_url(_read_url(redis)) as limiter:
+    async with RedisLimiter.from_url(read_redis_url(redis)) as limiter:
         yield limiter
 
 
-def _read_url(redis: str) -> str:
+def read_redis_url(redis: str) -> str:
+    """Return the URL of Redis that an option gives, or the environment.
+
+    Raises:
+        ConfigError: As of `open_shared_limiter`.
+    """
     if redis != "env":
         if _has_password(redis):
             raise ConfigError(

@@ -94,7 +94,7 @@ td:last-child {{ white-space: normal; overflow-wrap: anywhere; min-width: 8rem; 
 
 
 def draw_html(summary: SessionSummary) -> str:
-    """Return the page."""
+    """Return the HTML page of a session's summary."""
     return "".join(_parts(summary))
 
 

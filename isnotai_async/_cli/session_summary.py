@@ -33,7 +33,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Source(Enum):
-    """What the columns were counted from."""
+    """The source of the counts: the events, or the timeline of the details."""
 
     EVENTS = auto()
     FIRST_EVENTS = auto()
@@ -122,7 +122,7 @@ class SessionSummary:
     Attributes:
         session: The session.
         details: Its details; None if the API could not compute them.
-        source: What the columns were counted from.
+        source: The source of the counts: the events, or the timeline of the details.
         total: Number of events: those read, or those that the details report.
         start_ms: Unix milliseconds at which the first column starts; None if nothing has a time.
         end_ms: Unix milliseconds of the last event, or the end of the last stretch of the timeline.
@@ -158,7 +158,7 @@ class SessionSummary:
 
 @frozen
 class _Axis:
-    """The columns of time.
+    """The division of a session's time into columns.
 
     Attributes:
         start_ms: Unix milliseconds at which the first column starts.
@@ -195,7 +195,7 @@ def to_ms(moment: datetime) -> int:
 def summarize_events(
     session: Session, details: SessionDetails | None, times: EventTimes, *, columns: int, is_cut: bool = False
 ) -> SessionSummary:
-    """Sum up a session from its events.
+    """Summarize a session from its events.
 
     Args:
         session: The session.

@@ -11,7 +11,7 @@ import attrs
 from cyclopts import Group, Parameter
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.export_command import say_failures, stop_on_sigterm
+from isnotai_async._cli.long_runs import say_failures, stop_on_sigterm
 from isnotai_async._cli.options import Connection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
@@ -58,10 +58,10 @@ async def sync(
     rules: Rules = Rules(),
     type: str | None = None,
     status: str | None = None,
-    bot_only: Annotated[bool, Parameter(negative=())] = False,
+    bot_only: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     concurrency: int = 16,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    quiet: Annotated[bool, Parameter(negative=())] = False,
+    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     connection: Connection = Connection(),
 ) -> int:
     """Bring an SQLite database of sessions and events up to date. Run it each night, say.

@@ -163,4 +163,4 @@ def _sample(response: Response) -> str:
     if not response.body:
         return "the body is empty"
     kind = response.headers.get("content-type", "no content type")
-    return f"{kind} that begins with {response.body[:_SAMPLE_BYTES].decode(errors='replace')!r}"
+    return f"{kind} that starts with {response.body[:_SAMPLE_BYTES].decode(errors='replace')!r}"

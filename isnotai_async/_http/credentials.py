@@ -146,7 +146,7 @@ def _fault(value: object) -> str:
     if value[0] in "\"'" or value[-1] in "\"'":
         return "is in quotes"
     if value[:6].lower() in {"bearer", "bearer:"}:
-        return "begins with 'Bearer', which belongs to the header and not to the key"
+        return "starts with 'Bearer', which belongs to the header and not to the key"
     # Lone surrogates would be sent as an empty token, other non-ASCII as UTF-8; CR and LF would split the header.
     wrong = next((index for index, character in enumerate(value) if not "!" <= character <= "~"), None)
     return "" if wrong is None else f"has a character at index {wrong} that is not printable ASCII"

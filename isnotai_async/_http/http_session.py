@@ -32,6 +32,7 @@ from attrs import define, field
 from multidict import CIMultiDict
 
 from isnotai_async._http.proxies import check_proxy_may_listen
+from isnotai_async._models.open_state import OpenState
 from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError
 
 _OPEN_IT: Final = "open it with `async with client:` or `await client.open()`"
@@ -235,9 +236,11 @@ class HttpSession:
         self.opens_itself = False  # whether a request opens it; False after a close
 
     @property
-    def state(self) -> str:
-        """``"not open"``, ``"open"`` or ``"closed"``."""
-        return "closed" if self._closed else "open" if self._loop else "not open"
+    def state(self) -> OpenState:
+        """Whether it can be used."""
+        if self._closed:
+            return OpenState.CLOSED
+        return OpenState.NOT_OPEN if self._loop is None else OpenState.OPEN
 
     def __repr__(self) -> str:
         return f"<Connections: {self.state}, {'borrowed' if self.is_borrowed else 'own'} HTTP session>"

@@ -1,4 +1,4 @@
-"""Deviations: where an answer differs from the contract in a way that its reader can live with."""
+"""Deviations: differences between an answer and the contract that do not prevent reading it."""
 
 from __future__ import annotations
 

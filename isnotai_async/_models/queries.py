@@ -77,7 +77,7 @@ def _search(value: str | None) -> str | None:
 
 
 def _bot_only(value: bool | None) -> bool | None:
-    """Check a switch, which no number or word is."""
+    """Check a boolean; numbers and words are rejected."""
     if value is not None and not isinstance(value, bool):
         raise ConfigError(f"bot_only must be True, False or None, not {type(value).__name__}")
     return value

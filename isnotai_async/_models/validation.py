@@ -127,7 +127,7 @@ def is_flag(_: object, attribute: Attribute[Any], value: object) -> None:
 
 
 def check_flag(value: object, name: str) -> bool:
-    """Check a switch, which no number or word is.
+    """Check a boolean; numbers and words are rejected.
 
     Raises:
         ConfigError: It is neither True nor False.
@@ -167,7 +167,7 @@ def check_seconds(value: float | None, name: str) -> float | None:
 
 
 def check_duration(value: float, name: str) -> float:
-    """Check a duration that has to end.
+    """Check a duration that must be finite.
 
     Raises:
         ConfigError: It is None or infinite, or as of `check_seconds`.

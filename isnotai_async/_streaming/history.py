@@ -66,7 +66,7 @@ class HistoryWatch:
             return
         self._has_warned = True
         text = (
-            f"nothing was found, and {name} {start} lies before the history window of the {page.tier} tier: "
+            f"nothing was found, and {name} {start} is before the history window of the {page.tier} tier: "
             f"{_WINDOWS[page.tier]}, now from {oldest:%Y-%m-%d} on. The API answers an earlier start with an empty "
             "page and no error; ask for a later one"
         )

@@ -26,25 +26,25 @@ FetchPage = Callable[[str | None], Awaitable[Page[T]]]
 """Fetches the page at a cursor; None is the first page."""
 
 FetchSince = Callable[[int], FetchPage[T]]
-"""Makes a function that fetches the pages from a time on, in Unix milliseconds."""
+"""Returns a function that fetches the pages from a time on, in Unix milliseconds."""
 
 
 class Paginator(Generic[T]):
     """A list that can be awaited (one page), iterated (every record), or read page by page.
 
-    Iterating again resumes where the walk stands, after an error and after a `break` alike. A walk belongs to one
-    task at a time.
+    A second iteration resumes at the position of the walk, after an error and after a `break`. Only one task at a
+    time may use a walk.
 
     Args:
         fetch: Fetches the page at a cursor.
-        start: Where to begin.
-        mark: Gives the time (Unix milliseconds) and id of a record, for the watermark.
+        start: Position to start from.
+        mark: Returns the time (Unix milliseconds) and id of a record, for the watermark.
         record: Class of the records, for tables; None if they have no columns.
-        since: Fetches from a time on, for a list that can be asked so.
+        since: Fetches from a time on, if the list has such a filter.
         max_items: Records after which to stop; None for all.
-        on_empty: Called with the last page of a walk from its beginning that found no record.
+        on_empty: Called with the last page of a walk that found no record from the start of the list.
         set_aside: Whether records that could not be read stay in `rejected` of their pages, and are not raised.
-        begins_again: Whether it begins again if a saved cursor is refused; False for a caller that knows all ids.
+        begins_again: Whether it starts again if a saved cursor is rejected; False for a caller that knows all ids.
 
     Raises:
         ConfigError: `max_items` is negative or no int.
@@ -85,41 +85,41 @@ class Paginator(Generic[T]):
         return f"<Paginator at {self.position!r}>"
 
     def __await__(self) -> Generator[Any, Any, Page[T]]:
-        """Fetch one page: the first, or the one to resume from. The walk itself does not move."""
+        """Fetch one page: the first one, or the one to resume from. The position of the walk does not change."""
         return self._first().__await__()
 
     def __aiter__(self) -> AsyncGenerator[T, None]:
-        """Iterate over the records, from where the walk stands; errors as of the client's methods."""
+        """Iterate over the records from the position of the walk; raise the errors of the client's methods."""
         return self._records()
 
     async def pages(self) -> AsyncGenerator[Page[T], None]:
-        """Iterate over the pages, from where the walk stands; errors as of the client's methods.
+        """Iterate over the pages from the position of the walk; raise the errors of the client's methods.
 
-        A page that is cut, by `max_items` or because the walk stands inside of it, has the remaining records in
-        `data`; its other fields are as the server sent them. Pages without records are passed over.
+        A page that is cut, by `max_items` or because the position is within it, has the remaining records in `data`;
+        its other fields are as the server sent them. Pages without records are skipped.
         """
         while hand := await self._advance():
             yield hand.take_page()
-            del hand  # not to be kept while the next is fetched: the collector would go through its records each time
+            del hand  # freed before the next one is fetched: the garbage collector would visit its records each time
 
     async def to_list(self) -> list[T]:
-        """Return all records, from where the walk stands; errors as of the client's methods."""
+        """Return all records from the position of the walk; raise the errors of the client's methods."""
         return [record async for record in self]
 
     async def first(self) -> T | None:
-        """Return the first record of the list, or None if it has none; the walk itself does not move."""
+        """Return the first record of the list, or None if it is empty; the position of the walk does not change."""
         async with aclosing(from_start(self).__aiter__()) as records:
             return await anext(records, None)
 
     def prefetch(self, count: int = 1) -> AbstractAsyncContextManager[AsyncGenerator[Page[T], None]]:
         """Read ahead while you work: ``async with walk.prefetch(2) as pages: async for page in pages``.
 
-        It is the same walk: `position`, errors (each behind the pages before it), `max_items` and resuming are as
-        always, and within the block the walk can be iterated in any other way too. What was read ahead and not taken
-        is dropped when the block ends; iterating the walk afterwards fetches it again.
+        It is the same walk, with the same `position`, `max_items` and errors (each after the pages before it), and
+        within the block it can be iterated in any other way too. Pages that were read ahead and not taken are dropped
+        when the block ends; a later iteration fetches them again.
 
         Args:
-            count: Pages to be ahead of the one in your hands, from 1.
+            count: Number of pages to fetch ahead, from 1.
 
         Raises:
             ConfigError: `count` is no int from 1 to 1000.
@@ -141,8 +141,9 @@ class Paginator(Generic[T]):
     async def to_arrow(self, *, max_rows: int | None = MAX_ROWS) -> Any:  # noqa: ANN401 - a pyarrow.Table, untyped
         """Read the rest of the walk into an Arrow table (extra `arrow`): pandas, Polars and DuckDB take it as it is.
 
-        Events have the columns and types of an export; sessions and users have ``region`` and a column a field. Times
-        are timestamps in milliseconds, UTC. If an error ends the walk there is no table, and the rows before it are
+        Events have the columns and types of an export; sessions and users have ``region`` and one column for each
+        field. Times are timestamps in milliseconds, UTC. If an error ends the walk there is no table, and the rows
+        before it are
         dropped: read the list again from its start.
 
         Example:
@@ -157,8 +158,8 @@ class Paginator(Generic[T]):
             250 ['region', 'session_id', 'event_id']
 
         Args:
-            max_rows: Most rows of the table, so that a list too large for the memory is an error and not the end of
-                the process; default 10 million, which take about 1 GB. None for no bound.
+            max_rows: Maximum number of rows, so that a list too large for the memory raises an error and does not end
+                the process; default 10 million, which take about 1 GB. None for no limit.
 
         Raises:
             ConfigError: There are more rows, or pyarrow is not installed, or the records have no columns (courses).
@@ -170,16 +171,16 @@ class Paginator(Generic[T]):
 
     @property
     def position(self) -> Position:
-        """Where the walk stands: after the last record or page that was handed out."""
+        """Position after the last record or page that was handed out."""
         return self._walk.position
 
     @property
     def indexes(self) -> Sequence[int] | None:
-        """Where the records of the page in hand are in the server's page; None if they are simply in a row."""
+        """Index of each record of the current page in the server's page; None if no record of it is missing."""
         return None if self._walk.hand is None else self._walk.hand.indexes_of_taken
 
     async def aclose(self) -> None:
-        """Do nothing: a walk holds nothing open. It is here so that `contextlib.aclosing` takes one."""
+        """Do nothing: a walk holds nothing open. The method is for `contextlib.aclosing`."""
 
     def _ask(self, cursor: str | None) -> Awaitable[Page[T]]:
         return self._source(cursor)
@@ -203,7 +204,7 @@ class Paginator(Generic[T]):
                 yield record
 
     async def _advance(self) -> PageInHand[T] | None:
-        """Get to a page with something to hand out; None if the walk ends."""
+        """Move to a page with records to hand out; return None at the end of the walk."""
         if self._fetching:
             raise ConfigError("another task is iterating this walk; give each task a walk of its own")
         self._fetching, walk = True, self._walk
@@ -239,7 +240,7 @@ class Paginator(Generic[T]):
 
 
 def from_start(walk: Paginator[T]) -> Paginator[T]:
-    """Return another walk over the same list, which starts where this one started."""
+    """Return another walk over the same list, with the same start."""
     return Paginator(
         walk._whole,  # noqa: SLF001 - of this module, as all below, and no part of the public face
         start=walk._start,  # noqa: SLF001
@@ -253,7 +254,7 @@ def from_start(walk: Paginator[T]) -> Paginator[T]:
 
 
 def set_aside(walk: Paginator[T]) -> Paginator[T]:
-    """Make a walk leave records that could not be read in `rejected` of their pages; return it."""
+    """Let a walk keep unreadable records in `rejected` of their pages, instead of raising them; return it."""
     walk._walk.sets_aside = True  # noqa: SLF001 - for callers that keep such records, which is no part of the public face
     return walk
 

@@ -2,10 +2,10 @@
 
 The rules:
 
-1. The walk itself does not change: its position, its `max_items` and its guards are as always; only its pages are
-   fetched earlier than it asks for them. A cursor is opaque, so pages are fetched one after the other.
-2. At most so many pages are fetched, or being fetched, beyond the one that the walk has.
-3. An error ahead is kept until the walk gets there. Asking again afterwards fetches again.
+1. The walk itself does not change: its position, its `max_items` and its checks are the same; only its pages are
+   fetched before it asks for them. A cursor is opaque, so pages are fetched one after the other.
+2. At most `count` pages are fetched, or being fetched, after the one that the walk has.
+3. An error is kept until the walk reaches it. After it, the page is fetched again.
 4. Pages leave the queue in the step in which the walk gets them, so a walk that is cancelled loses none.
 """
 
@@ -29,7 +29,7 @@ class ReadAhead(Generic[T]):
 
     Attributes:
         fetch: Fetches the page at a cursor.
-        count: How many pages to be ahead.
+        count: Number of pages to fetch ahead.
         wanted: Returns how many records the walk wants, or None for all; pages after those are not fetched.
     """
 
@@ -43,7 +43,7 @@ class ReadAhead(Generic[T]):
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     async def run(self) -> None:
-        """Fetch what will be asked for, until cancelled."""
+        """Fetch the next pages, until cancelled."""
         while True:
             while not self._is_reading or len(self._ready) >= self.count:
                 await self._wait()
@@ -51,12 +51,12 @@ class ReadAhead(Generic[T]):
             self._changed.set()
 
     async def fetch_page(self, cursor: str | None) -> Page[T]:
-        """Get the page at a cursor, from the queue or as soon as it comes; errors as of `fetch`."""
+        """Return the page at a cursor, from the queue or when it arrives; raise the errors of `fetch`."""
         if not self._is_reading and not self._ready:
             self._is_reading, self._cursor, self._left = True, cursor, self.wanted()
             self._changed.set()
         if cursor != (self._ready[0][0] if self._ready else self._cursor):
-            return await self.fetch(cursor)  # a single page, asked for in the midst of the walk
+            return await self.fetch(cursor)  # a single page, requested in the middle of the walk
         if self._ready:
             await asyncio.sleep(0)  # a hundred ready pages in a row must not hold the event loop
         while not self._ready:
@@ -70,7 +70,7 @@ class ReadAhead(Generic[T]):
     async def _read(self) -> None:
         try:
             page = await self.fetch(self._cursor)
-        except Exception as error:  # noqa: BLE001 - raised where the page is asked for
+        except Exception as error:  # noqa: BLE001 - raised by `fetch_page`
             self._ready.append((self._cursor, error))
             self._is_reading = False
             return

@@ -26,6 +26,7 @@ from typing import Any, Self
 from attrs import evolve
 
 from isnotai_async._arrow.tables import BatchBuilder
+from isnotai_async._models.open_state import OpenState
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Position, mark_event
 from isnotai_async._models.queries import EventFilters
@@ -80,7 +81,7 @@ class PageStream:
         self._ahead: deque[StreamItem | None] = deque()  # taken from the buffer for a batch; None is the end
         self._waiting = False
         self._rejected = 0
-        self._state = "not open"
+        self._state = OpenState.NOT_OPEN
         self._block: AbstractAsyncContextManager[Self]
 
     def __repr__(self) -> str:
@@ -99,14 +100,14 @@ class PageStream:
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Self, None]:
-        if self._state != "not open":
+        if self._state is not OpenState.NOT_OPEN:
             raise ConfigError("a stream is opened once; make another one, with resume= and this one's position")
-        self._state = "open"
+        self._state = OpenState.OPEN
         try:
             async with run_behind(self._reading.run()):
                 yield self
         finally:
-            self._state = "closed"
+            self._state = OpenState.CLOSED
 
     def __aiter__(self) -> AsyncIterator[Page[Event]]:
         """Iterate over the pages, from the position of the stream."""
@@ -172,7 +173,7 @@ class PageStream:
         Raises:
             ConfigError: There are more rows, or pyarrow is not installed. Other errors are those of the pages.
         """
-        if self._state == "open":
+        if self._state is OpenState.OPEN:
             return await collect_table(self, Event, max_rows)
         async with self:
             return await collect_table(self, Event, max_rows)
@@ -227,7 +228,7 @@ class PageStream:
             self._waiting = False
 
     def _fill(self, builder: BatchBuilder, rows: int) -> None:
-        """Hand out up to so many rows of the pages that were taken."""
+        """Hand out up to `rows` rows of the pages that were taken."""
         while builder.rows < rows:
             page = self._item.page if self._item else None
             if page is not None and length_hint(self._rows):
@@ -242,7 +243,7 @@ class PageStream:
             self._ahead.popleft()
 
     def _check(self) -> None:
-        if self._state != "open":
+        if self._state is not OpenState.OPEN:
             raise ConfigError(f"this stream is {self._state}; take its pages within: async with … as pages")
         if self._waiting:
             raise ConfigError("another task is taking a page of this stream; let one task pass them to the others")

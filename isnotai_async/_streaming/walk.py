@@ -226,7 +226,7 @@ class Walk(Generic[T]):
                 return hand
             raise PaginationError(f"{_CHANGED}: it had {skip} records or more and now has {hand.skipped}")
         if hand.last_skipped is not None and self._trail.watermark not in {None, self.mark(hand.last_skipped)}:
-            raise PaginationError(f"{_CHANGED}: another record stands where the last one was")
+            raise PaginationError(f"{_CHANGED}: another record is in the place of the last one")
         return hand
 
     def _is_known(self, record: T) -> bool:

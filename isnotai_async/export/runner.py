@@ -1,4 +1,4 @@
-"""`Runner`: one run of an export: pages out of a stream and into the store, with a commit now and then."""
+"""`Runner`: one run of an export: it moves pages from a stream into the store, with regular commits."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Runner:
             raise ConfigError(invalid[0].message)
         addresses = {tracker.source.client(failure.name).region.base_url for failure in refused}
         raise ExportError(
-            f"{', '.join(sorted(addresses))} refused each of the {len(refused):,} sessions, so nothing was "
+            f"{', '.join(sorted(addresses))} rejected each of the {len(refused):,} sessions, so nothing was "
             f"published; check ids, key and region. The first: {refused[0].message}"
         )
 

@@ -33,7 +33,7 @@ class ExportSource(Protocol):
 
     @property
     def regions(self) -> Mapping[str, str]:
-        """The names there are, and region and address of each in words."""
+        """Each name, with its region and address as text."""
         ...
 
     def read(self, sessions: AnySessions) -> Targets:

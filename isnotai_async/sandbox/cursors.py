@@ -54,7 +54,7 @@ class Mint:
     ttl: float | None = None
 
     def token(self, scope: tuple[object, ...], place: Place, *, now: float) -> str:
-        """Return the cursor of a place.
+        """Encode the start of a page as a cursor.
 
         Args:
             scope: JSON values to which the cursor is bound.
@@ -64,7 +64,7 @@ class Mint:
         return self._sign(scope, place, 0 if self.ttl is None else int(now * 1000))
 
     def place(self, scope: tuple[object, ...], token: str, *, now: float) -> Place:
-        """Return the place of a cursor.
+        """Decode a cursor; return the start of the page that it stands for.
 
         Raises:
             CursorRefusedError: The cursor was not made here for this scope, or it has expired.

@@ -17,7 +17,7 @@ class SandboxSession(Protocol):
 
     @property
     def size(self) -> int:
-        """How many events it has."""
+        """Number of its events."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class Log(Protocol):
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """Number of sessions."""
         ...
 
     def event(self, index: int) -> dict[str, object]:
@@ -65,7 +65,7 @@ class TimedLog(Protocol):
 
     @property
     def size(self) -> int:
-        """How many events there are."""
+        """Number of events."""
         ...
 
     @property

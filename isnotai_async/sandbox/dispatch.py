@@ -18,7 +18,7 @@ from isnotai_async.sandbox.routes import OPERATIONS, Operation
 
 @frozen
 class Call:
-    """A request as the HTTP library read it.
+    """A request, independent of the HTTP library.
 
     Attributes:
         method: Its method.

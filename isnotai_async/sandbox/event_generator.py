@@ -159,7 +159,7 @@ _BLOCKS_PER_PAGE: Final = 16
 
 @frozen(eq=False)
 class Block:
-    """Sixty-four events in a row.
+    """Sixty-four consecutive events, which sessions of a persona are made of.
 
     Attributes:
         kinds: Message-type byte of each.
@@ -177,7 +177,7 @@ class Block:
 
     @classmethod
     def of(cls, steps: list[Step]) -> Block:
-        """Make a block from the first `BLOCK_SIZE` steps."""
+        """Create a block from the first `BLOCK_SIZE` steps of a rhythm."""
         steps = steps[:BLOCK_SIZE]
         kinds = tuple(int(kind) for _, kind, _ in steps)
         offsets, at = [], 0
@@ -215,7 +215,7 @@ class Library:
         return cls(blocks, tuple(dice.between(*dice.pick(persona.value.pauses)) for _ in range(_PAUSES)))
 
     def draw(self, index: int, roll: int) -> tuple[int, int]:
-        """Choose what comes at a block index.
+        """Choose the block at an index of the session.
 
         Args:
             index: Index of the block in its session.

@@ -46,7 +46,7 @@ class ExactLog:
     _times: deque[float] = field(factory=deque, init=False, repr=False)
 
     def accept(self, limit: int, now: float) -> float | None:
-        """See `Window.admit`."""
+        """Count a request; see `RequestCounter.accept`."""
         times = self._times
         while times and times[0] <= now - self.window:
             times.popleft()
@@ -72,7 +72,7 @@ class ApproximateCounter:
     _present: int = field(default=0, init=False)
 
     def accept(self, limit: int, now: float) -> float | None:
-        """See `Window.admit`."""
+        """Count a request; see `RequestCounter.accept`."""
         number = int(now // self.window)
         if number != self._number:
             self._previous = self._present if number == self._number + 1 else 0

@@ -63,7 +63,7 @@ def _read_row(record: str, number: int) -> Row:
     try:
         values = [int(str(cell)) if at in _NUMBERS else cell for at, cell in enumerate(cells)]
     except ValueError:
-        raise ConfigError(f"row {number:,} has no number where one belongs: {quoted(record)}") from None
+        raise ConfigError(f"row {number:,} has text in the place of a number: {quoted(record)}") from None
     return tuple(values)  # type: ignore[return-value] # as checked
 
 

@@ -86,7 +86,7 @@ class RecordedLog:
 
     @property
     def size(self) -> int:
-        """How many events it has."""
+        """Number of its events."""
         return len(self._times)
 
     @cached_property
@@ -176,7 +176,7 @@ class RecordedSession:
 
     @property
     def size(self) -> int:
-        """How many events it has."""
+        """Number of its events."""
         return self.log.size
 
     @property
@@ -196,7 +196,7 @@ class RecordedSession:
         return None if self.record is None else self.record["botScore"]
 
     def show(self) -> dict[str, Any]:
-        """Return it as the API shows it."""
+        """Return the session as the API shows it."""
         if self.record is not None:
             return dict(self.record)
         unknown = ("botScore", "pageUrl", "userAgentSummary", "userId", "userName", "userUrl")

@@ -57,7 +57,7 @@ class RegionStats:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
     def end(self, status: int) -> None:
-        """Count its answer."""
+        """Count the answer of a request."""
         self.in_flight -= 1
         self.statuses[status] += 1
 
@@ -117,7 +117,7 @@ class SandboxRegion:
 
     @property
     def page_cap(self) -> int:
-        """Largest page."""
+        """Largest page size of the tier."""
         return self.edge.page_size_cap or self.plan.page_size
 
     @property

@@ -69,7 +69,7 @@ def _answer(
 
 
 def get_analytics(visit: Visit) -> SandboxReply:
-    """Show summary and time series of a period."""
+    """Answer with summary and time series of a period."""
     period = params.choice(visit.query, "period", tuple(analytics.PERIODS)) or "7d"
     group_by = params.choice(visit.query, "groupBy", tuple(analytics.GROUPINGS)) or "day"
     return json_answer({"data": analytics.analyse(visit.region.census, period, group_by)})
@@ -81,7 +81,7 @@ def get_stats(visit: Visit) -> SandboxReply:
 
 
 def get_usage(visit: Visit) -> SandboxReply:
-    """Show the consumption by day and metric."""
+    """Answer with the consumption by day and metric."""
     query, region = visit.query, visit.region
     start, end = params.instant(query, "startDate"), params.instant(query, "endDate")
     end = NOW_MS if end is None else end
@@ -94,7 +94,7 @@ def get_usage(visit: Visit) -> SandboxReply:
 
 
 def health(_visit: Visit) -> SandboxReply:
-    """Say that the server is alive."""
+    """Answer that the server is alive."""
     return json_answer({"status": "healthy", "version": "1.0.17.0", "timestamp": iso(NOW_MS)})
 
 
@@ -144,7 +144,7 @@ def list_sessions(visit: Visit) -> SandboxReply:
 
 
 def get_session(visit: Visit) -> SandboxReply:
-    """Show one session."""
+    """Answer with one session."""
     return json_answer({"data": visit.region.data.show(_session(visit, visit.names["sessionId"]))})
 
 
@@ -182,7 +182,7 @@ def _session(visit: Visit, session_id: str) -> SandboxSession:
 
 @frozen
 class Operation:
-    """One row of the API.
+    """One operation of the API: its path, and the function that answers it.
 
     Attributes:
         name: Operation id of the contract, in snake case.

@@ -76,7 +76,7 @@ def test_the_library_masks_it_too(call: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize(
     ("key", "says"),
-    [(f"'{KEY}'", "is in quotes"), (f'"{KEY}"', "is in quotes"), (f"Bearer {KEY}", "begins with 'Bearer'")],
+    [(f"'{KEY}'", "is in quotes"), (f'"{KEY}"', "is in quotes"), (f"Bearer {KEY}", "starts with 'Bearer'")],
 )
 def test_a_key_with_something_around_it_says_what_is_wrong(key: str, says: str) -> None:
     with pytest.raises(isnotai.ConfigError, match=says):

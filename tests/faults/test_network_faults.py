@@ -260,7 +260,7 @@ async def test_a_captive_portal_is_the_gateways_with_a_sample_and_no_storm() -> 
     page = http_reply(b"<html>" + b"x" * 5000, headers=[("Content-Type", "text/html")])
     async with FaultServer(page) as server:
         error = await failure(server, isnotai.GatewayError)
-        assert "text/html that begins with '<html>xxx" in str(error)
+        assert "text/html that starts with '<html>xxx" in str(error)
         assert len(str(error)) < 400
         assert len(server.requests) == 4
 

@@ -122,13 +122,13 @@ def test_a_refusal_is_typed_by_its_status_and_one_without_envelope_is_the_gatewa
     assert type(error) is kind
     assert error.status == status
     if isinstance(error, GatewayError):
-        assert "text/html that begins with '<html>Bad Gateway</html>'" in error.message
+        assert "text/html that starts with '<html>Bad Gateway</html>'" in error.message
     elif enveloped:
         assert (error.code, error.details) == ("VALIDATION_FAILED", {"field": "pageSize"})
         assert error.message == "pageSize must be at least 1."
     else:
         assert (error.code, error.details) == ("unknown", {})
-        assert error.message == "no error envelope, text/html that begins with '<html>Bad Gateway</html>'"
+        assert error.message == "no error envelope, text/html that starts with '<html>Bad Gateway</html>'"
 
 
 def test_a_refused_key_is_explained_by_the_region() -> None:
@@ -184,7 +184,7 @@ def test_a_captive_portal_is_named_by_its_content_type_and_its_first_bytes() -> 
     portal = answer(200, b"<html>Please log in" + b"." * 1000, {"content-type": "text/html"})
 
     with pytest.raises(
-        GatewayError, match=r"without JSON, text/html that begins with '<html>Please log in"
+        GatewayError, match=r"without JSON, text/html that starts with '<html>Please log in"
     ) as caught:
         endpoints.LIST_EVENTS.read(portal)
     assert len(str(caught.value)) < 400

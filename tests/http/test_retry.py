@@ -274,7 +274,7 @@ def test_an_unreadable_body_is_asked_for_once_more() -> None:
 
 def test_a_captive_portal_costs_all_attempts() -> None:
     world = World({"body": b"<html>Welcome", "content_type": "text/html"})
-    with pytest.raises(GatewayError, match=r"text/html that begins with '<html>Welcome'") as caught:
+    with pytest.raises(GatewayError, match=r"text/html that starts with '<html>Welcome'") as caught:
         fetch(world)
     assert (len(world.sent), caught.value.attempts) == (4, 4)
 

@@ -185,7 +185,7 @@ async def test_local_share_ends_when_the_new_primary_can_be_asked(
         pair.fail_over()
         pair.board.port = pair.old.port
         await pass_on(limiter, 5)
-        assert "the store cannot be asked" in repr(limiter)
+        assert "the store does not answer" in repr(limiter)
         pair.board.port = pair.new.port
         async with asyncio.timeout(10):
             while "shared" not in repr(limiter):

@@ -90,7 +90,7 @@ class RedisKeyLimiter:
         return QuotaState(limit=limit, used=used, waiting=len(self._queue), pause=pause)
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else "the store cannot be asked" if self._trouble else "shared"
+        state = "closed" if self._is_closed else "the store does not answer" if self._trouble else "shared"
         return (
             f"<KeyLimiter {self.tier}, {state}: {self._policy.slots.held} under way here, {len(self._queue)} waiting>"
         )
@@ -181,7 +181,7 @@ class RedisKeyLimiter:
                     await self._rest(min(wait, _POLL))
         except Exception as error:  # noqa: BLE001 - unexpected, and logged; no waiter may wait forever
             logger.exception("the shared limit of %s failed", self._name)
-            reason = f"{type(error).__name__}, which the log tells of"
+            reason = f"{type(error).__name__}, see the log"
             self._queue.fail(lambda: self._store.refusal(reason))
         finally:
             self._task = None

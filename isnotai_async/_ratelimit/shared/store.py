@@ -45,7 +45,7 @@ class Store(ABC):
 
     def refusal(self, reason: str) -> LimiterError:
         """Create the error that reports what is wrong with the store, and what to do."""
-        text = f"the shared limit cannot be asked, so nothing was sent: {self.place}: {reason}; {self.advice}"
+        text = f"the shared limit does not answer, so nothing was sent: {self.place}: {reason}; {self.advice}"
         return LimiterError(text, reason=reason)
 
     def attach(self) -> None:

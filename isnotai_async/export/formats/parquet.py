@@ -39,19 +39,20 @@ def schema() -> pa.Schema:
 
 def encode_parquet(batches: Iterable[Batch]) -> Iterator[bytes]:
     """Encode batches as one file; the chunks are its row groups and its end."""
-    yield from _encode_groups(_row_groups(batches))
+    yield from _encode_groups(to_tables(batches))
 
 
 def encode_parquet_parts(batches: Iterable[Batch]) -> Iterator[Iterator[bytes]]:
     """Encode batches as several files, at least one; the chunks of one are to be taken before the next is."""
-    groups = _row_groups(batches)
+    groups = to_tables(batches)
     first = next(groups, None)
     yield _encode_groups([] if first is None else chain([first], islice(groups, GROUPS_OF_A_PART - 1)))
     for group in groups:
         yield _encode_groups(chain([group], islice(groups, GROUPS_OF_A_PART - 1)))
 
 
-def _row_groups(batches: Iterable[Batch]) -> Iterator[pa.Table]:
+def to_tables(batches: Iterable[Batch]) -> Iterator[pa.Table]:
+    """Return batches as tables, each but the last of the rows of a row group."""
     import pyarrow as pa
 
     held, rows = list[pa.Table](), 0

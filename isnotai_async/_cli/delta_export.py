@@ -1,0 +1,92 @@
+"""`isnotai export --format delta`: its run, and its messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+from attrs import frozen
+
+from isnotai_async._cli import exit_codes
+from isnotai_async._cli.long_runs import say_failures, stop_on_sigterm
+from isnotai_async._cli.options import Writing
+from isnotai_async._cli.output import say, write_json
+from isnotai_async._cli.quota import read_redis_url
+from isnotai_async._client import Client
+from isnotai_async.errors import AuthenticationError, ConfigError, ExportError, IsNotAIError, printable
+from isnotai_async.export.source import AnySessions
+from isnotai_async.integrations.delta import TableReport, export_to_delta
+
+_RESUME: Final = "run the same command again, on any machine, to continue"
+
+
+def check_delta(out: str, writing: Writing) -> bool:
+    """Return whether the options ask for a Delta table.
+
+    Raises:
+        ConfigError: They contradict one another.
+    """
+    if writing.format != "delta":
+        if writing.job is not None:
+            raise ConfigError("--job is the name of the work of a Delta table; use it with --format delta")
+        return False
+    if writing.job is None:
+        raise ConfigError("--format delta needs --job NAME; the same name is the same work, on any machine")
+    mine = ("format", "job", "concurrency", "on_error")
+    if writing != Writing(**{name: getattr(writing, name) for name in mine}):
+        raise ConfigError("of the options of writing, only --concurrency and --on-error are for --format delta")
+    if out == "-":
+        raise ConfigError("--format delta needs a folder or a URL in --out, such as s3://bucket/events")
+    return True
+
+
+@frozen
+class DeltaJob:
+    """A job that the options describe.
+
+    Attributes:
+        out: The table.
+        job: Its name.
+        redis: The option --redis.
+        quiet: Whether to show only errors.
+        json: Whether to write the report to stdout.
+    """
+
+    out: str
+    job: str
+    redis: str | None
+    quiet: bool = attrs.field(kw_only=True)
+    json: bool = attrs.field(kw_only=True)
+
+    async def run(self, client: Client, sessions: AnySessions, writing: Writing, query: Mapping[str, Any]) -> int:
+        """Run the job; return the exit code."""
+        options = {**query, "concurrency": writing.concurrency, "on_error": writing.on_error}
+        redis = None if self.redis is None else read_redis_url(self.redis)
+        with stop_on_sigterm() as stopped:
+            try:
+                report = await export_to_delta(client, sessions, self.out, job=self.job, redis=redis, **options)
+            except asyncio.CancelledError:
+                say(f"isnotai: {'stopped by SIGTERM' if stopped else 'interrupted'}; {_RESUME}")
+                return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+            except (ConfigError, ExportError):
+                raise
+            except IsNotAIError as error:
+                say(f"isnotai: {exit_codes.explain(error)}; {_RESUME}")
+                return exit_codes.REFUSED if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
+        return self._end(report)
+
+    def _end(self, report: TableReport) -> int:
+        if self.json:
+            write_json(attrs.asdict(report, recurse=False))
+        if not self.quiet:
+            say(
+                f"added {report.rows:,} events in {report.elapsed:.1f} s; the job {self.job} of {report.sessions:,} "
+                f"sessions is whole in {printable(self.out)}"
+            )
+            say(f"  requests  {report.requests:,}, {report.in_vain:,} of them for what another run added first")
+            if report.rejected:
+                say(f"  set aside {report.rejected:,} records, in the table _isnotai/{self.job}/attempts")
+            say_failures(report.failures)
+        return exit_codes.INCOMPLETE if report.failures or report.rejected else exit_codes.DONE

@@ -1,0 +1,172 @@
+"""Read one piece of a job: its sessions into the work store of an export, and from there into a stream of Arrow.
+
+So a piece of any size takes bounded memory. The files are in a temporary folder: a piece that a run does not get to
+commit is read again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from isnotai_async._models.records import Session
+from isnotai_async._models.stream_positions import SessionRef
+from isnotai_async._models.validation import FilterValue
+from isnotai_async.errors import ConfigError, ExportError, IsNotAIError
+from isnotai_async.export.batches import Batch
+from isnotai_async.export.metrics import ExportMetrics
+from isnotai_async.export.rejected import describe_rejected
+from isnotai_async.export.report import SessionFailure
+from isnotai_async.export.runner import Runner
+from isnotai_async.export.source import AnySessions, ExportSource
+from isnotai_async.export.system import System
+from isnotai_async.export.thread import FileThread
+from isnotai_async.export.tracker import OnExportError, SessionTracker
+from isnotai_async.export.work_store import WorkStore
+from isnotai_async.integrations._delta_tables import Attempt, event_schema
+
+
+@frozen(kw_only=True)
+class Piece:
+    """A piece that was read.
+
+    Attributes:
+        path: Its rows, as a stream of Arrow.
+        rows: How many they are.
+        sessions: How many sessions were read to their end.
+        attempts: What does not go in.
+        outage: The error of a session, if none could be read and another run may read them.
+        requests: Requests that it took.
+    """
+
+    path: Path
+    rows: int
+    sessions: int
+    attempts: tuple[Attempt, ...]
+    outage: IsNotAIError | None
+    requests: int
+
+
+@frozen(kw_only=True)
+class PieceReader:
+    """Reads pieces.
+
+    Attributes:
+        source: Where the events come from.
+        is_single: Whether that is one client, and not a `SessionManager`.
+        filters: The filters of the events.
+        on_error: Whether a session's error ends the run.
+        concurrency: Most requests in flight.
+        metrics: What the requests of the run cost.
+    """
+
+    source: ExportSource
+    is_single: bool
+    filters: Mapping[str, FilterValue]
+    on_error: OnExportError
+    concurrency: int
+    metrics: ExportMetrics
+
+    async def read(self, sessions: Sequence[SessionRef], folder: Path) -> Piece:
+        """Read a piece into a folder.
+
+        Raises:
+            AuthenticationError: The key was refused.
+            SinkError: The folder cannot be written.
+            IsNotAIError: With ``on_error="raise"``, the error of a session.
+        """
+        named: list[tuple[str, str | Session]] = [(each.name, each.session_id) for each in sessions]
+        given: AnySessions = [each.session_id for each in sessions] if self.is_single else named
+        target, before = folder / "piece", self.metrics.requests
+        tracker = SessionTracker(
+            source=self.source,
+            sessions=given,
+            filters=self.filters,
+            shard=None,
+            on_error=self.on_error,
+            metrics=self.metrics,
+        )
+        store = WorkStore(System(), folder / "work", target)
+        with FileThread() as thread:
+            try:
+                await thread.run(_open, store)
+                await self._read(thread, store, tracker, target)
+                path, rows, attempts = await thread.run(_spool, store, tracker, folder)
+            finally:
+                await thread.run(store.close)
+        failures = tracker.failures
+        outage = next(iter(failures.values())) if failures and len(failures) == len(sessions) > 1 else None
+        return Piece(
+            path=path,
+            rows=rows,
+            sessions=tracker.done,
+            attempts=attempts,
+            outage=outage,
+            requests=self.metrics.requests - before,
+        )
+
+    async def _read(self, thread: FileThread, store: WorkStore, tracker: SessionTracker, target: Path) -> None:
+        streaming = {"concurrency": self.concurrency, "split": None, "ordered": False}
+        runner = Runner(
+            target=target, tracker=tracker, store=store, system=System(), thread=thread, streaming=streaming
+        )
+        try:
+            await runner.read()
+        except (ConfigError, ExportError) as error:
+            # The export of nothing but refused sessions is an error; a piece of them is not.
+            if type(error) not in {ConfigError, ExportError} or not (tracker.failed or tracker.invalid):
+                raise
+
+
+def _open(store: WorkStore) -> None:
+    store.open()
+    store.reset({})
+
+
+def _spool(store: WorkStore, tracker: SessionTracker, folder: Path) -> tuple[Path, int, tuple[Attempt, ...]]:
+    """Write the rows of the sessions that were read to their end; return the file, their number, and what is left."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    from isnotai_async.export.formats.parquet import TIMESTAMPS, to_tables
+
+    path, schema, rejected = folder / "rows.arrow", event_schema(), list[Attempt]()
+    done = {(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
+    names = dict.fromkeys(row.source for row in store.read_sessions())
+    batches = (batch for batch in store.read_batches(names) if (batch.region, batch.session_id) in done)
+    rows = 0
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+        for table in to_tables(_keep_holdable(batches, TIMESTAMPS, rejected.append)):
+            stream.write_table(table.cast(schema))
+            rows += table.num_rows
+    return path, rows, (*_describe(store, tracker, done), *rejected)
+
+
+def _keep_holdable(batches: Iterator[Batch], times: range, reject: Callable[[Attempt], None]) -> Iterator[Batch]:
+    from isnotai_async.export.rejected import keep_holdable
+
+    for batch in batches:
+        for event_id, moment in zip(batch.columns.event_id, batch.columns.timestamp, strict=True):
+            if moment not in times:
+                record = {"event_id": event_id, "timestamp": moment, "reason": "Delta cannot hold the timestamp"}
+                reject(Attempt("rejected", batch.region, batch.session_id, "", json.dumps(record)))
+        yield from keep_holdable([batch], times)
+
+
+def _describe(store: WorkStore, tracker: SessionTracker, done: Collection[tuple[str, str]]) -> Iterator[Attempt]:
+    for target, error in tracker.failures.items():
+        yield _make_attempt("unfinished", SessionFailure.describe(*target, error))
+    for failure in (*tracker.failed.values(), *tracker.invalid.values()):
+        yield _make_attempt("failed", failure)
+    for session, index, reason, raw in store.read_rejected():
+        if (session.region, session.session_id) in done:
+            target = SessionRef(session.region, session.session_id)
+            record: dict[str, Any] = describe_rejected(target, index=index, reason=reason, raw=raw)
+            yield Attempt("rejected", session.region, session.session_id, "", json.dumps(record))
+
+
+def _make_attempt(kind: str, failure: SessionFailure) -> Attempt:
+    return Attempt(kind, failure.name, failure.session_id, failure.error, failure.message)

@@ -1,0 +1,304 @@
+"""A job into a Delta table: each session once, whatever runs, fails or is cleaned up in between."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from isnotai_async import (
+    AuthenticationError,
+    Client,
+    ConfigError,
+    Credential,
+    IsNotAIError,
+    Retry,
+    SessionManager,
+    StoreError,
+    Unlimited,
+)
+from isnotai_async.integrations import _delta_tables, delta
+from isnotai_async.integrations._delta_tables import JobTables, event_schema
+from isnotai_async.integrations.delta import TableReport, export_to_delta
+from tests.export.sync_world import DAY, KEY, World
+from tests.integrations.delta_processes import Round, make_world, open_s3, read_table
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta, "PIECE_SESSIONS", 2)
+    monkeypatch.setattr(delta, "SLOTS", 2)
+
+
+@pytest.fixture
+def world() -> World:
+    return make_world(sessions=7, rows=5)
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[Client]:
+    async with world.serve() as client:
+        yield client.with_options(retry=Retry(attempts=1))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> str:
+    return str(tmp_path / "table")
+
+
+async def export(client: Client, table: str, **options: Any) -> TableReport:
+    return await export_to_delta(client, client.list_sessions(), table, **{"job": "june", **options})
+
+
+async def test_the_table_has_each_row_once_and_the_same_call_adds_nothing(
+    world: World, client: Client, table: str
+) -> None:
+    report = await export(client, table)
+    assert (report.sessions, report.rows, report.pieces, report.failures) == (7, 35, 4, ())
+    assert report.requests == sum(world.requests.values())
+    world.requests.clear()
+    again = await export(client, table)
+    assert (again.rows, again.pieces, again.sessions) == (0, 0, 7)
+    assert world.requests == {"session": 1}, "it looks whether the key may read the job's sessions"
+    assert read_table(table) == sorted(world.exists.values())
+    await export(client, table, job="july")
+    assert len(read_table(table)) == 70, "another job is other work"
+
+
+@pytest.mark.timeout(180)
+async def test_many_processes_do_all_of_it_and_one_is_killed(tmp_path: Path) -> None:
+    world, table = make_world(sessions=12), str(tmp_path / "table")
+    await Round(world, table, {}, kills=1).play(2)
+    assert read_table(table) == sorted(world.exists.values())
+
+
+@pytest.mark.timeout(180)
+async def test_many_processes_do_all_of_it_on_an_object_store() -> None:
+    world = make_world(sessions=12)
+    async with open_s3() as options:
+        await Round(world, "s3://bucket/table", options, kills=1).play(2)
+        assert read_table("s3://bucket/table", options) == sorted(world.exists.values())
+
+
+@pytest.mark.timeout(180)
+async def test_without_application_transactions_rows_are_doubled(tmp_path: Path) -> None:
+    world, table = make_world(sessions=12), str(tmp_path / "table")
+    arrived, both = 0, asyncio.Event()
+
+    async def meet() -> None:  # so that both have read the first piece before one commits it
+        nonlocal arrived
+        arrived += 1
+        if arrived == 6:
+            both.set()
+        await asyncio.wait_for(both.wait(), 60)
+
+    world.hold = meet
+    await Round(world, table, {}, kills=0, slots=1, transactions=False).play(2)
+    assert len(read_table(table)) > len(world.exists)
+
+
+async def test_a_table_object_from_before_the_commit_is_refused_and_a_later_one_is_not(table: str) -> None:
+    """What `write_piece` rests on, and why it does not open the table again after it has read the version."""
+    DeltaTable.create(table, event_schema())
+    first, second = DeltaTable(table), DeltaTable(table)
+    properties = CommitProperties(app_transactions=[Transaction("job/slot-0", 1)])
+    nothing = event_schema().empty_table()
+    write_deltalake(first, nothing, mode="append", commit_properties=properties)
+    with pytest.raises(CommitFailedError):
+        write_deltalake(second, nothing, mode="append", commit_properties=properties)
+    write_deltalake(DeltaTable(table), nothing, mode="append", commit_properties=properties)
+
+
+async def test_a_piece_that_another_run_has_added_is_read_in_vain(
+    world: World, client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = JobTables.write_piece
+
+    def write_after_another(tables: JobTables, *piece: Any) -> bool:
+        monkeypatch.setattr(JobTables, "write_piece", write)
+        assert write(tables, *piece)
+        return write(tables, *piece)
+
+    monkeypatch.setattr(JobTables, "write_piece", write_after_another)
+    report = await export(client, table)
+    assert (report.pieces, report.in_vain) == (3, 2)
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_compaction_checkpoint_and_vacuum_in_the_middle_change_nothing(
+    world: World, client: Client, table: str
+) -> None:
+    def clean_up(kind: str) -> None:
+        if kind == "events" and world.requests["events"] % 4 == 0:
+            found = DeltaTable(table)
+            found.optimize.compact()
+            found.create_checkpoint()
+            found.vacuum(0, enforce_retention_duration=False, dry_run=False)
+
+    world.during = clean_up
+    await export(client, table)
+    world.during = lambda kind: None
+    assert (await export(client, table)).pieces == 0
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_a_session_that_fails_for_a_while_is_planned_again(world: World, client: Client, table: str) -> None:
+    world.refuse = lambda kind, request: 500 if "s03/" in request.path and world.read.count("s03") < 3 else None
+    report = await export(client, table)
+    assert (report.failures, world.read.count("s03")) == ((), 3)
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_a_poison_session_is_a_failure_after_three_rounds_and_the_others_are_in(
+    world: World, client: Client, table: str
+) -> None:
+    world.refuse = lambda kind, request: 500 if "s03/" in request.path else None
+    report = await export(client, table)
+    assert [(failure.session_id, failure.error) for failure in report.failures] == [("s03", "ServerError")]
+    assert world.read.count("s03") == 4
+    assert read_table(table) == sorted(row for row in world.exists.values() if row[1] != "s03")
+    assert (await export(client, table)).failures == report.failures, "each run reports those of the job"
+
+
+async def test_sessions_that_the_api_refuses_are_failures_at_once(world: World, client: Client, table: str) -> None:
+    world.sessions["s03"].is_gone = True
+    report = await export_to_delta(client, ["s03", "s04", "no/../session", "s03"], table, job="june")
+    assert sorted(failure.error for failure in report.failures) == ["NotFoundError", "NotFoundError"]
+    assert (report.sessions, report.rows, world.read.count("s03")) == (3, 5, 1)
+
+
+async def test_an_outage_adds_nothing_and_the_same_call_resumes(world: World, client: Client, table: str) -> None:
+    world.refuse = lambda kind, request: 500 if kind == "events" and world.requests["events"] > 4 else None
+    with pytest.raises(IsNotAIError, match="500"):
+        await export(client, table)
+    assert len(read_table(table)) == 20
+    world.refuse = lambda kind, request: 401 if kind == "events" else None
+    with pytest.raises(AuthenticationError):
+        await export(client, table)
+    world.refuse = lambda kind, request: None
+    report = await export(client, table)
+    assert (report.rows, report.failures) == (15, ())
+    assert read_table(table) == sorted(world.exists.values())
+
+
+@pytest.mark.filterwarnings("ignore::isnotai_async.IsNotAIWarning")
+async def test_records_that_cannot_be_read_or_held_are_counted_and_kept(
+    world: World, client: Client, table: str
+) -> None:
+    rows = world.sessions["s01"].rows
+    rows[1] = {**rows[1], "payloadSize": "large"}
+    rows[2] = {**rows[2], "timestamp": 2**60}
+    report = await export(client, table)
+    assert (report.rejected, report.rows) == (2, 33)
+    attempts = DeltaTable(f"{table}/_isnotai/june/attempts").to_pyarrow_table().to_pylist()
+    assert {(each["kind"], each["session_id"]) for each in attempts} == {("rejected", "s01")}
+    assert any("large" in each["message"] for each in attempts)
+
+
+async def test_attempts_of_a_run_that_lost_do_not_count(
+    world: World, client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = JobTables.write_piece
+
+    def lose(tables: JobTables, *piece: Any) -> bool:
+        monkeypatch.setattr(JobTables, "write_piece", write)
+        return False
+
+    monkeypatch.setattr(JobTables, "write_piece", lose)
+    world.refuse = lambda kind, request: 404 if world.requests["events"] <= 2 and kind == "events" else None
+    report = await export(client, table)
+    assert (report.failures, report.rows) == ((), 35)
+
+
+async def test_two_regions_go_into_one_table(table: str) -> None:
+    worlds = {name: World(region=name) for name in ("us", "eu")}
+    credentials, runners = {}, []
+    for name, world in worlds.items():
+        world.add_session("s1", world.now - 3 * DAY)
+        world.grow("s1", world.now - 3 * DAY, moves=False)
+        runners.append(await world.start())
+        url = f"http://127.0.0.1:{runners[-1].addresses[0][1]}"
+        credentials[name] = Credential(KEY, region=name, base_url=url, limiter=Unlimited())
+    async with SessionManager(credentials) as manager:
+        report = await export_to_delta(manager, [("us", "s1"), ("eu", "s1")], table, job="june")
+    for runner in runners:
+        await runner.cleanup()
+    assert (report.sessions, report.rows) == (2, 2)
+    assert read_table(table) == sorted((worlds["us"].exists | worlds["eu"].exists).values())
+
+
+@pytest.mark.parametrize("options", [{"type": 1}, {"start_time": 1_780_000_000_000}], ids=str)
+async def test_a_job_with_other_filters_is_rejected(client: Client, table: str, options: dict[str, Any]) -> None:
+    await export(client, table)
+    with pytest.raises(StoreError, match="was planned with the filters"):
+        await export(client, table, **options)
+
+
+async def test_a_job_with_other_sessions_constants_or_account_is_rejected(
+    world: World, client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await export(client, table)
+    with pytest.raises(StoreError, match="was planned with the sessions"):
+        await export_to_delta(client, ["s01"], table, job="june")
+    world.refuse = lambda kind, request: 403 if kind == "session" else None
+    with pytest.raises(StoreError, match="another account"):
+        await export(client, table)
+    monkeypatch.setattr(delta, "SLOTS", 3)
+    with pytest.raises(StoreError, match="was planned with the slots"):
+        await export(client, table)
+
+
+async def test_tables_that_cannot_work_are_rejected(client: Client, tmp_path: Path, table: str) -> None:
+    write_deltalake(str(tmp_path / "other"), pa.table({"x": [1]}))
+    with pytest.raises(StoreError, match="columns"):
+        await export(client, str(tmp_path / "other"))
+    forgets = {"delta.setTransactionRetentionDuration": "interval 1 days"}
+    DeltaTable.create(table, event_schema(), configuration=forgets)
+    with pytest.raises(StoreError, match="forgets which pieces are in"):
+        await export(client, table)
+    with pytest.raises(ConfigError, match="lets two writers"):
+        await export(client, table, storage_options={"AWS_S3_ALLOW_UNSAFE_RENAME": "true"})
+    with pytest.raises(ConfigError, match="no name of a job"):
+        await export(client, table, job="../june")
+
+
+async def test_a_store_that_lets_a_second_plan_be_written_is_rejected(
+    client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overwrite(place: str, data: Any, *, mode: str, **options: Any) -> None:
+        write_deltalake(place, data, mode="overwrite", **options)
+
+    await export(client, table)
+    monkeypatch.setattr("deltalake.write_deltalake", overwrite)
+    with pytest.raises(StoreError, match="lets two writers make the same plan"):
+        await export(client, table)
+
+
+async def test_the_first_plan_wins(world: World, client: Client, table: str) -> None:
+    await asyncio.gather(*(export(client, table) for _ in range(2)))
+    assert read_table(table) == sorted(world.exists.values())
+    assert DeltaTable(f"{table}/_isnotai/june/plan").version() == 0
+
+
+async def test_a_second_run_ends_if_the_client_would_use_all_of_the_quota(
+    world: World, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = await world.start()
+    tables, url = JobTables(table, "june", {}), f"http://127.0.0.1:{runner.addresses[0][1]}"
+    tables.open()
+    tables.note_run("another", "another-host")
+    async with Client(KEY, base_url=url, tier="enterprise") as client:
+        with pytest.raises(ConfigError, match="1 other runs of the job 'june' were active"):
+            await export(client, table)
+        tables.note_run("another", "another-host", ended=True)
+        tables.note_run("killed", socket.gethostname())
+        monkeypatch.setattr(_delta_tables, "_is_dead", lambda process: True)
+        assert (await export(client, table)).rows == 35, "a dead run of this machine does not count"
+    await runner.cleanup()
