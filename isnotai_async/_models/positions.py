@@ -9,11 +9,13 @@ cursor, the walk starts again by time or by count; for this, the position knows 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
+import msgspec
 from attrs import evolve, field, frozen
 
 from isnotai_async._models.records import Event, Session, User
@@ -218,10 +220,10 @@ class Position:
             )
         if version == 1 and not data.keys() & _OF_VERSION_2.keys():
             data |= _OF_VERSION_2
-        if wrong := _wrong_field(data):
-            raise ConfigError(f"the position's field {printable(wrong)!r} is wrong; it was altered or cut")
-        mark = data["watermark"]
-        return cls(**{**data, "watermark": None if mark is None else (mark[0], mark[1]), "ids": tuple(data["ids"])})
+        saved = read_saved(data, _SavedPosition, "the position")
+        if saved.cursor is not None and not is_cursor(saved.cursor):
+            raise wrong_field("the position", "cursor")
+        return cls(**msgspec.structs.asdict(saved))
 
     def check(self, start: Position) -> None:
         """Check that this position belongs to a walk.
@@ -254,28 +256,46 @@ def _show(value: object) -> str:
     return quoted(value)
 
 
-def _wrong_field(data: dict[str, Any]) -> str:
-    """Name the first field that is missing, unknown or of another type. A saved position may be hostile."""
-    checks: dict[str, Callable[[Any], bool]] = {
-        "operation": lambda v: isinstance(v, str),
-        "region": lambda v: isinstance(v, str),
-        "session_id": lambda v: v is None or isinstance(v, str),
-        "filters": lambda v: isinstance(v, dict) and all(isinstance(x, str | int) for x in v.values()),
-        "cursor": lambda v: v is None or (isinstance(v, str) and is_cursor(v)),
-        "index": lambda v: type(v) is int and 0 <= v < 2**31,
-        "watermark": lambda v: v is None or _is_watermark(v),
-        "given": lambda v: v is None or is_count(v),
-        "rising": lambda v: isinstance(v, bool),
-        "ids": lambda v: isinstance(v, list) and len(v) <= MOST_IDS and all(isinstance(x, str) for x in v),
-        "since": lambda v: v is None or type(v) is int,
-    }
-    if unknown := data.keys() - checks.keys():
-        return min(unknown)
-    return next((name for name, holds in checks.items() if name not in data or not holds(data[name])), "")
+class _SavedPosition(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields of a saved position. It may be hostile."""
+
+    operation: str
+    region: str
+    session_id: str | None
+    filters: dict[str, str | int | bool]
+    cursor: str | None
+    index: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+    watermark: tuple[int, str] | None
+    given: Annotated[int, msgspec.Meta(ge=0)] | None
+    rising: bool
+    ids: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST_IDS)]
+    since: int | None
 
 
-def _is_watermark(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and type(value[0]) is int and isinstance(value[1], str)
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def read_saved(data: object, kind: type[S], what: str) -> S:
+    """Read the fields of a saved value.
+
+    Args:
+        data: The fields, as JSON values.
+        kind: Class of the value.
+        what: What to call it in the message.
+
+    Raises:
+        ConfigError: A field is missing, unknown or of another type.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        found = re.search(r"field `(.*)`|`\$\.(\w+)", str(error), re.DOTALL)
+    raise wrong_field(what, "" if found is None else found[1] or found[2])
+
+
+def wrong_field(what: str, name: str) -> ConfigError:
+    """Return the error for a field of a saved value."""
+    return ConfigError(f"{what}'s field {printable(name)!r} is wrong; it was altered or cut")
 
 
 def is_cursor(value: str) -> bool:
@@ -284,8 +304,3 @@ def is_cursor(value: str) -> bool:
         return 0 < len(value.encode()) <= MAX_CURSOR_BYTES
     except UnicodeEncodeError:
         return False
-
-
-def is_count(value: object) -> bool:
-    """Return whether a value can be a number of records."""
-    return type(value) is int and value >= 0

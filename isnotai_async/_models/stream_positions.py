@@ -7,23 +7,22 @@ them, and holds the positions of the unfinished ones. So it stays small, however
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
+import msgspec
 from attrs import field, frozen
 
-from isnotai_async._models.positions import Position, is_count
+from isnotai_async._models.positions import Position, read_saved
 from isnotai_async._models.validation import FilterValue
 from isnotai_async._showing import show
-from isnotai_async.errors import ConfigError, printable, quoted
+from isnotai_async.errors import ConfigError, quoted
 
 ANY: Final = ""
 """Name of a source that has the sessions of all names."""
 
 _STREAM_SCHEMA: Final = 1
-_DIGEST: Final = re.compile("[0-9a-f]{32}")
 
 
 class SessionRef(NamedTuple):
@@ -121,11 +120,14 @@ class StreamPosition:
             raise ConfigError(
                 f"this is no stream position of version {_STREAM_SCHEMA}; pass what StreamPosition.to_json() returned"
             )
-        if wrong := _wrong_stream_field(data):
-            raise ConfigError(f"the stream position's field {printable(wrong)!r} is wrong; it was altered or cut")
-        data["unfinished"] = tuple(_read_unfinished(session) for session in data["unfinished"])
-        data["sources"] = {name: SourceCount(*taken) for name, taken in data["sources"].items()}
-        return cls(**data)
+        saved = read_saved(data, _SavedStream, "the stream position")
+        return cls(
+            taken=saved.taken,
+            digest=saved.digest,
+            filters=saved.filters,
+            unfinished=tuple(map(_read_unfinished, saved.unfinished)),
+            sources={name: SourceCount(*taken) for name, taken in saved.sources.items()},
+        )
 
     def check(self, filters: Mapping[str, FilterValue]) -> None:
         """Check that this position belongs to a stream.
@@ -143,44 +145,29 @@ class StreamPosition:
             )
 
 
-def _read_unfinished(data: dict[str, Any]) -> UnfinishedSession:
-    walks = tuple(Position.from_json(json.dumps(walk)) for walk in data["walks"])
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+
+
+class _SavedSession(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    walks: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+
+
+class _SavedStream(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields of a saved position of a stream. It may be hostile."""
+
+    taken: _Count
+    digest: _Digest
+    filters: dict[str, str | int | bool]
+    unfinished: list[_SavedSession]
+    sources: dict[str, tuple[_Count, _Digest]]
+
+
+def _read_unfinished(saved: _SavedSession) -> UnfinishedSession:
+    walks = tuple(Position.from_json(json.dumps(walk)) for walk in saved.walks)
     if any(walk.operation != "list_events" or walk.session_id is None for walk in walks):
         raise ConfigError("the stream position has a walk that is none over events; it was altered")
     if len(list(groupby((walk.region, walk.session_id) for walk in walks))) != 1:
         raise ConfigError("the stream position mixes the walks of two sessions; it was altered")
-    return UnfinishedSession(data["name"], walks)
-
-
-def _wrong_stream_field(data: dict[str, Any]) -> str:
-    """Name the first field that is missing, unknown or of another type. A saved position may be hostile."""
-    checks: dict[str, Callable[[Any], bool]] = {
-        "taken": is_count,
-        "digest": _is_digest,
-        "filters": lambda v: isinstance(v, dict) and all(isinstance(x, str | int) for x in v.values()),
-        "unfinished": lambda v: isinstance(v, list) and all(_is_unfinished(x) for x in v),
-        "sources": lambda v: isinstance(v, dict) and all(_is_taken(x) for x in v.values()),
-    }
-    if unknown := data.keys() - checks.keys():
-        return min(unknown)
-    return next((name for name, holds in checks.items() if name not in data or not holds(data[name])), "")
-
-
-def _is_digest(value: object) -> bool:
-    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
-
-
-def _is_taken(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and is_count(value[0]) and _is_digest(value[1])
-
-
-def _is_unfinished(value: object) -> bool:
-    if not isinstance(value, dict) or value.keys() != {"name", "walks"}:
-        return False
-    walks = value["walks"]
-    return (
-        isinstance(value["name"], str)
-        and isinstance(walks, list)
-        and bool(walks)
-        and all(isinstance(walk, dict) for walk in walks)
-    )
+    return UnfinishedSession(saved.name, walks)

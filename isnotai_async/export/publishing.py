@@ -89,7 +89,7 @@ class Publisher:
             report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
             receipt = Receipt(size=size, digest=digest, format=self.format.described, report=report_to_json(report))
             self.store.write_fact("publishing", receipt)
-            self._name(unnamed, replace=replace)
+            self._name(replace=replace)
             self.finish(receipt, keep_pages=keep_pages)
         except DISK_ERRORS as error:
             raise self._explain(error, unnamed, written.rows) from None
@@ -98,26 +98,15 @@ class Publisher:
     def _read_batches(self) -> Iterator[Batch]:
         return keep_holdable(self.store.read_batches(self.sources), self.format.timestamps)
 
-    def _name(self, unnamed: Path, *, replace: bool) -> None:
+    def _name(self, *, replace: bool) -> None:
         self.store.check_place()
-        folder = self.target.parent
         try:
-            if not replace:
-                self.system.rename_new(unnamed, self.target)
-            elif self.format.is_folder and self.system.inspect(self.target) is not None:
-                check_replaceable(self.target, self.system)
-                self.system.replace(self.target, replaced_of(self.target))
-                self.system.rename_new(unnamed, self.target)
-                self.system.sync_folder(folder)
-                self.system.remove(replaced_of(self.target))
-            else:
-                self.system.replace(unnamed, self.target)
+            name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
         except FileExistsError:
             raise SinkError(
                 f"{shown(self.target)} has come to exist during the export; it was left alone. All rows are safe: "
                 'move that file away, or pass if_exists="replace" (--if-exists replace), and run the same again'
             ) from None
-        self.system.sync_folder(folder)
 
     def finish(self, receipt: Receipt, *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
@@ -155,6 +144,33 @@ class _Written:
         for batch in batches:
             yield batch
             self.rows += batch.rows  # afterwards, so that a batch for which there is no room does not count
+
+
+def name_target(target: Path, system: System, *, is_folder: bool, replace: bool) -> None:
+    """Give a finished target its name, and make that durable.
+
+    Args:
+        target: The target.
+        system: The operating system.
+        is_folder: Whether it is a folder.
+        replace: Whether to replace what has its name; of a folder, that is two steps.
+
+    Raises:
+        FileExistsError: Something has its name, and is not to be replaced.
+        SinkError: The folder of its name has more in it than an export.
+    """
+    unnamed, old = unnamed_of(target), replaced_of(target)
+    if replace and not is_folder:
+        system.replace(unnamed, target)
+    elif replace and system.inspect(target) is not None:
+        check_replaceable(target, system)
+        system.replace(target, old)
+        system.rename_new(unnamed, target)
+        system.sync_folder(target.parent)
+        system.remove(old)
+    else:
+        system.rename_new(unnamed, target)
+    system.sync_folder(target.parent)
 
 
 def measure_size(path: Path) -> int:

@@ -25,8 +25,8 @@ from isnotai_async.export.api import check_target_name
 from isnotai_async.export.batches import COLUMNS, Batch, Columns
 from isnotai_async.export.formats import Format, choose_format
 from isnotai_async.export.opening import IfExists
-from isnotai_async.export.places import rejected_of, replaced_of, shown, unnamed_of
-from isnotai_async.export.publishing import check_replaceable, measure_size
+from isnotai_async.export.places import rejected_of, shown, unnamed_of
+from isnotai_async.export.publishing import measure_size, name_target
 from isnotai_async.export.rejected import keep_holdable
 from isnotai_async.export.report import ExportReport
 from isnotai_async.export.store_file import READER_SECONDS, explain_error
@@ -139,7 +139,12 @@ class StoreExport:
                 self.format.write(written.count(batches), unnamed, self.system)
                 if written.rows < read.rows and self.format.timestamps is not None:
                     self._write_rejected(db, self.format.timestamps)
-                self._name(unnamed, replace=replace)
+                name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
+            except FileExistsError:
+                self.system.remove(unnamed)
+                raise SinkError(
+                    f"{shown(self.target)} has come to exist during the export; it was left alone"
+                ) from None
             except OSError as error:
                 self.system.remove(unnamed)
                 raise SinkError(f"cannot write {shown(self.target)}: {error.strerror or error}") from None
@@ -167,22 +172,6 @@ class StoreExport:
         path = rejected_of(self.target)
         self.system.remove(path)
         self.system.write_file(path, _describe_rejected(_read_batches(db), timestamps), mode=0o600)
-
-    def _name(self, unnamed: Path, *, replace: bool) -> None:
-        try:
-            if not replace:
-                self.system.rename_new(unnamed, self.target)
-            elif self.format.is_folder and self.system.inspect(self.target) is not None:
-                check_replaceable(self.target, self.system)
-                self.system.replace(self.target, replaced_of(self.target))
-                self.system.rename_new(unnamed, self.target)
-                self.system.remove(replaced_of(self.target))
-            else:
-                self.system.replace(unnamed, self.target)
-        except FileExistsError:
-            self.system.remove(unnamed)
-            raise SinkError(f"{shown(self.target)} has come to exist during the export; it was left alone") from None
-        self.system.sync_folder(self.target.parent)
 
 
 class _Counter:

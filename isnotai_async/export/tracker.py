@@ -323,7 +323,7 @@ class SessionTracker:
 
 
 def _is_refused_again(session: TrackedSession, error: IsNotAIError) -> bool:
-    return is_of_a_cursor(error) and getattr(error, "status", 0) == session.refused
+    return bool(session.refused) and is_of_a_cursor(error) and getattr(error, "status", 0) == session.refused
 
 
 def _is_expired(session: TrackedSession, error: IsNotAIError) -> bool:

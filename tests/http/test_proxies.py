@@ -238,7 +238,7 @@ async def test_the_command_line_reads_the_proxy_of_the_environment() -> None:
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
-@pytest.mark.parametrize("trouble", ["DNS", "TLS", "refused"])
+@pytest.mark.parametrize("cause", ["DNS", "TLS", "refused"])
 async def test_a_failed_connection_says_that_a_proxy_is_set_and_unused(
     cause: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
