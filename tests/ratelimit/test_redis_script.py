@@ -81,7 +81,8 @@ class PythonRules:
         self._connection.executescript(TABLES)
 
     def __call__(self, ask: ScriptRequest) -> ScriptReply:
-        reply, self._packed = answer(ask, self._packed, StoredSlots(self._connection, "key"), self.now)
+        slots = StoredSlots(self.now, ask.length, ask.lease, self._connection, "key")
+        reply, self._packed = answer(ask, self._packed, slots)
         return reply
 
     def slots(self) -> int:
