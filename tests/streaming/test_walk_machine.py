@@ -400,3 +400,37 @@ def test_a_record_that_cannot_be_read_is_raised_at_its_place() -> None:
     assert (walk.position.index, walk.position.given) == (2, 2)
     assert taken(walk) == ["e1"]
     assert (walk.position.index, walk.position.given) == (3, 3)
+
+
+def test_a_walk_that_may_not_begin_again_keeps_count_and_watermark_only() -> None:
+    position = evolve(START, given=25, watermark=(7, "y"), ids=("x", "y"))
+    walk = Walk(position, mark_event, begins_again=False)
+
+    assert walk.position == evolve(position, rising=False, ids=())
+
+
+def test_after_the_error_empty_pages_are_counted_from_none() -> None:
+    walk = Walk(START, mark_event)
+    for _ in range(2):
+        for _ in range(MAX_EMPTY_PAGES):
+            walk.enter(page(cursor="c"))
+        with pytest.raises(PaginationError):
+            walk.enter(page(cursor="c"))
+
+
+def test_what_was_given_is_left_out_on_each_page_of_its_millisecond() -> None:
+    position = evolve(START, given=25, watermark=(7, "y"), ids=("x", "y"), since=7)
+    walk = Walk(position, mark_event, asks_by_time=True)
+    walk.enter(named(("x", 7), ("new", 7), cursor="c1"))
+    assert taken(walk) == ["new"]
+    assert walk.advance() is Step.FETCH
+    walk.enter(named(("y", 7), ("z", 9)))
+
+    assert taken(walk) == ["z"]
+
+
+def test_a_walk_from_a_time_on_that_gave_nothing_leaves_nothing_out() -> None:
+    walk = Walk(evolve(START, since=7), mark_event)
+    walk.enter(named(("a", 6), ("b", 7)))
+
+    assert taken(walk) == ["a", "b"]
