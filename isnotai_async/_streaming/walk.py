@@ -212,8 +212,7 @@ class Walk(Generic[T]):
         return Step.FETCH
 
     def _trail_after(self, hand: PageInHand[T]) -> Trail:
-        # A page that was skipped whole leaves the rest of what to skip to the next one, and the trail after it.
-        return self._trail if self._skip else self._trail.follow(hand.given, self.mark, passed=hand.passed)
+        return self._trail.follow(hand.given, self.mark, passed=hand.passed)
 
     def _open(self, page: Page[T]) -> PageInHand[T]:
         """Open a page after the records to skip, and check those."""
