@@ -140,7 +140,9 @@ def counts(events: int) -> SessionDetails:
     return SessionDetails("s", at(T0), at(T0 + 9_999), 10.0, total, (), ())
 
 
-@pytest.mark.parametrize(("split", "size", "readers"), [(None, 16, 1), (1, 16, 1), (8, 16, 8), (20, 16, 16)])
+@pytest.mark.parametrize(
+    ("split", "size", "readers"), [(None, 16, 1), (1, 16, 1), (2, 16, 2), (8, 16, 8), (20, 16, 16)]
+)
 def test_a_number_is_the_most_readers(split: Split, size: int, readers: int) -> None:
     made = plan(progress(), split, size=size)
 
@@ -247,6 +249,7 @@ def test_a_session_of_few_pages_has_as_few_windows() -> None:
 @pytest.mark.parametrize(("round_trip", "readers"), [(0.0203, 1), (0.0205, 2), (0.0409, 4)])
 def test_two_readers_are_worth_a_split(round_trip: float, readers: int) -> None:
     made = plan(progress(), "auto")
+    assert made.step is PlanStep.FETCH_PAGE
     made.take_page(page(), round_trip)
     assert made.step is (PlanStep.FETCH_DETAILS if readers > 1 else PlanStep.READ)
     if readers > 1:
