@@ -383,9 +383,8 @@ class Operations:
         elif not isinstance(resume, Position):
             raise ConfigError(f"resume must be a Position, not {type(resume).__name__}; use Position.from_json(text)")
         resume.check(start)
-
         return Paginator(
-            self._fetch_pages(endpoint, query),
+            partial(self._fetch_page, endpoint, query),
             start=resume,
             mark=endpoint.mark,
             record=None if endpoint.page_of is dict else endpoint.page_of,
@@ -395,10 +394,7 @@ class Operations:
         )
 
     def _fetch_since(self, endpoint: ListEndpoint[T], query: EventQuery, start_time: int) -> FetchPage[T]:
-        return self._fetch_pages(endpoint, evolve(query, start_time=start_time))
+        return partial(self._fetch_page, endpoint, evolve(query, start_time=start_time))
 
-    def _fetch_pages(self, endpoint: ListEndpoint[T], query: Query) -> FetchPage[T]:
-        def fetch_page(cursor: str | None) -> Awaitable[Page[T]]:
-            return self._fetch(endpoint.build(query, cursor), endpoint.read)
-
-        return fetch_page
+    def _fetch_page(self, endpoint: ListEndpoint[T], query: Query, cursor: str | None) -> Awaitable[Page[T]]:
+        return self._fetch(endpoint.build(query, cursor), endpoint.read)

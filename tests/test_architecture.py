@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+
+import pytest
 
 import isnotai_async as isnotai
 
@@ -46,6 +49,21 @@ async def test_the_life_of_a_page_names_the_modules_that_a_warm_call_enters() ->
 
     steps = section("The life of one page").partition("A stream does the same")[0]
     assert set(re.findall(r"\]\(\.\./isnotai_async/([\w/]+\.py)\)", steps)) == entered
+
+
+async def test_a_page_enters_few_modules(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="isnotai_async")
+    page, streamed = set[str](), set[str]()
+    async with isnotai.Sandbox() as sandbox, isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+        await client.list_events("big-1000")
+        with modules_entered(page):
+            await client.list_events("big-1000")
+        with modules_entered(streamed):
+            async with client.stream_events(["big-1000"]) as pages:
+                await anext(pages)
+
+    assert len(page) <= 20
+    assert len(streamed) <= 26
 
 
 def test_every_link_leads_to_a_file() -> None:

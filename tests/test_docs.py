@@ -113,3 +113,8 @@ def test_links_to_other_sites_are_well_formed() -> None:
     links = [link for text in pages for link in re.findall(r"\]\((https?://[^)]*)\)", text)]
     assert links
     assert [link for link in links if not re.fullmatch(r"https://[\w.-]+\.[a-z]{2,}(/[\w./?=&#-]*)?", link)] == []
+
+
+def test_the_reference_describes_no_name_twice() -> None:
+    entries = re.findall(r"^\.\. auto\w+:: (\S+)", PAGES["api"], re.MULTILINE)
+    assert sorted(entries) == sorted(set(entries))

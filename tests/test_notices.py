@@ -106,7 +106,7 @@ async def test_a_log_record_names_the_line_that_wrote_it(
     with caplog.at_level(logging.DEBUG, "isnotai_async"):
         await client.list_events("big-3")
     assert {(record.module, record.funcName) for record in caplog.records if record.name == "isnotai_async"} == {
-        ("retry", "_tell_attempt")
+        ("retry", "_report_attempt")
     }
 
 

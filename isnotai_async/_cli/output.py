@@ -14,6 +14,7 @@ import attrs
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
+from isnotai_async._cli.option_names import in_options
 from isnotai_async.errors import IsNotAIWarning, masked, printable
 
 
@@ -27,7 +28,7 @@ def told_warnings() -> Iterator[None]:
     """Write the package's warnings within this block to stderr as messages, each text once."""
 
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-        say(f"isnotai: warning: {message}")
+        say(f"isnotai: warning: {in_options(str(message))}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("once", IsNotAIWarning)

@@ -393,9 +393,6 @@ def _name_kind(failure: Failure) -> str:
 
 
 def _describe(failure: Failure) -> str:
-    match failure:
-        case APIError():
-            return f"status {failure.status}"
-        case DecodeError():
-            return "the answer could not be read"
-    return str(failure)
+    if isinstance(failure, APIError):
+        return f"status {failure.status}"
+    return "the answer could not be read" if isinstance(failure, DecodeError) else str(failure)

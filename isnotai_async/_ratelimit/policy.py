@@ -222,8 +222,7 @@ class RateLimitPolicy:
         # Doubled with each rejected probe: our own oldest slot says little if other programs use the key.
         least = min(shortest * 2.0 ** min(self.state.rejections - 1, CONSTANTS.most_doublings), longest)
         self.slots.occupied(now)  # drops the slots that became free since the last call
-        leaving = self.slots.next_leaving() - now
-        return min(max(least, leaving), longest) if leaving < inf else least
+        return min(max(least, self.slots.next_leaving() - now), longest)  # the rejected request has a slot itself
 
     def expect(self, tier: Tier) -> None:
         """Assume a tier, unless a response already named one."""

@@ -48,7 +48,7 @@ class PageInHand(Generic[T]):
 
     @classmethod
     def open(cls, page: Page[T], skip: int, is_known: Callable[[T], bool] | None) -> PageInHand[T]:
-        """Open a page.
+        """Create the state of a page that was fetched.
 
         Args:
             page: The page.

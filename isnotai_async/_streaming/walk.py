@@ -163,8 +163,7 @@ class Walk(Generic[T]):
 
     def may_begin_again(self, status: int) -> bool:
         """Return whether the walk can start again after an error with this status, which may be about the cursor."""
-        is_saved = self.cursor == self.start.cursor is not None
-        return is_saved and self.begins_again and status in _REJECTIONS
+        return self.begins_again and status in _REJECTIONS and self.cursor == self.start.cursor is not None
 
     @property
     def restart_time(self) -> int | None:
@@ -179,9 +178,8 @@ class Walk(Generic[T]):
                 "the saved cursor was rejected, and the position is of an older version, which does not say how many "
                 "records were given; start over without resume="
             )
-        if trail.watermark is None or not self.asks_by_time or not trail.resumes_by_time:
-            return None
-        return trail.watermark[0]
+        by_time = self.asks_by_time and trail.resumes_by_time
+        return trail.watermark[0] if by_time and trail.watermark is not None else None
 
     def begin_again(self) -> None:
         """Replace the walk by one that starts at `restart_time`; its first page is to be entered next."""
@@ -214,8 +212,7 @@ class Walk(Generic[T]):
         return Step.FETCH
 
     def _trail_after(self, hand: PageInHand[T]) -> Trail:
-        # A page that was skipped whole leaves the rest of what to skip to the next one, and the trail after it.
-        return self._trail if self._skip else self._trail.follow(hand.given, self.mark, passed=hand.passed)
+        return self._trail.follow(hand.given, self.mark, passed=hand.passed)
 
     def _open(self, page: Page[T]) -> PageInHand[T]:
         """Open a page after the records to skip, and check those."""

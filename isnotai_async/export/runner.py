@@ -141,7 +141,7 @@ class Runner:
     async def _take_pages(self, stream: Stream) -> bool:
         """Take pages until a commit is due, even if none comes; return whether more may come.
 
-        The time is checked once for each commit, not for each page: a timer costs as much as packing a page.
+        The time is checked once for each commit, not for each page: a timer for each page is a cost of its own.
         """
         with anyio.move_on_after(COMMIT_SECONDS):
             async for page in stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol, cast
@@ -11,9 +12,10 @@ from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import ManagedEventStream, SessionManager
+from isnotai_async._models.pages import RejectedRecord
 from isnotai_async._models.regions import Region
 from isnotai_async._models.stream_positions import ANY, SessionRef
-from isnotai_async._streaming.paginator import Paginator, from_start
+from isnotai_async._streaming.paginator import Paginator, from_start, set_aside
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, quoted
@@ -112,7 +114,32 @@ def _describe(region: Region) -> str:
 
 def _from_start(sessions: object) -> object:
     """Return a list from its start: its identity is its query, so each reading has to give all of it."""
-    return from_start(sessions) if isinstance(sessions, Paginator) else sessions
+    return _read_listed(from_start(sessions)) if isinstance(sessions, Paginator) else sessions
+
+
+async def _read_listed(walk: Paginator[Any]) -> AsyncGenerator[object, None]:
+    """Read a list. Of a record that does not fit the documentation the id is enough: its events are not lost.
+
+    Raises:
+        DecodeError: It has no id.
+    """
+    async with aclosing(set_aside(walk).pages()) as pages:
+        async for page in pages:
+            for record in page.data:
+                yield record
+            for rejected in page.rejected:
+                yield _read_id(rejected)
+
+
+def _read_id(rejected: RejectedRecord) -> str:
+    try:
+        record = json.loads(rejected.raw)
+    except ValueError:  # cut, because it is very long
+        record = None
+    session_id = record.get("id") if isinstance(record, dict) else None
+    if not isinstance(session_id, str):
+        raise rejected.as_error()
+    return session_id
 
 
 async def _ids(source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[str, None]:

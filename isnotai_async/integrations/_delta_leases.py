@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-_LEASE_SECONDS: Final = 60
+_LEASE_SECONDS: Final = 60  # then another run reads the piece of one that died
 
 
 @define(eq=False)
@@ -25,15 +25,19 @@ class Leases:
     _redis: Any = field(default=None, init=False)
 
     async def take(self, transaction: str, version: int) -> bool:
-        """Return whether this run may read a piece now."""
+        """Return whether this run may read a piece now; if Redis cannot be asked, it may."""
         if self.url is None:
             return True
-        if self._redis is None:
-            from redis.asyncio import Redis
+        from redis.asyncio import Redis
+        from redis.exceptions import RedisError
 
-            self._redis = Redis.from_url(self.url)
+        if self._redis is None:
+            self._redis = Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=5)
         key = f"{self.prefix}:{transaction}:{version}"
-        return bool(await self._redis.set(key, self.run, nx=True, ex=_LEASE_SECONDS))
+        try:
+            return bool(await self._redis.set(key, self.run, nx=True, ex=_LEASE_SECONDS))
+        except RedisError:
+            return True
 
     async def aclose(self) -> None:
         """Close the connection."""

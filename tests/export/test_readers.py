@@ -77,8 +77,8 @@ def with_database(read: Callable[[Any], Any]) -> Read:
 def duck(what: str) -> Read:
     def run(path: Path) -> Any:
         with duckdb.connect() as database:
-            database.execute("SET TimeZone = 'UTC'")
-            return database.execute(f"SELECT {', '.join(COLUMNS)} FROM {what.format(path)}").fetchall()
+            rows = database.execute(f"SELECT {', '.join(COLUMNS)} FROM {what.format(path)}")
+            return of_arrow(rows.to_arrow_table())  # its own rows need pytz for times
 
     return run
 

@@ -24,11 +24,13 @@ from isnotai_async import (
     StoreError,
     Unlimited,
 )
-from isnotai_async.integrations import _delta_tables, delta
+from isnotai_async.integrations import _delta_leases, _delta_tables, delta
+from isnotai_async.integrations._delta_leases import Leases
 from isnotai_async.integrations._delta_tables import JobTables, event_schema
 from isnotai_async.integrations.delta import TableReport, export_to_delta
 from tests.export.sync_world import DAY, KEY, World
 from tests.integrations.delta_processes import Round, make_world, open_s3, read_table
+from tests.redis_server import running_redis
 
 
 @pytest.fixture(autouse=True)
@@ -302,3 +304,31 @@ async def test_a_second_run_ends_if_the_client_would_use_all_of_the_quota(
         monkeypatch.setattr(_delta_tables, "_is_dead", lambda process: True)
         assert (await export(client, table)).rows == 35, "a dead run of this machine does not count"
     await runner.cleanup()
+
+
+async def test_runs_with_leases_do_not_read_the_same_piece(
+    world: World, client: Client, table: str, tmp_path: Path
+) -> None:
+    with running_redis(tmp_path) as server:
+        reports = await asyncio.gather(*(export(client, table, redis=server.url) for _ in range(2)))
+    assert [report.in_vain for report in reports] == [0, 0]
+    assert world.requests["events"] == 7
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_the_lease_of_a_dead_run_ends(
+    world: World, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = str(tmp_path / "table")
+    monkeypatch.setattr(_delta_leases, "_LEASE_SECONDS", 1)
+    with running_redis(tmp_path) as server:
+        dead = Leases(server.url, f"isnotai:delta:{table}:june", "dead")
+        assert [await dead.take(f"june/slot-{slot}", 0) for slot in range(2)] == [True, True]
+        await dead.aclose()
+        await export(client, table, redis=server.url)
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_without_its_redis_a_run_reads_on(world: World, client: Client, table: str) -> None:
+    await export(client, table, redis="redis://127.0.0.1:1")
+    assert read_table(table) == sorted(world.exists.values())

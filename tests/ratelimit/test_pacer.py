@@ -56,6 +56,22 @@ def test_everything_is_spaced_for_ten_windows_after_the_second_429_within_ten() 
     assert [pacer.spaces_all(now) for now in (599.0, 1198.0, 1199.0)] == [True, True, False]
 
 
+def test_a_second_429_after_exactly_ten_windows_is_the_first_of_two_again() -> None:
+    pacer = Pacer(60.0)
+    pacer.slow_down(0.0)
+    pacer.slow_down(600.0)
+    assert not pacer.spaces_all(600.0)
+
+
+def test_a_higher_rate_moves_the_next_request_forward_by_no_more_than_its_spacing() -> None:
+    pacer = Pacer(60.0, due=100.0)
+    pacer.slow_down(0.0)
+    pacer.hurry(600, 30.0)
+    assert pacer.due == 30.0 + pacer.spacing(600, 30.0) > 30.1
+    pacer.hurry(60, 30.0)
+    assert pacer.due == 30.0 + pacer.spacing(600, 30.0)  # a lower rate moves it not back
+
+
 def test_429s_that_are_far_apart_space_nothing_but_bulk_work() -> None:
     pacer = Pacer(60.0)
     for now in (0.0, 601.0, 1202.0):

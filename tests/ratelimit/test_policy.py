@@ -14,6 +14,7 @@ from isnotai_async._ratelimit.constants import CONSTANTS
 from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
 from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED, RateLimitPolicy
 from isnotai_async._ratelimit.policy_state import PolicyState
+from isnotai_async._ratelimit.sliding_window import SlidingWindowLog
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog
 from tests.programs import Program, Server, World
 
@@ -187,6 +188,49 @@ def test_a_policy_resumes_from_its_state_in_bytes() -> None:
     assert resumed.spacing(1.0) == policy.spacing(1.0) > RateLimitPolicy(Tier.PRO).spacing(1.0)
 
 
+def test_the_last_request_before_a_pause_is_older_than_the_pause() -> None:
+    policy, once = RateLimitPolicy(Tier.PRO), RateLimitPolicy(Tier.PRO)
+    for key in (policy, once):
+        key.record_outcome(try_acquire(key, 0.0), OK, 0.0)
+    first, last = try_acquire(policy, 1.0), try_acquire(policy, 1.0)
+    policy.record_outcome(first, RequestOutcome(429, 5.0), 1.0)
+    once.record_outcome(try_acquire(once, 1.0), RequestOutcome(429, 5.0), 1.0)
+    assert policy.record_outcome(last, RequestOutcome(429), 1.0) == 0.0
+    assert policy.wait(1.0, bulk=False) == (5.0, PAUSED)
+    assert policy.spacing(1.0) == once.spacing(1.0)
+
+
+def test_a_429_that_ends_a_pause_at_the_same_time_adds_none() -> None:
+    policy = RateLimitPolicy(Tier.PRO)
+    first, second = try_acquire(policy, 0.0), try_acquire(policy, 0.0)
+    policy.record_outcome(first, RequestOutcome(429, 5.0), 0.0)
+    assert policy.record_outcome(second, RequestOutcome(429, 3.0), 2.0) == 0.0
+
+
+def test_a_late_429_of_a_request_before_the_pause_does_not_pause_an_open_key_again() -> None:
+    policy = RateLimitPolicy(Tier.PRO)
+    first, late = try_acquire(policy, 0.0), try_acquire(policy, 0.0)
+    policy.record_outcome(first, RequestOutcome(429, 1.0), 0.0)
+    policy.record_outcome(try_acquire(policy, 1.0), OK, 1.0)
+    assert policy.record_outcome(late, RequestOutcome(429, 30.0), 2.0) == 0.0
+    assert policy.wait(2.0, bulk=False) == (0.0, "")
+
+
+class LeavingNow(SlidingWindowLog):
+    """Slots of which the oldest is always about to leave."""
+
+    def next_leaving(self) -> float:
+        return 0.0
+
+
+def test_pauses_without_advice_double_with_each_rejected_probe_up_to_61_seconds() -> None:
+    policy, now, pauses = RateLimitPolicy(Tier.PRO, slots=LeavingNow()), 0.0, list[float]()
+    for _ in range(14):
+        pauses.append(policy.record_outcome(try_acquire(policy, now), RequestOutcome(429), now))
+        now += pauses[-1]
+    assert pauses == pytest.approx([1, 2, 4, 8, 16, 32, *[61] * 8])
+
+
 def test_the_rest_of_a_pause_can_be_asked_for() -> None:
     policy = RateLimitPolicy(Tier.PRO)
     assert policy.pause_left(0.0) == 0.0
@@ -215,8 +259,11 @@ def test_a_request_that_a_store_admitted_takes_a_slot_and_is_the_probe_of_a_paus
     assert [policy.record(0.0).number for _ in range(61)] == list(range(1, 62))
     assert policy.occupied(0.0) == 61  # the store knows better
     policy.record_outcome(Permit(1), RequestOutcome(429, 1.0), 0.0)
-    policy.record(0.5)
+    probe = policy.record(0.5)
     assert policy.wait(5.0, bulk=False) == (inf, PROBING)
+    policy.withdraw(probe)
+    assert policy.state.probe == 0
+    assert [policy.occupied(now) for now in (60.2, 60.3)] == [61, 60]
 
 
 # Tier.

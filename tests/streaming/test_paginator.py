@@ -299,7 +299,7 @@ async def test_an_error_while_skipping_leaves_a_position_that_is_as_good_as_befo
 @pytest.mark.parametrize(
     ("position", "says"),
     [
-        (evolve(START, index=2, watermark=(7, "id-7")), "another record stands"),
+        (evolve(START, index=2, watermark=(7, "id-7")), "another record is in the place"),
         (evolve(START, index=4, watermark=(3, "id-3")), "had 4 records or more and now has 3"),
     ],
 )

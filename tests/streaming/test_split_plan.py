@@ -140,7 +140,9 @@ def counts(events: int) -> SessionDetails:
     return SessionDetails("s", at(T0), at(T0 + 9_999), 10.0, total, (), ())
 
 
-@pytest.mark.parametrize(("split", "size", "readers"), [(None, 16, 1), (1, 16, 1), (8, 16, 8), (20, 16, 16)])
+@pytest.mark.parametrize(
+    ("split", "size", "readers"), [(None, 16, 1), (1, 16, 1), (2, 16, 2), (8, 16, 8), (20, 16, 16)]
+)
 def test_a_number_is_the_most_readers(split: Split, size: int, readers: int) -> None:
     made = plan(progress(), split, size=size)
 
@@ -242,3 +244,51 @@ def test_a_session_of_few_pages_has_as_few_windows() -> None:
     plan_of_few.take_details(counts(250), 1.0)
 
     assert cuts_of(work) + 1 == 3  # pages of the server's 100, whatever is asked for
+
+
+@pytest.mark.parametrize(("round_trip", "readers"), [(0.0203, 1), (0.0205, 2), (0.0409, 4)])
+def test_two_readers_are_worth_a_split(round_trip: float, readers: int) -> None:
+    made = plan(progress(), "auto")
+    assert made.step is PlanStep.FETCH_PAGE
+    made.take_page(page(), round_trip)
+    assert made.step is (PlanStep.FETCH_DETAILS if readers > 1 else PlanStep.READ)
+    if readers > 1:
+        made.take_details(counts(100_000), round_trip)
+
+    assert made.readers == readers
+
+
+def test_a_session_in_time_order_has_more_and_smaller_windows() -> None:
+    work = progress()
+    SplitPlan(split=4, ordered=True, buffer=40, parts=work.waiting, size=16, free=16).take_details(
+        counts(100_000), 1.0
+    )
+
+    assert cuts_of(work) + 1 == 125  # of eight pages each
+
+
+@pytest.mark.parametrize("bounds", [(T0 + 5_000, None), (None, T0 + 4_999)])
+def test_a_session_is_cut_only_where_it_is_asked_for(bounds: tuple[int | None, int | None]) -> None:
+    work = progress(EventFilters(start_time=bounds[0], end_time=bounds[1]))
+    plan(work, 4).take_details(counts(10_000), 1.0)
+    (part,) = work.waiting
+    assert isinstance(part, PendingRange)
+
+    assert len(part.cuts) == 3
+    assert all((bounds[0] or 0) < at <= (bounds[1] or at) for at in part.cuts)
+
+
+def test_only_events_that_are_asked_for_count() -> None:
+    for filters in (EventFilters(start_time=T0 + 5_000), EventFilters(end_time=T0 + 4_999)):
+        work = progress(filters)
+        plan(work, 8).take_details(counts(600), 1.0)
+
+        assert cuts_of(work) + 1 == 3  # three pages, half of the session
+
+
+def test_the_servers_page_size_counts_however_small() -> None:
+    made = plan(progress(), "auto")
+    made.take_page(page(limit=1), 1.0)
+    made.take_details(counts(8), 1.0)
+
+    assert made.readers == 2

@@ -304,3 +304,133 @@ def test_a_position_of_an_older_version_cannot_begin_again() -> None:
     with pytest.raises(PaginationError, match="older version"):
         walk.begin_again()
     assert walk.may_begin_again(410)
+
+
+def named(*events: tuple[str, int], cursor: str | None = None) -> Page[Event]:
+    data = tuple(Event(name, 1, None, time, 0) for name, time in events)
+    return Page(data, cursor, cursor is not None, 9, None, "us", "s")
+
+
+def taken(walk: Walk[Event]) -> list[str]:
+    """Take the page that the walk has to give."""
+    assert walk.advance() is Step.GIVE
+    assert walk.hand is not None
+    return [event.event_id for event in walk.hand.take_page().data]
+
+
+def test_a_walk_ends_after_the_records_that_are_wanted() -> None:
+    walk = Walk(START, mark_event, 3)
+    walk.enter(named(("a", 1), ("b", 2), cursor="c1"))
+    assert taken(walk) == ["a", "b"]
+    assert (walk.left, walk.advance()) == (1, Step.FETCH)
+    walk.enter(named(("c", 3), ("d", 4), cursor="c2"))
+    assert taken(walk) == ["c"]
+
+    for _ in range(2):
+        assert walk.advance() is Step.END
+    assert (walk.position.cursor, walk.position.index, walk.position.given) == ("c1", 1, 3)
+    assert walk.position.watermark == (3, "c")
+
+
+def test_a_walk_that_wants_nothing_fetches_nothing() -> None:
+    assert Walk(START, mark_event, 0).advance() is Step.END
+
+
+def test_what_is_left_to_skip_is_skipped_once() -> None:
+    walk = Walk(evolve(START, index=3, watermark=(3, "c"), given=3), mark_event)
+    walk.enter(named(("a", 1), ("b", 2), cursor="c1"))
+    assert walk.position.given == 3
+    assert walk.advance() is Step.FETCH
+    walk.enter(named(("c", 3), ("d", 4), cursor="c2"))
+    assert taken(walk) == ["d"]
+    assert (walk.position.watermark, walk.position.given) == ((4, "d"), 4)
+    assert walk.advance() is Step.FETCH
+    walk.enter(named(("e", 5)))
+
+    assert taken(walk) == ["e"]
+    assert (walk.position.watermark, walk.position.given) == ((5, "e"), 5)
+
+
+def test_a_walk_that_begins_again_by_count_passes_over_what_was_given() -> None:
+    position = evolve(START, cursor="c1", given=2, watermark=(2, "b"), rising=False)
+    walk = Walk(position, mark_event, asks_by_time=True)
+    assert walk.restart_time is None
+    walk.begin_again()
+
+    assert (walk.cursor, walk.begins_again, walk.wanted) == (None, False, None)
+    assert (walk.position.index, walk.position.since, walk.position.given) == (2, None, 2)
+    walk.enter(named(("a", 1), ("b", 2), ("c", 3), cursor="c1"))
+    assert taken(walk) == ["c"]
+    assert walk.advance() is Step.FETCH  # the cursors of the walk before it do not count
+
+
+def test_a_walk_that_begins_again_by_time_leaves_out_what_was_given() -> None:
+    position = evolve(START, cursor="c1", given=25, watermark=(7, "y"), ids=("x", "y"))
+    walk = Walk(position, mark_event, asks_by_time=True)
+    assert Walk(position, mark_event).restart_time is None
+    assert walk.restart_time == 7
+    walk.begin_again()
+
+    assert (walk.position.since, walk.position.index, walk.position.given) == (7, 0, 25)
+    assert walk.position.watermark == (7, "y")
+    walk.enter(named(("early", 6), ("x", 7), ("y", 7), ("new", 7), ("x", 8), cursor="c1"))
+    assert taken(walk) == ["new", "x"]
+    assert walk.advance() is Step.FETCH
+    walk.enter(named(("early", 6), ("z", 9)))
+    assert taken(walk) == ["early", "z"]  # the time has passed, so nothing is left out any more
+
+
+def test_a_resumed_walk_by_time_knows_what_was_given() -> None:
+    position = evolve(START, given=25, watermark=(7, "y"), ids=("x", "y"), since=7)
+    walk = Walk(position, mark_event, asks_by_time=True)
+    walk.enter(named(("x", 7), ("y", 7), ("z", 7)))
+
+    assert taken(walk) == ["z"]
+    later = Walk(evolve(position, watermark=(8, "y")), mark_event)
+    later.enter(named(("x", 7), ("y", 8)))
+    assert taken(later) == ["x", "y"]
+
+
+def test_a_record_that_cannot_be_read_is_raised_at_its_place() -> None:
+    walk = entered(page(1, 2, rejected=(1,)))
+    assert taken(walk) == ["e0"]
+    with pytest.raises(DecodeError):
+        walk.advance()
+
+    assert (walk.position.index, walk.position.given) == (2, 2)
+    assert taken(walk) == ["e1"]
+    assert (walk.position.index, walk.position.given) == (3, 3)
+
+
+def test_a_walk_that_may_not_begin_again_keeps_count_and_watermark_only() -> None:
+    position = evolve(START, given=25, watermark=(7, "y"), ids=("x", "y"))
+    walk = Walk(position, mark_event, begins_again=False)
+
+    assert walk.position == evolve(position, rising=False, ids=())
+
+
+def test_after_the_error_empty_pages_are_counted_from_none() -> None:
+    walk = Walk(START, mark_event)
+    for _ in range(2):
+        for _ in range(MAX_EMPTY_PAGES):
+            walk.enter(page(cursor="c"))
+        with pytest.raises(PaginationError):
+            walk.enter(page(cursor="c"))
+
+
+def test_what_was_given_is_left_out_on_each_page_of_its_millisecond() -> None:
+    position = evolve(START, given=25, watermark=(7, "y"), ids=("x", "y"), since=7)
+    walk = Walk(position, mark_event, asks_by_time=True)
+    walk.enter(named(("x", 7), ("new", 7), cursor="c1"))
+    assert taken(walk) == ["new"]
+    assert walk.advance() is Step.FETCH
+    walk.enter(named(("y", 7), ("z", 9)))
+
+    assert taken(walk) == ["z"]
+
+
+def test_a_walk_from_a_time_on_that_gave_nothing_leaves_nothing_out() -> None:
+    walk = Walk(evolve(START, since=7), mark_event)
+    walk.enter(named(("a", 6), ("b", 7)))
+
+    assert taken(walk) == ["a", "b"]

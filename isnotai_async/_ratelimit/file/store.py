@@ -17,11 +17,12 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from isnotai_async._notices import logger
 from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
 from isnotai_async._ratelimit.shared.rules import answer
+from isnotai_async._ratelimit.shared.slots import NamedSlots
 from isnotai_async._ratelimit.shared.store import Store
 from isnotai_async.errors import printable
 
@@ -86,7 +87,8 @@ class FileStore(Store):
             connection.execute("begin immediate")
             found = connection.execute("select packed from state where key = ? and boot = ?", (key, _boot()))
             (packed,) = found.fetchone() or (None,)
-            reply, written = answer(ask, packed, StoredSlots(connection, key), time.monotonic())
+            slots = StoredSlots(time.monotonic(), ask.length, ask.lease, connection, key)
+            reply, written = answer(ask, packed, slots)
             connection.execute("insert or replace into state values (?, ?, ?)", (key, _boot(), written))
             connection.execute("commit")
         except BaseException:
@@ -126,34 +128,46 @@ class FileStore(Store):
 
 
 @define(eq=False)
-class StoredSlots:
-    """The slots of one key in the file; see `SlotTable`."""
+class StoredSlots(NamedSlots):
+    """The slots of one key in the file, within one transaction; see `NamedSlots`."""
 
     _connection: sqlite3.Connection
     _key: str
+    _count: int | None = field(default=None, init=False)
 
-    def put(self, name: str, until: float) -> None:
-        """Occupy a slot until a time."""
-        self._run("insert or replace into slots values (?, ?, ?)", name, until)
+    def put(self, name: str, seconds: float) -> None:
+        """Occupy a slot for so many seconds."""
+        self._change("insert or replace into slots values (?, ?, ?)", name, self.now + seconds)
 
     def remove(self, name: str) -> None:
         """Free a slot."""
-        self._run("delete from slots where key = ? and name = ?", name)
+        self._change("delete from slots where key = ? and name = ?", name)
 
     def clear(self) -> None:
         """Free all slots."""
-        self._run("delete from slots where key = ?")
+        self._change("delete from slots where key = ?")
 
-    def count(self, now: float) -> int:
-        """Free the slots whose time has come, and return the number of the others."""
-        self._run("delete from slots where key = ? and until <= ?", now)
-        (count,) = self._run("select count(*) from slots where key = ?").fetchone()
-        return int(count)
+    def take(self) -> None:
+        """Occupy a new slot, and count it without asking the database."""
+        count = self.occupied(self.now)
+        super().take()
+        self._count = count + 1
 
-    def first(self) -> float:
-        """Return when the next slot becomes free; infinite if none is occupied."""
+    def occupied(self, now: float) -> int:
+        """Return the number of occupied slots."""
+        if self._count is None:
+            self._run("delete from slots where key = ? and until <= ?", now)
+            self._count = int(self._run("select count(*) from slots where key = ?").fetchone()[0])
+        return self._count
+
+    def next_leaving(self) -> float:
+        """Return when the next slot becomes free; infinite if no slot is occupied."""
         (until,) = self._run("select min(until) from slots where key = ?").fetchone()
         return inf if until is None else float(until)
+
+    def _change(self, statement: str, *values: object) -> None:
+        self._run(statement, *values)
+        self._count = None
 
     def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
         return self._connection.execute(statement, (self._key, *values))

@@ -145,8 +145,7 @@ local function pause(retry_after)
   if retry_after then return min(max(retry_after, shortest), CONSTANTS.max_pause) end
   local longest = LENGTH * CONSTANTS.longest_pause
   local least = min(shortest * 2 ^ min(state.rejections - 1, CONSTANTS.most_doublings), longest)
-  local leaving = next_leaving() - now
-  return leaving < INF and min(max(least, leaving), longest) or least
+  return min(max(least, next_leaving() - now), longest)  -- the rejected request has a slot itself
 end
 
 local function reject(number, retry_after)

@@ -31,7 +31,7 @@ from isnotai_async._ratelimit.limiter import Permit
 from isnotai_async._ratelimit.policy import FULL, PROBING, SPACED, RateLimitPolicy
 from isnotai_async._ratelimit.policy_state import PolicyState
 from isnotai_async._ratelimit.shared.protocol import BEHIND, JOINING, CompletedRequest, ScriptReply, ScriptRequest
-from isnotai_async._ratelimit.shared.slots import NamedSlots, SlotTable
+from isnotai_async._ratelimit.shared.slots import NamedSlots
 
 _TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
@@ -58,24 +58,23 @@ class SharedState(msgspec.Struct, eq=False):
     probe_until: float = -inf
 
 
-def answer(ask: ScriptRequest, packed: bytes | None, table: SlotTable, now: float) -> tuple[ScriptReply, bytes]:
+def answer(ask: ScriptRequest, packed: bytes | None, slots: NamedSlots) -> tuple[ScriptReply, bytes]:
     """Process one request of a process. Only one process at a time may do so.
 
     Args:
         ask: The outcomes to record and the permits that are wanted.
         packed: The last state that this function returned; None if there is none.
-        table: The slots of all processes.
-        now: The time on the store's clock.
+        slots: The slots of all processes.
 
     Returns:
         The reply, and the state to keep.
     """
-    state, is_foreign = _read_state(ask, packed, now)
+    state, is_foreign = _read_state(ask, packed, slots.now)
     if state is None:
-        table.clear()
-        state = SharedState(secrets.token_hex(8), now, now + CONSTANTS.joining, PolicyState(number=1))
-    state.last = max(now, state.last)
-    turn = _Turn(ask, state, NamedSlots(table, state.last, ask.length, ask.lease))
+        slots.clear()
+        state = SharedState(secrets.token_hex(8), slots.now, slots.now + CONSTANTS.joining, PolicyState(number=1))
+    slots.now = state.last = max(slots.now, state.last)
+    turn = _Turn(ask, state, slots)
     is_lost = ask.epoch is not None and ask.epoch != state.epoch
     reply = turn.reply_lost(is_foreign) if is_lost else turn.reply(is_foreign)
     return reply, msgspec.msgpack.encode(state)
