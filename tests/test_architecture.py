@@ -1,4 +1,4 @@
-"""docs/architecture.md: its links lead to files, its table names files, and the life of a page is the real one."""
+"""How long a module may be; and docs/architecture.md: its links lead to files, its life of a page is the real one."""
 
 from __future__ import annotations
 
@@ -64,6 +64,16 @@ async def test_a_page_enters_few_modules(caplog: pytest.LogCaptureFixture) -> No
 
     assert len(page) <= 20
     assert len(streamed) <= 26
+
+
+MOST_LINES = 400
+
+
+def test_no_module_is_longer_than_one_reading() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+
+    assert len(lines) > 100
+    assert {path.relative_to(PACKAGE).as_posix(): n for path, n in lines.items() if n > MOST_LINES} == {}
 
 
 def test_every_link_leads_to_a_file() -> None:

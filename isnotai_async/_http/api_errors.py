@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from isnotai_async._http import codec
 from isnotai_async._http.messages import Request, Response, read_retry_after
+from isnotai_async._http.wire_format import BYTE_ORDER_MARK
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.responses import Headers
 from isnotai_async.errors import (
@@ -43,7 +44,7 @@ def read_content(response: Response) -> bytes:
         ProtocolError: A status that this API does not use.
     """
     check_status(response)
-    start = response.body[:_START_BYTES].removeprefix(codec.BYTE_ORDER_MARK).lstrip()
+    start = response.body[:_START_BYTES].removeprefix(BYTE_ORDER_MARK).lstrip()
     if start.startswith((b"{", b"[")):
         if response.status != 200:
             text = f"the status is {response.status}, where 200 is documented"

@@ -2,8 +2,8 @@
 
 Theory of operation: strict first, tolerant only if that fails.
 
-1. msgspec reads the bytes: strict (no ``"7"`` for 7, no NaN, no lone surrogates, no integer that would become a
-   float), and it gives the path of a wrong field.
+1. msgspec reads the bytes (`wire_format`): strict (no ``"7"`` for 7, no NaN, no lone surrogates, no integer that
+   would become a float), and it gives the path of a wrong field.
 2. One cattrs converter structures every record, with hooks as strict as that (`converter`).
 3. The event page, nearly all of the traffic, takes a way of its own: msgspec decodes it straight into structs of
    the documented types. A loop makes frozen records of those when they are first asked for, which an Arrow table
@@ -18,16 +18,27 @@ Whatever is wrong beyond that becomes a `DecodeError`, before the first record o
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 from attrs import define, frozen
 
 from isnotai_async._http.converter import structure
 from isnotai_async._http.tolerant import TolerantReader, Unreadable
+from isnotai_async._http.wire_format import (
+    TOO_DEEP,
+    EventRow,
+    Pagination,
+    read_any,
+    read_event,
+    read_events,
+    read_item,
+    read_json,
+    read_list,
+    read_raw_list,
+    skip_mark,
+)
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
 from isnotai_async._models.positions import MAX_CURSOR_BYTES
@@ -41,52 +52,6 @@ T = TypeVar("T")
 NO_HEADERS: Final = Headers()
 _MOST_VALUES: Final = 200_000
 _UNCOUNTED_BYTES: Final = 256 * 2**10  # a smaller body cannot have as many
-_HALF_OR_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # of the surrogates of UTF-16
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_TOO_DEEP: Final = "the body is nested too deep to be an answer of this API"
-
-_Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-
-
-class _Pagination(msgspec.Struct, gc=False):
-    hasMore: bool  # noqa: N815 - the wire's own name
-    limit: _Int32
-    nextCursor: str | None = None  # noqa: N815 - the wire's own name; may be absent on the last page
-
-
-class _EventRow(msgspec.Struct, gc=False, rename="camel"):
-    """A checked event, with the attributes of one: it will do for all that needs no record."""
-
-    event_id: Annotated[str, msgspec.Meta(min_length=1)]
-    message_id: _Int32
-    event_type_name: str
-    timestamp: _Int64
-    payload_size: _Int32
-
-
-class _EventList(msgspec.Struct, gc=False):
-    data: list[_EventRow]
-    pagination: _Pagination
-
-
-class _AnyList(msgspec.Struct):
-    data: list[Any]
-    pagination: _Pagination
-
-
-class _RawList(msgspec.Struct):
-    data: list[msgspec.Raw]
-    pagination: dict[str, Any]
-
-
-class _AnyPage(msgspec.Struct):
-    data: list[Any]
-    pagination: dict[str, Any]
-
-
-class _AnyItem(msgspec.Struct):
-    data: Any
 
 
 @frozen
@@ -101,13 +66,6 @@ class _Listing(NamedTuple, Generic[T]):
     pagination: tuple[str | None, bool, int | None]
     rejected: tuple[RejectedRecord, ...] = ()
 
-
-_read_any: Final = msgspec.json.Decoder().decode
-_read_event: Final = msgspec.json.Decoder(_EventRow).decode
-_read_events: Final = msgspec.json.Decoder(_EventList).decode
-_read_list: Final = msgspec.json.Decoder(_AnyList).decode
-_read_raws: Final = msgspec.json.Decoder(_RawList).decode
-_read_item: Final = msgspec.json.Decoder(_AnyItem).decode
 
 ReadRow = Callable[[msgspec.Raw, str, list[Deviation]], T]
 """Reads one record of a list, at a path; raises `ValueError` if it cannot."""
@@ -137,7 +95,7 @@ def decode_events(
         PaginationError: More pages follow and there is no usable cursor to them.
     """
     try:
-        found = _read_events(body)
+        found = read_events(body)
     except (ValueError, RecursionError):
         found = None
     rows: Any
@@ -160,7 +118,7 @@ def decode_page(
     """Decode a page of any other list; arguments and errors as of `decode_events`."""
 
     def read_row(raw: msgspec.Raw, path: str, found: list[Deviation]) -> T:
-        return _structure(_read_any(raw), record, path, found)
+        return _structure(read_any(raw), record, path, found)
 
     def read_strictly(value: object, path: str) -> T:
         return structure(value, record, path)
@@ -180,7 +138,7 @@ def decode_mappings(
     """Decode a page of objects without a public schema; arguments and errors as of `decode_events`."""
 
     def read_row(raw: msgspec.Raw, path: str, _: list[Deviation]) -> dict[str, Any]:
-        return _open_object(_read_any(raw), path)
+        return _open_object(read_any(raw), path)
 
     rows, pagination, rejected = _decode_list(body, _open_object, read_row, deviations)
     return Page(rows, *pagination, tier, region, headers=headers, rejected=rejected)
@@ -193,13 +151,13 @@ def decode_item(body: bytes, record: type[T], deviations: list[Deviation] | None
         DecodeError: The body holds no such record.
     """
     found = [] if deviations is None else deviations
-    return _structure(_read(_read_item, _without_mark(body, found)).data, record, "$.data", found)
+    return _structure(read_json(read_item, skip_mark(body, found)).data, record, "$.data", found)
 
 
 def decode_bare(body: bytes, record: type[T], deviations: list[Deviation] | None = None) -> T:
     """Decode one record that comes without an envelope; errors as of `decode_item`."""
     found = [] if deviations is None else deviations
-    return _structure(_read(_read_any, _without_mark(body, found)), record, "$", found)
+    return _structure(read_json(read_any, skip_mark(body, found)), record, "$", found)
 
 
 def decode_mapping(body: bytes, deviations: list[Deviation] | None = None) -> dict[str, Any]:
@@ -208,7 +166,7 @@ def decode_mapping(body: bytes, deviations: list[Deviation] | None = None) -> di
     Raises:
         DecodeError: The body is no JSON object.
     """
-    return _open_object(_read(_read_any, _without_mark(body, [] if deviations is None else deviations)), "$")
+    return _open_object(read_json(read_any, skip_mark(body, [] if deviations is None else deviations)), "$")
 
 
 def check_size(body: bytes) -> None:
@@ -231,7 +189,7 @@ def check_size(body: bytes) -> None:
 def decode_error(body: bytes) -> Mapping[str, Any]:
     """Read what there is of an error envelope; empty if the body is none. It never raises."""
     try:
-        envelope = _read_any(body)
+        envelope = read_any(body)
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return {}
     error = envelope.get("error") if isinstance(envelope, dict) and "data" not in envelope else None
@@ -247,7 +205,7 @@ def _decode_list(
     deviations: list[Deviation] | None,
 ) -> _Listing[T]:
     try:
-        found = _read_list(body)
+        found = read_list(body)
         rows = tuple(read_strictly(row, f"$.data[{index}]") for index, row in enumerate(found.data))
     except (DecodeError, ValueError, RecursionError):
         found = None
@@ -258,7 +216,7 @@ def _decode_list(
 
 def _decode_tolerantly(body: bytes, read_row: ReadRow[T], deviations: list[Deviation] | None) -> _Listing[T]:
     noted: list[Deviation] = []
-    found = _read_raw_list(_without_mark(body, noted))
+    found = read_raw_list(skip_mark(body, noted))
     pagination = _read_pagination(found.pagination, noted)
     rows, rejected = list[T](), list[RejectedRecord]()
     for index, raw in enumerate(found.data):
@@ -278,29 +236,11 @@ def _decode_tolerantly(body: bytes, read_row: ReadRow[T], deviations: list[Devia
     return _Listing(tuple(rows), pagination, tuple(rejected))
 
 
-def _read_raw_list(body: bytes) -> _RawList:
-    if _HALF_OR_PAIR.search(body):
-        for read in (_read_raws, _split_by_json):
-            try:
-                return read(body)
-            except (ValueError, RecursionError):
-                continue
-    found: _RawList = _read(_read_raws, body)
-    return found
-
-
-def _split_by_json(body: bytes) -> _RawList:
-    """Split a page into records, though a text in it has half a character: msgspec rejects the whole page for it."""
-    found = msgspec.convert(json.loads(body.decode(errors="surrogateescape")), _AnyPage)
-    pagination = _read_any(json.dumps(found.pagination))
-    return _RawList([msgspec.Raw(json.dumps(record).encode()) for record in found.data], pagination)
-
-
 def _read_event_row(raw: msgspec.Raw, path: str, deviations: list[Deviation]) -> Event:
     try:
-        return _build_events([_read_event(raw)])[0]
+        return _build_events([read_event(raw)])[0]
     except (ValueError, RecursionError):
-        return TolerantReader(deviations).read_record(_read_any(raw), Event, path)
+        return TolerantReader(deviations).read_record(read_any(raw), Event, path)
 
 
 def _structure(value: object, record: type[T], path: str, deviations: list[Deviation]) -> T:
@@ -336,51 +276,12 @@ def _read_pagination(value: dict[str, Any], deviations: list[Deviation]) -> tupl
         del failure
 
 
-def _without_mark(body: bytes, deviations: list[Deviation]) -> bytes:
-    if not body.startswith(BYTE_ORDER_MARK):
-        return body
-    deviations.append(Deviation("$", "byte order mark", "the body starts with a byte order mark"))
-    return body[len(BYTE_ORDER_MARK) :]
-
-
 def _open_object(value: object, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DecodeError(f"expected a JSON object, got {type(value).__name__} - at {path}", path=path)
     if not _is_shallow(value):
-        raise DecodeError(f"{_TOO_DEEP} - at {path}", path=path)
+        raise DecodeError(f"{TOO_DEEP} - at {path}", path=path)
     return value
-
-
-def _read(read: Any, body: bytes) -> Any:  # noqa: ANN401 - typed by the decoder that is passed
-    failure: DecodeError
-    try:
-        return read(body)
-    except msgspec.ValidationError as error:
-        failure = _validation_failure(str(error))
-    except RecursionError:
-        failure = DecodeError(_TOO_DEEP)
-    except ValueError as error:  # malformed JSON, or not UTF-8: damaged on its way
-        failure = DecodeError(f"the body is not valid JSON: {error}")
-        failure.retry_limit = None
-    try:
-        raise failure  # outside of the except clause: the cause may hold the whole body
-    finally:
-        del failure
-
-
-def _validation_failure(text: str) -> DecodeError:
-    """Turn msgspec's ``Expected `int`, got `str` - at `$.data[1].timestamp``` into ours."""
-    reason, _, place = text.partition(" - at `")
-    path = place.rstrip("`") or "$"
-    if missing := re.fullmatch(_MISSING, reason):
-        reason, path = "Object missing required field", f"{path}.{missing[1]}"
-    if "..." in path:  # within a value of no known type msgspec does not keep count
-        path = "$"
-    kind = PaginationError if path == "$.pagination.nextCursor" else DecodeError
-    return kind(f"{reason} - at {path}", path=path)
-
-
-_MISSING: Final = r"Object missing required field `(.*)`"  # compiled when it is needed
 
 
 @define(eq=False, repr=False, init=False, weakref_slot=False)
@@ -397,7 +298,7 @@ class _Draft:
     payload_size: int
 
 
-def _build_events(rows: Sequence[_EventRow]) -> tuple[Event, ...]:
+def _build_events(rows: Sequence[EventRow]) -> tuple[Event, ...]:
     events = list[Any]()
     for row in rows:
         event = _Draft()
@@ -411,7 +312,7 @@ def _build_events(rows: Sequence[_EventRow]) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def _ways(pagination: _Pagination) -> tuple[str | None, bool, int]:
+def _ways(pagination: Pagination) -> tuple[str | None, bool, int]:
     cursor = pagination.nextCursor if pagination.hasMore else None
     if pagination.hasMore:
         _check_cursor(cursor)
