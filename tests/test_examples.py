@@ -150,9 +150,12 @@ async def test_the_second_app_of_the_guide_answers_with_records(sandbox: Sandbox
     text = (ROOT / "docs" / "web-apps.md").read_text(encoding="utf-8")
     (tmp_path / "second.py").write_text(text.split("```python\n")[2].partition("```")[0], encoding="utf-8")
     command = ["-m", "uvicorn", "second:app", "--host", "127.0.0.1", "--port", "0"]
-    async with serving(command, sandbox, tmp_path) as address:
-        async with aiohttp.ClientSession() as browser, browser.get(f"{address}/sessions/big-5/first") as answer:
-            assert (answer.status, len(await answer.json())) == (200, 5)
+    async with (
+        serving(command, sandbox, tmp_path) as address,
+        aiohttp.ClientSession() as browser,
+        browser.get(f"{address}/sessions/big-5/first") as answer,
+    ):
+        assert (answer.status, len(await answer.json())) == (200, 5)
 
 
 async def test_the_app_of_the_guide_goes_from_page_to_page_without_state(guide: str) -> None:
