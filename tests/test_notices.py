@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -185,3 +186,26 @@ async def test_a_pause_is_logged_with_its_seconds_as_a_field(caplog: pytest.LogC
         "isnotai_wait": 30.0,
         "isnotai_waiting": 0,
     }
+
+
+MONITORING = (Path(__file__).parents[1] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("notice", get_args(isnotai.Notice), ids=lambda notice: notice.__name__)
+def test_the_page_and_the_client_name_each_notice(notice: type[object]) -> None:
+    assert f"`{notice.__name__}`" in MONITORING
+    assert f"`{notice.__name__}`" in str(isnotai.Client.__doc__)
+
+
+def test_the_page_names_the_fields_of_each_log_record() -> None:
+    package = Path(isnotai.__file__).parent
+    calls = [
+        call
+        for path in package.rglob("*.py")
+        for call in re.findall(r"(?<!def )log_fields\(([^()]*)\)", path.read_text(encoding="utf-8"))
+    ]
+    names = {name for call in calls for name in re.findall(r"(\w+)=", call)}
+    names |= set(inspect.signature(isnotai.AttemptNotice).parameters)  # passed whole
+
+    assert {"store", "waiting"} <= names
+    assert [name for name in sorted(names) if f"`isnotai_{name}`" not in MONITORING] == []

@@ -33,7 +33,7 @@ from isnotai_async.export.source import AnySessions, ExportSource, find_source
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
-from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_store import WorkStore
 
 _URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter and a colon is a drive of Windows
@@ -291,7 +291,7 @@ class ExportJob:
         except (ConfigError, ValueError):  # of a position
             raise store.damaged("sessions") from None
         except DISK_ERRORS as error:
-            raise explain_disk(error, self.target, system=opener.publisher.system, rows=0) from None
+            raise explain_rows(error, self.target, system=opener.publisher.system, rows=0) from None
         return opening
 
     async def _finish(

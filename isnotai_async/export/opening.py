@@ -21,6 +21,7 @@ from attrs import field, frozen
 
 from isnotai_async.errors import ExportError, SinkError, StoreError
 from isnotai_async.export.checksums import measure_target
+from isnotai_async.export.formats import Format
 from isnotai_async.export.identity import Identity, check_identity, is_same
 from isnotai_async.export.places import replaced_of, shown, store_of
 from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
@@ -157,31 +158,35 @@ class Opener:
         system.remove(old)
 
     def _check_target(self) -> Opening | None:
-        """Check that the target can come to be; return an opening if it exists and is to be left alone.
+        publisher = self.publisher
+        report = check_target(publisher.target, publisher.format, self.if_exists, publisher.system)
+        return None if report is None else Opening(report=report)
 
-        Raises:
-            SinkError: It cannot.
-        """
-        system, target, is_folder = self.publisher.system, self.publisher.target, self.publisher.format.is_folder
-        there = system.inspect(target)
-        if there is None:
-            return None
-        if self.if_exists == "skip":
-            report = ExportReport(path=target, format=self.publisher.format.name, is_skipped=True)
-            return Opening(report=report)
-        if (there.kind == "folder") != is_folder:
-            kind, wanted = ("a folder", "a file") if there.kind == "folder" else ("no folder", "a folder")
-            raise SinkError(f"{shown(target)} is {kind}; name {wanted} to write into")
-        if self.if_exists == "fail":
-            raise SinkError(
-                f'{shown(target)} exists; choose another name, or replace it with if_exists="replace" '
-                "(--if-exists replace)"
-            )
-        if there.kind == "other":
-            raise SinkError(f"{shown(target)} is no regular file; name one to write into")
-        if is_folder:
-            check_replaceable(target, system)
+
+def check_target(target: Path, format: Format, if_exists: IfExists, system: System) -> ExportReport | None:
+    """Check that a target can be written; return a report if it exists and is to be left alone.
+
+    Raises:
+        SinkError: It cannot.
+    """
+    there = system.inspect(target)
+    if there is None:
         return None
+    if if_exists == "skip":
+        return ExportReport(path=target, format=format.name, is_skipped=True)
+    if (there.kind == "folder") != format.is_folder:
+        kind, wanted = ("a folder", "a file") if there.kind == "folder" else ("no folder", "a folder")
+        raise SinkError(f"{shown(target)} is {kind}; name {wanted} to write into")
+    if if_exists == "fail":
+        raise SinkError(
+            f'{shown(target)} exists; choose another name, or replace it with if_exists="replace" '
+            "(--if-exists replace)"
+        )
+    if there.kind == "other":
+        raise SinkError(f"{shown(target)} is no regular file; name one to write into")
+    if format.is_folder:
+        check_replaceable(target, system)
+    return None
 
 
 def find_start(target: Path) -> datetime | None:

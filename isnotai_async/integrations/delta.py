@@ -67,7 +67,7 @@ _NOTE_SECONDS: Final = 60.0
 _JOB: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PLANNED: Final = ("regions", "filters", "sessions", "schema", "piece", "slots")
 
-Slots = Sequence[Sequence[Sequence[SessionRef]]]
+SlotPieces = Sequence[Sequence[Sequence[SessionRef]]]
 """By slot its pieces."""
 
 
@@ -278,7 +278,7 @@ class DeltaRun:
         assert found is not None  # noqa: S101 - as in `_find_plan`
         return found[0]
 
-    async def _fill(self, prefix: str, slots: Slots, *, is_first: bool) -> None:
+    async def _fill(self, prefix: str, slots: SlotPieces, *, is_first: bool) -> None:
         """Add pieces until all slots are full."""
         first = random.randrange(len(slots))  # noqa: S311 - so that runs start apart
         left = [*range(first, len(slots)), *range(first)]
@@ -375,7 +375,7 @@ def _make_plan(sessions: Sequence[SessionRef]) -> pa.Table:
     )
 
 
-def _deal(plan: pa.Table) -> Slots:
+def _deal(plan: pa.Table) -> SlotPieces:
     """Return the pieces of each slot."""
     slots: list[list[list[SessionRef]]] = [[] for _ in range(SLOTS)]
     order = ("slot", "piece", "region", "session_id")

@@ -14,10 +14,13 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from isnotai_async._cli import main
+from isnotai_async._cli.options import ExportFormat
+from isnotai_async.export.formats import FORMATS
 from isnotai_async.sandbox import Fault, Sandbox
 
 
@@ -275,3 +278,7 @@ def test_an_export_without_a_key_leaves_no_file(tmp_path: Path, monkeypatch: pyt
     assert main(["export", "--session", "a", "--out", str(tmp_path / "x.jsonl")]) == 2
     assert main(["export", "--all", "--since", "7d", "--out", str(tmp_path / "x.jsonl")]) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_option_offers_each_format_of_files_and_delta() -> None:
+    assert get_args(ExportFormat) == (*FORMATS, "delta")

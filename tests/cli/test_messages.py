@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import attrs
 import pytest
 
 from isnotai_async import errors
-from isnotai_async._cli import main
+from isnotai_async._cli import exit_codes, main
 from isnotai_async._cli.exit_codes import explain
 from isnotai_async._cli.option_names import in_options
+from isnotai_async._models.queries import (
+    AnalyticsQuery,
+    CourseQuery,
+    EventQuery,
+    Query,
+    SessionQuery,
+    UsageQuery,
+    UserQuery,
+    UserSessionQuery,
+)
 
+QUERIES = (SessionQuery, EventQuery, UserQuery, UserSessionQuery, CourseQuery, AnalyticsQuery, UsageQuery)
 CLOSED_PORT = "http://127.0.0.1:9"
 
 
@@ -95,3 +108,16 @@ def test_the_message_names_the_heading_that_explains_it() -> None:
     for error in (errors.ServerError("down", status=503), errors.SinkError("full"), errors.DecodeError("no JSON")):
         heading = explain(error).rpartition("[")[2].removesuffix("]")
         assert f"\n## {heading}\n" in page
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.__name__)
+def test_every_filter_has_the_name_of_an_option(query: type[Query]) -> None:
+    for name in [field.name for field in attrs.fields(query)]:
+        assert in_options(f"{name}=3") != f"{name}=3"
+
+
+def test_the_page_of_errors_explains_each_exit_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
+    headings = " ".join(line for line in page.splitlines() if line.startswith("### Exit code"))
+    codes = [value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)]
+    assert set(re.findall(r"\d+", headings)) == set(map(str, codes))
