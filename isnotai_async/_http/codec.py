@@ -103,7 +103,8 @@ def decode_events(
     if found is None:
         rows, pagination, rejected = _decode_tolerantly(body, _read_event_row, deviations)
     else:
-        check_no_error(found.error)
+        if found.error is not None:
+            check_no_error(found.error)
         rows, pagination, rejected = Unbuilt(found.data, _build_events), _ways(found.pagination), ()
     return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 

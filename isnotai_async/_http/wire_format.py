@@ -112,7 +112,7 @@ def check_no_error(error: object) -> None:
     Raises:
         DecodeError: It is.
     """
-    if error is not None and has_words(error):
+    if has_words(error):
         raise DecodeError("the body holds an error envelope - at $.error", path="$.error")
 
 
