@@ -72,8 +72,9 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
     Args:
         source: A `Client`, or a `SessionManager` for the sessions of several regions.
         sessions: The sessions, as `stream_events` of the source takes them. A session that comes more than once is
-            exported once. On resuming they have to be the same ones, in any order. Those listed by
-            ``list_sessions()`` may be more by then, and are exported too; an iterator cannot be checked.
+            exported once. On resuming they have to be the same ones, in any order. If
+            ``list_sessions()`` has new sessions when you resume, they are exported too. With an iterator, this check
+            is not made.
         to: The file to make; its ending decides the format.
         format: ``"jsonl"``, ``"jsonl.gz"``, ``"csv"``, ``"parquet"`` (extra ``arrow``) or ``"sqlite"``, if the ending
             does not decide it. It may be another one on resuming.

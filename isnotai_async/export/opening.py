@@ -8,6 +8,25 @@ In this order:
 - the same, but made in another format, or with other options of it: `if_exists` decides;
 - anything else of the target's name: `if_exists` decides;
 - the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
+
+As a table. With ``resume=False`` a store counts as none, and is removed before the start. "Taken" means that
+`if_exists` decides: ``fail`` raises `SinkError`, ``skip`` does nothing and reports that, and ``replace`` continues (a
+folder for a file, or a folder with other files in it, raises all the same).
+
+| store | target | decision |
+|---|---|---|
+| none, or empty | not there | start |
+| none, or empty | there | taken; then start |
+| this export, the target is its own | same format, sessions failed | read the failed sessions; replace the target |
+| this export, the target is its own | same format, complete | report; with ``replace`` and a receipt, start |
+| this export, the target is its own | another format | taken; then resume from the rows, or start if it has none |
+| this export, else | not there | resume; start if the store has no rows |
+| this export, else | there | taken; then the same |
+| another export, unfinished, with rows | any | `StoreError` |
+| another export, else | not there | start |
+| another export, else | there | taken; then start |
+
+If the source may list more sessions by now, a complete target is taken, as if it were not the export's own.
 """
 
 from __future__ import annotations
