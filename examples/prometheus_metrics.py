@@ -7,6 +7,7 @@ Labels are the operation and the status, never an id or a host, so their number 
 """
 
 import asyncio
+import math
 
 from prometheus_client import Counter, Histogram, generate_latest
 
@@ -16,6 +17,7 @@ from isnotai_async.sandbox import Fault
 REQUESTS = Counter("isnotai_requests", "Attempts on the wire", ["region", "operation", "status"])
 SECONDS = Histogram("isnotai_request_seconds", "Seconds of an attempt", ["region", "operation"])
 RETRIES = Counter("isnotai_retries", "Attempts after the first", ["region", "operation"])
+WAITED = Counter("isnotai_waited_seconds", "Least seconds that requests were made to wait", ["region", "operation"])
 RECORDS = Counter("isnotai_records", "Records received in pages", ["region", "operation"])
 
 
@@ -27,6 +29,8 @@ def measure(notice: isnotai.Notice) -> None:
             SECONDS.labels(region, operation).observe(elapsed)
         case isnotai.RetryNotice(region=region, operation=operation):
             RETRIES.labels(region, operation).inc()
+        case isnotai.WaitNotice(region=region, operation=operation, wait=wait) if math.isfinite(wait):
+            WAITED.labels(region, operation).inc(wait)  # it is infinite if the wait is not known
         case isnotai.PageNotice(region=region, operation=operation, records=records):
             RECORDS.labels(region, operation).inc(records)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import re
 import subprocess
@@ -14,6 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+import isnotai_async as isnotai
+from examples import prometheus_metrics
 from isnotai_async.sandbox import Fault, Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -143,6 +146,18 @@ async def get(url: str, **parameters: str) -> tuple[int, dict[str, Any], str | N
         return answer.status, await answer.json(), answer.headers.get("Retry-After")
 
 
+async def test_the_second_app_of_the_guide_answers_with_records(sandbox: Sandbox, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "web-apps.md").read_text(encoding="utf-8")
+    (tmp_path / "second.py").write_text(text.split("```python\n")[2].partition("```")[0], encoding="utf-8")
+    command = ["-m", "uvicorn", "second:app", "--host", "127.0.0.1", "--port", "0"]
+    async with (
+        serving(command, sandbox, tmp_path) as address,
+        aiohttp.ClientSession() as browser,
+        browser.get(f"{address}/sessions/big-5/first") as answer,
+    ):
+        assert (answer.status, len(await answer.json())) == (200, 5)
+
+
 async def test_the_app_of_the_guide_goes_from_page_to_page_without_state(guide: str) -> None:
     ids: list[str] = []
     token: dict[str, str] = {}
@@ -190,6 +205,14 @@ def run_example(name: str) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_prometheus_counts_the_seconds_of_waits_that_are_known() -> None:
+    for wait in (1.5, math.inf, 2.0):
+        notice = isnotai.WaitNotice(region="us", operation="list_events", wait=wait, reason="no slot is free")
+        prometheus_metrics.measure(notice)
+
+    assert prometheus_metrics.WAITED.labels("us", "list_events")._value.get() == 3.5
 
 
 def test_prometheus_counts_attempts_retries_and_records() -> None:

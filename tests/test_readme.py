@@ -69,7 +69,7 @@ def run_until_it_commits(arguments: list[str], folder: Path) -> str:
 
 def test_the_interrupted_export_says_what_is_shown_and_resumes(tmp_path: Path) -> None:
     interrupted, broken_off, command, *said = CONSOLES[2].splitlines()
-    assert interrupted == f"$ timeout -s INT 2 {command.removeprefix('$ ')}"
+    assert interrupted == f"$ timeout -s INT 4 {command.removeprefix('$ ')}"
     arguments = shlex.split(command)[2:]
 
     first = run_until_it_commits(arguments, tmp_path)

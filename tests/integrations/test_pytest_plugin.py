@@ -58,6 +58,7 @@ def test_options(isnotai_client):
 """
 
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "testing.md"
 OF_ASYNCIO = ["-o", "asyncio_default_fixture_loop_scope=function"]  # pytest-asyncio warns without it
 
 
@@ -72,6 +73,18 @@ def test_the_fixtures_work_in_a_users_test(program: str, tmp_path: Path) -> None
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
+
+
+def test_the_file_of_the_page_passes_as_it_is_in_seconds(tmp_path: Path) -> None:
+    programs = PAGE.read_text(encoding="utf-8").split("```python\n")
+    (program,) = [text.partition("```")[0] for text in programs if "isnotai_sandbox" in text.partition("```")[0]]
+    file = tmp_path / "test_page.py"
+    file.write_text(program)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *OF_ASYNCIO, str(file)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=40)  # a window is 60 s
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
 
 
 def test_a_pytest_that_does_not_use_them_does_not_import_the_sandbox(tmp_path: Path) -> None:

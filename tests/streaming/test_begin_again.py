@@ -187,6 +187,21 @@ async def test_a_cursor_that_was_not_saved_is_not_begun_again() -> None:
         await walk_over(source).to_list()
 
 
+async def test_a_walk_whose_cursor_expired_continues_when_it_is_iterated_again() -> None:
+    source = make(range(45))
+    refuse(source, "20", InvalidCursorError("expired", status=400))
+    walk = walk_over(source)
+
+    given: list[str] = []
+    with pytest.raises(InvalidCursorError):
+        async for event in walk:
+            given.append(event.event_id)
+    rest = [event.event_id async for event in walk]
+
+    assert 0 < len(given) < 45
+    assert given + rest == [event.event_id for event in await walk_over(make(range(45))).to_list()]
+
+
 async def test_a_position_of_version_1_cannot_begin_again() -> None:
     source = make(range(45))
     _, saved = await take(source, 25)
