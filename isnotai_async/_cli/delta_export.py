@@ -10,16 +10,16 @@ import attrs
 from attrs import frozen
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.long_runs import say_failures, stop_on_sigterm
+from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, stop_on_sigterm
 from isnotai_async._cli.options import Writing
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.quota import read_redis_url
 from isnotai_async._client import Client
-from isnotai_async.errors import AuthenticationError, ConfigError, ExportError, IsNotAIError, printable
+from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, printable
 from isnotai_async.export.source import AnySessions
 from isnotai_async.integrations.delta import TableReport, export_to_delta
 
-_RESUME: Final = "run the same command again, on any machine, to continue"
+_RESUME: Final = "run the same command again, on any machine, to resume"
 
 
 def check_delta(out: str, writing: Writing) -> bool:
@@ -68,13 +68,11 @@ class DeltaJob:
             try:
                 report = await export_to_delta(client, sessions, self.out, job=self.job, redis=redis, **options)
             except asyncio.CancelledError:
-                say(f"isnotai: {'stopped by SIGTERM' if stopped else 'interrupted'}; {_RESUME}")
-                return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+                return end_cancelled(stopped, how=_RESUME)
             except (ConfigError, ExportError):
                 raise
             except IsNotAIError as error:
-                say(f"isnotai: {exit_codes.explain(error)}; {_RESUME}")
-                return exit_codes.REFUSED if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
+                return end_with(error, how=_RESUME)
         return self._end(report)
 
     def _end(self, report: TableReport) -> int:

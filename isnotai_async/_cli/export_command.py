@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.delta_export import DeltaJob, check_delta
 from isnotai_async._cli.event_types import check_type
-from isnotai_async._cli.long_runs import say_failures, stop_on_sigterm
+from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_sigterm
 from isnotai_async._cli.options import (
     LONG,
     EventOptions,
@@ -37,7 +37,6 @@ from isnotai_async._models.records import Session
 from isnotai_async._models.tiers import Tier
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import (
-    AuthenticationError,
     ConfigError,
     ExportError,
     InvalidCursorError,
@@ -134,7 +133,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-_RESUME = "run the same command again to resume"
 _LEAVE_OUT = "to resume without this session, run the same again with --on-error collect"
 
 
@@ -256,7 +254,6 @@ class _Run:
     out: Path
     quiet: bool
     relative: str = ""
-    _rows: int = 0
 
     async def export(
         self,
@@ -273,9 +270,7 @@ class _Run:
                     job = plan_export(client, sessions, self.out, **options)
                     return await job.run(System(), on_progress=display, **how)
             except asyncio.CancelledError:
-                self._rows = display.rows
-                self.resume_later("stopped by SIGTERM" if stopped else "interrupted")
-                return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+                return end_cancelled(stopped, rows=display.rows)
             except SinkError as error:
                 if self.relative and self.out.exists():
                     error.add_note(f"{self.relative} is another interval now; write a date to run the same again")
@@ -283,34 +278,27 @@ class _Run:
             except (ConfigError, ExportError):
                 raise
             except IsNotAIError as error:
-                self._rows = display.rows
-                return self.end_with(error)
+                return _end_with(error, display.rows)
 
     def end(self, report: ExportReport, *, json: bool) -> int:
         """Write the report; return the exit code."""
         if json:
             write_report(report)
-        self._rows = report.rows
         if not self.quiet:
             say_report(report)
         if report.is_complete:
             return exit_codes.INCOMPLETE if report.failures or report.rejected else exit_codes.DONE
-        return self.resume_later(f"{printable(str(self.out))} is unfinished")
-
-    def end_with(self, error: IsNotAIError) -> int:
-        """Write what an error means for the export to stderr; return the exit code."""
-        why = exit_codes.explain(error)
-        if isinstance(error, InvalidRequestError) and not isinstance(error, InvalidCursorError) and not self._rows:
-            say(f"isnotai: {why}")  # the command is wrong, and there is nothing to resume
-            return exit_codes.FAILED
-        if is_for_good(error) and error.position is not None and error.position.session_id is not None:
-            self.resume_later(why, _LEAVE_OUT)
-            return exit_codes.FAILED
-        self.resume_later(why)
-        return exit_codes.exit_code(error) if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
-
-    def resume_later(self, why: str, how: str = _RESUME) -> int:
-        """Write to stderr why the export did not finish and how to resume; return the exit code."""
-        safe = f"; {self._rows:,} rows are safe" if self._rows else ""
-        say(f"isnotai: {why}{safe}; {how}")
+        say_unfinished(f"{printable(str(self.out))} is unfinished", rows=report.rows)
         return exit_codes.UNFINISHED
+
+
+def _end_with(error: IsNotAIError, rows: int) -> int:
+    """Write what an error means for the export to stderr; return the exit code."""
+    why = exit_codes.explain(error)
+    if isinstance(error, InvalidRequestError) and not isinstance(error, InvalidCursorError) and not rows:
+        say(f"isnotai: {why}")  # the command is wrong, and there is nothing to resume
+        return exit_codes.FAILED
+    if is_for_good(error) and error.position is not None and error.position.session_id is not None:
+        say_unfinished(why, rows=rows, how=_LEAVE_OUT)
+        return exit_codes.FAILED
+    return end_with(error, rows=rows)

@@ -1,4 +1,4 @@
-"""What the commands of long runs share: the end by SIGTERM, and the sessions that failed."""
+"""What the commands of long runs share: how they end before they finish, and the sessions that failed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from isnotai_async._cli import exit_codes
 from isnotai_async._cli.output import say
-from isnotai_async.errors import printable, quoted
+from isnotai_async.errors import AuthenticationError, IsNotAIError, printable, quoted
 from isnotai_async.export.report import SessionFailure
 
 _MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
+_RESUME: Final = "run the same command again to resume"
 
 
 def say_failures(failures: Sequence[SessionFailure]) -> None:
@@ -21,6 +23,30 @@ def say_failures(failures: Sequence[SessionFailure]) -> None:
         say(f"  {quoted(failure.session_id)} in {printable(failure.name)}: {failure.error}: {failure.message}")
     if len(failures) > _MOST_FAILURES:
         say(f"  … and {len(failures) - _MOST_FAILURES:,} more; --json lists all")
+
+
+def say_unfinished(why: str, *, rows: int = 0, how: str = _RESUME) -> None:
+    """Write to stderr why a run did not finish, how many rows are safe, and how to resume."""
+    safe = f"; {rows:,} rows are safe" if rows else ""
+    say(f"isnotai: {why}{safe}; {how}")
+
+
+def end_cancelled(stopped: Sequence[int], *, rows: int = 0, how: str = _RESUME) -> int:
+    """Write to stderr that a run was stopped; return the exit code.
+
+    Args:
+        stopped: What `stop_on_sigterm` yielded.
+        rows: Rows that are safe.
+        how: How to resume.
+    """
+    say_unfinished("stopped by SIGTERM" if stopped else "interrupted", rows=rows, how=how)
+    return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+
+
+def end_with(error: IsNotAIError, *, rows: int = 0, how: str = _RESUME) -> int:
+    """Write to stderr the error that ended a run, which can resume; return the exit code."""
+    say_unfinished(exit_codes.explain(error), rows=rows, how=how)
+    return exit_codes.REFUSED if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from isnotai_async._cli.session_summary import (
 from isnotai_async._cli.session_text import Screen, draw_text
 from isnotai_async._client import Client
 from isnotai_async._models.records import SessionDetails
-from isnotai_async.errors import ConfigError, ServerError, SinkError
+from isnotai_async.errors import ConfigError, ServerError
+from isnotai_async.export.trouble import explain_disk
 
 MOST_EVENTS: Final = 5_000
 """Events that are read without ``--full``: 100 requests on the free tier, which take up to two minutes."""
@@ -118,4 +119,4 @@ def _write(path: Path, page: str) -> None:
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror or type(error).__name__}") from None
+        raise explain_disk(error, path) from None

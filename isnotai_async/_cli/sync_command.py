@@ -12,14 +12,13 @@ from cyclopts import Group, Parameter
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.event_types import check_type
-from isnotai_async._cli.long_runs import say_failures, stop_on_sigterm
+from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_sigterm
 from isnotai_async._cli.options import LONG, LongConnection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.times import describe_interval, read_duration, read_time
 from isnotai_async._client import Client
 from isnotai_async.errors import (
-    AuthenticationError,
     ConfigError,
     ExportError,
     InvalidCursorError,
@@ -32,7 +31,6 @@ from isnotai_async.errors import (
 from isnotai_async.export import StoreReport, update_store
 from isnotai_async.export.places import rejected_of
 
-_RESUME: Final = "run the same command again to continue"
 _RULES: Final = Group("Rules")
 
 
@@ -68,7 +66,7 @@ async def sync(
     """Bring an SQLite database of sessions and events up to date. Run it each night, say.
 
     Other programs can read the database at any time. If the sync is interrupted, run the same command again to
-    continue. Exit codes: 0 done, 1 failed, 2 usage, 3 key rejected, 4 unfinished (run it again), 5 done, but data may
+    resume. Exit codes: 0 done, 1 failed, 2 usage, 3 key rejected, 4 unfinished (run it again), 5 done, but data may
     be missing (see the report), 130 Ctrl-C, 143 SIGTERM.
 
     Parameters
@@ -122,8 +120,7 @@ async def _run(client: Client, out: Path, options: Mapping[str, Any], *, quiet: 
             with display:
                 return await update_store(client, out, on_progress=display, **options)
         except asyncio.CancelledError:
-            say(f"isnotai: {'stopped by SIGTERM' if stopped else 'interrupted'}; {_RESUME}")
-            return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+            return end_cancelled(stopped)
         except IsNotAIError as error:
             return _end_with(error)
 
@@ -138,8 +135,7 @@ def _end_with(error: IsNotAIError) -> int:
     if isinstance(error, ExportError):
         say(f"isnotai: {error}")
         return exit_codes.UNFINISHED
-    say(f"isnotai: {exit_codes.explain(error)}; {_RESUME}")
-    return exit_codes.exit_code(error) if isinstance(error, AuthenticationError) else exit_codes.UNFINISHED
+    return end_with(error)
 
 
 def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
@@ -149,7 +145,7 @@ def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
     if not quiet:
         _say_report(report)
     if not report.is_complete:
-        say(f"isnotai: {printable(str(report.path))} is not up to date yet; {_RESUME}")
+        say_unfinished(f"{printable(str(report.path))} is not up to date yet")
         return exit_codes.UNFINISHED
     return exit_codes.INCOMPLETE if report.has_doubts else exit_codes.DONE
 

@@ -33,7 +33,7 @@ from isnotai_async.export.source import AnySessions, ExportSource, find_source
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
-from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_store import WorkStore
 
 _URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter and a colon is a drive of Windows
@@ -72,8 +72,9 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
     Args:
         source: A `Client`, or a `SessionManager` for the sessions of several regions.
         sessions: The sessions, as `stream_events` of the source takes them. A session that comes more than once is
-            exported once. On resuming they have to be the same ones, in any order. Those listed by
-            ``list_sessions()`` may be more by then, and are exported too; an iterator cannot be checked.
+            exported once. On resuming they have to be the same ones, in any order. If
+            ``list_sessions()`` has new sessions when you resume, they are exported too. With an iterator, this check
+            is not made.
         to: The file to make; its ending decides the format.
         format: ``"jsonl"``, ``"jsonl.gz"``, ``"csv"``, ``"parquet"`` (extra ``arrow``) or ``"sqlite"``, if the ending
             does not decide it. It may be another one on resuming.
@@ -291,7 +292,7 @@ class ExportJob:
         except (ConfigError, ValueError):  # of a position
             raise store.damaged("sessions") from None
         except DISK_ERRORS as error:
-            raise explain_disk(error, self.target, system=opener.publisher.system, rows=0) from None
+            raise explain_rows(error, self.target, system=opener.publisher.system, rows=0) from None
         return opening
 
     async def _finish(

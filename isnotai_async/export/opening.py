@@ -8,6 +8,25 @@ In this order:
 - the same, but made in another format, or with other options of it: `if_exists` decides;
 - anything else of the target's name: `if_exists` decides;
 - the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
+
+As a table. With ``resume=False`` a store counts as none, and is removed before the start. "Taken" means that
+`if_exists` decides: ``fail`` raises `SinkError`, ``skip`` does nothing and reports that, and ``replace`` continues (a
+folder for a file, or a folder with other files in it, raises all the same).
+
+| store | target | decision |
+|---|---|---|
+| none, or empty | not there | start |
+| none, or empty | there | taken; then start |
+| this export, the target is its own | same format, sessions failed | read the failed sessions; replace the target |
+| this export, the target is its own | same format, complete | report; with ``replace`` and a receipt, start |
+| this export, the target is its own | another format | taken; then resume from the rows, or start if it has none |
+| this export, else | not there | resume; start if the store has no rows |
+| this export, else | there | taken; then the same |
+| another export, unfinished, with rows | any | `StoreError` |
+| another export, else | not there | start |
+| another export, else | there | taken; then start |
+
+If the source may list more sessions by now, a complete target is taken, as if it were not the export's own.
 """
 
 from __future__ import annotations
@@ -21,6 +40,7 @@ from attrs import field, frozen
 
 from isnotai_async.errors import ExportError, SinkError, StoreError
 from isnotai_async.export.checksums import measure_target
+from isnotai_async.export.formats import Format
 from isnotai_async.export.identity import Identity, check_identity, is_same
 from isnotai_async.export.places import replaced_of, shown, store_of
 from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
@@ -157,31 +177,35 @@ class Opener:
         system.remove(old)
 
     def _check_target(self) -> Opening | None:
-        """Check that the target can come to be; return an opening if it exists and is to be left alone.
+        publisher = self.publisher
+        report = check_target(publisher.target, publisher.format, self.if_exists, publisher.system)
+        return None if report is None else Opening(report=report)
 
-        Raises:
-            SinkError: It cannot.
-        """
-        system, target, is_folder = self.publisher.system, self.publisher.target, self.publisher.format.is_folder
-        there = system.inspect(target)
-        if there is None:
-            return None
-        if self.if_exists == "skip":
-            report = ExportReport(path=target, format=self.publisher.format.name, is_skipped=True)
-            return Opening(report=report)
-        if (there.kind == "folder") != is_folder:
-            kind, wanted = ("a folder", "a file") if there.kind == "folder" else ("no folder", "a folder")
-            raise SinkError(f"{shown(target)} is {kind}; name {wanted} to write into")
-        if self.if_exists == "fail":
-            raise SinkError(
-                f'{shown(target)} exists; choose another name, or replace it with if_exists="replace" '
-                "(--if-exists replace)"
-            )
-        if there.kind == "other":
-            raise SinkError(f"{shown(target)} is no regular file; name one to write into")
-        if is_folder:
-            check_replaceable(target, system)
+
+def check_target(target: Path, format: Format, if_exists: IfExists, system: System) -> ExportReport | None:
+    """Check that a target can be written; return a report if it exists and is to be left alone.
+
+    Raises:
+        SinkError: It cannot.
+    """
+    there = system.inspect(target)
+    if there is None:
         return None
+    if if_exists == "skip":
+        return ExportReport(path=target, format=format.name, is_skipped=True)
+    if (there.kind == "folder") != format.is_folder:
+        kind, wanted = ("a folder", "a file") if there.kind == "folder" else ("no folder", "a folder")
+        raise SinkError(f"{shown(target)} is {kind}; name {wanted} to write into")
+    if if_exists == "fail":
+        raise SinkError(
+            f'{shown(target)} exists; choose another name, or replace it with if_exists="replace" '
+            "(--if-exists replace)"
+        )
+    if there.kind == "other":
+        raise SinkError(f"{shown(target)} is no regular file; name one to write into")
+    if format.is_folder:
+        check_replaceable(target, system)
+    return None
 
 
 def find_start(target: Path) -> datetime | None:

@@ -30,7 +30,7 @@ from isnotai_async.export.places import replaced_of, shown, unnamed_of
 from isnotai_async.export.rejected import keep_holdable, write_rejected
 from isnotai_async.export.report import ExportReport, report_to_json
 from isnotai_async.export.system import System
-from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_rows import Receipt
 from isnotai_async.export.work_store import WorkStore
 
@@ -100,13 +100,7 @@ class Publisher:
 
     def _name(self, *, replace: bool) -> None:
         self.store.check_place()
-        try:
-            name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
-        except FileExistsError:
-            raise SinkError(
-                f"{shown(self.target)} has come to exist during the export; it was left alone. All rows are safe: "
-                'move that file away, or pass if_exists="replace" (--if-exists replace), and run the same again'
-            ) from None
+        name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
 
     def finish(self, receipt: Receipt, *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
@@ -123,7 +117,7 @@ class Publisher:
             size = measure_size(unnamed)
             needed = size * total // max(1, written) if written else size
             self.system.remove(unnamed)  # first, so that what it took counts as free
-        return explain_disk(error, self.target, system=self.system, rows=total, needed=needed)
+        return explain_rows(error, self.target, system=self.system, rows=total, needed=needed)
 
     @property
     def store_rows(self) -> int:
@@ -156,9 +150,19 @@ def name_target(target: Path, system: System, *, is_folder: bool, replace: bool)
         replace: Whether to replace what has its name; of a folder, that is two steps.
 
     Raises:
-        FileExistsError: Something has its name, and is not to be replaced.
-        SinkError: The folder of its name has more in it than an export.
+        SinkError: Something has come to have its name, and is not to be replaced. Or the folder of its name has more
+            in it than an export.
     """
+    try:
+        _rename(target, system, is_folder=is_folder, replace=replace)
+    except FileExistsError:
+        raise SinkError(
+            f"{shown(target)} has come to exist during the export; it was left alone. All rows are safe: move that "
+            'file away, or pass if_exists="replace" (--if-exists replace), and run the same again'
+        ) from None
+
+
+def _rename(target: Path, system: System, *, is_folder: bool, replace: bool) -> None:
     unnamed, old = unnamed_of(target), replaced_of(target)
     if replace and not is_folder:
         system.replace(unnamed, target)

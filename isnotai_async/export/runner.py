@@ -28,7 +28,7 @@ from isnotai_async.export.source import Stream
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import SessionTracker
-from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_store import WorkStore
 
 T = TypeVar("T")
@@ -172,7 +172,7 @@ class Runner:
         except DISK_ERRORS as error:
             self._is_broken = True
             rows = self._committed_rows
-            raise explain_disk(error, self.target, system=self.system, rows=rows, needed=needed) from None
+            raise explain_rows(error, self.target, system=self.system, rows=rows, needed=needed) from None
         except BaseException as error:
             self._is_broken = not isinstance(
                 error, asyncio.CancelledError

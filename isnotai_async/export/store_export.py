@@ -24,7 +24,7 @@ from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.batches import COLUMNS, Batch, Columns
 from isnotai_async.export.formats import Format, choose_format
-from isnotai_async.export.opening import IfExists
+from isnotai_async.export.opening import IfExists, check_target
 from isnotai_async.export.places import rejected_of, shown, unnamed_of
 from isnotai_async.export.publishing import measure_size, name_target
 from isnotai_async.export.rejected import keep_holdable
@@ -34,6 +34,7 @@ from isnotai_async.export.store_lock import StoreLock
 from isnotai_async.export.store_schema import APPLICATION_ID
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
+from isnotai_async.export.trouble import explain_disk
 
 _BATCH_ROWS: Final = 10_000
 _TODO: Final = """
@@ -100,13 +101,8 @@ class StoreExport:
     def run(self, if_exists: IfExists) -> ExportReport:
         """Export; errors as of `export_store`."""
         started = monotonic()
-        is_there = self.system.inspect(self.target) is not None
-        if is_there and if_exists == "skip":
-            return ExportReport(path=self.target, format=self.format.name, is_skipped=True)
-        if is_there and if_exists == "fail":
-            raise SinkError(
-                f'{shown(self.target)} exists; pass if_exists="replace" (--if-exists replace), or choose another name'
-            )
+        if (report := check_target(self.target, self.format, if_exists, self.system)) is not None:
+            return report
         lock = StoreLock(self.target)
         lock.acquire()
         try:
@@ -140,14 +136,12 @@ class StoreExport:
                 if written.rows < read.rows and self.format.timestamps is not None:
                     self._write_rejected(db, self.format.timestamps)
                 name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
-            except FileExistsError:
+            except SinkError:
                 self.system.remove(unnamed)
-                raise SinkError(
-                    f"{shown(self.target)} has come to exist during the export; it was left alone"
-                ) from None
+                raise
             except OSError as error:
                 self.system.remove(unnamed)
-                raise SinkError(f"cannot write {shown(self.target)}: {error.strerror or error}") from None
+                raise explain_disk(error, self.target) from None
             except sqlite3.Error as error:
                 self.system.remove(unnamed)
                 raise explain_error(error, self.store) from None

@@ -23,6 +23,7 @@ from isnotai_async.errors import ExportError, SinkError, StoreError, quoted
 from isnotai_async.export.places import shown
 from isnotai_async.export.store_lock import StoreLock
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS, TEMPORARY
+from isnotai_async.export.trouble import explain_disk
 
 READER_SECONDS: Final = 60.0
 """How long a commit waits for programs that read the store."""
@@ -173,8 +174,6 @@ def explain_error(error: sqlite3.Error | OSError, path: Path, patience: float = 
         patience: Seconds that were waited for its readers.
     """
     name = shown(path)
-    if isinstance(error, OSError):
-        return SinkError(f"cannot write {name}: {error.strerror or error}")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _NOT_FINISHED:
         busy = SinkError(
@@ -185,6 +184,4 @@ def explain_error(error: sqlite3.Error | OSError, path: Path, patience: float = 
         return busy
     if code in _DAMAGED:
         return StoreError(f"{name} is no database, or is damaged: {error}; restore it, or choose another file")
-    if code == sqlite3.SQLITE_FULL:
-        return SinkError(f"the disk of {name} is full; what was committed is safe. Make room, and run the same again")
-    return SinkError(f"cannot write {name}: {error}; what was committed is safe")
+    return explain_disk(error, path, safe="what was committed is safe")

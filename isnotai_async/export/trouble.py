@@ -21,10 +21,10 @@ def is_full(error: OSError | sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
 
 
-def explain_disk(
+def explain_rows(
     error: OSError | sqlite3.Error, target: Path, *, system: System, rows: int, needed: int = 0
 ) -> SinkError:
-    """Return what to raise for an error of the disk.
+    """Return what to raise for an error of the disk in an export, which resumes from its work store.
 
     Args:
         error: The error.
@@ -34,23 +34,34 @@ def explain_disk(
         needed: Bytes that were to be written, if that is known.
     """
     safe = f"{rows:,} rows are safe in the work store" if rows else "there are no rows yet"
-    if not is_full(error):
-        return SinkError(
-            f"cannot write {shown(target)}: {_reason(error, target)}. {safe}: check the disk, and run the same again "
-            "to resume"
-        )
-    missing = needed
     with suppress(OSError):
-        missing = max(needed - system.free_bytes(target.parent), 1)
-    return SinkError(
-        f"cannot write {shown(target)}: the disk is full, about {missing:,} bytes are missing. {safe}: free that "
-        "much, and run the same again to resume"
-    )
+        needed = max(needed - system.free_bytes(target.parent), 1)
+    return explain_disk(error, target, safe=safe, missing=needed)
+
+
+def explain_disk(
+    error: OSError | sqlite3.Error, target: Path, *, safe: str | None = None, missing: int | None = None
+) -> SinkError:
+    """Return what to raise for an error of the disk.
+
+    Args:
+        error: The error.
+        target: The file or folder that was to be written.
+        safe: What is not lost, in words; None if there was nothing before.
+        missing: Bytes for which there was no room, if that is known.
+    """
+    reason, advice = _reason(error, target), "check the disk"
+    if is_full(error):
+        lack = "" if missing is None else f", about {missing:,} bytes are missing"
+        reason, advice = f"the disk is full{lack}", "make room" if missing is None else "free that much"
+    again = "run the same again" if safe is None else "run the same again to resume"
+    kept = "" if safe is None else f". {safe}"
+    return SinkError(f"cannot write {shown(target)}: {reason}{kept}: {advice}, and {again}")
 
 
 def _reason(error: OSError | sqlite3.Error, target: Path) -> str:
     if isinstance(error, sqlite3.Error):
-        return f"the work store reports {error}"
+        return f"SQLite reports {error}"
     reason = error.strerror or type(error).__name__
     if isinstance(error.filename, str) and Path(error.filename) != target:
         return f"{Path(error.filename).name!r}: {reason}"

@@ -107,6 +107,14 @@ async def test_a_target_that_exists_is_left_alone_skipped_or_replaced(play: Play
     assert len(read(target)) == 40
 
 
+async def test_a_folder_is_not_replaced_by_a_file(play: Played, tmp_path: Path) -> None:
+    target = tmp_path / "x.jsonl"
+    target.mkdir()
+    with pytest.raises(SinkError, match="is a folder; name a file to write into"):
+        await export_store(play.path, target, if_exists="replace")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".x")] == []
+
+
 async def test_what_is_no_store_is_refused(play: Played, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store"):
         await export_store(tmp_path / "none.db", tmp_path / "x.jsonl")
