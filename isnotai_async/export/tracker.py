@@ -31,7 +31,7 @@ from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.stream import set_aside
 from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.export.batches import pack_page
-from isnotai_async.export.identity import digest_target
+from isnotai_async.export.identity import digest_target, sum_digests
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import SessionFailure, is_for_good, is_of_a_cursor
 from isnotai_async.export.shard import Shard
@@ -122,6 +122,11 @@ class SessionTracker:
     def taken(self) -> int:
         """How many sessions were taken, those of earlier runs too."""
         return len(self._seen)
+
+    @property
+    def taken_digest(self) -> Mapping[str, Any]:
+        """Number and digest of the sessions that were taken."""
+        return sum_digests(self._seen)
 
     @property
     def is_fruitless(self) -> bool:
