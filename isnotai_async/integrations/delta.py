@@ -262,8 +262,8 @@ class DeltaRun:
         for row in plan.slice(0, 1).to_pylist():
             try:
                 await self.source.client(row["region"]).get_session(row["session_id"])
-            except NotFoundError:
-                pass
+            except (ConfigError, NotFoundError):
+                pass  # it fails when its piece is read
             except PermissionDeniedError:
                 raise StoreError(
                     f"the job {quoted(self.tables.job)} was planned with a key of another account; use that one's key"
