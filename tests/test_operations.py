@@ -162,7 +162,7 @@ async def test_usage_takes_a_metric_in_any_case(client: isnotai.Client) -> None:
         ("list_users", {"page_size": 0}, "page_size is 0"),
         ("get_user_sessions", {"user_id": ".."}, "user_id '..' would point at another path"),
         ("get_user_sessions", {"user_id": ""}, "user_id is empty"),
-        ("list_courses", {"max_items": -1}, "max_items must be"),
+        ("list_courses", {"max_items": -1}, "max_items is -1; it must be at least 0"),
     ],
     ids=str,
 )

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from isnotai_async._http import codec
 from isnotai_async._http.messages import Request, Response, read_retry_after
-from isnotai_async._http.wire_format import BYTE_ORDER_MARK
+from isnotai_async._http.wire_format import BYTE_ORDER_MARK, has_words
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.responses import Headers
 from isnotai_async.errors import (
@@ -59,7 +59,7 @@ def read_content(response: Response) -> bytes:
 def find_error(response: Response) -> APIError | None:
     """Return the error that a success holds in its body, if its body is the error envelope."""
     envelope = codec.decode_error(response.body)
-    return _api_error(response, envelope) if _has_words(envelope) else None
+    return _api_error(response, envelope) if has_words(envelope) else None
 
 
 def check_status(response: Response) -> None:
@@ -85,11 +85,7 @@ def _is_of_the_api(response: Response, envelope: Mapping[str, Any]) -> bool:
         return True
     if response.request.operation == "health":  # the one route that never has an envelope
         return False
-    return _has_words(envelope)
-
-
-def _has_words(envelope: Mapping[str, Any]) -> bool:
-    return any(isinstance(envelope.get(name), str) and envelope[name] for name in ("code", "message"))
+    return has_words(envelope)
 
 
 def _gateway(response: Response, text: str) -> GatewayError:

@@ -30,6 +30,7 @@ from isnotai_async._http.wire_format import (
     TOO_DEEP,
     EventRow,
     Pagination,
+    check_no_error,
     read_any,
     read_event,
     read_events,
@@ -102,6 +103,8 @@ def decode_events(
     if found is None:
         rows, pagination, rejected = _decode_tolerantly(body, _read_event_row, deviations)
     else:
+        if found.error is not None:
+            check_no_error(found.error)
         rows, pagination, rejected = Unbuilt(found.data, _build_events), _ways(found.pagination), ()
     return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 
@@ -151,13 +154,18 @@ def decode_item(body: bytes, record: type[T], deviations: list[Deviation] | None
         DecodeError: The body holds no such record.
     """
     found = [] if deviations is None else deviations
-    return _structure(read_json(read_item, skip_mark(body, found)).data, record, "$.data", found)
+    item = read_json(read_item, skip_mark(body, found))
+    check_no_error(item.error)
+    return _structure(item.data, record, "$.data", found)
 
 
 def decode_bare(body: bytes, record: type[T], deviations: list[Deviation] | None = None) -> T:
     """Decode one record that comes without an envelope; errors as of `decode_item`."""
     found = [] if deviations is None else deviations
-    return _structure(read_json(read_any, skip_mark(body, found)), record, "$", found)
+    value = read_json(read_any, skip_mark(body, found))
+    if isinstance(value, dict):
+        check_no_error(value.get("error"))
+    return _structure(value, record, "$", found)
 
 
 def decode_mapping(body: bytes, deviations: list[Deviation] | None = None) -> dict[str, Any]:
@@ -192,7 +200,7 @@ def decode_error(body: bytes) -> Mapping[str, Any]:
         envelope = read_any(body)
     except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
         return {}
-    error = envelope.get("error") if isinstance(envelope, dict) and "data" not in envelope else None
+    error = envelope.get("error") if isinstance(envelope, dict) else None
     if not isinstance(error, dict):
         return {}
     return {name: value for name, value in error.items() if _is_shallow(value)}
@@ -211,12 +219,14 @@ def _decode_list(
         found = None
     if found is None:
         return _decode_tolerantly(body, read_row, deviations)
+    check_no_error(found.error)
     return _Listing(rows, _ways(found.pagination))
 
 
 def _decode_tolerantly(body: bytes, read_row: ReadRow[T], deviations: list[Deviation] | None) -> _Listing[T]:
     noted: list[Deviation] = []
     found = read_raw_list(skip_mark(body, noted))
+    check_no_error(found.error)
     pagination = _read_pagination(found.pagination, noted)
     rows, rejected = list[T](), list[RejectedRecord]()
     for index, raw in enumerate(found.data):

@@ -207,7 +207,7 @@ def read_credential(name: object, value: object) -> Credential:
             return value
         if name not in REGIONS:
             raise ConfigError(
-                f"{quoted(name)} is no region (they are {', '.join(REGIONS)}), so a key alone does not do; "
+                f"{quoted(name)} is no region (they are {', '.join(REGIONS)}), so a key is not enough; "
                 "pass Credential(key, region=…)"
             )
         return Credential(value, region=name)  # type: ignore[arg-type]  # checked by Credential

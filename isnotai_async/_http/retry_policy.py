@@ -30,6 +30,7 @@ from typing import Final, NamedTuple
 
 from attrs import Attribute, define, field, frozen
 
+from isnotai_async._models.validation import check_int
 from isnotai_async._showing import show
 from isnotai_async.errors import ConfigError
 
@@ -56,10 +57,7 @@ def _check_number(_retry: object, attribute: Attribute[float], value: object) ->
 
 
 def _check_attempts(_retry: object, _attribute: object, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(
-            f"Retry: attempts must be an int of at least 1, not {value!r}; it counts the first one, so 1 is no retry"
-        )
+    check_int(value, "Retry: attempts (1 is no retry)", 1)
 
 
 @frozen(kw_only=True)

@@ -42,25 +42,30 @@ class EventRow(msgspec.Struct, gc=False, rename="camel"):
 class EventList(msgspec.Struct, gc=False):
     data: list[EventRow]
     pagination: Pagination
+    error: Any = None
 
 
 class AnyList(msgspec.Struct):
     data: list[Any]
     pagination: Pagination
+    error: Any = None
 
 
 class RawList(msgspec.Struct):
     data: list[msgspec.Raw]
     pagination: dict[str, Any]
+    error: Any = None
 
 
 class _AnyPage(msgspec.Struct):
     data: list[Any]
     pagination: dict[str, Any]
+    error: Any = None
 
 
 class AnyItem(msgspec.Struct):
     data: Any
+    error: Any = None
 
 
 read_any: Final = msgspec.json.Decoder().decode
@@ -94,6 +99,23 @@ def read_json(read: Any, body: bytes) -> Any:  # noqa: ANN401 - typed by the dec
         del failure
 
 
+def has_words(error: object) -> bool:
+    """Return whether a value is what the API's error envelope holds: an object with a code or a message."""
+    return isinstance(error, dict) and any(
+        isinstance(error.get(name), str) and error[name] for name in ("code", "message")
+    )
+
+
+def check_no_error(error: object) -> None:
+    """Check that the member ``error`` of a success is not the API's: whatever else is there, the call has failed.
+
+    Raises:
+        DecodeError: It is.
+    """
+    if has_words(error):
+        raise DecodeError("the body holds an error envelope - at $.error", path="$.error")
+
+
 def skip_mark(body: bytes, deviations: list[Deviation]) -> bytes:
     """Return a body without its byte order mark, and note the mark as a deviation."""
     if not body.startswith(BYTE_ORDER_MARK):
@@ -122,7 +144,8 @@ def _split_by_json(body: bytes) -> RawList:
     """Split a page into records, though a text in it has half a character: msgspec rejects the whole page for it."""
     found = msgspec.convert(json.loads(body.decode(errors="surrogateescape")), _AnyPage)
     pagination = read_any(json.dumps(found.pagination))
-    return RawList([msgspec.Raw(json.dumps(record).encode()) for record in found.data], pagination)
+    records = [msgspec.Raw(json.dumps(record).encode()) for record in found.data]
+    return RawList(records, pagination, found.error)
 
 
 def _validation_failure(text: str) -> DecodeError:

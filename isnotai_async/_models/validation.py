@@ -85,18 +85,19 @@ def check_text(value: object, name: str) -> str:
     return value
 
 
-def check_int(value: object, name: str, low: int, high: int, *, kind: str = "an int") -> int:
+def check_int(value: object, name: str, low: int, high: int | None = None, *, kind: str = "an int") -> int:
     """Check a whole number, which a bool or a float is not.
 
     Raises:
-        ConfigError: It is no int, or outside the range from `low` to `high`.
+        ConfigError: It is no int, or outside the range from `low` to `high`; None for no upper bound.
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigError(f"{name} must be {kind}, not {type(value).__name__}")
-    if not low <= value <= high:
+    if value < low or (high is not None and value > high):
         # Python refuses to print integers of thousands of digits.
         shown = value if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
-        raise ConfigError(f"{name} is {shown}; it must be from {low} to {high}")
+        wanted = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ConfigError(f"{name} is {shown}; it must be {wanted}")
     return value
 
 

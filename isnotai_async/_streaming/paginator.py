@@ -63,8 +63,8 @@ class Paginator(Generic[T]):
         set_aside: bool = False,
         begins_again: bool = True,
     ) -> None:
-        if max_items is not None and (not isinstance(max_items, int) or isinstance(max_items, bool) or max_items < 0):
-            raise ConfigError(f"max_items must be an int of at least 0, or None for all, not {max_items!r}")
+        if max_items is not None:
+            check_int(max_items, "max_items", 0, kind="an int, or None for all")
         self._whole = fetch
         self._since = since
         self._source = fetch if start.since is None or since is None else since(start.since)

@@ -247,7 +247,9 @@ class StreamProgress:
 
     def _reopen_part(self, position: Position, region: str) -> TimeWindow | PendingRange:
         asked = self._filters.of(position.session_id or "")
-        filters = {name: _accepted(value) if name in _TIMES else value for name, value in position.filters.items()}
+        filters = {
+            name: _as_milliseconds(value) if name in _TIMES else value for name, value in position.filters.items()
+        }
         try:
             query = EventQuery(session_id=position.session_id or "", **filters)  # type: ignore[arg-type]
         except TypeError:
@@ -316,6 +318,9 @@ def _show_sources(names: Iterable[str]) -> str:
     return f"a source for {named}" if named else "one source"
 
 
-def _accepted(value: FilterValue) -> FilterValue:
-    """Accept a time of a saved position of any size: it was checked before, or is a cut of a session."""
+def _as_milliseconds(value: FilterValue) -> FilterValue:
+    """Mark a saved time as milliseconds, so that it is not rejected as looking like seconds.
+
+    It was checked earlier, or is a boundary of a split.
+    """
     return Milliseconds(value) if type(value) is int and -(2**63) <= value < 2**63 else value

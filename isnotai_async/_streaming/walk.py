@@ -182,12 +182,21 @@ class Walk(Generic[T]):
         return trail.watermark[0] if by_time and trail.watermark is not None else None
 
     def begin_again(self) -> None:
-        """Replace the walk by one that starts at `restart_time`; its first page is to be entered next."""
+        """Replace the walk by one that starts at `restart_time`; its first page is to be entered next.
+
+        Of the old walk stay `_trail`, `left` and `start`. Of the new one are `_base`, `cursor`, `_skip`, `_known` and
+        `_seen`. From a time on, the records that were given are known by their ids; from the start, they are skipped
+        by their number.
+        """
         since, trail = self.restart_time, self._trail
+        self.begins_again = False
+        self.cursor = None
         self._base = evolve(self._base, since=since)
-        self.cursor, self._skip, self.begins_again = None, trail.given or 0 if since is None else 0, False
         self._known = _known_of(self._base.at(None, 0, trail))
         self._seen.clear()
+        self._skip = 0
+        if since is None and trail.given is not None:
+            self._skip = trail.given
 
     def _enter_run(self, hand: PageInHand[T]) -> None:
         """Get to the next records of a page; raise `DecodeError` if the next one could not be read."""

@@ -20,7 +20,7 @@ from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.formats import Format, choose_format
-from isnotai_async.export.identity import count_sessions, identify
+from isnotai_async.export.identity import count_sessions, identify, sum_sessions
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.opening import IfExists, Opener, Opening
 from isnotai_async.export.places import store_of
@@ -72,8 +72,9 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
     Args:
         source: A `Client`, or a `SessionManager` for the sessions of several regions.
         sessions: The sessions, as `stream_events` of the source takes them. A session that comes more than once is
-            exported once. On resuming they have to be the same ones, in any order. Those listed by
-            ``list_sessions()`` may be more by then, and are exported too; an iterator cannot be checked.
+            exported once. On resuming they have to be the same ones, in any order. If
+            ``list_sessions()`` has new sessions when you resume, they are exported too. With an iterator, this check
+            is not made.
         to: The file to make; its ending decides the format.
         format: ``"jsonl"``, ``"jsonl.gz"``, ``"csv"``, ``"parquet"`` (extra ``arrow``) or ``"sqlite"``, if the ending
             does not decide it. It may be another one on resuming.
@@ -260,7 +261,7 @@ class ExportJob:
                 )
                 try:
                     await runner.read()
-                    return await self._finish(thread, publisher, tracker, opening)
+                    return await self._finish(thread, opener, tracker, opening)
                 except BaseException:
                     if tracker.is_fruitless:
                         await thread.run(publisher.store.abandon)
@@ -295,9 +296,9 @@ class ExportJob:
         return opening
 
     async def _finish(
-        self, thread: FileThread, publisher: Publisher, tracker: SessionTracker, opening: Opening
+        self, thread: FileThread, opener: Opener, tracker: SessionTracker, opening: Opening
     ) -> ExportReport:
-        metrics = tracker.metrics
+        publisher, metrics = opener.publisher, tracker.metrics
         report = ExportReport(
             path=self.target,
             format=self.format.name,
@@ -316,5 +317,9 @@ class ExportJob:
             return report
         with thread.too_late_to_cancel():
             return await thread.run(
-                publisher.publish, report, replace=opening.replace, keep_pages=bool(tracker.failed)
+                publisher.publish,
+                report,
+                sessions=sum_sessions(opener.identity["sessions"]) or tracker.taken_digest,
+                replace=opening.replace,
+                keep_pages=bool(tracker.failed),
             )

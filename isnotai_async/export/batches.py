@@ -23,20 +23,11 @@ from typing import Final
 
 import msgspec
 from attrs import frozen
+from msgspec.structs import astuple
 
 from isnotai_async._models.records import Event
 
 SCHEMA_VERSION: Final = 1
-
-COLUMNS: Final = (
-    "region",
-    "session_id",
-    "event_id",
-    "message_id",
-    "event_type_name",
-    "timestamp",
-    "payload_size",
-)
 
 
 class Columns(msgspec.Struct, array_like=True, gc=False):
@@ -47,6 +38,9 @@ class Columns(msgspec.Struct, array_like=True, gc=False):
     event_type_name: list[str | None]
     timestamp: list[int]
     payload_size: list[int]
+
+
+COLUMNS: Final = ("region", "session_id", *Columns.__struct_fields__)
 
 
 @frozen
@@ -103,12 +97,9 @@ def unpack_pages(blob: bytes) -> tuple[int, Columns]:
     """
     first, *others = pages = _decode_pages(blob)
     for page in others:
-        first.event_id += page.event_id
-        first.message_id += page.message_id
-        first.event_type_name += page.event_type_name
-        first.timestamp += page.timestamp
-        first.payload_size += page.payload_size
-    lengths = {len(getattr(first, name)) for name in Columns.__struct_fields__}
+        for column, more in zip(astuple(first), astuple(page), strict=True):
+            column.extend(more)
+    lengths = {len(column) for column in astuple(first)}
     if len(lengths) != 1:
         raise ValueError("the columns differ in length")
     return len(pages), first

@@ -54,9 +54,8 @@ def explain_disk(
     if is_full(error):
         lack = "" if missing is None else f", about {missing:,} bytes are missing"
         reason, advice = f"the disk is full{lack}", "make room" if missing is None else "free that much"
-    again = "run the same again" if safe is None else "run the same again to resume"
-    kept = "" if safe is None else f". {safe}"
-    return SinkError(f"cannot write {shown(target)}: {reason}{kept}: {advice}, and {again}")
+    kept, purpose = ("", "") if safe is None else (f". {safe}", " to resume")
+    return SinkError(f"cannot write {shown(target)}: {reason}{kept}: {advice}, and run the same again{purpose}")
 
 
 def _reason(error: OSError | sqlite3.Error, target: Path) -> str:

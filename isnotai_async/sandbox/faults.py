@@ -280,7 +280,7 @@ class Fault:
 
     @classmethod
     def clock_skew(cls, seconds: float, *, times: int | None = 1) -> Self:
-        """Answer with a ``Date`` that differs from this machine's clock by seconds; earlier if negative."""
+        """Answer with a ``Date`` that differs from this machine's clock by `seconds`; earlier if negative."""
         return cls(name="clock skew", times=times, change=deviations.shift_clock(seconds))
 
     def delayed(self, delay: float) -> Self:

@@ -74,7 +74,8 @@ def _add_rows(part: Path, recordings: Mapping[str, Recording]) -> None:
     except ValueError as error:  # of `Recording.add`
         raise ConfigError(f"cannot serve {where}: {kind} {number:,}: {error}") from None
     except OSError as error:
-        raise ConfigError(f"cannot read {where}: {error.strerror or error}; {_after(number, kind)}") from None
+        place = f"; {_after(number, kind)}" if number else "; name a file that an export wrote"
+        raise ConfigError(f"cannot read {where}: {error.strerror or error}{place}") from None
     except (EOFError, zlib.error):
         problem = f"its gzip data are cut short or damaged, {_after(number, kind)}"
         raise ConfigError(f"cannot serve {where}: {problem}; export it again") from None

@@ -171,7 +171,10 @@ async def test_a_session_that_fails_for_a_while_is_read_by_a_later_run(
     assert read_table(table) == sorted(world.exists.values())
 
 
-async def test_an_outage_in_the_middle_of_a_piece_loses_no_session(world: World, client: Client, table: str) -> None:
+async def test_an_outage_in_the_middle_of_a_piece_loses_no_session(
+    world: World, client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_delta_plan, "PIECE_SESSIONS", 7)
     world.refuse = lambda kind, request: 503 if kind == "events" and world.requests["events"] > 3 else None
     for _ in range(6):
         with pytest.raises(ServerError):

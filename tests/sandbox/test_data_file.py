@@ -232,6 +232,11 @@ def test_a_broken_file_is_refused_with_the_place_and_what_to_do(tmp_path: Path, 
     assert message in str(caught.value)
 
 
+def test_a_file_that_is_not_there_is_refused_without_a_place_in_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No such file or directory; name a file that an export wrote$"):
+        Sandbox(data=tmp_path / "none.jsonl")
+
+
 def test_parquet_of_another_kind_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
     with pytest.raises(ConfigError, match=r"there is no column event_id, .*; the columns are region, session_id"):

@@ -50,7 +50,7 @@ class NamedSlots(ABC):
         """Return when the next slot becomes free; infinite if none is occupied."""
 
     def take(self) -> None:
-        """Occupy the slot for a lease plus a window."""
+        """Occupy the slot `name` for a lease plus a window, in case its process dies and never reports."""
         self.put(self.name, self.lease + answered_lasts(self.length))
 
     def give_back(self) -> None:

@@ -133,7 +133,10 @@ class RedisSlotState:
         self._unused.append(name)
 
     def miss(self, ask: ScriptRequest) -> None:
-        """Record that no reply came. The store may have granted permits, so the next request gives them back."""
+        """Record that no reply came. The store may have granted permits, so the next request gives them back.
+
+        Outcomes not yet reported are dropped, and the process joins again.
+        """
         self._unused[:0] = ask.for_resend().unused
         self.drop_news()
 

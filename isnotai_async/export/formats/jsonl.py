@@ -7,6 +7,7 @@ from itertools import repeat
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
@@ -32,17 +33,7 @@ def encode_jsonl(batches: Iterable[Batch]) -> Iterator[bytes]:
 
 
 def _encode_batch(batch: Batch) -> bytes:
-    columns = batch.columns
-    rows = map(
-        _Row,
-        repeat(batch.region),
-        repeat(batch.session_id),
-        columns.event_id,
-        columns.message_id,
-        columns.event_type_name,
-        columns.timestamp,
-        columns.payload_size,
-    )
+    rows = map(_Row, repeat(batch.region), repeat(batch.session_id), *astuple(batch.columns))
     return _encode_lines(list(rows))
 
 

@@ -9,6 +9,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import astuple
+
 from isnotai_async.export.batches import Batch
 
 _TABLE: Final = """
@@ -33,16 +35,6 @@ def write_sqlite(batches: Iterable[Batch], path: Path) -> None:
         connection.execute("BEGIN")
         connection.execute(_TABLE)
         for batch in batches:
-            columns = batch.columns
-            rows = zip(
-                repeat(batch.region),
-                repeat(batch.session_id),
-                columns.event_id,
-                columns.message_id,
-                columns.event_type_name,
-                columns.timestamp,
-                columns.payload_size,
-                strict=False,
-            )
+            rows = zip(repeat(batch.region), repeat(batch.session_id), *astuple(batch.columns), strict=False)
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         connection.execute("COMMIT")
