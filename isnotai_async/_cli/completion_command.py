@@ -11,11 +11,12 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
 
     Write it into a file that the shell reads when it starts.
 
-    For bash: ~/.local/share/bash-completion/completions/isnotai
+    For bash, with the package bash-completion: d=~/.local/share/bash-completion/completions; mkdir -p $d &&
+    isnotai completion bash > $d/isnotai
 
     For zsh: _isnotai in a folder of $fpath
 
-    For fish: ~/.config/fish/completions/isnotai.fish
+    For fish: mkdir -p ~/.config/fish/completions && isnotai completion fish > ~/.config/fish/completions/isnotai.fish
 
     Parameters
     ----------

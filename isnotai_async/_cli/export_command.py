@@ -15,12 +15,13 @@ from cyclopts import Parameter
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.delta_export import DeltaJob, check_delta
+from isnotai_async._cli.event_types import check_type
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_sigterm
 from isnotai_async._cli.options import (
-    Connection,
+    LONG,
     EventOptions,
+    LongConnection,
     SessionFilters,
-    SessionsFile,
     Writing,
     choose_sessions,
     count_ids,
@@ -29,7 +30,8 @@ from isnotai_async._cli.options import (
 )
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
-from isnotai_async._cli.times import describe_interval, read_time
+from isnotai_async._cli.session_ids import SessionsFile
+from isnotai_async._cli.times import describe_interval, is_relative, read_time
 from isnotai_async._client import Client
 from isnotai_async._models.records import Session
 from isnotai_async._models.tiers import Tier
@@ -40,12 +42,13 @@ from isnotai_async.errors import (
     InvalidCursorError,
     InvalidRequestError,
     IsNotAIError,
+    SinkError,
     printable,
 )
 from isnotai_async.export import ExportEstimate, ExportReport, estimate_export, export_store
 from isnotai_async.export.api import check_target_name, plan_export
 from isnotai_async.export.opening import find_start
-from isnotai_async.export.places import rejected_of
+from isnotai_async.export.places import rejected_of, store_of
 from isnotai_async.export.report import is_for_good
 from isnotai_async.export.system import System
 
@@ -146,7 +149,7 @@ async def export(
     estimate: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    connection: Connection = Connection(),
+    connection: LongConnection = LONG,
 ) -> int:
     """Write the events of many sessions into one file, each exactly once.
 
@@ -162,7 +165,7 @@ async def export(
     session
         Id of a session; give it as often as needed.
     sessions_file
-        File with one session id a line; - for stdin.
+        File with one session id a line, as JSON objects with an id, or as CSV with the column id alone; - for stdin.
     all
         All sessions, or all that match the filters below.
     from_
@@ -182,12 +185,15 @@ async def export(
     is_delta = check_delta(out, writing)
     started = None if is_delta or writing.no_resume or estimate else find_start(check_target_name(out))
     started = started or datetime.now(UTC)
+    relative = _find_relative(session_filters, filters)
     session_filters, filters = _fix_times(session_filters, filters, started)
     if not quiet:
         _say_intervals(session_filters, filters)
     choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
     async with open_client(connection) as client:
         sessions = choose(client)
+        if is_delta or writing.no_resume or not store_of(check_target_name(out)).exists():
+            await check_type(client, filters.type, sessions)
         if estimate:
             found = await estimate_export(client, sessions, shard=writing.options["shard"], **read_query(filters))
             write_estimate(found, json=json)
@@ -198,9 +204,15 @@ async def export(
         count = None if writing.shard else count_ids(sessions)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
-        run = _Run(Path(out), quiet=quiet)
+        run = _Run(Path(out), quiet=quiet, relative=relative)
         report = await run.export(client, sessions, started=started, **writing.options, **read_query(filters))
         return report if isinstance(report, int) else run.end(report, json=json)
+
+
+def _find_relative(sessions: SessionFilters, events: EventOptions) -> str:
+    """Return the first option whose time is counted from now, as ``--since 7d``; empty if there is none."""
+    given = {"--since": sessions.since, "--until": sessions.until, "--start": events.start, "--end": events.end}
+    return next((f"{name} {text}" for name, text in given.items() if text and is_relative(text)), "")
 
 
 def _fix_times(sessions: SessionFilters, events: EventOptions, now: datetime) -> tuple[SessionFilters, EventOptions]:
@@ -236,10 +248,12 @@ class _Run:
     Attributes:
         out: The target.
         quiet: Whether to show no progress.
+        relative: The option whose time is counted from now, or nothing.
     """
 
     out: Path
     quiet: bool
+    relative: str = ""
 
     async def export(
         self,
@@ -257,6 +271,10 @@ class _Run:
                     return await job.run(System(), on_progress=display, **how)
             except asyncio.CancelledError:
                 return end_cancelled(stopped, rows=display.rows)
+            except SinkError as error:
+                if self.relative and self.out.exists():
+                    error.add_note(f"{self.relative} is another interval now; write a date to run the same again")
+                raise
             except (ConfigError, ExportError):
                 raise
             except IsNotAIError as error:

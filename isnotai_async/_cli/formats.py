@@ -13,7 +13,7 @@ import attrs
 from attrs import frozen
 from cyclopts import Group, Parameter
 
-from isnotai_async._cli.output import Table, to_json, to_plain, write_data, write_facts, write_json
+from isnotai_async._cli.output import Table, say, to_json, to_plain, write_data, write_facts, write_json
 from isnotai_async.errors import ConfigError, quoted
 
 T = TypeVar("T")
@@ -92,7 +92,13 @@ def _find(fields: Mapping[str, Any], name: str) -> object:
 
 
 async def write_records(
-    records: AsyncIterable[T], output: Output, columns: Sequence[str], row: Callable[[T], Sequence[object]]
+    records: AsyncIterable[T],
+    output: Output,
+    columns: Sequence[str],
+    row: Callable[[T], Sequence[object]],
+    *,
+    fields: Sequence[str],
+    empty: str,
 ) -> None:
     """Write records to stdout as they arrive.
 
@@ -101,36 +107,62 @@ async def write_records(
         output: The output options.
         columns: Heads of the table.
         row: Function that returns the table's row of a record.
+        fields: Head of the CSV if there is no record and no field was named.
+        empty: What to say on stderr if there is no record.
     """
     names = output.names
     match output.form:
         case "table":
-            table = Table(names or columns)
-            async for record in records:
-                table.add(tuple(pick(record, names).values()) if names else row(record))
-            table.end()
+            count = await _write_table_records(records, names, columns, row)
         case "csv":
-            head = names
-            async for record in records:
-                fields = pick(record, names)
-                if head is names:
-                    head = tuple(fields)
-                    write_csv(head)
-                write_csv(fields.values())
+            count = await _write_csv_records(records, names, fields)
         case form:
-            await _write_json_records(records, names, in_document=form == "json")
+            count = await _write_json_records(records, names, in_document=form == "json")
+    if not count:
+        say(empty)
 
 
-async def _write_json_records(records: AsyncIterable[object], names: Sequence[str], *, in_document: bool) -> None:
+async def _write_table_records(
+    records: AsyncIterable[T], names: Sequence[str], columns: Sequence[str], row: Callable[[T], Sequence[object]]
+) -> int:
+    table, count = Table(names or columns), 0
+    async for record in records:
+        table.add(tuple(pick(record, names).values()) if names else row(record))
+        count += 1
+    table.end()
+    return count
+
+
+async def _write_csv_records(records: AsyncIterable[object], names: Sequence[str], fields: Sequence[str]) -> int:
+    count = 0
+    async for record in records:
+        values = pick(record, names)
+        if not count:
+            write_csv(values)
+        write_csv(values.values())
+        count += 1
+    if not count and (names or fields):
+        write_csv(names or fields)
+    return count
+
+
+async def _write_json_records(records: AsyncIterable[object], names: Sequence[str], *, in_document: bool) -> int:
+    count = 0
     if not in_document:
         async for record in records:
             write_json(pick(record, names))
-        return
-    count = 0
+            count += 1
+        return count
     async for record in records:
         write_data(f"{',' if count else '['}\n{to_json(pick(record, names))}")
         count += 1
     write_data("\n]\n" if count else "[]\n")  # after an error the list stays open, so it cannot be read as complete
+    return count
+
+
+def fields_of(kind: type) -> tuple[str, ...]:
+    """Return the names of a record's fields, as the head of a CSV has them."""
+    return tuple(name for name in attrs.fields_dict(kind) if name != "extra")
 
 
 def write_one(

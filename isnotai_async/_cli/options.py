@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from getpass import getpass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from attrs import frozen
 from cyclopts import Group, Parameter, validators
 
 from isnotai_async._cli.logs import logged
 from isnotai_async._cli.quota import open_shared_limiter, read_quota
+from isnotai_async._cli.session_ids import SessionsFile, read_ids
 from isnotai_async._cli.streams import STDIN, open_stdin
 from isnotai_async._cli.times import check_interval, read_time
 from isnotai_async._client import Client
@@ -35,8 +36,8 @@ _CONNECTION = Group("Connection", sort_key=9)  # the last one: it is the same ev
 
 @Parameter(name="*")
 @frozen(kw_only=True)
-class Connection:
-    """The options of the connection: region, key, proxy, timeouts and quota."""
+class LongConnection:
+    """The options of the connection: region, key, proxy, timeout and quota. A long run has no deadline for a call."""
 
     region: Annotated[str | None, Parameter(group=_CONNECTION, env_var="ISNOTAI_REGION")] = None
     """us or eu; default us"""
@@ -48,8 +49,6 @@ class Connection:
     """URL of an HTTP proxy; default HTTPS_PROXY, with the exceptions in NO_PROXY"""
     timeout: Annotated[float | None, Parameter(group=_CONNECTION)] = 60.0
     """Seconds for one attempt; none for no limit"""
-    deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = 120.0
-    """Seconds for a request with all its attempts and waits; none for no limit"""
     sandbox: Annotated[bool, Parameter(group=_CONNECTION, negative=(), show_default=False)] = False
     """Use a sandbox inside this process instead of the API: no key, no network"""
     quota: Annotated[str | None, Parameter(group=_CONNECTION)] = None
@@ -60,6 +59,18 @@ class Connection:
         int, Parameter(group=_CONNECTION, name=("--verbose", "-v"), count=True, show_default=False)
     ] = 0
     """Log waits and retries on stderr, with -vv each attempt; also ISNOTAI_LOG=info or debug"""
+
+
+LONG: Final = LongConnection()
+
+
+@Parameter(name="*")
+@frozen(kw_only=True)
+class Connection(LongConnection):
+    """The options of the connection of a command that makes single calls."""
+
+    deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = 120.0
+    """Seconds for a request with all its attempts and waits; none for no limit"""
 
 
 Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=0), help="Most of them; default all")]
@@ -158,7 +169,7 @@ def read_query(filters: EventOptions) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_client(connection: Connection) -> AsyncIterator[Client]:
+async def open_client(connection: LongConnection) -> AsyncIterator[Client]:
     """Open the client that the options describe, and the sandbox if they ask for one.
 
     Args:
@@ -186,7 +197,7 @@ async def open_client(connection: Connection) -> AsyncIterator[Client]:
                 proxy=_check_proxy(connection.proxy),
                 trust_env=True,
                 timeout=connection.timeout,
-                deadline=connection.deadline,
+                deadline=_deadline_of(connection),
             )
             async with client:
                 yield client
@@ -201,7 +212,7 @@ def _check_proxy(proxy: str | None) -> str | None:
 
 
 @asynccontextmanager
-async def _open_sandbox(connection: Connection) -> AsyncIterator[Client]:
+async def _open_sandbox(connection: LongConnection) -> AsyncIterator[Client]:
     for name, brings in {"api_key_file": "key", "base_url": "address", "proxy": "address"}.items():
         if getattr(connection, name) is not None:
             raise ConfigError(f"--sandbox brings its own {brings}; leave out --{name.replace('_', '-')}")
@@ -217,9 +228,13 @@ async def _open_sandbox(connection: Connection) -> AsyncIterator[Client]:
             base_url=base_url,
             limiter=Unlimited(),
             timeout=connection.timeout,
-            deadline=connection.deadline,
+            deadline=_deadline_of(connection),
         ) as client:
             yield client
+
+
+def _deadline_of(connection: LongConnection) -> float | None:
+    return (connection if isinstance(connection, Connection) else Connection()).deadline
 
 
 def _read_key(path: Path) -> str:
@@ -328,50 +343,6 @@ def choose_sessions(
         return read_ids(open_stdin(), "stdin")
     # A pipe can be read only once.
     return SessionsFile(file) if file.is_file() or not file.exists() else tuple(SessionsFile(file))
-
-
-@frozen
-class SessionsFile:
-    """The session ids in a file, one a line. Each iteration reads the file again.
-
-    Attributes:
-        path: The file.
-
-    Raises:
-        ConfigError: During the iteration: the file cannot be read, or is not text.
-    """
-
-    path: Path
-
-    def __iter__(self) -> Iterator[str]:
-        try:
-            with self.path.open("rb") as lines:
-                yield from _ids(lines)
-        except (OSError, UnicodeDecodeError) as error:
-            raise _unreadable_ids(self.path, error) from None
-
-
-def read_ids(lines: Iterable[bytes], name: str) -> tuple[str, ...]:
-    """Read session ids, one a line, from a stream that can be read only once.
-
-    Raises:
-        ConfigError: The stream cannot be read, or is not text.
-    """
-    try:
-        return tuple(_ids(lines))
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable_ids(name, error) from None
-
-
-def _ids(lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        if session_id := line.decode("utf-8-sig" if number == 0 else "utf-8").strip():
-            yield session_id
-
-
-def _unreadable_ids(place: Path | str, error: OSError | UnicodeDecodeError) -> ConfigError:
-    reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-    return ConfigError(f"cannot read the session ids in {place}: {reason}")
 
 
 def count_ids(sessions: Paginator[Session] | SessionsFile | tuple[str, ...]) -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from isnotai_async._cli.event_types import explain_type
 from isnotai_async._cli.exit_codes import about_session
-from isnotai_async._cli.formats import Output, check_names, write_one, write_records
+from isnotai_async._cli.formats import Output, check_names, fields_of, write_one, write_records
 from isnotai_async._cli.options import (
     Connection,
     EventOptions,
@@ -35,7 +35,7 @@ from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event, Session, User
 from isnotai_async._streaming.paginator import Paginator
-from isnotai_async.errors import ConfigError, printable
+from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.export import encode_rows
 from isnotai_async.export.batches import COLUMNS
 
@@ -96,7 +96,10 @@ async def sessions(
             walk = list_sessions(client, filters, page_size=page_size, max_items=limit)
         else:
             walk = client.get_user_sessions(user, page_size=page_size, max_items=limit)
-        await write_records(walk, output, _SESSION_COLUMNS, _session_row)
+        empty = "no session matches" if user is None else f"no session of user {quoted(user)}"
+        await write_records(
+            walk, output, _SESSION_COLUMNS, _session_row, fields=fields_of(Session), empty=f"isnotai: {empty}"
+        )
 
 
 async def session(
@@ -143,11 +146,17 @@ async def events(
     async with open_client(connection) as client:
         walk = client.list_events(session, max_items=limit, **query)
         with about_session(session), explain_type(filters.type):
+            empty = "isnotai: no event matches"
             if form == "jsonl" and not output.names:
+                count = 0
                 async for page in walk.pages():
                     write_bytes(encode_rows(page, session))
-            else:
-                await write_records(_event_rows(walk, session), output, _EVENT_COLUMNS, _event_row)
+                    count += len(page.data)
+                if not count:
+                    say(empty)
+                return
+            rows = _event_rows(walk, session)
+            await write_records(rows, output, _EVENT_COLUMNS, _event_row, fields=COLUMNS, empty=empty)
 
 
 async def _event_rows(walk: Paginator[Event], session: str) -> AsyncIterator[dict[str, Any]]:
@@ -190,7 +199,9 @@ async def users(
     output.check(User)
     async with open_client(connection) as client:
         walk = client.list_users(search=search, page_size=page_size, max_items=limit)
-        await write_records(walk, output, _USER_COLUMNS, _user_row)
+        await write_records(
+            walk, output, _USER_COLUMNS, _user_row, fields=fields_of(User), empty="isnotai: no user matches"
+        )
 
 
 async def courses(
@@ -210,7 +221,9 @@ async def courses(
         check_names(output.names, columns)
     if output.form in {"table", "csv"}:
         found = [{name: course.get(name) for name in columns} for course in found]
-    await write_records(_each(found), output, columns, lambda course: tuple(course.values()))
+    await write_records(
+        _each(found), output, columns, lambda c: tuple(c.values()), fields=columns, empty="isnotai: no course"
+    )
 
 
 async def _each(records: list[Any]) -> AsyncIterator[Any]:

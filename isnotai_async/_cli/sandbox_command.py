@@ -40,6 +40,9 @@ async def sandbox(
 ) -> None:
     """Serve the sandbox until Ctrl-C: the API on this machine, with made-up people and bots, or with your own data.
 
+    Stdout gets lines for a shell: address and key of region us, and as comments those of eu. The generated sessions
+    were created from 2026-06-04 to 2026-06-10, whatever the date is now.
+
     Parameters
     ----------
     port
@@ -75,8 +78,11 @@ async def sandbox(
         server.inject(each.fault, operation=each.operation, probability=each.share)
     async with server:
         for region, base_url in server.base_urls.items():
-            say(f"# region {region}; this key opens nothing else")
-            write_line(f"export ISNOTAI_REGION={region} ISNOTAI_BASE_URL={base_url}")
-            write_line(f"export ISNOTAI_API_KEY={server.api_keys[region]}")
+            use = "" if region == "us" else "# "  # a shell that reads the lines gets one region
+            write_line(f"# region {region}; this key opens nothing else")
+            write_line(f"{use}export ISNOTAI_REGION={region} ISNOTAI_BASE_URL={base_url}")
+            write_line(f"{use}export ISNOTAI_API_KEY={server.api_keys[region]}")
+        if data is None:
+            say("# the generated sessions were created from 2026-06-04 to 2026-06-10")
         say("# serving until Ctrl-C")
         await anyio.sleep_forever()

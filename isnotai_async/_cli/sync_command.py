@@ -11,8 +11,9 @@ import attrs
 from cyclopts import Group, Parameter
 
 from isnotai_async._cli import exit_codes
+from isnotai_async._cli.event_types import check_type
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_sigterm
-from isnotai_async._cli.options import Connection, open_client
+from isnotai_async._cli.options import LONG, LongConnection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.times import describe_interval, read_duration, read_time
@@ -60,7 +61,7 @@ async def sync(
     concurrency: int = 16,
     json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
     quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    connection: Connection = Connection(),
+    connection: LongConnection = LONG,
 ) -> int:
     """Bring an SQLite database of sessions and events up to date. Run it each night, say.
 
@@ -100,8 +101,15 @@ async def sync(
         "concurrency": concurrency,
     }
     async with open_client(connection) as client:
+        if not _is_there(out):
+            await check_type(client, type, client.list_sessions(status=status, bot_only=bot_only or None))
         report = await _run(client, out, options, quiet=quiet)
     return report if isinstance(report, int) else _end(report, json=json, quiet=quiet)
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a database exists, whose first run checked the type."""
+    return path.exists()
 
 
 async def _run(client: Client, out: Path, options: Mapping[str, Any], *, quiet: bool) -> StoreReport | int:

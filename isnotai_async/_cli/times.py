@@ -89,6 +89,11 @@ def _read_milliseconds(text: str, option: str) -> int:
     return check_milliseconds(number, option)
 
 
+def is_relative(text: str) -> bool:
+    """Return whether a time is counted from now, such as ``7d`` or ``yesterday``."""
+    return text == "now" or text in _DAYS_BACK or _AGO.fullmatch(text) is not None
+
+
 def read_duration(text: str, option: str) -> timedelta:
     """Read a duration such as ``7d`` or ``12h``.
 

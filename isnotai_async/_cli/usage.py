@@ -28,8 +28,9 @@ _CALLED_HERE: Final = {
     "--event-type": "--type",
     "--columns": "--fields",
     "--url": "--base-url",
-    "--max-retries": "--deadline SECONDS, which covers all attempts",
-    "--retries": "--deadline SECONDS, which covers all attempts",
+    "--deadline": "`timeout -s INT 3600 isnotai …`, which ends the whole command so that it can resume",
+    "--max-retries": "--deadline SECONDS, which covers all attempts; export and sync need none",
+    "--retries": "--deadline SECONDS, which covers all attempts; export and sync need none",
     "--log-level": "-v or -vv, or ISNOTAI_LOG",
     "--debug": "-vv",
 }

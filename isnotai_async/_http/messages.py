@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 from attrs import define, field
 
 from isnotai_async._models.deviations import Deviation
+from isnotai_async.errors import printable
 
 TIER_HEADER: Final = "x-isnotai-tier"
 
@@ -71,6 +73,14 @@ class Request(NamedTuple):
     bulk: bool = False
     deadline: float | None = None
     session_id: str | None = None
+
+
+def show_target(request: Request) -> str:
+    """Return path and query for the log, with the cursor cut to its start."""
+    if request.cursor is None:
+        return printable(request.target)
+    cursor = quote(request.cursor, safe="")
+    return printable(request.target.replace(f"cursor={cursor}", f"cursor={cursor[:12]}…"))
 
 
 @define

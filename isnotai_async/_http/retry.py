@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from attrs import asdict, define, evolve, field
 
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.messages import Request, Response, read_retry_after
+from isnotai_async._http.messages import Request, Response, read_retry_after, show_target
 from isnotai_async._http.retry_policy import (
     FULL_QUOTA,
     Backoff,
@@ -325,8 +325,9 @@ class Retrier:
         )
         shown = f"status {notice.status}" if answered else str(outcome)
         if logger.isEnabledFor(logging.DEBUG):
-            text, extra = "%s, attempt %d: %s after %.3f s", log_fields("attempt", **asdict(notice))
-            logger.debug(text, notice.operation, notice.attempt, shown, elapsed, extra=extra)
+            text, extra = "%s, attempt %d: %s after %.3f s: GET %s", log_fields("attempt", **asdict(notice))
+            target = show_target(call.request)
+            logger.debug(text, notice.operation, notice.attempt, shown, elapsed, target, extra=extra)
         self.notifier.emit(notice)
 
     def _report_page(self, call: _Call, page: Page[object]) -> None:

@@ -20,7 +20,7 @@ from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.formats import Format, choose_format
-from isnotai_async.export.identity import count_sessions, identify
+from isnotai_async.export.identity import count_sessions, identify, sum_sessions
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.opening import IfExists, Opener, Opening
 from isnotai_async.export.places import store_of
@@ -261,7 +261,7 @@ class ExportJob:
                 )
                 try:
                     await runner.read()
-                    return await self._finish(thread, publisher, tracker, opening)
+                    return await self._finish(thread, opener, tracker, opening)
                 except BaseException:
                     if tracker.is_fruitless:
                         await thread.run(publisher.store.abandon)
@@ -296,9 +296,9 @@ class ExportJob:
         return opening
 
     async def _finish(
-        self, thread: FileThread, publisher: Publisher, tracker: SessionTracker, opening: Opening
+        self, thread: FileThread, opener: Opener, tracker: SessionTracker, opening: Opening
     ) -> ExportReport:
-        metrics = tracker.metrics
+        publisher, metrics = opener.publisher, tracker.metrics
         report = ExportReport(
             path=self.target,
             format=self.format.name,
@@ -317,5 +317,9 @@ class ExportJob:
             return report
         with thread.too_late_to_cancel():
             return await thread.run(
-                publisher.publish, report, replace=opening.replace, keep_pages=bool(tracker.failed)
+                publisher.publish,
+                report,
+                sessions=sum_sessions(opener.identity["sessions"]) or tracker.taken_digest,
+                replace=opening.replace,
+                keep_pages=bool(tracker.failed),
             )

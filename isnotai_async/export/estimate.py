@@ -21,7 +21,7 @@ from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.windows import spread_events
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export.shard import Shard, check_shard
-from isnotai_async.export.source import AnySessions, ExportSource, find_source, take_shard
+from isnotai_async.export.source import AnySessions, ExportSource, Unlisted, find_source, take_shard
 
 _UTILISATION: Final = 0.98  # of the quota, as the limiter has it
 
@@ -110,6 +110,8 @@ async def _pick(
     for source_targets in take_shard(source.read(sessions), shard).values():
         async with aclosing(source_targets) as targets:
             async for target in targets:
+                if isinstance(target.session_id, Unlisted):
+                    continue
                 number += 1
                 if len(picked) < sample:
                     picked.append(target)

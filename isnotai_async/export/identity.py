@@ -5,7 +5,7 @@ The format is no part of it: the store has rows, and any format can be written f
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Collection, Iterator, Mapping
 from contextlib import aclosing
 from hashlib import blake2b
 from typing import Any, Final, cast
@@ -92,28 +92,44 @@ async def identify_sessions(
 async def _digest(
     source: ExportSource, sessions: AnySessions, shard: Shard | None, strict: bool
 ) -> Mapping[str, Any]:
-    count = total = 0
+    digests = set[bytes]()
     for read in take_shard(source.read(sessions), shard).values():
         async with aclosing(read) as targets:
             async for target in targets:
                 if strict:
                     check_id(target.session_id)
                     source.client(target.name)
-                count += 1
-                total += int.from_bytes(digest_target(target))
+                digests.add(digest_target(target))
+    return sum_digests(digests)
+
+
+def sum_digests(digests: Collection[bytes]) -> Mapping[str, Any]:
+    """Return the number of sessions and one digest of them that does not depend on their order."""
+    return _describe(len(digests), sum(int.from_bytes(digest) for digest in digests))
+
+
+def _describe(count: int, total: int) -> Mapping[str, Any]:
     return {"count": count, "digest": f"{total % 2 ** (8 * _DIGEST_BYTES):0{2 * _DIGEST_BYTES}x}"}
+
+
+def sum_sessions(sessions: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the number and the digest of all sessions, as of `sum_digests`, if their identity shows them."""
+    match sessions:
+        case {"count": int(), "digest": str()}:
+            return sessions
+        case {"named": parts}:
+            sums = [found for part in parts.values() if (found := sum_sessions(part)) is not None]
+            if len(sums) < len(parts):
+                return None
+            return _describe(sum(each["count"] for each in sums), sum(int(each["digest"], 16) for each in sums))
+        case _:
+            return None
 
 
 def count_sessions(sessions: Mapping[str, Any] | None) -> int | None:
     """Return how many sessions there are, if their identity shows it."""
-    match sessions:
-        case {"count": int(count)}:
-            return count
-        case {"named": parts}:
-            counts = [count_sessions(part) for part in parts.values()]
-            return None if None in counts else sum(count for count in counts if count is not None)
-        case _:
-            return None
+    found = sum_sessions(sessions)
+    return None if found is None else found["count"]
 
 
 def check_identity(ours: Identity, theirs: Identity) -> None:

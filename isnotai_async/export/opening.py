@@ -5,6 +5,7 @@ In this order:
 - the target of a finished export, as its receipt describes it: the receipt's report is the answer. If sessions had
   failed, just those are tried again. (With ``if_exists="replace"`` a complete one is exported again.)
 - the same, but killed between the name and the receipt: the same result;
+- the same by all that could be compared, but made from other sessions, which an iterator gave: `if_exists` decides;
 - the same, but made in another format, or with other options of it: `if_exists` decides;
 - anything else of the target's name: `if_exists` decides;
 - the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
@@ -41,7 +42,7 @@ from attrs import field, frozen
 from isnotai_async.errors import ExportError, SinkError, StoreError
 from isnotai_async.export.checksums import measure_target
 from isnotai_async.export.formats import Format
-from isnotai_async.export.identity import Identity, check_identity, is_same
+from isnotai_async.export.identity import Identity, check_identity, is_same, sum_sessions
 from isnotai_async.export.places import replaced_of, shown, store_of
 from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
 from isnotai_async.export.report import ExportReport, report_from_json
@@ -131,6 +132,9 @@ class Opener:
         totals = store.read_totals()
         is_known = self.identity["sessions"] is not None
         if finished is not None and _is_target(self.publisher.target, finished, self.publisher.system):
+            given = sum_sessions(self.identity["sessions"])
+            if given is not None and given != finished["sessions"]:
+                return self._replace_others(given["count"], finished["sessions"]["count"])
             if finished["format"] != self.publisher.format.described:
                 return self._remake(finished["format"], totals)
             try:
@@ -150,6 +154,16 @@ class Opener:
         if not totals.sessions:  # it has shrunk, or there was nothing to keep
             return self._start(self.publisher.store)
         return Opening(totals=totals, replace=self.if_exists == "replace")
+
+    def _replace_others(self, given: int, there: int) -> Opening:
+        """Return how to start over if the target has other sessions; it is replaced only if asked."""
+        if self.if_exists == "fail":
+            raise SinkError(
+                f"{shown(self.publisher.target)} has the events of {there:,} session{'' if there == 1 else 's'} that "
+                f"an earlier export was given, not those of the {given:,} given now; choose another name, or replace "
+                'it with if_exists="replace" (--if-exists replace)'
+            )
+        return self._check_target() or self._start(self.publisher.store)
 
     def _remake(self, made_as: str, totals: Totals) -> Opening:
         """Return how to make the target of this same export in another format; it is replaced only if asked."""

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
@@ -55,11 +55,14 @@ class Publisher:
     format: Format
     sources: tuple[str, ...]
 
-    def publish(self, report: ExportReport, *, replace: bool, keep_pages: bool) -> ExportReport:
+    def publish(
+        self, report: ExportReport, *, sessions: Mapping[str, Any], replace: bool, keep_pages: bool
+    ) -> ExportReport:
         """Write the target, name it, and commit the receipt.
 
         Args:
             report: What the export did; sizes and counts of the target are added.
+            sessions: Number and digest of its sessions.
             replace: Whether to replace what has the target's name.
             keep_pages: Whether the store keeps its pages, because the same command is to try some sessions again.
 
@@ -87,7 +90,13 @@ class Publisher:
                 )
             size, digest = measure_target(unnamed)
             report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
-            receipt = Receipt(size=size, digest=digest, format=self.format.described, report=report_to_json(report))
+            receipt = Receipt(
+                size=size,
+                digest=digest,
+                format=self.format.described,
+                sessions=dict(sessions),
+                report=report_to_json(report),
+            )
             self.store.write_fact("publishing", receipt)
             self._name(replace=replace)
             self.finish(receipt, keep_pages=keep_pages)

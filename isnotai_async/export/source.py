@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from hashlib import blake2b
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from isnotai_async._models.stream_positions import ANY, SessionRef
 from isnotai_async._streaming.paginator import Paginator, from_start, set_aside
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
 from isnotai_async._streaming.stream import EventStream
-from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.errors import ConfigError, DecodeError, quoted
 from isnotai_async.export.shard import Shard, is_in_shard
 
 AnySessions = Sessions | NamedSessions | Mapping[str, Sessions]
@@ -117,11 +118,28 @@ def _from_start(sessions: object) -> object:
     return _read_listed(from_start(sessions)) if isinstance(sessions, Paginator) else sessions
 
 
+class Unlisted(str):
+    """Stands for the id of a listed session whose record has none. No session can have this id, so it is never sent.
+
+    Attributes:
+        error: What is wrong with the record.
+    """
+
+    __slots__ = ("error",)
+    error: DecodeError
+
+    @classmethod
+    def of(cls, rejected: RejectedRecord) -> Unlisted:
+        """Return what stands for a record; of two unlike ones it differs."""
+        unlisted = cls(f"\0no id, record {blake2b(rejected.raw, digest_size=6).hexdigest()}")
+        unlisted.error = rejected.as_error()
+        return unlisted
+
+
 async def _read_listed(walk: Paginator[Any]) -> AsyncGenerator[object, None]:
     """Read a list. Of a record that does not fit the documentation the id is enough: its events are not lost.
 
-    Raises:
-        DecodeError: It has no id.
+    One without an id is an `Unlisted`: it fails, and the others are exported.
     """
     async with aclosing(set_aside(walk).pages()) as pages:
         async for page in pages:
@@ -137,9 +155,7 @@ def _read_id(rejected: RejectedRecord) -> str:
     except ValueError:  # cut, because it is very long
         record = None
     session_id = record.get("id") if isinstance(record, dict) else None
-    if not isinstance(session_id, str):
-        raise rejected.as_error()
-    return session_id
+    return session_id if isinstance(session_id, str) else Unlisted.of(rejected)
 
 
 async def _ids(source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[str, None]:

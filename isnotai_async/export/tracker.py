@@ -31,11 +31,11 @@ from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.stream import set_aside
 from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.export.batches import pack_page
-from isnotai_async.export.identity import digest_target
+from isnotai_async.export.identity import digest_target, sum_digests
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import SessionFailure, is_for_good, is_of_a_cursor
 from isnotai_async.export.shard import Shard
-from isnotai_async.export.source import AnySessions, ExportSource, Stream, read_nothing, take_shard
+from isnotai_async.export.source import AnySessions, ExportSource, Stream, Unlisted, read_nothing, take_shard
 from isnotai_async.export.tracked_session import TrackedSession
 from isnotai_async.export.work_rows import (
     PAGE_BITS,
@@ -124,6 +124,11 @@ class SessionTracker:
         return len(self._seen)
 
     @property
+    def taken_digest(self) -> Mapping[str, Any]:
+        """Number and digest of the sessions that were taken."""
+        return sum_digests(self._seen)
+
+    @property
     def is_fruitless(self) -> bool:
         """Whether there is nothing in the store that another run would use."""
         return not (self.rows or self.done or self.totals.rejected)
@@ -193,7 +198,9 @@ class SessionTracker:
             self._look()
         return name in self.refusals
 
-    def _find_fault(self, target: SessionRef) -> ConfigError | None:
+    def _find_fault(self, target: SessionRef) -> IsNotAIError | None:
+        if isinstance(target.session_id, Unlisted):
+            return target.session_id.error
         try:
             check_id(target.session_id)
             self.source.client(target.name)

@@ -24,12 +24,14 @@ class Receipt(TypedDict):
         size: Bytes in it.
         digest: Its SHA-256.
         format: Its format, as of `Format.described`.
+        sessions: Number and digest of its sessions, as of `sum_digests`, whatever their source was.
         report: The report of its export, as of `report_to_json`.
     """
 
     size: Count
     digest: str
     format: str
+    sessions: dict[str, Any]
     report: dict[str, Any]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -259,7 +260,8 @@ class Server:
             [sys.executable, "-m", "isnotai_async", "sandbox", *argv], stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
-        words = " ".join(self._process.stdout.readline() for _ in range(2)).replace("export", "").split()
+        lines = [self._process.stdout.readline() for _ in range(6)]  # a shell reads past those that start with #
+        words = " ".join(line for line in lines if line.startswith("export")).replace("export", "").split()
         self.environment = dict(word.split("=", 1) for word in words)
 
     def __enter__(self) -> "Server":
@@ -284,6 +286,7 @@ def test_the_sandbox_prints_what_a_shell_needs_and_stops_on_ctrl_c() -> None:
         )
 
     assert len(done.stdout.splitlines()) == 3
+    assert server.environment["ISNOTAI_REGION"] == "us"
     assert set(server.environment) == {"ISNOTAI_REGION", "ISNOTAI_BASE_URL", "ISNOTAI_API_KEY"}
     assert server.exit_code == 130
 
@@ -311,3 +314,35 @@ def test_a_closed_pipe_ends_the_events_quietly() -> None:
     *rows, code = done.stdout.splitlines()
     assert [json.loads(row)["session_id"] for row in rows] == ["big-100000"] * 2
     assert (code, done.stderr) == ("0", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "head", "said"),
+    [
+        (["sessions", "--user", "nobody"], "id,created_at,", "no session of user 'nobody'"),
+        (["sessions", "--since", "2030-01-01"], "id,created_at,", "no session matches"),
+        (["users", "--search", "nobody"], "user_id,", "no user matches"),
+        (["events", "big-0"], "region,session_id,event_id,", "no event matches"),
+        (["sessions", "--user", "nobody", "--fields", "status,id"], "status,id", "no session of user"),
+    ],
+)
+def test_an_empty_listing_has_its_header_and_says_so(
+    capsys: pytest.CaptureFixture[str], argv: list[str], head: str, said: str
+) -> None:
+    assert main([*argv, "--sandbox", "--format", "csv"]) == 0
+
+    out, err = capsys.readouterr()
+    assert out.startswith(head)
+    assert out.count("\n") == 1
+    assert said in err
+
+
+def test_each_attempt_in_the_log_names_path_and_parameters_without_the_whole_cursor(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["events", "big-150", "--sandbox", "--type", "0x07", "--page-size", "20", "-vv"]) == 0
+
+    first, second, *_ = [line for line in capsys.readouterr().err.splitlines() if " attempt " in line]
+    assert first.endswith("GET /v1/sessions/big-150/events?pageSize=20&type=0x07")
+    assert re.search(r"type=0x07&cursor=\S{12}…$", second)
+    assert "aik_v1_" not in first + second

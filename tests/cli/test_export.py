@@ -35,7 +35,7 @@ async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = No
     """
     environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "isnotai_async", "export", *argv),
+        *(sys.executable, "-m", "isnotai_async", *(() if argv[0] in {"export", "sync"} else ("export",)), *argv),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
@@ -282,3 +282,66 @@ def test_an_export_without_a_key_leaves_no_file(tmp_path: Path, monkeypatch: pyt
 
 def test_the_option_offers_each_format_of_files_and_delta() -> None:
     assert get_args(ExportFormat) == (*FORMATS, "delta")
+
+
+@pytest.mark.parametrize("command", [["export", "--all"], ["sync"]])
+async def test_a_misspelt_type_ends_it_after_one_refused_request(tmp_path: Path, command: list[str]) -> None:
+    async with Sandbox(sessions=30) as sandbox:
+        argv = ["--type", "keypres", "--out", str(tmp_path / "out.db")]
+        code, said = await run(*command, *argv, sandbox=sandbox)
+
+    assert (code, sandbox.stats.statuses[400]) == (1, 1)
+    assert "Did you mean keypress instead of 'keypres'" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["keypress", "0x07", "7", "scroll"])
+async def test_a_type_that_the_api_knows_is_exported_whole(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out.jsonl"
+    async with Sandbox() as sandbox:
+        code, _ = await run(
+            "--session", "gone", "--session", "big-100", "--type", kind, "--out", str(out), sandbox=sandbox
+        )
+
+    assert code == 5  # one session does not exist, and that is found by the export, not by the check
+    assert len(out.read_text().splitlines()) > 5
+
+
+@pytest.mark.parametrize("command", ["export", "sync"])
+def test_a_whole_command_is_bounded_by_timeout_and_not_by_a_deadline(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([command, "--sandbox", "--deadline", "3", "--out", "x.db"]) == 2
+    assert "timeout -s INT 3600 isnotai" in capsys.readouterr().err
+
+
+def test_a_finished_target_says_that_a_relative_time_is_another_interval_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("of another export")
+
+    assert main(["export", "--sandbox", "--all", "--since", "5000d", "--out", str(out)]) == 1
+    assert "--since 5000d is another interval now; write a date" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "lines", ["big-3\nbig-4\n", '{"id":"big-3","status":"x"}\n{"id":"big-4"}\n', "id\nbig-3\nbig-4\n"]
+)
+def test_ids_come_as_lines_as_json_lines_or_as_csv(tmp_path: Path, lines: str) -> None:
+    (tmp_path / "ids").write_text(lines)
+    out = tmp_path / "out.jsonl"
+
+    assert main(["export", "--sandbox", "--sessions-file", str(tmp_path / "ids"), "--out", str(out)]) == 0
+    assert len(out.read_text().splitlines()) == 7
+
+
+@pytest.mark.parametrize("line", ["big-4,closed", '{"user":"x"}', "{broken", '{"id":7}', '{"id":""}'])
+def test_a_line_that_is_no_id_is_a_usage_error_with_its_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    (tmp_path / "ids").write_text(f"big-3\n{line}\n")
+
+    argv = ["--sessions-file", str(tmp_path / "ids"), "--out", str(tmp_path / "out.jsonl")]
+    assert main(["export", "--sandbox", *argv]) == 2
+    assert "line 2 of the session ids" in capsys.readouterr().err

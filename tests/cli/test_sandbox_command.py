@@ -21,14 +21,14 @@ def serve_and_send(data: Path, request: bytes) -> tuple[bytes, str, str]:
     command = [sys.executable, "-m", "isnotai_async", "sandbox", "--data", str(data)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    words = [process.stdout.readline() for _ in range(4)]  # two lines for each region
-    url = urlsplit(words[0].partition("BASE_URL=")[2].strip())
+    words = [process.stdout.readline() for _ in range(6)]  # a comment and two lines for each region
+    url = urlsplit(words[1].partition("BASE_URL=")[2].strip())
     with socket.create_connection((url.hostname, url.port), timeout=30) as connection:
         connection.sendall(request)
         answer = connection.recv(65_536)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
-    return answer, words[1].partition("API_KEY=")[2].strip(), said
+    return answer, words[2].partition("API_KEY=")[2].strip(), said
 
 
 def test_a_malformed_request_is_one_line_and_keys_are_new_with_data(tmp_path: Path) -> None:

@@ -520,11 +520,11 @@ def test_the_log_has_attempts_at_debug_and_long_waits_at_info(caplog: pytest.Log
     with caplog.at_level(logging.DEBUG, "isnotai_async"):
         send(World({"status": 503, "retry_after": "30"}, 404), jitter=0.0)
     lines = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "isnotai_async"]
-    assert lines[0] == ("DEBUG", "get_session, attempt 1: status 503 after 0.000 s")
+    assert lines[0] == ("DEBUG", "get_session, attempt 1: status 503 after 0.000 s: GET /v1/sessions/s1")
     assert lines[1][0] == "INFO"
     assert lines[1][1].startswith("get_session waits for 30.0 s, until ")
     assert lines[1][1].endswith("Z, before attempt 2: status 503")
-    assert lines[2] == ("DEBUG", "get_session, attempt 2: status 404 after 0.000 s")
+    assert lines[2] == ("DEBUG", "get_session, attempt 2: status 404 after 0.000 s: GET /v1/sessions/s1")
 
 
 def test_why_something_is_not_tried_again_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
