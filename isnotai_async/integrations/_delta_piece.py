@@ -20,7 +20,7 @@ from isnotai_async.errors import ConfigError, ExportError, IsNotAIError
 from isnotai_async.export.batches import Batch
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.rejected import describe_rejected
-from isnotai_async.export.report import SessionFailure
+from isnotai_async.export.report import SessionFailure, is_of_a_cursor
 from isnotai_async.export.runner import Runner
 from isnotai_async.export.source import AnySessions, ExportSource
 from isnotai_async.export.system import System
@@ -39,7 +39,8 @@ class Piece:
         rows: How many they are.
         sessions: How many sessions were read to their end.
         attempts: What does not go in.
-        outage: The error of a session, if none could be read and another run may read them.
+        trouble: An error that is not the API's word on a session, if there was one: another run may read it.
+        is_outage: Whether nothing is known of any session but such errors.
         requests: Requests that it took.
     """
 
@@ -47,7 +48,8 @@ class Piece:
     rows: int
     sessions: int
     attempts: tuple[Attempt, ...]
-    outage: IsNotAIError | None
+    trouble: IsNotAIError | None
+    is_outage: bool
     requests: int
 
 
@@ -95,17 +97,18 @@ class PieceReader:
             try:
                 await thread.run(_open, store)
                 await self._read(thread, store, tracker, target)
-                path, rows, attempts = await thread.run(_spool, store, tracker, folder)
+                left = await thread.run(_find_left, store, tracker, sessions)
+                path, rows, attempts = await thread.run(_spool, store, tracker, folder, left)
             finally:
                 await thread.run(store.close)
-        failures = tracker.failures
-        outage = next(iter(failures.values())) if failures and len(failures) == len(sessions) > 1 else None
+        unlucky = [error for error in left.values() if not is_of_a_cursor(error)]
         return Piece(
             path=path,
             rows=rows,
             sessions=tracker.done,
             attempts=attempts,
-            outage=outage,
+            trouble=next(iter(unlucky), None),
+            is_outage=len(unlucky) == len(sessions),
             requests=self.metrics.requests - before,
         )
 
@@ -127,7 +130,23 @@ def _open(store: WorkStore) -> None:
     store.reset({})
 
 
-def _spool(store: WorkStore, tracker: SessionTracker, folder: Path) -> tuple[Path, int, tuple[Attempt, ...]]:
+def _find_left(
+    store: WorkStore, tracker: SessionTracker, sessions: Sequence[SessionRef]
+) -> dict[SessionRef, IsNotAIError]:
+    """Return the sessions that did not end, and why; if a key was refused, the rest of its region was not tried."""
+    ended = {SessionRef(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
+    ended |= tracker.failed.keys() | tracker.invalid.keys()
+    untried = ExportError("the session was not read")
+    return {
+        target: tracker.failures.get(target) or tracker.refusals.get(target.name) or untried
+        for target in sessions
+        if target not in ended
+    }
+
+
+def _spool(
+    store: WorkStore, tracker: SessionTracker, folder: Path, left: Mapping[SessionRef, IsNotAIError]
+) -> tuple[Path, int, tuple[Attempt, ...]]:
     """Write the rows of the sessions that were read to their end; return the file, their number, and what is left."""
     import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -142,7 +161,7 @@ def _spool(store: WorkStore, tracker: SessionTracker, folder: Path) -> tuple[Pat
         for table in to_tables(_keep_holdable(batches, TIMESTAMPS, rejected.append)):
             stream.write_table(table.cast(schema))
             rows += table.num_rows
-    return path, rows, (*_describe(store, tracker, done), *rejected)
+    return path, rows, (*_describe(store, tracker, done, left), *rejected)
 
 
 def _keep_holdable(batches: Iterator[Batch], times: range, reject: Callable[[Attempt], None]) -> Iterator[Batch]:
@@ -156,9 +175,15 @@ def _keep_holdable(batches: Iterator[Batch], times: range, reject: Callable[[Att
         yield from keep_holdable([batch], times)
 
 
-def _describe(store: WorkStore, tracker: SessionTracker, done: Collection[tuple[str, str]]) -> Iterator[Attempt]:
-    for target, error in tracker.failures.items():
-        yield _make_attempt("unfinished", SessionFailure.describe(*target, error))
+def _describe(
+    store: WorkStore,
+    tracker: SessionTracker,
+    done: Collection[tuple[str, str]],
+    left: Mapping[SessionRef, IsNotAIError],
+) -> Iterator[Attempt]:
+    for target, error in left.items():
+        kind = "refused" if is_of_a_cursor(error) else "unfinished"
+        yield _make_attempt(kind, SessionFailure.describe(*target, error))
     for failure in (*tracker.failed.values(), *tracker.invalid.values()):
         yield _make_attempt("failed", failure)
     for session, index, reason, raw in store.read_rejected():

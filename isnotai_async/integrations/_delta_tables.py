@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import time
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ConfigError, SinkError, StoreError, quoted
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 RUN_SECONDS: Final = 600.0
 """For how long after its last sign of life a run counts as running."""
 
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+_MOST_WORDS: Final = 200
 _RETENTION: Final = "delta.setTransactionRetentionDuration"
 _UNSAFE: Final = ("aws_s3_allow_unsafe_rename", "mount_allow_unsafe_rename", "allow_unsafe_rename")
 
@@ -36,7 +40,8 @@ class Attempt:
     """What did not go in with a piece.
 
     Attributes:
-        kind: ``"failed"`` for good, ``"unfinished"``, or ``"rejected"`` for a record that could not be read.
+        kind: Of a session ``"failed"`` for good, ``"refused"`` for its cursor, or ``"unfinished"`` for other trouble;
+            ``"rejected"`` for a record that could not be read.
         region: Name of the region.
         session_id: The session.
         error: Name of the error's class; empty for a record.
@@ -48,6 +53,21 @@ class Attempt:
     session_id: str
     error: str
     message: str
+
+    @property
+    def target(self) -> SessionRef:
+        """The session, with its region."""
+        return SessionRef(self.region, self.session_id)
+
+
+def explain_store(error: Exception, place: str) -> SinkError:
+    """Return what to raise for an error of the store: the first words of deltalake, which may go on for pages."""
+    text = " ".join(_ANSI.sub("", str(error)).split())
+    words = text if len(text) <= _MOST_WORDS else f"{text[:_MOST_WORDS]}…"
+    return SinkError(
+        f"cannot use the Delta table {quoted(place)}: {words}. Check the folder or URL, and the store's access "
+        "(storage_options, or AWS_… in the environment)"
+    )
 
 
 def event_schema() -> pa.Schema:
@@ -97,7 +117,7 @@ class JobTables:
             DeltaTable.create(self.table, event_schema(), mode="ignore", storage_options=dict(self.options))
         except (DeltaError, OSError) as error:
             if not DeltaTable.is_deltatable(self.table, dict(self.options)):  # another run may have created it
-                raise SinkError(f"cannot create the table {quoted(self.table)}: {error}") from None
+                raise explain_store(error, self.table) from None
         found = self.fresh()
         names = [column.name for column in found.schema().fields]
         if names != event_schema().names:
@@ -184,7 +204,7 @@ class JobTables:
                 write_deltalake(table, reader, mode="append", commit_properties=properties)
         except (DeltaError, OSError) as error:
             if self.version(transaction) == version:
-                raise SinkError(f"cannot write to the table {quoted(self.table)}: {error}") from None
+                raise explain_store(error, self.table) from None
             return False
         return True
 
@@ -242,7 +262,7 @@ class JobTables:
                 write_deltalake(place, rows, mode="append", storage_options=options)
             except (DeltaError, OSError) as error:
                 if attempt == 2:
-                    raise SinkError(f"cannot write to {quoted(place)}: {error}") from None
+                    raise explain_store(error, place) from None
             else:
                 return
 

@@ -6,14 +6,16 @@ log is what keeps them apart:
 1. **The plan** is a small Delta table under ``TABLE/_isnotai/JOB``, written in one commit. The first one wins; the
    others read it and do not list. Regions, account, filters and the list of sessions have to be those of the plan. It
    deals the sessions into pieces of 100, and the pieces into 16 slots.
-2. **A piece** goes in with the application transaction ``JOB/slot-k``, whose version is the number of pieces of that
-   slot that are in. It is read and written on one table object, so a piece that another run has committed is refused.
-   A run resumes from the version, and from nothing else.
+2. **A piece** goes in with the application transaction ``JOB/PLAN/slot-k``: PLAN is the id of the plan, and the
+   version is the number of pieces of that slot that are in. It is read and written on one table object, so a piece
+   that another run has committed is refused. A run resumes from the version, and from nothing else.
 3. **A piece always goes in.** A session that did not end is left out whole. What is left out is in the table
-   `attempts` before the commit, which carries a second transaction ``JOB/slot-k/UUID``: an attempt whose transaction
-   the table does not know does not count.
-4. When all slots are full, unfinished sessions are planned again, as ``JOB/again-1`` to ``again-3``; what is still
-   unfinished then has failed. If none of the sessions of a piece could be read, that is an outage, and the run ends.
+   `attempts` before the commit, which carries a second transaction ``JOB/PLAN/slot-k/UUID``: an attempt whose
+   transaction the table does not know does not count.
+4. **An outage is no failure.** When all slots are full, unfinished sessions are planned again, as
+   ``JOB/PLAN/again-1`` and so on, but by a run that had no such trouble itself: that one ends with the error. Only
+   what the API itself says of a session is its failure; a refused cursor is, after three more rounds. A piece of
+   which nothing could be read does not go in, unless that would hold up others.
 5. Each run starts at a random slot. Leases in Redis only save requests: two runs that read the same piece are right,
    and one of them has read in vain.
 
@@ -26,11 +28,13 @@ from __future__ import annotations
 import random
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 from uuid import uuid4
 
 import anyio
@@ -43,32 +47,32 @@ from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.validation import one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._ratelimit.local import LocalLimiter
-from isnotai_async.errors import ConfigError, NotFoundError, PermissionDeniedError, StoreError, quoted
+from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 from isnotai_async.export.batches import SCHEMA_VERSION
-from isnotai_async.export.identity import identify_sessions
+from isnotai_async.export.identity import count_sessions, identify_sessions
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import SessionFailure
 from isnotai_async.export.source import AnySessions, ExportSource, find_source
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError
+from isnotai_async.integrations import _delta_plan
+from isnotai_async.integrations._delta_checks import check_account, check_identity, check_sessions
 from isnotai_async.integrations._delta_leases import Leases
 from isnotai_async.integrations._delta_piece import Piece, PieceReader
-from isnotai_async.integrations._delta_tables import Attempt, JobTables
+from isnotai_async.integrations._delta_tables import Attempt, JobTables, explain_store
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
-PIECE_SESSIONS: Final = 100
-SLOTS: Final = 16
 ROUNDS: Final = 3
-"""How often sessions that did not end are planned again."""
+"""How often a session is planned again if the API refuses its cursors."""
 
 _NOTE_SECONDS: Final = 60.0
 _JOB: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_PLANNED: Final = ("regions", "filters", "sessions", "schema", "piece", "slots")
 
-SlotPieces = Sequence[Sequence[Sequence[SessionRef]]]
-"""By slot its pieces."""
+T = TypeVar("T")
+
+_REF: Final = ("region", "session_id")
 
 
 @frozen(kw_only=True)
@@ -196,6 +200,7 @@ class DeltaRun:
     _rows: int = field(default=0, init=False)  # that this run added
     _pieces: int = field(default=0, init=False)  # likewise
     _in_vain: int = field(default=0, init=False)  # requests
+    _trouble: IsNotAIError | None = field(default=None, init=False)  # that was not the API's word on a session
 
     async def run(self, sessions: AnySessions) -> TableReport:
         """Run until the job is whole; errors as of `export_to_delta`."""
@@ -203,44 +208,59 @@ class DeltaRun:
             return await self._run(sessions)
 
     async def _run(self, sessions: AnySessions) -> TableReport:
-        await self.thread.run(self.tables.open)
-        plan = await self._find_plan(sessions)
-        count, attempts = plan.num_rows, list[Attempt]()
+        await self._ask(self.tables.open)
+        plan, plan_id = await self._find_plan(sessions)
         await self._note_run()
         try:
-            for number in range(ROUNDS + 1):
-                prefix = self.tables.job if not number else f"{self.tables.job}/again-{number}"
-                await self._fill(prefix, _deal(plan), is_first=not number)
-                attempts = [each for each in attempts if each.kind != "unfinished"]
-                attempts += await self.thread.run(self.tables.read_attempts, prefix)
-                unfinished = {(each.region, each.session_id) for each in attempts if each.kind == "unfinished"}
-                if not unfinished or number == ROUNDS:
-                    break
-                plan = await self._plan_again(number + 1, [SessionRef(*each) for each in sorted(unfinished)])
+            attempts = await self._play_rounds(plan, plan_id)
         finally:
-            await self.thread.run(self.tables.note_run, self.leases.run, self._host, ended=True)
-        return self._report(count, attempts)
+            await self._ask(self.tables.note_run, self.leases.run, self._host, ended=True)
+        return self._report(plan.num_rows, attempts)
 
-    async def _find_plan(self, sessions: AnySessions) -> pa.Table:
+    async def _play_rounds(self, plan: pa.Table, plan_id: str) -> list[Attempt]:
+        """Add all pieces, round after round; return what is not in the table for good."""
+        attempts, refused = list[Attempt](), Counter[SessionRef]()
+        first = prefix = f"{self.tables.job}/{plan_id}"
+        for number in count(1):
+            await self._fill(prefix, _delta_plan.deal(plan), is_first=number == 1)
+            found = await self._ask(self.tables.read_attempts, prefix)
+            refused.update(each.target for each in found if each.kind == "refused")
+            again = {each.target for each in found if _is_open(each, refused)}
+            attempts += [each for each in found if each.target not in again]
+            if not again:
+                break
+            if self._trouble is not None:
+                raise self._trouble
+            plan = await self._plan_again(f"{plan_id}/again-{number}", sorted(again))
+            prefix = f"{first}/again-{number}"
+        return attempts
+
+    async def _find_plan(self, sessions: AnySessions) -> tuple[pa.Table, str]:
+        known = await identify_sessions(self.source, sessions)
         identity = {
             "regions": dict(self.source.regions),
             "filters": dict(self.reader.filters),
-            "sessions": await identify_sessions(self.source, sessions),
+            "sessions": known,
             "schema": SCHEMA_VERSION,
-            "piece": PIECE_SESSIONS,
-            "slots": SLOTS,
+            "piece": _delta_plan.PIECE_SESSIONS,
+            "slots": _delta_plan.SLOTS,
         }
-        found = await self.thread.run(self.tables.read_plan, "plan")
+        found = await self._ask(self.tables.read_plan, "plan")
+        plan_id = uuid4().hex
         if found is None:
-            mine = _make_plan(await self._list(sessions))
-            await self.thread.run(self.tables.write_plan, "plan", mine, identity)
-            found = await self.thread.run(self.tables.read_plan, "plan")
+            mine = _delta_plan.make_plan(await self._list(sessions))
+            await self._ask(self.tables.write_plan, "plan", mine, {**identity, "id": plan_id})
+            found = await self._ask(self.tables.read_plan, "plan")
         assert found is not None  # noqa: S101 - it was written, by this run or another one
         plan, theirs = found
-        self._check_identity(identity, theirs)
-        await self.thread.run(self.tables.check_store, "plan", plan)
-        await self._check_account(plan)
-        return plan
+        check_identity(self.tables.job, identity, theirs)
+        await self._ask(self.tables.check_store, "plan", plan)
+        if theirs["id"] != plan_id:  # another run has made it
+            refs = [SessionRef(*each) for each in zip(*(plan[name].to_pylist() for name in _REF), strict=True)]
+            if count_sessions(known) is not None:
+                check_sessions(self.tables.job, await self._list(sessions), refs)
+            await check_account(self.tables.job, self.source, refs)
+        return plan, theirs["id"]
 
     async def _list(self, sessions: AnySessions) -> list[SessionRef]:
         listed = dict[SessionRef, None]()
@@ -249,65 +269,50 @@ class DeltaRun:
                 listed[target] = None
         return list(listed)
 
-    def _check_identity(self, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-        for name in _PLANNED:
-            our, their = ours[name], theirs.get(name)
-            if our != their and not (name == "sessions" and None in (our, their)):
-                raise StoreError(
-                    f"the job {quoted(self.tables.job)} was planned with the {name} {quoted(their)}, and now it is "
-                    f"{quoted(our)}; use those (times as dates, not as 7d), or another name of a job"
-                )
-
-    async def _check_account(self, plan: pa.Table) -> None:
-        for row in plan.slice(0, 1).to_pylist():
-            try:
-                await self.source.client(row["region"]).get_session(row["session_id"])
-            except (ConfigError, NotFoundError):
-                pass  # it fails when its piece is read
-            except PermissionDeniedError:
-                raise StoreError(
-                    f"the job {quoted(self.tables.job)} was planned with a key of another account; use that one's key"
-                ) from None
-
-    async def _plan_again(self, number: int, unfinished: Sequence[SessionRef]) -> pa.Table:
-        name = f"again-{number}/plan"
-        found = await self.thread.run(self.tables.read_plan, name)
+    async def _plan_again(self, name: str, unfinished: Sequence[SessionRef]) -> pa.Table:
+        found = await self._ask(self.tables.read_plan, name)
         if found is None:
-            await self.thread.run(self.tables.write_plan, name, _make_plan(unfinished), {})
-            found = await self.thread.run(self.tables.read_plan, name)
+            await self._ask(self.tables.write_plan, name, _delta_plan.make_plan(unfinished), {})
+            found = await self._ask(self.tables.read_plan, name)
         assert found is not None  # noqa: S101 - as in `_find_plan`
         return found[0]
 
-    async def _fill(self, prefix: str, slots: SlotPieces, *, is_first: bool) -> None:
+    async def _fill(self, prefix: str, slots: _delta_plan.SlotPieces, *, is_first: bool) -> None:
         """Add pieces until all slots are full."""
+        is_only = sum(map(len, slots)) == 1
         first = random.randrange(len(slots))  # noqa: S311 - so that runs start apart
         left = [*range(first, len(slots)), *range(first)]
         while left:
             is_idle = True
             for slot in tuple(left):
                 transaction = f"{prefix}/slot-{slot}"
-                version = await self.thread.run(self.tables.version, transaction)
+                version = await self._ask(self.tables.version, transaction)
                 if version >= len(slots[slot]):
                     left.remove(slot)
                 elif await self.leases.take(transaction, version):
-                    await self._add(prefix, slot, version, slots[slot][version], is_first=is_first)
+                    sessions = slots[slot][version]
+                    may_go_in = not is_only and not (is_first and len(sessions) > 1)
+                    await self._add(prefix, slot, version, sessions, may_go_in=may_go_in)
                     is_idle = False
             if left and is_idle:
                 await anyio.sleep(1)  # other runs have leases on all that is left
 
     async def _add(
-        self, prefix: str, slot: int, version: int, sessions: Sequence[SessionRef], *, is_first: bool
+        self, prefix: str, slot: int, version: int, sessions: Sequence[SessionRef], *, may_go_in: bool
     ) -> None:
-        """Read a piece and add it, unless another run does it first."""
+        """Read a piece and add it, unless another run does it first; `may_go_in` is of one that has nothing."""
         await self._check_alone()
         with TemporaryDirectory(prefix="isnotai-") as folder:
             piece = await self.reader.read(sessions, Path(folder))
-            if piece.outage is not None and is_first:
-                raise piece.outage
-            is_mine = await self.thread.run(self._commit, prefix, slot, version, piece)
+            if piece.is_outage and piece.trouble is not None and not may_go_in:
+                raise piece.trouble
+            is_mine = await self._ask(self._commit, prefix, slot, version, piece)
         self._pieces += is_mine
         self._rows += piece.rows if is_mine else 0
         self._in_vain += 0 if is_mine else piece.requests
+        self._trouble = self._trouble or piece.trouble
+        if piece.trouble is not None and piece.is_outage and len(sessions) > 1:
+            raise piece.trouble
 
     def _commit(self, prefix: str, slot: int, version: int, piece: Piece) -> bool:
         transaction, also = f"{prefix}/slot-{slot}", None
@@ -324,7 +329,7 @@ class DeltaRun:
         await self._note_run()
         if self._shares_quota:
             return
-        others = await self.thread.run(self.tables.find_others, self.leases.run, self._host)
+        others = await self._ask(self.tables.find_others, self.leases.run, self._host)
         if others:
             raise ConfigError(
                 f"{len(others)} other runs of the job {quoted(self.tables.job)} were active in the last 10 minutes, "
@@ -332,9 +337,18 @@ class DeltaRun:
                 "(limiter=RedisLimiter…, --redis)"
             )
 
+    async def _ask(self, call: Callable[..., T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - those of the call
+        """Use the tables; what goes wrong there is a `SinkError`, in words."""
+        from deltalake.exceptions import DeltaError
+
+        try:
+            return await self.thread.run(call, *args, **options)
+        except (DeltaError, OSError, ValueError) as error:
+            raise explain_store(error, self.tables.table) from None
+
     async def _note_run(self) -> None:
         if self._noted is None or monotonic() - self._noted > _NOTE_SECONDS:
-            await self.thread.run(self.tables.note_run, self.leases.run, self._host)
+            await self._ask(self.tables.note_run, self.leases.run, self._host)
             self._noted = monotonic()
 
     @property
@@ -360,28 +374,6 @@ class DeltaRun:
         )
 
 
-def _make_plan(sessions: Sequence[SessionRef]) -> pa.Table:
-    """Deal sessions into pieces and slots."""
-    import pyarrow as pa
-
-    pieces = [number // PIECE_SESSIONS for number in range(len(sessions))]
-    return pa.table(
-        {
-            "slot": pa.array([piece % SLOTS for piece in pieces], pa.int32()),
-            "piece": pa.array([piece // SLOTS for piece in pieces], pa.int32()),
-            "session_id": pa.array([each.session_id for each in sessions], pa.string()),
-            "region": pa.array([each.name for each in sessions], pa.string()),
-        }
-    )
-
-
-def _deal(plan: pa.Table) -> SlotPieces:
-    """Return the pieces of each slot."""
-    slots: list[list[list[SessionRef]]] = [[] for _ in range(SLOTS)]
-    order = ("slot", "piece", "region", "session_id")
-    for row in sorted(plan.to_pylist(), key=lambda row: [row[name] for name in order]):
-        pieces = slots[row["slot"]]
-        if row["piece"] == len(pieces):
-            pieces.append([])
-        pieces[row["piece"]].append(SessionRef(row["region"], row["session_id"]))
-    return slots
+def _is_open(attempt: Attempt, refused: Mapping[SessionRef, int]) -> bool:
+    """Return whether the session of an attempt is to be planned again."""
+    return attempt.kind == "unfinished" or (attempt.kind == "refused" and refused[attempt.target] <= ROUNDS)

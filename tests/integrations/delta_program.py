@@ -14,7 +14,7 @@ from deltalake import CommitProperties, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from isnotai_async import Client, Retry, Unlimited
-from isnotai_async.integrations import delta
+from isnotai_async.integrations import _delta_plan
 from isnotai_async.integrations._delta_tables import JobTables, event_schema
 from isnotai_async.integrations.delta import export_to_delta
 
@@ -38,7 +38,7 @@ def write_without_transactions(  # noqa: PLR0917 - as `JobTables.write_piece`
 
 async def main(case: dict[str, Any]) -> None:
     """Run; print how many rows this run added, and its failures."""
-    delta.PIECE_SESSIONS, delta.SLOTS = case["piece"], case["slots"]  # type: ignore[misc]
+    _delta_plan.PIECE_SESSIONS, _delta_plan.SLOTS = case["piece"], case["slots"]  # type: ignore[misc]
     if not case["transactions"]:
         JobTables.write_piece = write_without_transactions  # type: ignore[method-assign, assignment]
     limiter, retry = Unlimited(), Retry(attempts=2, base=0.01, cap=0.01)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -20,11 +23,13 @@ from isnotai_async import (
     Credential,
     IsNotAIError,
     Retry,
+    ServerError,
     SessionManager,
+    SinkError,
     StoreError,
     Unlimited,
 )
-from isnotai_async.integrations import _delta_leases, _delta_tables, delta
+from isnotai_async.integrations import _delta_leases, _delta_plan, _delta_tables, delta
 from isnotai_async.integrations._delta_leases import Leases
 from isnotai_async.integrations._delta_tables import JobTables, event_schema
 from isnotai_async.integrations.delta import TableReport, export_to_delta
@@ -35,8 +40,8 @@ from tests.redis_server import running_redis
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delta, "PIECE_SESSIONS", 2)
-    monkeypatch.setattr(delta, "SLOTS", 2)
+    monkeypatch.setattr(_delta_plan, "PIECE_SESSIONS", 2)
+    monkeypatch.setattr(_delta_plan, "SLOTS", 2)
 
 
 @pytest.fixture
@@ -151,22 +156,85 @@ async def test_compaction_checkpoint_and_vacuum_in_the_middle_change_nothing(
     assert read_table(table) == sorted(world.exists.values())
 
 
-async def test_a_session_that_fails_for_a_while_is_planned_again(world: World, client: Client, table: str) -> None:
-    world.refuse = lambda kind, request: 500 if "s03/" in request.path and world.read.count("s03") < 3 else None
-    report = await export(client, table)
-    assert (report.failures, world.read.count("s03")) == ((), 3)
-    assert read_table(table) == sorted(world.exists.values())
-
-
-async def test_a_poison_session_is_a_failure_after_three_rounds_and_the_others_are_in(
+async def test_a_session_that_fails_for_a_while_is_read_by_a_later_run(
     world: World, client: Client, table: str
 ) -> None:
     world.refuse = lambda kind, request: 500 if "s03/" in request.path else None
-    report = await export(client, table)
-    assert [(failure.session_id, failure.error) for failure in report.failures] == [("s03", "ServerError")]
-    assert world.read.count("s03") == 4
+    for tries in range(1, 6):
+        with pytest.raises(ServerError):
+            await export(client, table)
+        assert world.read.count("s03") == tries, "a run does not try it twice"
     assert read_table(table) == sorted(row for row in world.exists.values() if row[1] != "s03")
-    assert (await export(client, table)).failures == report.failures, "each run reports those of the job"
+    world.refuse = lambda kind, request: None
+    report = await export(client, table)
+    assert (report.rows, report.failures) == (5, ())
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_an_outage_in_the_middle_of_a_piece_loses_no_session(
+    world: World, client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_delta_plan, "PIECE_SESSIONS", 7)
+    world.refuse = lambda kind, request: 503 if kind == "events" and world.requests["events"] > 3 else None
+    for _ in range(6):
+        with pytest.raises(ServerError):
+            await export(client, table, concurrency=1)
+    world.refuse = lambda kind, request: None
+    assert (await export(client, table)).failures == ()
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_an_outage_of_a_job_of_one_session_uses_up_nothing(world: World, client: Client, table: str) -> None:
+    world.refuse = lambda kind, request: 503 if kind == "events" else None
+    for _ in range(5):
+        with pytest.raises(ServerError):
+            await export_to_delta(client, ["s01"], table, job="june")
+    assert DeltaTable(table).version() == 0
+    world.refuse = lambda kind, request: None
+    assert (await export_to_delta(client, ["s01"], table, job="june")).rows == 5
+
+
+async def test_sessions_of_a_region_whose_key_is_refused_are_read_by_a_later_run(table: str) -> None:
+    async with two_regions() as (worlds, manager):
+        worlds["eu"].refuse = lambda kind, request: 401 if kind == "events" else None
+        with pytest.raises(AuthenticationError):
+            await export_to_delta(manager, {"us": ["s1"], "eu": ["s1"]}, table, job="june", concurrency=1)
+        worlds["eu"].refuse = lambda kind, request: None
+        report = await export_to_delta(manager, {"us": ["s1"], "eu": ["s1"]}, table, job="june")
+        assert (report.sessions, report.failures) == (2, ())
+        assert read_table(table) == sorted((worlds["us"].exists | worlds["eu"].exists).values())
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410, 422, 500])
+async def test_one_bad_session_stops_no_run(world: World, client: Client, table: str, status: int) -> None:
+    world.refuse = lambda kind, request: status if "s00" in request.path and kind == "session" else None
+    for rows in (35, 0):
+        assert (await export(client, table)).rows == rows
+
+
+async def test_a_given_list_has_to_be_that_of_the_plan(client: Client, table: str) -> None:
+    await export_to_delta(client, iter(["s01"]), table, job="june")
+    with pytest.raises(StoreError, match="sessions of another source: 1, and now 2; 1 are in one"):
+        await export_to_delta(client, ["s01", "s02"], table, job="june")
+    assert (await export_to_delta(client, ["s01", "s01"], table, job="june")).sessions == 1
+
+
+async def test_a_new_plan_under_an_old_name_does_not_count_old_pieces(
+    world: World, client: Client, table: str
+) -> None:
+    await export_to_delta(client, ["s01"], table, job="june")
+    shutil.rmtree(f"{table}/_isnotai")
+    assert (await export(client, table)).rows == 35
+    assert set(read_table(table)) == set(world.exists.values())
+
+
+async def test_a_place_that_cannot_be_used_is_an_error_in_words(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (str(tmp_path / "file"), "s3://", "foo://bucket/table"):
+        with pytest.raises(SinkError, match=r"cannot use the Delta table .*Check the folder or URL") as caught:
+            await export(client, place)
+        assert "\x1b" not in str(caught.value)
+        assert len(str(caught.value)) < 500
 
 
 async def test_sessions_that_the_api_refuses_are_failures_at_once(world: World, client: Client, table: str) -> None:
@@ -219,7 +287,8 @@ async def test_attempts_of_a_run_that_lost_do_not_count(
     assert (report.failures, report.rows) == ((), 35)
 
 
-async def test_two_regions_go_into_one_table(table: str) -> None:
+@asynccontextmanager
+async def two_regions() -> AsyncIterator[tuple[dict[str, World], SessionManager]]:
     worlds = {name: World(region=name) for name in ("us", "eu")}
     credentials, runners = {}, []
     for name, world in worlds.items():
@@ -229,9 +298,14 @@ async def test_two_regions_go_into_one_table(table: str) -> None:
         url = f"http://127.0.0.1:{runners[-1].addresses[0][1]}"
         credentials[name] = Credential(KEY, region=name, base_url=url, limiter=Unlimited())
     async with SessionManager(credentials) as manager:
-        report = await export_to_delta(manager, [("us", "s1"), ("eu", "s1")], table, job="june")
+        yield worlds, manager
     for runner in runners:
         await runner.cleanup()
+
+
+async def test_two_regions_go_into_one_table(table: str) -> None:
+    async with two_regions() as (worlds, manager):
+        report = await export_to_delta(manager, [("us", "s1"), ("eu", "s1")], table, job="june")
     assert (report.sessions, report.rows) == (2, 2)
     assert read_table(table) == sorted((worlds["us"].exists | worlds["eu"].exists).values())
 
@@ -252,7 +326,7 @@ async def test_a_job_with_other_sessions_constants_or_account_is_rejected(
     world.refuse = lambda kind, request: 403 if kind == "session" else None
     with pytest.raises(StoreError, match="another account"):
         await export(client, table)
-    monkeypatch.setattr(delta, "SLOTS", 3)
+    monkeypatch.setattr(_delta_plan, "SLOTS", 3)
     with pytest.raises(StoreError, match="was planned with the slots"):
         await export(client, table)
 
@@ -322,8 +396,10 @@ async def test_the_lease_of_a_dead_run_ends(
     table = str(tmp_path / "table")
     monkeypatch.setattr(_delta_leases, "_LEASE_SECONDS", 1)
     with running_redis(tmp_path) as server:
+        plan_id = "plan"
+        monkeypatch.setattr(delta, "uuid4", lambda: SimpleNamespace(hex=plan_id))
         dead = Leases(server.url, f"isnotai:delta:{table}:june", "dead")
-        assert [await dead.take(f"june/slot-{slot}", 0) for slot in range(2)] == [True, True]
+        assert [await dead.take(f"june/{plan_id}/slot-{slot}", 0) for slot in range(2)] == [True, True]
         await dead.aclose()
         await export(client, table, redis=server.url)
     assert read_table(table) == sorted(world.exists.values())
