@@ -124,7 +124,7 @@ class Publisher:
         total, needed = self.store_rows, 0
         with suppress(OSError):
             size = measure_size(unnamed)
-            needed = size * total // max(1, written) if written else size
+            needed = size * total // written if written else 0
             self.system.remove(unnamed)  # first, so that what it took counts as free
         return explain_rows(error, self.target, system=self.system, rows=total, needed=needed)
 

@@ -159,20 +159,18 @@ class Runner:
     async def _commit(self) -> None:
         change = self.tracker.take_change()
         if change is not None:
-            needed = sum(len(row.data) for row in change.pages)
-            await self._use_disk(self.store.commit, change, needed=needed)
+            await self._use_disk(self.store.commit, change)
             self._committed_rows, self._committed_done = change.totals.rows, self.tracker.done
         else:
             await self._use_disk(self.store.check_place)  # or rows would be reported as safe that are gone
         self._report_progress()
 
-    async def _use_disk(self, call: Callable[..., T], *args: object, needed: int = 0) -> T:
+    async def _use_disk(self, call: Callable[..., T], *args: object) -> T:
         try:
             return await self.thread.run(call, *args)
         except DISK_ERRORS as error:
             self._is_broken = True
-            rows = self._committed_rows
-            raise explain_rows(error, self.target, system=self.system, rows=rows, needed=needed) from None
+            raise explain_rows(error, self.target, system=self.system, rows=self._committed_rows) from None
         except BaseException as error:
             self._is_broken = not isinstance(
                 error, asyncio.CancelledError

@@ -31,12 +31,14 @@ def explain_rows(
         target: The target.
         system: Knows how much room is left.
         rows: Rows that are committed.
-        needed: Bytes that were to be written, if that is known.
+        needed: Bytes that the target takes; 0 if that is not known, and then the message has no figure.
     """
     safe = f"{rows:,} rows are safe in the work store" if rows else "there are no rows yet"
-    with suppress(OSError):
-        needed = max(needed - system.free_bytes(target.parent), 1)
-    return explain_disk(error, target, safe=safe, missing=needed)
+    missing = 0
+    if needed:
+        with suppress(OSError):
+            missing = needed - system.free_bytes(target.parent)
+    return explain_disk(error, target, safe=safe, missing=missing if missing > 0 else None)
 
 
 def explain_disk(
