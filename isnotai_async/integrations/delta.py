@@ -225,13 +225,13 @@ class DeltaRun:
             await self._fill(prefix, _delta_plan.deal(plan), is_first=number == 1)
             found = await self._ask(self.tables.read_attempts, prefix)
             refused.update(each.target for each in found if each.kind == "refused")
-            again = {each.target for each in found if _is_open(each, refused)}
-            attempts += [each for each in found if each.target not in again]
-            if not again:
+            unfinished = {each.target for each in found if _is_open(each, refused)}
+            attempts += [each for each in found if each.target not in unfinished]
+            if not unfinished:
                 break
             if self._trouble is not None:
                 raise self._trouble
-            plan = await self._plan_again(f"{plan_id}/again-{number}", sorted(again))
+            plan = await self._plan_again(f"{plan_id}/again-{number}", sorted(unfinished))
             prefix = f"{first}/again-{number}"
         return attempts
 

@@ -95,11 +95,11 @@ async def test_many_processes_do_all_of_it_on_an_object_store() -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_without_application_transactions_rows_are_doubled(tmp_path: Path) -> None:
-    world, table = make_world(sessions=12), str(tmp_path / "table")
+async def count_doubled_rows(table: str) -> int:
+    world = make_world(sessions=12)
     arrived, both = 0, asyncio.Event()
 
-    async def meet() -> None:  # so that both have read the first piece before one commits it
+    async def meet() -> None:  # so that both are in the first piece before one commits it
         nonlocal arrived
         arrived += 1
         if arrived == 6:
@@ -108,7 +108,15 @@ async def test_without_application_transactions_rows_are_doubled(tmp_path: Path)
 
     world.hold = meet
     await Round(world, table, {}, kills=0, slots=1, transactions=False).play(2)
-    assert len(read_table(table)) > len(world.exists)
+    return len(read_table(table)) - len(world.exists)
+
+
+async def test_without_application_transactions_rows_are_doubled(tmp_path: Path) -> None:
+    """The control. If one process is so slow that it sees the commit of the other, it is run once more."""
+    doubled = 0
+    for attempt in range(3):
+        doubled = doubled or await count_doubled_rows(str(tmp_path / f"{attempt}"))
+    assert doubled > 0
 
 
 async def test_a_table_object_from_before_the_commit_is_refused_and_a_later_one_is_not(table: str) -> None:

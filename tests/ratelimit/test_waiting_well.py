@@ -329,7 +329,7 @@ async def test_clients_of_one_key_share_what_they_may_send() -> None:
     ("options", "message"),
     [
         ({"tier": "gold"}, "tier must be free, pro, enterprise"),
-        ({"tier": "pro", "limiter": isnotai.Unlimited()}, "pass it to the limiter"),
+        ({"tier": "pro", "limiter": isnotai.Unlimited()}, "pass it to your limiter"),
         ({"limiter": 5}, "limiter must be an object"),
         ({"retry": 3}, r"retry must be a Retry, such as Retry\(attempts=2\), not int"),
         ({"deadline": 0}, "deadline is 0 seconds"),
