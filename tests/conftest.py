@@ -18,6 +18,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(KeyWatch(), "key-watch")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return two processes more than there are processors: many tests wait for a window or a lease to pass."""
+    return (os.cpu_count() or 1) + 2
+
+
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return backend_of(os.environ.get("ISNOTAI_TEST_LOOP", "asyncio"))

@@ -64,6 +64,7 @@ def run_pytest(folder: Path, tests: str, workers: int) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.heavy
 def test_a_run_in_which_the_key_was_shown_fails_though_all_its_tests_pass(tmp_path: Path, workers: int) -> None:
     ran = run_pytest(tmp_path, HARMLESS + LEAKS, workers)
     assert "6 passed" in ran.stdout

@@ -90,6 +90,7 @@ def running_workers(environment: dict[str, str], count: int) -> Iterator[None]:
 
 
 @pytest.mark.timeout(180)  # five interpreters, on a machine that may be busy
+@pytest.mark.heavy
 async def test_taskiq_exports_each_session_once_with_two_workers(sandbox: Sandbox, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
@@ -124,6 +125,7 @@ async def export_through_trouble(sandbox: Sandbox, redis: RedisServer, folder: P
 
 
 @pytest.mark.timeout(240)  # seven interpreters, on a machine that may be busy
+@pytest.mark.heavy
 async def test_a_taskiq_job_survives_killed_workers_double_delivery_and_an_emptied_redis(
     tmp_path: Path,
 ) -> None:

@@ -70,6 +70,7 @@ async def test_a_crash_at_each_operation_and_one_in_recovery_change_no_byte(
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("kind", ["jsonl", "folder"])
+@pytest.mark.heavy
 async def test_what_is_replaced_is_there_or_its_successor_whatever_happens(
     tmp_path: Path, kind: str, late: bool
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from isnotai_async.export.sync import update_store
 from tests.export.sync_world import DAY, HOUR, World, read_rows
 
@@ -24,6 +26,7 @@ async def test_a_quiet_night_costs_the_listing_and_twenty_audits(tmp_path: Path)
     assert read_rows(tmp_path / "events.db") == sorted(world.exists.values())
 
 
+@pytest.mark.heavy
 async def test_fifty_nights_cost_little_more_than_one_full_read(tmp_path: Path) -> None:
     world = World(page_size=10, list_size=100)
     pages = lists = 0

@@ -223,6 +223,7 @@ def open_files() -> int:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts files the way Linux shows them")  # noqa: PTH110
+@pytest.mark.heavy
 async def test_connections_that_close_leave_no_file_open() -> None:
     server = FaultServer(event_page(1, headers=[("Connection", "close")]))
     rounds, workers = 625, 8

@@ -87,6 +87,7 @@ async def test_many_processes_do_all_of_it_and_one_is_killed(tmp_path: Path) -> 
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.heavy
 async def test_many_processes_do_all_of_it_on_an_object_store() -> None:
     world = make_world(sessions=12)
     async with open_s3() as options:
@@ -111,6 +112,7 @@ async def count_doubled_rows(table: str) -> int:
     return len(read_table(table)) - len(world.exists)
 
 
+@pytest.mark.heavy
 async def test_without_application_transactions_rows_are_doubled(tmp_path: Path) -> None:
     """The control. If one process is so slow that it sees the commit of the other, it is run once more."""
     doubled = 0

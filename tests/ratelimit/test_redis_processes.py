@@ -108,6 +108,7 @@ async def programs(source: str, arguments: list[list[str]]) -> AsyncIterator[lis
 
 
 @pytest.mark.parametrize("place", ["redis", "file"])
+@pytest.mark.heavy
 async def test_rows_50_and_53_four_processes_use_one_quota_and_meet_no_429(
     server: RedisServer, tmp_path: Path, place: str
 ) -> None:

@@ -59,6 +59,7 @@ class Case:
             return sandbox.stats
 
 
+@pytest.mark.heavy
 async def test_rows_13_and_49_a_saturated_key_uses_its_quota_and_meets_no_429(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -104,6 +105,7 @@ anyio.run(main, *sys.argv[1:])
 """
 
 
+@pytest.mark.heavy
 async def test_two_programs_that_know_nothing_of_each_other_share_a_key() -> None:
     async with isnotai.Sandbox(tier="pro", window=3.0, retry_after=False) as sandbox:
         arguments = ["-c", _PROGRAM, sandbox.base_url, sandbox.api_key, "big-150"]
