@@ -299,8 +299,11 @@ async def test_the_command_serves_a_file(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            words = (process.stdout.readline() + process.stdout.readline()).split()
-            settings = dict(word.split("=", 1) for word in words if "=" in word)
+            settings: dict[str, str] = {}
+            while "ISNOTAI_API_KEY" not in settings:
+                line = process.stdout.readline()
+                assert line, settings
+                settings |= dict(word.split("=", 1) for word in line.split() if "=" in word)
             key, base_url = settings["ISNOTAI_API_KEY"], settings["ISNOTAI_BASE_URL"]
             async with Client(key, base_url=base_url) as client:
                 assert [session.id async for session in client.list_sessions()] == ["b", "a"]

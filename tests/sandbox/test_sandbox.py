@@ -199,17 +199,6 @@ def test_every_fault_is_in_the_tables_of_package_and_docs() -> None:
         assert re.search(rf"`{name}[`(]", DOCS), name
 
 
-PRINTED = {"Fault.status(503": "100 {503: 2, 200: 1}\n", "Fault.rate_limited()": "{429: 1, 200: 1}\n"}
-
-
-@pytest.mark.parametrize("fault", PRINTED)
-def test_the_programs_of_the_docs_run(fault: str, capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = [each for each in re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL) if fault in each]
-    exec(compile(program, "testing.md", "exec"), {})
-
-    assert capsys.readouterr().out == PRINTED[fault]
-
-
 def test_it_shares_no_code_with_the_client() -> None:
     for file in Path(package.__file__).parent.glob("*.py"):
         for line in file.read_text().splitlines():
