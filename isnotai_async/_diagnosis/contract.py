@@ -164,7 +164,8 @@ class _Reader:
     def _kind(self, schema: Mapping[str, Any]) -> FactKind:
         given = schema.get("type")
         types = {given} if isinstance(given, str) else {each for each in _list(given) if isinstance(each, str)}
-        return FactKind(frozenset(types - {"null"}), _text(schema.get("format")), schema.get("x-documented") is False)
+        shown = frozenset(printable(each, 80) for each in types - {"null"})
+        return FactKind(shown, _text(schema.get("format")), schema.get("x-documented") is False)
 
     def _merge(self, schema: object, references: set[str] | None = None, depth: int = 0) -> dict[str, Any]:
         """Follow references, which are noted, and put the parts of a composed schema together."""

@@ -150,6 +150,12 @@ def test_another_way_to_write_the_same_is_no_difference(name: str) -> None:
     assert lines(SAME[name](bent(lambda document: None))) == []
 
 
+def test_a_type_is_printable_whatever_the_document_says() -> None:
+    found = lines(bent(lambda document: schemas(document)["User"]["properties"].update(x={"type": "a\x1b[31m\n"})))
+
+    assert found == ["new GET /v1/users data[].x: a\\x1b[31m\\n"]
+
+
 def test_a_schema_within_itself_is_read_once() -> None:
     def plant(document: Document) -> None:
         tree = {"$ref": "#/components/schemas/User"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import isnotai_async as isnotai
 from tests.faults.answers import event_row, http_reply, json_reply, listing, session_row
-from tests.faults.clients import Ask, connected, failure_of, fixed_examples
+from tests.faults.clients import Ask, check_error, connected, failure_of, fixed_examples, list_events
 from tests.faults.server import FaultServer
 
 PAGE = json.dumps(listing([event_row(1), event_row(2)])).encode()
@@ -97,9 +97,16 @@ async def test_a_nested_integration_is_read_or_a_decode_error_at_every_depth() -
 async def test_a_refusal_with_nested_details_can_be_shown_and_pickled(depth: int) -> None:
     details = b'{"field": ' + b"[" * depth + b"]" * depth + b"}"
     body = b'{"error": {"code": "X", "message": "m", "details": ' + details + b"}}"
-    kind = isnotai.NotFoundError if depth < 950 else isnotai.GatewayError  # too deep to be read as an envelope
-    error = await failure_of(FaultServer(http_reply(body, status=404)), kind, strict=True)
-    assert getattr(error, "status", None) == 404
+    kinds: tuple[type[isnotai.APIError | isnotai.GatewayError], ...] = (isnotai.NotFoundError,)
+    if depth > 800:  # how deep `json` reads depends on the frames of the stack, and on the interpreter's version
+        kinds = (isnotai.NotFoundError, isnotai.GatewayError)
+    if depth > 10_000:
+        kinds = (isnotai.GatewayError,)  # too deep to be read as an envelope
+    async with connected(FaultServer(http_reply(body, status=404)), strict=True) as client:
+        with pytest.raises(kinds) as caught:
+            await list_events(client)
+    assert caught.value.status == 404
+    check_error(caught.value)
 
 
 NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "1.5", "1.0", "1e3", str(2**63), str(2**70), "9" * 5000, '"7"']
