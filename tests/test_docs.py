@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+import runpy
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -29,14 +27,18 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS)
-def test_each_program_runs_and_prints_what_is_shown(program: str, output: str, tmp_path: Path) -> None:
+def test_each_program_runs_and_prints_what_is_shown(
+    program: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(program, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
     with running_redis(tmp_path) if "REDIS_URL" in program else nullcontext() as redis:
-        environment = {**os.environ, "ISNOTAI_API_KEY": "aik_v1_" + "a" * 40}
-        environment |= {"REDIS_URL": redis.url} if redis else {}
-        command = [sys.executable, "-W", "error", "-c", program]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        monkeypatch.setenv("REDIS_URL", redis.url if redis else "")
+        runpy.run_path(str(file), run_name="__main__")
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+    assert capsys.readouterr() == (output, "")
 
 
 @pytest.mark.parametrize("name", PAGES)
