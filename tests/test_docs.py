@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import runpy
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import isnotai_async
 from isnotai_async import errors, sandbox
-from tests.redis_server import running_redis
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
@@ -28,17 +26,9 @@ PROGRAMS = [
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS)
 def test_each_program_runs_and_prints_what_is_shown(
-    program: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: str, output: str, run_program: Callable[[str], tuple[str, str]]
 ) -> None:
-    file = tmp_path / "program.py"
-    file.write_text(program, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
-    with running_redis(tmp_path) if "REDIS_URL" in program else nullcontext() as redis:
-        monkeypatch.setenv("REDIS_URL", redis.url if redis else "")
-        runpy.run_path(str(file), run_name="__main__")
-
-    assert capsys.readouterr() == (output, "")
+    assert run_program(program) == (output, "")
 
 
 @pytest.mark.parametrize("name", PAGES)
