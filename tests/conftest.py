@@ -1,6 +1,8 @@
 """What every test stands on."""
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,14 @@ from hypothesis import settings
 
 from tests.canary import KeyWatch
 from tests.loops import backend_of
+
+ROOT = Path(__file__).parent.parent
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    # Some hundred processes import the same modules, and compiling them costs each a second. The environment asks for
+    # no bytecode next to the sources, so it is kept in pytest's cache.
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache" / "bytecode")
+    sys.dont_write_bytecode = False
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("suite", deadline=None)
