@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from isnotai_async.export.batches import COLUMNS, Batch
 
@@ -34,14 +35,14 @@ def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: boo
     yield _BOM + _HEADER if bom else _HEADER
     cell = partial(_cell, guard=formula_guard)
     for batch in batches:
-        columns = batch.columns
-        names = {name: cell(name) for name in set(columns.event_type_name)}
+        ids, messages, names, times, sizes = astuple(batch.columns)
+        cells = {name: cell(name) for name in set(names)}
         rows = zip(
-            columns.event_id if _are_plain(columns.event_id) else map(cell, columns.event_id),
-            columns.message_id,
-            map(names.__getitem__, columns.event_type_name),
-            columns.timestamp,
-            columns.payload_size,
+            ids if _are_plain(ids) else map(cell, ids),
+            messages,
+            map(cells.__getitem__, names),
+            times,
+            sizes,
             strict=True,
         )
         yield _join(f"{cell(batch.region)},{cell(batch.session_id)},", list(rows))

@@ -11,19 +11,10 @@ from msgspec.structs import astuple
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
-from isnotai_async.export.batches import Batch, to_columns
+from isnotai_async.export.batches import COLUMNS, Batch, to_columns
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
-
-
-class _Row(msgspec.Struct, gc=False):
-    region: str
-    session_id: str
-    event_id: str
-    message_id: int
-    event_type_name: str | None
-    timestamp: int
-    payload_size: int
+_Row: Final = msgspec.defstruct("_Row", COLUMNS, gc=False)
 
 
 def encode_jsonl(batches: Iterable[Batch]) -> Iterator[bytes]:

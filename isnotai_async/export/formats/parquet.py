@@ -12,7 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Final, cast
 
-from isnotai_async.export.batches import COLUMNS, SCHEMA_VERSION, Batch
+from msgspec.structs import astuple
+
+from isnotai_async._arrow.tables import schema_of
+from isnotai_async._models.records import Event
+from isnotai_async.export.batches import SCHEMA_VERSION, Batch
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -30,11 +34,7 @@ _DICTIONARIES: Final = ["region", "session_id", "message_id", "event_type_name",
 
 def schema() -> pa.Schema:
     """Return the schema of the rows, with its version in the metadata."""
-    import pyarrow as pa
-
-    types = {"message_id": pa.int32(), "payload_size": pa.int32(), "timestamp": pa.timestamp("ms", tz="UTC")}
-    fields = [pa.field(name, types.get(name, pa.string()), nullable=name == "event_type_name") for name in COLUMNS]
-    return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION)})
+    return schema_of(Event).with_metadata({_VERSION_KEY: str(SCHEMA_VERSION)})
 
 
 def encode_parquet(batches: Iterable[Batch]) -> Iterator[bytes]:
@@ -77,16 +77,11 @@ def _join(tables: list[pa.Table]) -> pa.Table:
 def _to_table(batch: Batch) -> pa.Table:
     import pyarrow as pa
 
-    columns, rows, pool = batch.columns, schema(), pa.system_memory_pool()  # which gives memory back at once
-    arrays = [
-        pa.repeat(_strings([batch.region])[0], batch.rows, memory_pool=pool),
-        pa.repeat(_strings([batch.session_id])[0], batch.rows, memory_pool=pool),
-        _strings(columns.event_id),
-        _numbers(columns.message_id, pa.int32()),
-        _strings(columns.event_type_name),
-        _numbers(columns.timestamp, rows.field("timestamp").type),
-        _numbers(columns.payload_size, pa.int32()),
-    ]
+    rows, pool = schema(), pa.system_memory_pool()  # which gives memory back at once
+    texts = (batch.region, batch.session_id)
+    arrays = [pa.repeat(_strings([text])[0], batch.rows, memory_pool=pool) for text in texts]
+    for field, values in zip(list(rows)[len(texts) :], astuple(batch.columns), strict=True):
+        arrays.append(_strings(values) if field.type == pa.string() else _numbers(values, field.type))
     return pa.Table.from_arrays(arrays, schema=rows)
 
 
