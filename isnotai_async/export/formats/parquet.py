@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
     from _typeshed import ReadableBuffer
 
-ROW_GROUP: Final = 50_000  # rows
+ROW_GROUP: Final = 25_000  # rows
 GROUPS_OF_A_PART: Final = 2
 TIMESTAMPS: Final = range(-62_135_596_800_000, 253_402_300_800_000)
 """Milliseconds of the years 1 to 9999: what readers of Parquet can show."""
@@ -53,67 +53,88 @@ def encode_parquet_parts(batches: Iterable[Batch]) -> Iterator[Iterator[bytes]]:
 
 def to_tables(batches: Iterable[Batch]) -> Iterator[pa.Table]:
     """Return batches as tables, each but the last of the rows of a row group."""
-    import pyarrow as pa
-
-    held, rows = list[pa.Table](), 0
+    group = _RowGroup()
     for batch in batches:
-        held.append(_to_table(batch))
-        rows += batch.rows
-        while rows >= ROW_GROUP:
-            table = _join(held)
-            yield table.slice(0, ROW_GROUP)
-            held, rows = [table.slice(ROW_GROUP)], rows - ROW_GROUP
-    if rows:
-        yield _join(held)
+        start = 0
+        while batch.rows - start >= (room := ROW_GROUP - group.rows):
+            group.add(batch, slice(start, start + room))
+            yield group.table()
+            group, start = _RowGroup(), start + room
+        group.add(batch, slice(start, batch.rows))
+    if group.rows:
+        yield group.table()
 
 
-def _join(tables: list[pa.Table]) -> pa.Table:
-    import pyarrow as pa
+class _RowGroup:
+    """Rows as the buffers that Arrow has for them, so that a table of them is no copy.
 
-    pool = pa.system_memory_pool()
-    return pa.concat_tables(tables, memory_pool=pool).combine_chunks(memory_pool=pool)
+    They are filled here because `pyarrow.array` imports pandas if that is installed, also for a scalar: 56 MiB and
+    more than a second. Computed arrays load 8 MiB of kernels, and joining the tables of batches holds each row twice.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._region, self._session_id, self._event_id, self._event_type_name = (_Texts() for _ in range(4))
+        self._message_id, self._payload_size, self._timestamp = array("i"), array("i"), array("q")
+
+    def add(self, batch: Batch, part: slice) -> None:
+        """Add some rows of a batch."""
+        columns, rows = batch.columns, part.stop - part.start
+        self._region.repeat(batch.region, rows)
+        self._session_id.repeat(batch.session_id, rows)
+        self._event_id.extend(columns.event_id[part])
+        self._event_type_name.extend(columns.event_type_name[part])
+        self._message_id.extend(columns.message_id[part])
+        self._payload_size.extend(columns.payload_size[part])
+        self._timestamp.extend(columns.timestamp[part])
+        self.rows += rows
+
+    def table(self) -> pa.Table:
+        """Return the rows; none can be added after that."""
+        import pyarrow as pa
+
+        columns = schema()
+        arrays = []
+        for field in columns:
+            values = getattr(self, f"_{field.name}")
+            buffers = values.buffers() if isinstance(values, _Texts) else [None, values]
+            wrapped = [None if buffer is None else pa.py_buffer(buffer) for buffer in buffers]
+            arrays.append(pa.Array.from_buffers(field.type, self.rows, wrapped))
+        return pa.Table.from_arrays(arrays, schema=columns)
 
 
-def _to_table(batch: Batch) -> pa.Table:
-    import pyarrow as pa
+class _Texts:
+    """A column of strings in Arrow's form: all texts as one, where each ends, and a bit for each that is no null."""
 
-    columns, rows, pool = batch.columns, schema(), pa.system_memory_pool()  # which gives memory back at once
-    arrays = [
-        pa.repeat(_strings([batch.region])[0], batch.rows, memory_pool=pool),
-        pa.repeat(_strings([batch.session_id])[0], batch.rows, memory_pool=pool),
-        _strings(columns.event_id),
-        _numbers(columns.message_id, pa.int32()),
-        _strings(columns.event_type_name),
-        _numbers(columns.timestamp, rows.field("timestamp").type),
-        _numbers(columns.payload_size, pa.int32()),
-    ]
-    return pa.Table.from_arrays(arrays, schema=rows)
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._ends = array("i", [0])
+        self._nulls: list[int] = []
 
+    def extend(self, texts: Sequence[str | None]) -> None:
+        if None in texts:
+            first = len(self._ends) - 1
+            self._nulls += (first + index for index, text in enumerate(texts) if text is None)
+            texts = [text or "" for text in texts]
+        present = cast(Sequence[str], texts)
+        joined = "".join(present)
+        data = joined.encode()
+        lengths = map(len, present) if len(data) == len(joined) else (len(text.encode()) for text in present)
+        self._ends.extend(islice(accumulate(lengths, initial=len(self._data)), 1, None))
+        self._data += data
 
-# Made of buffers, because `pyarrow.array` imports pandas if that is installed, also for a scalar: 56 MiB and more
-# than a second. A computed array loads 8 MiB of kernels.
+    def repeat(self, text: str, count: int) -> None:
+        data, start = text.encode(), len(self._data)
+        self._ends.extend(range(start + len(data), start + len(data) * count + 1, len(data)) if data else [start] * count)
+        self._data += data * count
 
-
-def _numbers(values: list[int], type: pa.DataType) -> pa.Array:
-    import pyarrow as pa
-
-    numbers = array("i" if type.bit_width == 32 else "q", values)
-    return pa.Array.from_buffers(type, len(values), [None, pa.py_buffer(numbers)])
-
-
-def _strings(values: Sequence[str | None]) -> pa.Array:
-    import pyarrow as pa
-
-    valid = None
-    if None in values:
-        bits = "".join("0" if value is None else "1" for value in reversed(values))
-        valid = pa.py_buffer(int(bits, 2).to_bytes(len(values) // 8 + 1, "little"))
-    texts = [value or "" for value in values] if valid else cast(Sequence[str], values)
-    joined = "".join(texts)
-    data = joined.encode()
-    lengths = map(len, texts) if len(data) == len(joined) else (len(text.encode()) for text in texts)
-    offsets = array("i", list(accumulate(lengths, initial=0)))
-    return pa.Array.from_buffers(pa.string(), len(texts), [valid, pa.py_buffer(offsets), pa.py_buffer(data)])
+    def buffers(self) -> list[ReadableBuffer | None]:
+        valid = None
+        if self._nulls:
+            valid = bytearray(b"\xff" * (len(self._ends) // 8 + 1))
+            for index in self._nulls:
+                valid[index >> 3] &= ~(1 << (index & 7))
+        return [valid, self._ends, self._data]
 
 
 def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
@@ -125,6 +146,7 @@ def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
         pa.PythonFile(buffer, mode="w"),
         schema(),
         compression="zstd",
+        data_page_size=1 << 16,
         use_dictionary=_DICTIONARIES,
         column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
         write_page_checksum=True,
@@ -132,6 +154,7 @@ def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
     )
     for table in tables:
         writer.write_table(table, row_group_size=ROW_GROUP)
+        del table  # before the next one is made
         pa.default_memory_pool().release_unused()
         yield from buffer.take()
     writer.close()
