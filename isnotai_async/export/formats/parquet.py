@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from isnotai_async.export.batches import COLUMNS, SCHEMA_VERSION, Batch
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
     from _typeshed import ReadableBuffer
 
-ROW_GROUP: Final = 25_000  # rows
+ROW_GROUP: Final = 50_000  # rows
 GROUPS_OF_A_PART: Final = 2
 TIMESTAMPS: Final = range(-62_135_596_800_000, 253_402_300_800_000)
 """Milliseconds of the years 1 to 9999: what readers of Parquet can show."""
 
 _VERSION_KEY: Final = "isnotai_async.schema_version"
 # Few different values: a dictionary of them, and numbers for the rows. Plain strings to every reader.
-_DICTIONARIES: Final = ["region", "session_id", "message_id", "event_type_name", "payload_size"]
+_REPEATED: Final = ("region", "session_id", "event_type_name")
+_DICTIONARIES: Final = [*_REPEATED, "message_id", "payload_size"]
 
 
 def schema() -> pa.Schema:
@@ -35,6 +36,14 @@ def schema() -> pa.Schema:
     types = {"message_id": pa.int32(), "payload_size": pa.int32(), "timestamp": pa.timestamp("ms", tz="UTC")}
     fields = [pa.field(name, types.get(name, pa.string()), nullable=name == "event_type_name") for name in COLUMNS]
     return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION)})
+
+
+def _written_schema() -> pa.Schema:
+    """Return the schema with the strings that are repeated as dictionaries, as they are written."""
+    import pyarrow as pa
+
+    dictionary = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([field.with_type(dictionary) if field.name in _REPEATED else field for field in schema()])
 
 
 def encode_parquet(batches: Iterable[Batch]) -> Iterator[bytes]:
@@ -74,7 +83,8 @@ class _RowGroup:
 
     def __init__(self) -> None:
         self.rows = 0
-        self._region, self._session_id, self._event_id, self._event_type_name = (_Texts() for _ in range(4))
+        self._region, self._session_id, self._event_type_name = _Repeated(), _Repeated(), _Repeated()
+        self._event_id = _Texts()
         self._message_id, self._payload_size, self._timestamp = array("i"), array("i"), array("q")
 
     def add(self, batch: Batch, part: slice) -> None:
@@ -84,57 +94,80 @@ class _RowGroup:
         self._session_id.repeat(batch.session_id, rows)
         self._event_id.extend(columns.event_id[part])
         self._event_type_name.extend(columns.event_type_name[part])
-        self._message_id.extend(columns.message_id[part])
-        self._payload_size.extend(columns.payload_size[part])
-        self._timestamp.extend(columns.timestamp[part])
+        self._message_id += array("i", columns.message_id[part])
+        self._payload_size += array("i", columns.payload_size[part])
+        self._timestamp += array("q", columns.timestamp[part])  # half of what `extend` takes
         self.rows += rows
 
     def table(self) -> pa.Table:
         """Return the rows; none can be added after that."""
         import pyarrow as pa
 
-        columns = schema()
-        arrays = []
-        for field in columns:
-            values = getattr(self, f"_{field.name}")
-            buffers = values.buffers() if isinstance(values, _Texts) else [None, values]
-            wrapped = [None if buffer is None else pa.py_buffer(buffer) for buffer in buffers]
-            arrays.append(pa.Array.from_buffers(field.type, self.rows, wrapped))
-        return pa.Table.from_arrays(arrays, schema=columns)
+        columns = [getattr(self, f"_{name}") for name in COLUMNS]
+        types = [field.type for field in schema()]
+        arrays = [
+            pa.Array.from_buffers(type_, self.rows, [None, pa.py_buffer(column)])
+            if isinstance(column, array)
+            else column.to_arrow()
+            for column, type_ in zip(columns, types, strict=True)
+        ]
+        return pa.Table.from_arrays(arrays, schema=_written_schema())
 
 
 class _Texts:
-    """A column of strings in Arrow's form: all texts as one, where each ends, and a bit for each that is no null."""
+    """A column of strings: all of them as one, and where each ends."""
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._ends = array("i", [0])
-        self._nulls: list[int] = []
 
-    def extend(self, texts: Sequence[str | None]) -> None:
-        if None in texts:
-            first = len(self._ends) - 1
-            self._nulls += (first + index for index, text in enumerate(texts) if text is None)
-            texts = [text or "" for text in texts]
-        present = cast(Sequence[str], texts)
-        joined = "".join(present)
+    def extend(self, texts: Iterable[str]) -> None:
+        texts = list(texts)
+        joined = "".join(texts)
         data = joined.encode()
-        lengths = map(len, present) if len(data) == len(joined) else (len(text.encode()) for text in present)
-        self._ends.extend(islice(accumulate(lengths, initial=len(self._data)), 1, None))
+        lengths = map(len, texts) if len(data) == len(joined) else (len(text.encode()) for text in texts)
+        self._ends += array("i", list(accumulate(lengths, initial=len(self._data)))[1:])
         self._data += data
 
-    def repeat(self, text: str, count: int) -> None:
-        data, start = text.encode(), len(self._data)
-        self._ends.extend(range(start + len(data), start + len(data) * count + 1, len(data)) if data else [start] * count)
-        self._data += data * count
+    def to_arrow(self) -> pa.Array:
+        import pyarrow as pa
 
-    def buffers(self) -> list[ReadableBuffer | None]:
-        valid = None
+        buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(self._data)]
+        return pa.Array.from_buffers(pa.string(), len(self._ends) - 1, buffers)
+
+
+class _Repeated:
+    """A column with few different strings: those, in the order of their first rows, and a number for each row."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._rows = array("i")
+        self._nulls: list[int] = []
+
+    def repeat(self, text: str, count: int) -> None:
+        self._rows += array("i", [self._numbers.setdefault(text, len(self._numbers))]) * count
+
+    def extend(self, texts: Sequence[str | None]) -> None:
+        for text in dict.fromkeys(texts):
+            if text is None:
+                first = len(self._rows)
+                self._nulls += (first + index for index, each in enumerate(texts) if each is None)
+            else:
+                self._numbers.setdefault(text, len(self._numbers))
+        self._rows += array("i", [self._numbers.get(text, 0) for text in texts])  # type: ignore[arg-type]
+
+    def to_arrow(self) -> pa.Array:
+        import pyarrow as pa
+
+        valid, texts = None, _Texts()
         if self._nulls:
-            valid = bytearray(b"\xff" * (len(self._ends) // 8 + 1))
+            bits = bytearray(b"\xff" * (len(self._rows) // 8 + 1))
             for index in self._nulls:
-                valid[index >> 3] &= ~(1 << (index & 7))
-        return [valid, self._ends, self._data]
+                bits[index >> 3] &= ~(1 << (index & 7))
+            valid = pa.py_buffer(bits)
+        texts.extend(self._numbers)
+        rows = pa.Array.from_buffers(pa.int32(), len(self._rows), [valid, pa.py_buffer(self._rows)])
+        return pa.DictionaryArray.from_arrays(rows, texts.to_arrow())
 
 
 def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
@@ -144,7 +177,8 @@ def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
     buffer = _Buffer()
     writer = parquet.ParquetWriter(
         pa.PythonFile(buffer, mode="w"),
-        schema(),
+        _written_schema(),
+        store_schema=False,  # or pyarrow would read dictionaries
         compression="zstd",
         data_page_size=1 << 16,
         use_dictionary=_DICTIONARIES,
@@ -152,6 +186,7 @@ def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
         write_page_checksum=True,
         memory_pool=pa.system_memory_pool(),
     )
+    writer.add_key_value_metadata({_VERSION_KEY: str(SCHEMA_VERSION)})
     for table in tables:
         writer.write_table(table, row_group_size=ROW_GROUP)
         del table  # before the next one is made
