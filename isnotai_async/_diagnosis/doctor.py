@@ -54,15 +54,9 @@ async def diagnose(client: Client | SessionManager) -> Diagnosis:
     operation, and the API's own OpenAPI document, which is compared with the contract that this package carries.
 
     Example:
-        >>> import anyio
-        >>> import isnotai_async as isnotai
-        >>> async def main() -> None:
-        ...     async with isnotai.Sandbox() as sandbox:
-        ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
-        ...             diagnosis = await isnotai.diagnose(client)
-        ...             print(diagnosis.has("trouble"), diagnosis.has("drift"))
-        >>> anyio.run(main)
-        False False
+        >>> diagnosis = await isnotai.diagnose(client)
+        >>> diagnosis.has("trouble"), diagnosis.has("drift")
+        (False, False)
 
     Args:
         client: The client to look at; of a `SessionManager` each of its clients. It has to be open.

@@ -155,6 +155,10 @@ def _fault(value: object) -> str:
 class Credential:
     """An API key with its region and options. It never shows the key, not even in `api_key`, and cannot be pickled.
 
+    Example:
+        >>> isnotai.Credential("aik_v1_" + "a" * 40, region="eu", tier="pro")
+        Credential('***', region='eu', base_url='https://api-eu.isnotai.com')
+
     Args:
         api_key: The key.
         region: The region that issued the key.

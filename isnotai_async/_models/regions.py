@@ -20,6 +20,12 @@ from isnotai_async.errors import ConfigError, quoted
 class Region:
     """One deployment of the API.
 
+    Example:
+        >>> client.region.name
+        'us'
+        >>> isnotai.REGIONS["eu"].base_url
+        'https://api-eu.isnotai.com'
+
     Attributes:
         name: Its name, ``"us"`` or ``"eu"``.
         base_url: Its base URL, without a trailing slash.

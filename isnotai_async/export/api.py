@@ -69,6 +69,11 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
 
     When the file is there, the store shrinks to a receipt: the same call again finds it and returns its report.
 
+    Example:
+        >>> report = await isnotai.export_events(client, ["big-100", "big-300"], "events.parquet")
+        >>> report.is_complete, report.rows, report.failures
+        (True, 400, ())
+
     Args:
         source: A `Client`, or a `SessionManager` for the sessions of several regions.
         sessions: The sessions, as `stream_events` of the source takes them. A session that comes more than once is
@@ -110,11 +115,6 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
         AuthenticationError: The key was refused; with another one of the same account, the same call resumes.
         ExportError: The API refused every session; nothing was published.
         IsNotAIError: With ``on_error="raise"``, the error of a session.
-
-    Example:
-        >>> report = await export_events(client, ["s1", "s2"], "events.parquet")  # doctest: +SKIP
-        >>> report.is_complete, report.rows, report.failures  # doctest: +SKIP
-        (True, 1500, ())
     """
     one_of(if_exists, "if_exists", get_args(IfExists))
     job = plan_export(

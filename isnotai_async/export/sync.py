@@ -72,6 +72,11 @@ async def update_store(
     it has been quiet for `settle`, and again if it was not; rows are only added. After an error, a cancellation,
     ``kill -9`` or a power cut, the same call continues. Other programs can read the database at any time.
 
+    Example:
+        >>> report = await isnotai.update_store(client, "events.db", bot_only=True)
+        >>> report.sessions, report.rows, report.is_complete
+        (7, 2379, True)
+
     Args:
         source: A `Client`, or a `SessionManager` for all its regions.
         path: The database. Tables: ``events`` and ``sessions``.
