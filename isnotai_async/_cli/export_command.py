@@ -134,8 +134,8 @@ def _count(number: int, noun: str) -> str:
 
 
 _OUT = (  # of two lines here, and of one in the help
-    "File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv, NAME.parquet or NAME.sqlite. With --format delta, the folder "
-    "or URL of a Delta table."
+    "File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv, NAME.parquet or NAME.sqlite. With --format delta, the "
+    "folder or URL of a Delta table."
 )
 _LEAVE_OUT = "to resume without this session, run the same again with --on-error collect"
 

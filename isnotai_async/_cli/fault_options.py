@@ -78,7 +78,5 @@ def read_latency(text: str) -> tuple[float, float]:
     except ValueError:
         low = high = inf
     if not 0 <= low <= high < inf:
-        raise ConfigError(
-            f"--latency {quoted(text)} is not a latency; write seconds (0.2), or two of them (0.1-0.4)"
-        )
+        raise ConfigError(f"--latency {quoted(text)} is not a latency; write seconds (0.2), or two of them (0.1-0.4)")
     return low, high

@@ -17,7 +17,8 @@ from isnotai_async.sandbox import Sandbox
 
 _FAULT: Final = (
     "A fault: a status (503), cut, reset, html, slow, garbage, empty or cursor. The next request meets it; 503:5 is "
-    "for the next five, 503:10% for one in ten, 503@list_events for one operation, named as in Python. Give it as often as needed."
+    "for the next five, 503:10% for one in ten, 503@list_events for one operation. Give it as often as "
+    "needed."
 )
 
 
