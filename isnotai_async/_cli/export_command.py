@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.delta_export import DeltaJob, check_delta
 from isnotai_async._cli.event_types import check_type
-from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_sigterm
+from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
 from isnotai_async._cli.options import (
     LONG,
     EventOptions,
@@ -265,7 +265,7 @@ class _Run:
         """Run the export; return the report, or the exit code if it did not finish."""
         display = ExportDisplay(quiet=self.quiet)
         how = {name: options.pop(name) for name in ("resume", "if_exists")}
-        with stop_on_sigterm() as stopped:
+        with stop_on_signals() as stopped:
             try:
                 with display:
                     job = plan_export(client, sessions, self.out, **options)

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters
-from isnotai_async._models.validation import one_of
+from isnotai_async._models.validation import check_no_key, one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
@@ -177,7 +177,7 @@ def check_target_name(to: str | os.PathLike[str]) -> Path:
     """Return the path of a target.
 
     Raises:
-        ConfigError: It is a URL, standard output, or no name of a file.
+        ConfigError: It is a URL, standard output, no name of a file, or one with an API key in it.
     """
     text = os.fspath(to)
     if text == "-":
@@ -192,6 +192,7 @@ def check_target_name(to: str | os.PathLike[str]) -> Path:
     target = Path(text)
     if not target.name or "\0" in text:
         raise ConfigError(f"{quoted(text)} is no name of a file to write to")
+    check_no_key(target.name, "the name of the file")
     return target
 
 
