@@ -44,6 +44,11 @@ def _had_cursor(error: IsNotAIError) -> bool:
 class SessionFailure:
     """A session that could not be exported, or not whole.
 
+    Example:
+        >>> report = await isnotai.export_events(client, ["big-100", "no-such-session"], "events.jsonl")
+        >>> [(failure.session_id, failure.error) for failure in report.failures]
+        [('no-such-session', 'NotFoundError')]
+
     Attributes:
         name: Name of its region, or of its credential.
         session_id: Its id.
@@ -65,6 +70,13 @@ class SessionFailure:
 @frozen(kw_only=True)
 class ExportProgress:
     """Progress of an export.
+
+    Example:
+        >>> def show(progress: isnotai.ExportProgress) -> None:
+        ...     if progress.sessions_done == 2:
+        ...         print(progress.rows, "rows of", progress.sessions_done, "sessions")
+        >>> report = await isnotai.export_events(client, ["big-100", "big-300"], "events.jsonl", on_progress=show)
+        400 rows of 2 sessions
 
     Attributes:
         rows: Rows read, those of earlier runs too.
@@ -100,6 +112,10 @@ class ExportProgress:
 @frozen(kw_only=True)
 class ExportReport:
     """The result of an export.
+
+    Example:
+        >>> await isnotai.export_events(client, ["big-100", "no-such-session"], "events.jsonl")
+        <ExportReport: events.jsonl (jsonl), 100 rows of 2 sessions, 1 failed, complete>
 
     Attributes:
         path: The target.

@@ -59,6 +59,12 @@ async def export_store(
 ) -> ExportReport:
     """Write the events of a store that `update_store` keeps up to date as a file. It asks no API.
 
+    Example:
+        >>> synced = await isnotai.update_store(client, "events.db", bot_only=True)
+        >>> report = await isnotai.export_store("events.db", "events.csv")
+        >>> report.rows == synced.rows
+        True
+
     Args:
         store: The store.
         to: The file to make; its ending decides the format. It takes its name when it is complete and durable.

@@ -42,12 +42,14 @@ def encode_rows(page: Page[Event], session_id: str | None = None) -> bytes:
 
     Line breaks within strings are escaped, so a newline byte ends a row and nothing else does.
 
+    Example:
+        >>> from isnotai_async.export import encode_rows
+        >>> lines = encode_rows(await client.list_events("big-1"))
+        >>> lines[:57]
+        b'{"region":"us","session_id":"big-1","event_id":"ev-30ba33'
+
     Args:
         page: The page.
         session_id: The session, if the page does not have it.
-
-    Example:
-        >>> encode_rows(await client.list_events("big-1000"))  # doctest: +SKIP
-        b'{"region":"us","session_id":"big-1000","event_id":"ev-…\n'
     """
     return _encode_batch(Batch(page.name, session_id or page.session_id or "", to_columns(page.data)))
