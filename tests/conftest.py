@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,6 +14,14 @@ from hypothesis import settings
 from tests.canary import KeyWatch
 from tests.loops import backend_of
 from tests.redis_server import running_redis
+
+ROOT = Path(__file__).parent.parent
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    # Some hundred processes import the same modules, and compiling them costs each a second. The environment asks for
+    # no bytecode next to the sources, so it is kept in pytest's cache.
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache" / "bytecode")
+    sys.dont_write_bytecode = False
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("suite", deadline=None)
