@@ -71,7 +71,7 @@ class Connection(LongConnection):
     """The options of the connection of a command that makes single calls."""
 
     deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = 120.0
-    """Seconds for a request with all its attempts and waits; none for no limit"""
+    """Seconds for a request, waits included; none for no limit. For the whole command: timeout -s INT 60 isnotai …"""
 
 
 Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=0), help="Most of them; default all")]

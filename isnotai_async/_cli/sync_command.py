@@ -47,7 +47,7 @@ class Rules:
     """How long a session has to be quiet before it is read"""
     max_open: Annotated[str, Parameter(group=_RULES)] = "30d"
     """After how long an active session is read for the last time"""
-    include_open: Annotated[bool, Parameter(group=_RULES, negative=())] = False
+    include_open: Annotated[bool, Parameter(group=_RULES, negative=(), show_default=False)] = False
     """Read active sessions too"""
 
 
