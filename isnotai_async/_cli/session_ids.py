@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from isnotai_async._models.validation import check_no_key
 from isnotai_async.errors import ConfigError, quoted
 
 
@@ -19,7 +20,7 @@ class SessionsFile:
         path: The file.
 
     Raises:
-        ConfigError: During the iteration: the file cannot be read, or is not text.
+        ConfigError: During the iteration: the file cannot be read, is not text, or holds an API key.
     """
 
     path: Path
@@ -36,7 +37,7 @@ def read_ids(lines: Iterable[bytes], name: str) -> tuple[str, ...]:
     """Read session ids, one a line, from a stream that can be read only once.
 
     Raises:
-        ConfigError: The stream cannot be read, or is not text.
+        ConfigError: The stream cannot be read, is not text, or holds an API key.
     """
     try:
         return tuple(_ids(lines))
@@ -48,7 +49,7 @@ def _ids(lines: Iterable[bytes]) -> Iterator[str]:
     for number, line in enumerate(lines):
         text = line.decode("utf-8-sig" if number == 0 else "utf-8").strip()
         if text and not (number == 0 and text == "id"):  # the header of a CSV
-            yield _read_id(text, number + 1)
+            yield check_no_key(_read_id(text, number + 1), f"line {number + 1} of the session ids")
 
 
 def _read_id(text: str, number: int) -> str:

@@ -13,6 +13,7 @@ from typing import Final, NoReturn, Self, SupportsIndex
 
 from isnotai_async._models.regions import REGIONS, resolve_region
 from isnotai_async._models.tiers import Tier, TierName
+from isnotai_async._models.validation import check_no_key
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter
 from isnotai_async.errors import APIError, ConfigError, quoted
 
@@ -207,6 +208,7 @@ def read_credential(name: object, value: object) -> Credential:
     try:
         if not isinstance(name, str):
             raise ConfigError(f"names of credentials are strings, not {quoted(name)}")
+        check_no_key(name, "the name of a credential")
         if isinstance(value, Credential):
             return value
         if name not in REGIONS:

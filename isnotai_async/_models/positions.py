@@ -20,7 +20,7 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from isnotai_async._models.records import Event, Session, User
-from isnotai_async._models.validation import FilterValue
+from isnotai_async._models.validation import FilterValue, check_no_key
 from isnotai_async.errors import ConfigError, printable, quoted
 
 _VERSION: Final = 2
@@ -252,8 +252,10 @@ class Position:
             start: The position before the first record of that walk.
 
         Raises:
-            ConfigError: It was made for another region, session or filter.
+            ConfigError: It was made for another region, session or filter, or its cursor is an API key.
         """
+        if self.cursor is not None:
+            check_no_key(self.cursor, "the cursor of the position")
         for name in ("operation", "region", "session_id"):
             ours, theirs = getattr(self, name), getattr(start, name)
             if ours != theirs:

@@ -111,7 +111,10 @@ async def update_store(
         include_open=include_open,
     )
     if not rules.settle <= rules.watch <= rules.max_open:
-        raise ConfigError(f"settle={settle} must not be above watch={watch}, nor that above max_open={max_open}")
+        raise ConfigError(
+            f"settle={_show(rules.settle)} must not be above watch={_show(rules.watch)}, nor that above "
+            f"max_open={_show(rules.max_open)}"
+        )
     sessions = SessionQuery(status=status, bot_only=bot_only or None, start_date=start_date)
     StreamOptions(concurrency=concurrency)  # rejects what cannot work before anything is touched
     start = None if sessions.start_date is None else to_milliseconds(datetime.fromisoformat(sessions.start_date))
@@ -138,8 +141,14 @@ def _read_duration(value: Duration, name: str) -> int:
     else:
         raise ConfigError(f"{name} must be a timedelta or seconds, not {value.__class__.__name__}")
     if not 0 < milliseconds < 1e15:
-        raise ConfigError(f"{name} is {quoted(value)}; it must be more than nothing")
+        shown = str(value) if isinstance(value, timedelta) else quoted(value)
+        raise ConfigError(f"{name} is {shown}; it must be more than nothing")
     return round(milliseconds)
+
+
+def _show(milliseconds: int) -> str:
+    """Return a duration as text, such as ``10 days`` or ``1:30:00``."""
+    return str(timedelta(milliseconds=milliseconds)).removesuffix(", 0:00:00")
 
 
 async def run_sync(

@@ -44,7 +44,7 @@ from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.stream_positions import SessionRef
-from isnotai_async._models.validation import one_of
+from isnotai_async._models.validation import check_no_key, one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._ratelimit.local import LocalLimiter
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
@@ -146,6 +146,8 @@ async def export_to_delta(
     one_of(on_error, "on_error", get_args(OnExportError))
     if not _JOB.fullmatch(job):
         raise ConfigError(f"job {quoted(job)} is no name of a job; use letters, digits, '.', '_' and '-'")
+    check_no_key(job, "job")
+    check_no_key(str(table), "table")
     _check_installed()
     found = find_source(source)
     query = EventFilters(**filters).filters

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import get_args
@@ -72,6 +72,32 @@ async def test_a_signal_ends_it_with_a_checkpoint_and_the_same_command_goes_on(
     assert code == 0, words
     assert len(out.read_bytes().splitlines()) == 900
     assert "rows were there from before" in words
+
+
+@pytest.mark.parametrize("waits_for_the_line", [False, True], ids=["at once", "when it ends"])
+async def test_a_second_ctrl_c_adds_no_line(tmp_path: Path, waits_for_the_line: bool) -> None:
+    async with Sandbox() as sandbox:
+        sandbox.inject(Fault.slow_headers(0.05, times=None))
+        out = str(tmp_path / "out.jsonl")
+        environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "isnotai_async", "export", "--session", "big-900", "--out", out, "--quiet"),
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        assert process.stderr is not None
+        while sandbox.stats.requests < 3:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        words = await process.stderr.readline() if waits_for_the_line else b""
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        words += await process.stderr.read()
+        await process.wait()
+
+    assert words.count(b"\n") == 1, words
+    assert words.startswith(b"isnotai: interrupted; ")
+    assert words.endswith(b"rows are safe; run the same command again to resume\n")
 
 
 async def test_trouble_of_the_api_ends_it_with_4_and_a_refused_key_with_3(tmp_path: Path) -> None:
