@@ -20,9 +20,9 @@ from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.formats import Format, choose_format
-from isnotai_async.export.identity import count_sessions, identify, sum_sessions
+from isnotai_async.export.identity import count_sessions, identify, read_digests, sum_sessions
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.opening import IfExists, Opener, Opening
+from isnotai_async.export.opening import IfExists, Opener, Opening, check_given
 from isnotai_async.export.places import store_of
 from isnotai_async.export.progress import OnProgress
 from isnotai_async.export.publishing import Publisher
@@ -249,6 +249,9 @@ class ExportJob:
                 opening = await thread.run(self._open, opener, tracker)
                 if opening.report is not None:
                     return opening.report
+                if opening.is_unproven:
+                    given = await read_digests(self.source, self.sessions, shard=self.shard)
+                    await thread.run(check_given, publisher.store, given, self.target)
                 runner = Runner(
                     target=self.target,
                     tracker=tracker,

@@ -27,22 +27,27 @@ folder for a file, or a folder with other files in it, raises all the same).
 | another export, else | not there | start |
 | another export, else | there | taken; then start |
 
+An iterator shows its sessions only as it is read. If a list is given to resume what an iterator has started, all
+sessions of the store must be in it.
+
 If the source may list more sessions by now, a complete target is taken, as if it were not the export's own.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from attrs import field, frozen
 
-from isnotai_async.errors import ExportError, SinkError, StoreError
+from isnotai_async._models.stream_positions import SessionRef
+from isnotai_async.errors import ExportError, SinkError, StoreError, quoted
 from isnotai_async.export.checksums import measure_target
 from isnotai_async.export.formats import Format
-from isnotai_async.export.identity import Identity, check_identity, is_same, sum_sessions
+from isnotai_async.export.identity import Identity, check_identity, digest_target, is_same, sum_sessions
 from isnotai_async.export.places import replaced_of, shown, store_of
 from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
 from isnotai_async.export.report import ExportReport, report_from_json
@@ -62,12 +67,14 @@ class Opening:
         totals: Totals of what the store has.
         only_failed: Whether just the sessions are to be read that have failed.
         replace: Whether the target may be replaced.
+        is_unproven: Whether an iterator gave the sessions of the store, so that those given now may be others.
     """
 
     report: ExportReport | None = None
     totals: Totals = field(factory=Totals)
     only_failed: bool = False
     replace: bool = False
+    is_unproven: bool = False
 
 
 @frozen(kw_only=True)
@@ -151,9 +158,15 @@ class Opener:
         return self._continue(totals)
 
     def _continue(self, totals: Totals) -> Opening:
+        store = self.publisher.store
         if not totals.sessions:  # it has shrunk, or there was nothing to keep
-            return self._start(self.publisher.store)
-        return Opening(totals=totals, replace=self.if_exists == "replace")
+            return self._start(store)
+        identity = store.read_fact("identity") or {}
+        return Opening(
+            totals=totals,
+            replace=self.if_exists == "replace",
+            is_unproven=identity.get("sessions") is None and self.identity["sessions"] is not None,
+        )
 
     def _replace_others(self, given: int, there: int) -> Opening:
         """Return how to start over if the target has other sessions; it is replaced only if asked."""
@@ -220,6 +233,28 @@ def check_target(target: Path, format: Format, if_exists: IfExists, system: Syst
     if format.is_folder:
         check_replaceable(target, system)
     return None
+
+
+def check_given(store: WorkStore, given: Collection[bytes], target: Path) -> None:
+    """Check that the sessions of a store, which an iterator gave, are among those given now.
+
+    Args:
+        store: The store; it is open.
+        given: Digests of the sessions given now.
+        target: The target, for the message.
+
+    Raises:
+        StoreError: Some are not.
+    """
+    refs = (SessionRef(row.region, row.session_id) for row in store.read_sessions())
+    others = [ref for ref in refs if digest_target(ref) not in given]
+    if others:
+        raise StoreError(
+            f"{shown(target)} was started with other sessions, which an iterator gave: {len(others):,} of its "
+            f"sessions {'is' if len(others) == 1 else 'are'} not among the {len(given):,} given now (the first: "
+            f"{quoted(others[0].session_id)}). Give those too, start over with resume=False (--no-resume), or choose "
+            "another target"
+        )
 
 
 def find_start(target: Path) -> datetime | None:

@@ -19,18 +19,25 @@ _OF_A_CURSOR: Final = frozenset({400, 404, 410, 422})
 def is_for_good(error: IsNotAIError) -> bool:
     """Return whether the API itself refused the session: it is not there, not allowed, or asked for wrongly.
 
-    An error envelope under a success is the API's word, too. What it says of a cursor says nothing about the session.
+    An error envelope under a success is the API's word, too, unless pages came before it: its codes are not
+    documented, and what was served a moment ago is more likely to be down than to be refused. What the API says of a
+    cursor says nothing about the session.
     """
     if not isinstance(error, APIError) or is_of_a_cursor(error):
         return False
+    if error.status < 400:
+        return not _had_cursor(error)
     return error.status < 500 and error.status not in _NOT_NOW
 
 
 def is_of_a_cursor(error: IsNotAIError) -> bool:
     """Return whether an error may mean a cursor: the code of a refused one is not documented."""
-    had_one = error.position is not None and error.position.cursor is not None
     may_mean_it = isinstance(error, APIError) and error.status in _OF_A_CURSOR
-    return isinstance(error, InvalidCursorError) or (had_one and may_mean_it)
+    return isinstance(error, InvalidCursorError) or (_had_cursor(error) and may_mean_it)
+
+
+def _had_cursor(error: IsNotAIError) -> bool:
+    return error.position is not None and error.position.cursor is not None
 
 
 @frozen
