@@ -37,7 +37,6 @@ from isnotai_async._http.transport import Transport
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, rows_of
 from isnotai_async._notices import (
-    TOLD_SECONDS,
     AttemptNotice,
     Notifier,
     PageNotice,
@@ -281,11 +280,8 @@ class Retrier:
         operation, attempt, reason = call.request.operation, call.attempts + 1, _describe(failure)
         region = self.notifier.region
         kind = _name_kind(failure)
-        if wait > TOLD_SECONDS:
-            extra = log_fields("retry", region=region, operation=operation, attempt=attempt, wait=wait, kind=kind)
-            logger.info(
-                "%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason, extra=extra
-            )
+        extra = log_fields("retry", region=region, operation=operation, attempt=attempt, wait=wait, kind=kind)
+        logger.info("%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason, extra=extra)
         notice = RetryNotice(region=region, operation=operation, attempt=attempt, wait=wait, reason=reason, kind=kind)
         self.notifier.emit(notice)
         await self.sleep(wait)

@@ -527,6 +527,16 @@ def test_the_log_has_attempts_at_debug_and_long_waits_at_info(caplog: pytest.Log
     assert lines[2] == ("DEBUG", "get_session, attempt 2: status 404 after 0.000 s: GET /v1/sessions/s1")
 
 
+@pytest.mark.parametrize("cause", [503, 429, {"status": 503, "retry_after": "30"}], ids=str)
+def test_each_retry_is_in_the_log_at_info_however_short_its_wait(
+    cause: int | dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "isnotai_async"):
+        send(World(cause, cause, 200), jitter=0.0)
+    lines = [record.getMessage() for record in caplog.records if record.name == "isnotai_async"]
+    assert [line.rpartition("before ")[2][:9] for line in lines] == ["attempt 2", "attempt 3"]
+
+
 def test_why_something_is_not_tried_again_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "isnotai_async"):
         world = World(503)
