@@ -57,6 +57,7 @@ from isnotai_async.errors import (
     RateLimitedError,
     TransportError,
     TransportTimeoutError,
+    add_words,
 )
 
 
@@ -306,6 +307,8 @@ class Retrier:
             failure = call.last
         failure.region, failure.attempts = self.notifier.region, call.attempts
         failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
+        if call.is_late:
+            add_words(failure, f"the deadline of {self.deadline:g} s ended the call")
         call.last = None  # frames of the error's traceback have the call
         return failure
 

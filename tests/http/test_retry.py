@@ -328,6 +328,14 @@ def test_an_error_that_the_deadline_made_final_says_so() -> None:
         send(world, deadline=0.9)
     assert type(caught.value) is TransportError
     assert (caught.value.attempts, caught.value.deadline_exceeded) == (2, True)
+    assert str(caught.value).endswith("; the deadline of 0.9 s ended the call")
+
+
+def test_an_error_of_the_api_that_the_deadline_made_final_says_so() -> None:
+    with pytest.raises(ServerError) as caught:
+        fetch(World(503), deadline=0.9)
+    assert str(caught.value).endswith(". The deadline of 0.9 s ended the call")
+    assert "deadline" not in caught.value.message
 
 
 def test_the_deadline_bounds_the_attempt_and_the_last_real_outcome_is_told() -> None:
@@ -395,6 +403,7 @@ def test_with_nothing_real_to_tell_the_deadline_is_the_error() -> None:
     error = caught.value
     assert (error.deadline_exceeded, error.attempts) == (True, 1)
     assert error.elapsed == pytest.approx(5.0)
+    assert str(error) == "the answer was not complete after 5.0 s; the deadline of 5 s ended the call"
 
 
 def test_the_deadline_covers_the_wait_for_a_permit_which_is_no_attempt() -> None:
