@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Final
 
+from isnotai_async._arrow.tables import schema_of
+from isnotai_async._models.records import Event
 from isnotai_async.export.batches import COLUMNS, SCHEMA_VERSION, Batch
 
 if TYPE_CHECKING:
@@ -31,11 +33,7 @@ _DICTIONARIES: Final = [*_REPEATED, "message_id", "payload_size"]
 
 def schema() -> pa.Schema:
     """Return the schema of the rows, with its version in the metadata."""
-    import pyarrow as pa
-
-    types = {"message_id": pa.int32(), "payload_size": pa.int32(), "timestamp": pa.timestamp("ms", tz="UTC")}
-    fields = [pa.field(name, types.get(name, pa.string()), nullable=name == "event_type_name") for name in COLUMNS]
-    return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION)})
+    return schema_of(Event).with_metadata({_VERSION_KEY: str(SCHEMA_VERSION)})
 
 
 def _written_schema() -> pa.Schema:
