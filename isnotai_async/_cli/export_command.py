@@ -166,7 +166,7 @@ async def export(
     session
         Id of a session; give it as often as needed.
     sessions_file
-        File with one session id a line, as JSON objects with an id, or as CSV with the column id alone; - for stdin.
+        File of session ids: one a line, JSON objects with an id, one JSON array, or CSV of the column id; - is stdin.
     all
         All sessions, or all that match the filters below.
     from_
@@ -193,6 +193,7 @@ async def export(
     choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
     async with open_client(connection) as client:
         sessions = choose(client)
+        count = None if writing.shard else count_ids(sessions)  # reads all ids before the first request
         if is_delta or writing.no_resume or not store_of(check_target_name(out)).exists():
             await check_type(client, filters.type, sessions)
         if estimate:
@@ -202,7 +203,6 @@ async def export(
         if is_delta:
             delta = DeltaJob(out, str(writing.job), connection.redis, quiet=quiet, json=json)
             return await delta.run(client, sessions, writing, read_query(filters))
-        count = None if writing.shard else count_ids(sessions)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
         run = _Run(Path(out), quiet=quiet, relative=relative)

@@ -328,7 +328,7 @@ def choose_sessions(
     """Return the sessions to export, read lazily.
 
     Raises:
-        ConfigError: None of the three ways to name sessions was used, or more than one.
+        ConfigError: None of the three ways to name sessions was used, or more than one; or the file has no id.
     """
     ways = [bool(given), file is not None, all]
     if sum(ways) != 1:
@@ -342,8 +342,11 @@ def choose_sessions(
         return tuple(check_no_key(session_id, "--session") for session_id in given)
     if file == STDIN:
         return read_ids(open_stdin(), "stdin")
-    # A pipe can be read only once.
-    return SessionsFile(file) if file.is_file() or not file.exists() else tuple(SessionsFile(file))
+    found = SessionsFile(file)
+    if file.exists() and not file.is_file():
+        return tuple(found)  # a pipe can be read only once
+    next(iter(found))  # an unreadable or empty file is an error before anything is written
+    return found
 
 
 def count_ids(sessions: Paginator[Session] | SessionsFile | tuple[str, ...]) -> int | None:

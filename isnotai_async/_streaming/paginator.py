@@ -176,8 +176,7 @@ class Paginator(Generic[T]):
 
         Events have the columns and types of an export; sessions and users have ``region`` and one column for each
         field. Times are timestamps in milliseconds, UTC. If an error ends the walk there is no table, and the rows
-        before it are
-        dropped: read the list again from its start.
+        before it are dropped: read the list again from its start.
 
         Example:
             >>> table = await client.list_events("big-250").to_arrow()

@@ -12,8 +12,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import astuple
+
 from isnotai_async._models.stream_positions import SessionRef
-from isnotai_async.export.batches import COLUMNS, Batch, Columns
+from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
 from isnotai_async.export.places import rejected_of
 from isnotai_async.export.system import System
 from isnotai_async.export.work_store import WorkStore
@@ -35,7 +37,7 @@ def keep_holdable(batches: Iterable[Batch], timestamps: range | None) -> Iterato
 
 
 def _pick(columns: Columns, indexes: list[int]) -> Columns:
-    return Columns(*([getattr(columns, name)[index] for index in indexes] for name in Columns.__struct_fields__))
+    return Columns(*([column[index] for index in indexes] for column in astuple(columns)))
 
 
 def describe_rejected(target: SessionRef, *, index: int, reason: str, raw: bytes) -> dict[str, Any]:
@@ -52,9 +54,8 @@ def describe_rejected(target: SessionRef, *, index: int, reason: str, raw: bytes
 def describe_too_far(batches: Iterable[Batch], timestamps: range) -> Generator[dict[str, Any], None, None]:
     """Return what the file says of rows that a format cannot hold."""
     for batch in batches:
-        columns = batch.columns
-        for row in zip(*(getattr(columns, name) for name in COLUMNS[2:]), strict=True):
-            record = dict(zip(COLUMNS[2:], row, strict=True))
+        for row in zip(*astuple(batch.columns), strict=True):
+            record = dict(zip(EVENT_COLUMNS, row, strict=True))
             if record["timestamp"] not in timestamps:
                 yield {
                     "region": batch.region,

@@ -21,7 +21,7 @@ from attrs import frozen
 from isnotai_async._models.validation import one_of
 from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.api import check_target_name
-from isnotai_async.export.batches import Batch, Columns
+from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
 from isnotai_async.export.formats import Format, choose_format
 from isnotai_async.export.opening import IfExists, check_target
 from isnotai_async.export.places import shown, unnamed_of
@@ -40,10 +40,10 @@ _TODO: Final = """
 CREATE TEMP TABLE todo AS
 SELECT region, id FROM sessions WHERE _isnotai_rows > 0 ORDER BY region, _isnotai_born, id
 """
-_ROWS: Final = """
-SELECT event_id, message_id, event_type_name, timestamp, payload_size FROM events
-WHERE session_id = ? AND region = ? ORDER BY timestamp, event_id
-"""
+_ROWS: Final = (
+    f"SELECT {', '.join(EVENT_COLUMNS)} FROM events "  # noqa: S608 - of constants
+    "WHERE session_id = ? AND region = ? ORDER BY timestamp, event_id"
+)
 
 
 async def export_store(

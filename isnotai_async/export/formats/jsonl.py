@@ -12,22 +12,13 @@ from msgspec.structs import astuple
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
-from isnotai_async.export.batches import Batch, to_columns
+from isnotai_async.export.batches import COLUMNS, Batch, to_columns
 
 # zlib's code for a gzip header, which it writes without time and name: the same rows, the same bytes.
 _GZIP: Final = 31
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
-
-
-class _Row(msgspec.Struct, gc=False):
-    region: str
-    session_id: str
-    event_id: str
-    message_id: int
-    event_type_name: str | None
-    timestamp: int
-    payload_size: int
+_Row: Final = msgspec.defstruct("_Row", COLUMNS, gc=False)
 
 
 def encode_jsonl(batches: Iterable[Batch]) -> Iterator[bytes]:
