@@ -160,15 +160,6 @@ class IsNotAIError(Exception):
         return _revive, (type(self), self.args, self.__dict__.copy())
 
 
-def add_words(error: IsNotAIError, words: str) -> None:
-    """Add words of ours to an error, such as the bound that ended a call; an `APIError` keeps the API's message."""
-    if isinstance(error, APIError):
-        error.hint = f"{error.hint} {words.capitalize()}".strip()
-        return
-    error.message += f"; {words}"
-    error.args = (error.message, *error.args[1:])
-
-
 def _revive(cls: type[IsNotAIError], args: tuple[object, ...], state: dict[str, object]) -> IsNotAIError:
     error = cls.__new__(cls, *args)
     error.args = args

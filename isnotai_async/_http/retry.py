@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import asdict, define, evolve, field
 
+from isnotai_async._http.api_errors import add_words
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after, show_target
 from isnotai_async._http.retry_policy import (
@@ -57,7 +58,6 @@ from isnotai_async.errors import (
     RateLimitedError,
     TransportError,
     TransportTimeoutError,
-    add_words,
 )
 
 

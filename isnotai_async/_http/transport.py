@@ -26,6 +26,7 @@ from attrs import define, field
 from multidict import CIMultiDict
 from yarl import URL
 
+from isnotai_async._http.api_errors import add_words
 from isnotai_async._http.compression import unpack, unpack_error
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import HttpSession, SentOnceError
@@ -41,7 +42,6 @@ from isnotai_async.errors import (
     IsNotAIError,
     ProtocolError,
     TransportTimeoutError,
-    add_words,
 )
 
 MAX_BODY_BYTES: Final = 8 * 2**20
