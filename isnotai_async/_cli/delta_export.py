@@ -69,9 +69,9 @@ class DeltaJob:
                 report = await export_to_delta(client, sessions, self.out, job=self.job, redis=redis, **options)
             except asyncio.CancelledError:
                 return end_cancelled(stopped, how=_RESUME)
-            except (ConfigError, ExportError):
-                raise
             except IsNotAIError as error:
+                if isinstance(error, ConfigError) or (isinstance(error, ExportError) and not error.is_temporary):
+                    raise
                 return end_with(error, how=_RESUME)
         return self._end(report)
 
