@@ -13,11 +13,12 @@ _NO_ACCESS: Final = re.compile(
     "credential|token request|imds|account must be specified|metadata/identity", re.IGNORECASE
 )
 _FULL: Final = "No space left on device"
+_AMAZON: Final = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL if the store is not Amazon's"
+_AZURE: Final = "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
 _ACCESS: Final = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL if the store is not Amazon's",
+    **dict.fromkeys(("s3", "s3a"), _AMAZON),
+    **dict.fromkeys(("az", "abfs", "abfss"), _AZURE),
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-    "abfs": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
 
 
@@ -30,7 +31,7 @@ def explain_store(error: Exception, place: str, *, was_open: bool) -> SinkError:
         was_open: Whether the table could be used before, so that the same call may succeed later.
     """
     text = " ".join(_ANSI.sub("", str(error)).split())
-    variables = _ACCESS.get(place.partition("://")[0].rstrip("as") if "://" in place else "", None)
+    variables = _ACCESS.get(place.partition("://")[0])
     if variables is not None and _NO_ACCESS.search(text):
         return SinkError(
             f"cannot use the Delta table {quoted(place)}: there are no credentials for its store. Set {variables}, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -61,9 +62,13 @@ class Leases:
 
     async def _set(self, key: str, **options: bool) -> bool:
         try:
-            return bool(await self._connect().set(key, self.run, ex=_LEASE_SECONDS, **options))
+            is_set = bool(await self._connect().set(key, self.run, ex=_LEASE_SECONDS, **options))
         except _redis_errors():
-            return True
+            is_set = True
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # redis-py drops a cancellation that comes while it waits
+            raise asyncio.CancelledError
+        return is_set
 
     def _connect(self) -> Any:  # noqa: ANN401 - a Redis
         from redis.asyncio import Redis

@@ -49,7 +49,7 @@ class RunNotes:
     run: str
     clock: Callable[[], float] = time
     host: str = field(factory=socket.gethostname)
-    _last: dict[str, int] = field(factory=dict, init=False)  # by run its newest note when they were last read
+    _last: dict[str, int] | None = field(default=None, init=False)  # by run its newest note when last read
 
     def note(self, *, ended: bool = False) -> None:
         """Note that this run is alive, or has ended."""
@@ -68,7 +68,8 @@ class RunNotes:
         return sorted(
             run
             for run, noted in newest.items()
-            if run not in gone and (abs(now - noted) <= ALIVE_SECONDS * 1000 or before.get(run, noted) != noted)
+            if run not in gone
+            and (abs(now - noted) <= ALIVE_SECONDS * 1000 or (before is not None and before.get(run) != noted))
         )
 
     def _is_dead(self, row: dict[str, Any]) -> bool:

@@ -118,10 +118,12 @@ class JobTables:
         return DeltaTable(self.table, storage_options=dict(self.options))
 
     def _check(self, found: DeltaTable) -> None:
-        columns = _columns(pa.schema(found.schema()))
-        if columns != _columns(event_schema()):
+        theirs, ours = _columns(pa.schema(found.schema())), _columns(event_schema())
+        names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+        if names:
+            others = {name: theirs.get(name, "missing") for name in names}
             raise StoreError(
-                f"the table {quoted(self.table)} has the columns {quoted(columns)}, not those of an export; choose "
+                f"the table {quoted(self.table)} does not have the columns of an export: {quoted(others)}; choose "
                 "another one"
             )
         if _RETENTION in found.metadata().configuration:
