@@ -19,7 +19,7 @@ from typing import Any, Final
 import pyarrow as pa  # type: ignore[import-untyped]
 from attrs import asdict, fields, frozen
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ConfigError, StoreError, quoted
@@ -105,12 +105,13 @@ class JobTables:
                 f"{unsafe[0]} lets two writers make the same commit, and rows would be lost; leave it out, and give "
                 "the store a conditional put, such as aws_conditional_put=etag"
             )
-        options = dict(self.options)
         try:
-            DeltaTable.create(self.table, event_schema(), mode="ignore", storage_options=options)
-        except FAULTS:
-            if not DeltaTable.is_deltatable(self.table, options):  # another run may have created it
-                raise
+            DeltaTable.create(self.table, event_schema(), mode="ignore", storage_options=dict(self.options))
+        except FAULTS as error:
+            try:
+                self.fresh()  # another run may have created it
+            except FAULTS:
+                raise error from None
         self._check(self.fresh())
 
     def fresh(self) -> DeltaTable:
@@ -249,9 +250,15 @@ class JobTables:
                 return
 
     def find(self, name: str) -> DeltaTable | None:
-        """Return a table of the job, or None if it is not there."""
-        place, options = self._place(name), dict(self.options)
-        return DeltaTable(place, storage_options=options) if DeltaTable.is_deltatable(place, options) else None
+        """Return a table of the job, or None if it is not there.
+
+        `DeltaTable.is_deltatable` would keep the interpreter's lock while it waits for the store (deltalake 1.6): the
+        event loop would stand still.
+        """
+        try:
+            return DeltaTable(self._place(name), storage_options=dict(self.options))
+        except TableNotFoundError:
+            return None
 
     def _place(self, name: str) -> str:
         return f"{self.table.rstrip('/')}/_isnotai/{self.job}/{name}"

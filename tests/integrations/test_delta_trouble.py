@@ -52,11 +52,12 @@ async def test_an_object_store_that_fails_now_and_then_has_each_row_once(world: 
     """Half of the errors come after the store has done what it was asked for."""
     async with open_faulty_s3() as store:
         store.fail_at_random(0.15)
-        runs = (export(client, "s3://bucket/table", storage_options=store.options) for _ in range(2))
+        runs = (export(client, "s3://bucket/faulty", storage_options=store.options) for _ in range(2))
         await asyncio.gather(*runs)
         assert store.faults > 20
         store.fail_at_random(0)
-        assert read_table("s3://bucket/table", store.options) == sorted(world.exists.values())
+        rows = await asyncio.to_thread(read_table, "s3://bucket/faulty", store.options)
+        assert rows == sorted(world.exists.values())
 
 
 @pytest.mark.timeout(180)
@@ -67,12 +68,13 @@ async def test_an_object_store_that_is_away_for_a_while_ends_the_run_and_the_sam
     async with open_faulty_s3() as store:
         store.chooses = lambda request: "before" if world.requests["events"] > 2 else None
         with pytest.raises(SinkError, match="cannot use the Delta table") as caught:
-            await export(client, "s3://bucket/table", storage_options={**store.options, "max_retries": "2"})
+            await export(client, "s3://bucket/away", storage_options={**store.options, "max_retries": "2"})
         assert caught.value.is_temporary, "the command ends with code 4"
         store.chooses = lambda request: None
-        report = await export(client, "s3://bucket/table", storage_options=store.options)
+        report = await export(client, "s3://bucket/away", storage_options=store.options)
         assert (report.sessions, report.failures) == (7, ())
-        assert read_table("s3://bucket/table", store.options) == sorted(world.exists.values())
+        rows = await asyncio.to_thread(read_table, "s3://bucket/away", store.options)
+        assert rows == sorted(world.exists.values())
 
 
 async def test_a_table_whose_columns_another_program_changes_in_the_middle_is_an_error_in_words(
