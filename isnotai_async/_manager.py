@@ -42,6 +42,15 @@ class SessionManager:
     closed with the manager. The regions share only the settings, `max_concurrency`, and the TLS context, which
     aiohttp keeps for the whole process; so a failure in one does not stop the others.
 
+    Example:
+        >>> keys = {
+        ...     name: isnotai.Credential(sandbox.api_keys[name], region=name, base_url=sandbox.base_urls[name])
+        ...     for name in ("us", "eu")
+        ... }
+        >>> async with isnotai.SessionManager(keys) as manager:
+        ...     print((await manager["eu"].list_sessions()).region)
+        eu
+
     Args:
         credentials: A mapping: the name of a region to its key, or any name to a `Credential`.
         max_concurrency: Maximum number of requests in flight in total; None for no other limit than the next one.
@@ -117,6 +126,12 @@ class SessionManager:
     @classmethod
     def from_env(cls) -> Self:
         """Create a manager from the keys in ``ISNOTAI_API_KEY_US`` and ``ISNOTAI_API_KEY_EU``, one or both.
+
+        Example:
+            >>> import os
+            >>> os.environ["ISNOTAI_API_KEY_US"] = "aik_v1_" + "a" * 40
+            >>> isnotai.SessionManager.from_env()
+            <SessionManager of us: not open>
 
         Raises:
             ConfigError: Neither is set.
@@ -198,6 +213,13 @@ class SessionManager:
     ) -> ManagedEventStream:
         """Stream the events of sessions of several regions; arguments and errors are those of `Client.stream_events`.
 
+        Example:
+            >>> eu = isnotai.Credential(sandbox.api_keys["eu"], region="eu", base_url=sandbox.base_urls["eu"])
+            >>> async with isnotai.SessionManager({"eu": eu}) as manager:
+            ...     async with manager.stream_events([("eu", "big-100")]) as stream:
+            ...         print([(page.name, page.session_id, len(page.data)) async for page in stream])
+            [('eu', 'big-100', 100)]
+
         Args:
             sessions: A source for each name, like ``{"us": us_ids, "eu": manager["eu"].list_sessions()}``. Each has
                 an equal share of `concurrency`, so if one region is slow or down (another tier, an outage), the
@@ -233,6 +255,13 @@ class ManagedEventStream(PageStream):
     """The pages of sessions of several regions; see `PageStream`.
 
     A page's `name` is that of its credential, its `region` the region of that credential.
+
+    Example:
+        >>> eu = isnotai.Credential(sandbox.api_keys["eu"], region="eu", base_url=sandbox.base_urls["eu"])
+        >>> async with isnotai.SessionManager({"eu": eu}) as manager:
+        ...     async with manager.stream_events({"eu": ["big-100", "nowhere"]}, on_error="collect") as stream:
+        ...         print(len([event async for event in stream.events()]), list(stream.failures))
+        100 [('eu', 'nowhere')]
     """
 
     @property

@@ -135,6 +135,11 @@ class PageStream:
         """Iterate over the events instead of the pages, with the same errors.
 
         `position` counts them one by one. After a `break`, the next page that is taken has the rest of its events.
+
+        Example:
+            >>> async with client.stream_events(["big-100", "big-200"]) as stream:
+            ...     print(len([event async for event in stream.events()]))
+            300
         """
         while page := await self._advance():
             for event in self._take_records(page):
@@ -145,6 +150,11 @@ class PageStream:
 
         `position` is after the batch that was given, also within a page. An error comes after the batch of the events
         before it. If the call is cancelled, nothing is lost.
+
+        Example:
+            >>> async with client.stream_events(["big-100", "big-200"]) as stream:
+            ...     print([batch.num_rows async for batch in stream.batches(rows=128)])
+            [128, 128, 44]
 
         Args:
             rows: Events in a batch; the last one has fewer. From 1 to 10 million.
@@ -166,6 +176,11 @@ class PageStream:
 
         The rows of a session are in their order; sessions come as they arrive. If an error ends the stream, there is
         no table, and the rows before it are dropped; `batches` keeps them.
+
+        Example:
+            >>> table = await client.stream_events(["big-100", "big-200"]).to_arrow()
+            >>> table.num_rows
+            300
 
         Args:
             max_rows: Maximum number of rows; default 10 million, which take about 1 GB. None for no bound.
@@ -301,7 +316,15 @@ class PageStream:
 
 
 class EventStream(PageStream):
-    """The pages of many sessions of one region; see `PageStream`."""
+    """The pages of many sessions of one region; see `PageStream`.
+
+    Example:
+        >>> async with client.stream_events(["big-100", "no-such-session"], on_error="collect") as stream:
+        ...     print([len(page.data) async for page in stream])
+        [100]
+        >>> stream.failures["no-such-session"].status
+        404
+    """
 
     @property
     def failures(self) -> Mapping[str, IsNotAIError]:

@@ -34,7 +34,7 @@ from typing import Any, Final, get_args
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters
-from isnotai_async._models.validation import one_of
+from isnotai_async._models.validation import check_no_key, one_of
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.source import AnySessions, find_source
 from isnotai_async.export.tracker import OnExportError
@@ -88,6 +88,8 @@ async def export_to_delta(
             f"job {quoted(job)} is no name of a job; use letters, digits, '.', '_' and '-', at most 100 of them, and "
             "a letter or digit first"
         )
+    check_no_key(job, "job")
+    check_no_key(str(table), "table")
     try:
         from isnotai_async.integrations import _delta_run
     except ImportError:

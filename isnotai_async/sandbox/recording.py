@@ -27,10 +27,9 @@ from typing import Any
 from attrs import frozen
 
 from isnotai_async.errors import quoted
+from isnotai_async.sandbox.columns import Row, show_event
 from isnotai_async.sandbox.details import describe
 from isnotai_async.sandbox.seed_data import BYTES, iso, to_ms
-
-Row = tuple[str, str, str, int, str | None, int, int]
 
 EventType = tuple[int, str | None]
 
@@ -108,13 +107,8 @@ class RecordedLog:
         """Return one event as the API shows it."""
         kind, name = self._types.pairs[self._codes[index]]
         begin = self._ends[index - 1] if index else 0
-        return {
-            "eventId": self._ids[begin : self._ends[index]].decode(),
-            "messageId": kind,
-            "eventTypeName": name,
-            "timestamp": self._times[index],
-            "payloadSize": self._sizes[index],
-        }
+        event_id = self._ids[begin : self._ends[index]].decode()
+        return show_event(event_id, kind, name, self._times[index], self._sizes[index])
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
         """Yield the indexes of the events that pass the filters, in rising order."""

@@ -28,6 +28,11 @@ _KEPT_ARRIVALS: Final = 1_000_000
 class RegionStats:
     """The counters of one region since it was created. They are live, and continue to change.
 
+    Example:
+        >>> events = await client.list_events("big-1000").to_list()
+        >>> sandbox.stats.requests, dict(sandbox.stats.statuses), sandbox.stats.max_in_flight
+        (10, {200: 10}, 1)
+
     Attributes:
         requests: Requests of any kind.
         in_flight: Requests that have arrived and are not answered yet.
