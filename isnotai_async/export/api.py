@@ -24,9 +24,8 @@ from isnotai_async.export.identity import count_sessions, identify, read_digests
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.opening import IfExists, Opener, Opening, check_given
 from isnotai_async.export.places import store_of
-from isnotai_async.export.progress import OnProgress
 from isnotai_async.export.publishing import Publisher
-from isnotai_async.export.report import ExportReport
+from isnotai_async.export.report import ExportReport, OnProgress
 from isnotai_async.export.runner import COMMIT_BYTES, Runner
 from isnotai_async.export.shard import Shard, check_shard
 from isnotai_async.export.source import AnySessions, ExportSource, find_source

@@ -29,8 +29,7 @@ from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.progress import OnProgress, show_progress
-from isnotai_async.export.report import SessionFailure, is_for_good
+from isnotai_async.export.report import OnProgress, SessionFailure, is_for_good, show_progress
 from isnotai_async.export.session_reading import SessionReading
 from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.store_access import StoreAccess

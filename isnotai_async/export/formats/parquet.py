@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
     from _typeshed import ReadableBuffer
 
-ROW_GROUP: Final = 50_000  # rows
-GROUPS_OF_A_PART: Final = 2
+ROW_GROUP: Final = 25_000  # rows
+GROUPS_OF_A_PART: Final = 4
 TIMESTAMPS: Final = range(-62_135_596_800_000, 253_402_300_800_000)
 """Milliseconds of the years 1 to 9999: what readers of Parquet can show."""
 
