@@ -167,6 +167,20 @@ def check_quota(value: object, name: str = "quota") -> float:
     )
 
 
+def read_share(text: str, name: str) -> float:
+    """Read a share of the key's rate, written as a fraction (1/8) or a number (0.125).
+
+    Raises:
+        ConfigError: It is neither, or not above 0 and at most 1.
+    """
+    numerator, slash, denominator = text.partition("/")
+    try:
+        share = float(numerator) / float(denominator if slash else 1)
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"{name} {quoted(text)} is no share; write 1/8 or 0.125") from None
+    return check_quota(share, f"{name} {quoted(text)}")
+
+
 def check_seconds(value: float | None, name: str) -> float | None:
     """Check a duration; None is no limit.
 
