@@ -98,8 +98,11 @@ class PageInHand(Generic[T]):
     @property
     def passed(self) -> int:
         """How many records were passed by this walk: handed out, or not readable."""
+        given = self.number - self.start
+        if not self.page.rejected:
+            return given
         index = self.index
-        return self.number - self.start + sum(self.skipped <= record.index < index for record in self.page.rejected)
+        return given + sum(self.skipped <= record.index < index for record in self.page.rejected)
 
     @property
     def is_through(self) -> bool:
