@@ -131,15 +131,19 @@ class ListEndpoint(Generic[T]):
 
     def read(self, response: Response) -> Page[T]:
         """Read a page; errors as of `Endpoint.read`."""
-        facts: dict[str, Any] = {
-            "tier": read_tier(response.headers.get(TIER_HEADER)),
-            "region": response.region,
-            "session_id": response.request.session_id,
-            "headers": Headers(response.headers),
-        }
+        tier, headers = read_tier(response.headers.get(TIER_HEADER)), Headers(response.headers)
+        region, session_id, deviations = response.region, response.request.session_id, response.deviations
         if response.status == 204:
-            return _read_nothing(response, partial(Page, **facts))
-        return _decode(response, partial(self._decode, deviations=response.deviations, **facts))
+            return _read_nothing(
+                response, partial(Page, tier=tier, region=region, session_id=session_id, headers=headers)
+            )
+        decode = self._decode
+        return _decode(
+            response,
+            lambda body: decode(
+                body, tier=tier, region=region, session_id=session_id, headers=headers, deviations=deviations
+            ),
+        )
 
 
 HEALTH: Final = Endpoint("health", "/health", returns=Health, is_enveloped=False, authenticated=False)
