@@ -84,15 +84,10 @@ class Client(Operations):
     after it was closed, on the same event loop or another.
 
     Example:
-        >>> import anyio
-        >>> import isnotai_async as isnotai
-        >>> async def main() -> None:
-        ...     async with isnotai.Sandbox() as sandbox:
-        ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
-        ...             page = await client.list_sessions(page_size=1)
-        ...             print(page.region, page.limit, page.has_more)
-        >>> anyio.run(main)
-        us 1 True
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+        ...     page = await client.list_sessions(page_size=1)
+        >>> page.region, page.limit, page.has_more
+        ('us', 1, True)
 
     Args:
         api_key: Key of the region; default ``ISNOTAI_API_KEY``, else what the file ``ISNOTAI_API_KEY_FILE`` holds.
@@ -230,6 +225,13 @@ class Client(Operations):
     async def open(self) -> None:
         """Open the client on the running event loop, if ``async with`` does not fit. A closed one is opened again.
 
+        Example:
+            >>> client = isnotai.Client(sandbox.api_key, base_url=sandbox.base_url)
+            >>> await client.open()
+            >>> (await client.health()).status
+            'healthy'
+            >>> await client.aclose()
+
         Raises:
             ConfigError: It is open on another event loop, or no event loop of asyncio is running.
         """
@@ -240,7 +242,13 @@ class Client(Operations):
         self._connections.open()
 
     async def aclose(self) -> None:
-        """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open."""
+        """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open.
+
+        Example:
+            >>> await client.aclose()
+            >>> print(client)
+            <Client of us (http://127.0.0.1:...): closed>
+        """
         if not self._is_copy or self._has_opened:
             self._has_opened = False
             await self._connections.aclose()
@@ -254,6 +262,11 @@ class Client(Operations):
         retry: Retry | _Unchanged = UNCHANGED,
     ) -> Self:
         """Return a copy with other options, for one call or for many; it shares HTTP session, limiter and quota.
+
+        Example:
+            >>> patient = client.with_options(timeout=10, deadline=600)
+            >>> len(await patient.list_events("big-1000").to_list())
+            1000
 
         Args:
             timeout: The same as in the constructor, as all of these; an option that is not given is unchanged.
@@ -288,6 +301,11 @@ class Client(Operations):
         end_time: int | datetime | None = None,
     ) -> EventStream:
         """Stream the events of many sessions, or of one in parallel: ``async with client.stream_events(…) as pages``.
+
+        Example:
+            >>> async with client.stream_events(["big-100", "big-200"], concurrency=8) as stream:
+            ...     print(sum([len(page.data) async for page in stream]))
+            300
 
         Args:
             sessions: One session, or any source of them (a list, a generator, ``client.list_sessions()``): ids or

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Final, NoReturn, Self
 
 import aiohttp
@@ -30,17 +30,27 @@ from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
 from isnotai_async._streaming.stream import PageStream
+from isnotai_async._streaming.tasks import Block
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 
 _VARIABLE: Final = "ISNOTAI_API_KEY_"
 
 
-class SessionManager:
+class SessionManager(Block):
     """Clients of several regions, with common settings: ``async with SessionManager({"us": …, "eu": …}) as manager``.
 
     ``manager["eu"]`` is the `Client` of that name. Its HTTP session is opened by its first request, and all are
     closed with the manager. The regions share only the settings, `max_concurrency`, and the TLS context, which
     aiohttp keeps for the whole process; so a failure in one does not stop the others.
+
+    Example:
+        >>> keys = {
+        ...     name: isnotai.Credential(sandbox.api_keys[name], region=name, base_url=sandbox.base_urls[name])
+        ...     for name in ("us", "eu")
+        ... }
+        >>> async with isnotai.SessionManager(keys) as manager:
+        ...     print((await manager["eu"].list_sessions()).region)
+        eu
 
     Args:
         credentials: A mapping: the name of a region to its key, or any name to a `Credential`.
@@ -90,7 +100,6 @@ class SessionManager:
             raise ConfigError("no credential: pass keys by region, like {'us': …, 'eu': …}")
         self._most = max_concurrency if max_concurrency is None else _check_count(max_concurrency, "max_concurrency")
         self._state = OpenState.NOT_OPEN
-        self._block: AbstractAsyncContextManager[Self]
         self._clients = {
             name: _ManagedClient(
                 credential.api_key,  # type: ignore[arg-type]  # checked already, and never a string again
@@ -118,6 +127,12 @@ class SessionManager:
     def from_env(cls) -> Self:
         """Create a manager from the keys in ``ISNOTAI_API_KEY_US`` and ``ISNOTAI_API_KEY_EU``, one or both.
 
+        Example:
+            >>> import os
+            >>> os.environ["ISNOTAI_API_KEY_US"] = "aik_v1_" + "a" * 40
+            >>> isnotai.SessionManager.from_env()
+            <SessionManager of us: not open>
+
         Raises:
             ConfigError: Neither is set.
         """
@@ -132,17 +147,6 @@ class SessionManager:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a SessionManager holds API keys and open connections; build one where it is used")
-
-    async def __aenter__(self) -> Self:
-        block = self._run()
-        entered = await block.__aenter__()
-        self._block = block  # not earlier: a second attempt to open would replace the first
-        return entered
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._block.__aexit__(kind, error, trace)
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Self, None]:
@@ -198,6 +202,13 @@ class SessionManager:
     ) -> ManagedEventStream:
         """Stream the events of sessions of several regions; arguments and errors are those of `Client.stream_events`.
 
+        Example:
+            >>> eu = isnotai.Credential(sandbox.api_keys["eu"], region="eu", base_url=sandbox.base_urls["eu"])
+            >>> async with isnotai.SessionManager({"eu": eu}) as manager:
+            ...     async with manager.stream_events([("eu", "big-100")]) as stream:
+            ...         print([(page.name, page.session_id, len(page.data)) async for page in stream])
+            [('eu', 'big-100', 100)]
+
         Args:
             sessions: A source for each name, like ``{"us": us_ids, "eu": manager["eu"].list_sessions()}``. Each has
                 an equal share of `concurrency`, so if one region is slow or down (another tier, an outage), the
@@ -233,6 +244,13 @@ class ManagedEventStream(PageStream):
     """The pages of sessions of several regions; see `PageStream`.
 
     A page's `name` is that of its credential, its `region` the region of that credential.
+
+    Example:
+        >>> eu = isnotai.Credential(sandbox.api_keys["eu"], region="eu", base_url=sandbox.base_urls["eu"])
+        >>> async with isnotai.SessionManager({"eu": eu}) as manager:
+        ...     async with manager.stream_events({"eu": ["big-100", "nowhere"]}, on_error="collect") as stream:
+        ...         print(len([event async for event in stream.events()]), list(stream.failures))
+        100 [('eu', 'nowhere')]
     """
 
     @property

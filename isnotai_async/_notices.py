@@ -1,6 +1,7 @@
 """Notices: what the client reports about its own work, to the log and to a callback.
 
-The log is ``isnotai_async``: debug for each attempt, info for waits of more than a second. Neither ever has the key.
+The log is ``isnotai_async``: debug for each attempt, info for each retry and for waits of more than a second for
+the limiter. Neither ever has the key.
 """
 
 from __future__ import annotations
@@ -44,12 +45,20 @@ logger: Final = _SafeLogger(logging.getLogger("isnotai_async"), None)
 logger.logger.addHandler(logging.NullHandler())  # the program decides whether to log
 
 TOLD_SECONDS: Final = 1.0
-"""Waits longer than this are logged at level info."""
+"""Waits for the limiter that are longer than this are logged at level info."""
 
 
 @frozen(kw_only=True)
 class AttemptNotice:
     """One request was answered, or failed.
+
+    Example:
+        >>> def show(notice: isnotai.Notice) -> None:
+        ...     if isinstance(notice, isnotai.AttemptNotice):
+        ...         print(notice.operation, notice.attempt, notice.status)
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, on_notice=show) as client:
+        ...     page = await client.list_events("big-3")
+        list_events 1 200
 
     Attributes:
         region: Name of the region.
@@ -74,6 +83,15 @@ class AttemptNotice:
 class DeviationNotice:
     """An answer differs from the documentation, but was read. Once for each operation and path of a client.
 
+    Example:
+        >>> def show(notice: isnotai.Notice) -> None:
+        ...     if isinstance(notice, isnotai.DeviationNotice):
+        ...         print(notice.path, notice.kind)
+        >>> sandbox.inject(isnotai.sandbox.Fault.absent_field("data[*].eventTypeName"))
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, on_notice=show) as client:
+        ...     page = await client.list_events("big-3")
+        $.data[*].eventTypeName absent
+
     Attributes:
         region: Name of the region.
         operation: The operation.
@@ -95,6 +113,15 @@ class DeviationNotice:
 @frozen(kw_only=True)
 class RetryNotice:
     """One more attempt will be made.
+
+    Example:
+        >>> def show(notice: isnotai.Notice) -> None:
+        ...     if isinstance(notice, isnotai.RetryNotice):
+        ...         print(notice.attempt, notice.kind)
+        >>> sandbox.inject(isnotai.sandbox.Fault.status(503))
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, on_notice=show) as client:
+        ...     page = await client.list_events("big-3")
+        2 status
 
     Attributes:
         region: Name of the region.
@@ -120,6 +147,18 @@ class RetryNotice:
 class WaitNotice:
     """A request waits for the limiter.
 
+    Example:
+        >>> sandbox.set_tier("us", "free")
+        >>> waits = []
+        >>> def note(notice: isnotai.Notice) -> None:
+        ...     if isinstance(notice, isnotai.WaitNotice):
+        ...         waits.append(notice.reason)
+        >>> settings = {"limiter": isnotai.LocalLimiter(window=1), "on_notice": note}
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, **settings) as client:
+        ...     events = await client.list_events("big-2000").to_list()
+        >>> waits[0]
+        'requests are spaced evenly'
+
     Attributes:
         region: Name of the region.
         operation: The operation.
@@ -139,6 +178,14 @@ class WaitNotice:
 class TierNotice:
     """An answer named another tier than the one before it.
 
+    Example:
+        >>> def show(notice: isnotai.Notice) -> None:
+        ...     if isinstance(notice, isnotai.TierNotice):
+        ...         print(notice.previous, notice.tier)
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, on_notice=show) as client:
+        ...     page = await client.list_events("big-3")
+        None enterprise
+
     Attributes:
         region: Name of the region.
         tier: The tier.
@@ -155,6 +202,14 @@ class TierNotice:
 @frozen(kw_only=True)
 class PageNotice:
     """A page was read.
+
+    Example:
+        >>> def show(notice: isnotai.Notice) -> None:
+        ...     if isinstance(notice, isnotai.PageNotice):
+        ...         print(notice.records, notice.has_more)
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, on_notice=show) as client:
+        ...     page = await client.list_events("big-3")
+        3 False
 
     Attributes:
         region: Name of the region.

@@ -66,6 +66,11 @@ class Operations:
         """Ask whether the API is alive; needs no key.
 
         Reference page: "Health check".
+
+        Example:
+            >>> health = await client.health()
+            >>> health.status
+            'healthy'
         """
         return await self._get(endpoints.HEALTH)
 
@@ -75,6 +80,11 @@ class Operations:
         Reference page: "Get the current integration". Only ``apiKeyMasked`` of its schema is known here, so the
         answer is a plain dict, as the server sent it. The API's own OpenAPI document has the schema: run
         ``isnotai doctor``.
+
+        Example:
+            >>> integration = await client.get_integration()
+            >>> integration["data"]["apiKeyMasked"]
+            'aik_v1_****A1yI'
 
         Raises:
             AuthenticationError: The key is not known in this region.
@@ -96,6 +106,12 @@ class Operations:
         """List the sessions of the key's integration.
 
         Reference page: "List sessions".
+
+        Example:
+            >>> async for session in client.list_sessions(bot_only=True, start_date="2026-06-08"):
+            ...     print(session.id, session.bot_score)
+            ses-ae9f8f9c4f7ae686 0.8781
+            ses-947290bb5878c030 0.8372
 
         Args:
             page_size: Sessions a page, from 1; default the server's 50. The tier's cap clamps it.
@@ -126,6 +142,11 @@ class Operations:
 
         Reference page: "Get a session".
 
+        Example:
+            >>> session = await client.get_session("big-1000")
+            >>> session.status, session.created_at.isoformat()
+            ('closed', '2026-06-04T12:00:00+00:00')
+
         Raises:
             ConfigError: The id is empty, ``.``, ``..``, too long, or has control characters.
             NotFoundError: There is no such session.
@@ -138,6 +159,11 @@ class Operations:
         Reference page: "Get session details".
 
         Its counts are for planning; the API does not promise that they equal the number of listed events.
+
+        Example:
+            >>> details = await client.get_session_details("big-1000")
+            >>> details.duration_seconds, details.event_counts.keyboard
+            (114.664, 323)
 
         Raises:
             ConfigError: As of `get_session`.
@@ -161,6 +187,15 @@ class Operations:
         """List the events of one session.
 
         Reference page: "List event-level metadata for a session".
+
+        Example:
+            >>> async for event in client.list_events("big-1000", type="keypress", max_items=2):
+            ...     print(event.event_id, event.time.time())
+            ev-434e58bd-13d0ae5e 12:00:03.244000
+            ev-434e58bd-25730a58 12:00:04.224000
+            >>> page = await client.list_events("big-1000", page_size=50)
+            >>> len(page.data), page.has_more
+            (50, True)
 
         Args:
             session_id: Id of the session, or its record.
@@ -203,16 +238,8 @@ class Operations:
         Reference page of ``listUsers``.
 
         Example:
-            >>> import anyio
-            >>> import isnotai_async as isnotai
-            >>> async def main() -> None:
-            ...     async with isnotai.Sandbox() as sandbox:
-            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
-            ...             async for user in client.list_users(search="souza"):
-            ...                 sessions = [session async for session in client.get_user_sessions(user.user_id)]
-            ...                 print(user.user_name, user.session_count, len(sessions))
-            >>> anyio.run(main)
-            Ana Souza 3 3
+            >>> [user.user_name async for user in client.list_users(search="souza")]
+            ['Ana Souza']
 
         Args:
             page_size: Users a page, from 1; default the server's 50. The tier's cap clamps it.
@@ -243,6 +270,11 @@ class Operations:
         Reference page of ``getUserSessions``. The vendor does not publish the schema of its items; this client reads
         them like those of `list_sessions`.
 
+        Example:
+            >>> user = await client.list_users(search="souza").first()
+            >>> [session.status async for session in client.get_user_sessions(user.user_id)]
+            ['closed', 'closed', 'closed']
+
         Args:
             user_id: Id of the user, as in `Session` and `User`.
             page_size: Sessions a page, from 1; default the server's 50. The tier's cap clamps it.
@@ -267,6 +299,11 @@ class Operations:
         Reference page of ``listCourses``. The schema of a course is not known here, so each is a plain dict, as
         the server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
 
+        Example:
+            >>> courses = await client.list_courses().to_list()
+            >>> len(courses), type(courses[0])
+            (3, <class 'dict'>)
+
         Args:
             page_size: Courses a page, from 1; default the server's 50. The tier's cap clamps it.
             max_items: Courses after which to stop; None for all.
@@ -288,15 +325,9 @@ class Operations:
         Reference page of ``getAnalytics``.
 
         Example:
-            >>> import anyio
-            >>> import isnotai_async as isnotai
-            >>> async def main() -> None:
-            ...     async with isnotai.Sandbox() as sandbox:
-            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
-            ...             analytics = await client.get_analytics(period="7d", group_by="day")
-            ...             print(analytics.summary.total_sessions, len(analytics.time_series))
-            >>> anyio.run(main)
-            40 8
+            >>> analytics = await client.get_analytics(period="7d", group_by="day")
+            >>> analytics.summary.total_sessions, len(analytics.time_series)
+            (40, 8)
 
         Args:
             period: An open list; documented are ``"24h"``, ``"7d"``, ``"30d"`` and ``"90d"``. Default the server's,
@@ -315,6 +346,11 @@ class Operations:
 
         Reference page of ``getStats``. Its schema is not known here, so the answer is a plain dict, as the
         server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
+
+        Example:
+            >>> stats = await client.get_stats()
+            >>> sorted(stats["data"])[:2]
+            ['activeSessions', 'botSessions']
         """
         return await self._get(endpoints.GET_STATS)
 
@@ -328,6 +364,11 @@ class Operations:
         """Return the consumption of the API.
 
         Reference page of ``getUsage``. The answer has no pages.
+
+        Example:
+            >>> usage = await client.get_usage(start_date="2026-06-04", metric="Sessions")
+            >>> dict(usage.totals)
+            {'Sessions': 40}
 
         Args:
             start_date: The first instant, inclusive: an aware datetime, a date (its first instant, UTC) or ISO 8601
@@ -349,15 +390,9 @@ class Operations:
         The key is sent, except to ``/health``, ``/openapi/v3.json`` and ``/swagger``, which are documented as open.
 
         Example:
-            >>> import anyio
-            >>> import isnotai_async as isnotai
-            >>> async def main() -> None:
-            ...     async with isnotai.Sandbox() as sandbox:
-            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
-            ...             answer = await client.request("/v1/sessions", params={"pageSize": 1})
-            ...             print(answer.status, len(answer.json()["data"]))
-            >>> anyio.run(main)
-            200 1
+            >>> answer = await client.request("/v1/sessions", params={"pageSize": 1})
+            >>> answer.status, len(answer.json()["data"])
+            (200, 1)
 
         Args:
             path: Absolute path without a query, such as ``"/v1/sessions"``.

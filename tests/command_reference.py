@@ -35,24 +35,32 @@ Data goes to stdout, messages go to stderr. `--sandbox` tries any command withou
 def describe() -> str:
     """Return the whole page."""
     sections = [HEAD]
-    shared: dict[str, list[str]] = {}
-    for place, _ in COMMANDS:
-        name = place.rpartition(":")[2]
-        intro, panels = _read_help(name)
+    helps = {name: _read_help(name) for name in (place.rpartition(":")[2] for place, _ in COMMANDS)}
+    # A command may lack some of the shared options, so the whole list is the longest one.
+    shared = {title: max((panels.get(title, []) for _, panels in helps.values()), key=len) for title in SHARED}
+    for name, (intro, panels) in helps.items():
         own = {title: lines for title, lines in panels.items() if title not in SHARED}
-        more = [SHARED[title] for title in SHARED if title in panels]
-        shared |= {title: lines for title, lines in panels.items() if title in SHARED}
         text = f"## isnotai {name}\n\n{intro}\n"
         if own:
             text += f"\n```text\n{_show_panels(own)}```\n"
-        if more:
-            links = " and ".join(f"[{what}](#options-of-{what.replace(' ', '-')})" for what in reversed(more))
-            text += f"\nAnd the options of {links}.\n"
+        if more := [_link(title, panels[title], shared[title]) for title in reversed(SHARED) if title in panels]:
+            text += f"\nAnd the options of {' and '.join(more)}.\n"
         sections.append(text)
     sections += [
         f"## Options of {SHARED[title]}\n\n```text\n{_lines(shared[title])}```\n" for title in reversed(SHARED)
     ]
     return "\n".join(sections)
+
+
+def _link(title: str, lines: list[str], whole: list[str]) -> str:
+    """Return the link to the shared options of a panel, and which of them the command lacks."""
+    lacks = [option for option in _options(whole) if option not in _options(lines)]
+    without = f", without {', '.join(f'`{option}`' for option in lacks)}" if lacks else ""
+    return f"[{SHARED[title]}](#options-of-{SHARED[title].replace(' ', '-')}){without}"
+
+
+def _options(lines: list[str]) -> list[str]:
+    return [found[0] for line in lines if (found := re.match(r"--[\w-]+", line))]
 
 
 def _read_help(name: str) -> tuple[str, dict[str, list[str]]]:

@@ -1,6 +1,11 @@
 """What every test stands on."""
 
 import os
+import runpy
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +13,21 @@ from hypothesis import settings
 
 from tests.canary import KeyWatch
 from tests.loops import backend_of
+from tests.redis_server import running_redis
 
-# How long an example takes depends on what else the machine does.
-settings.register_profile("suite", deadline=None)
+ROOT = Path(__file__).parent.parent
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    # Some hundred processes import the same modules, and compiling them costs each a second. The environment asks for
+    # no bytecode next to the sources, so it is kept in pytest's cache.
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache" / "bytecode")
+    sys.dont_write_bytecode = False
+
+# How long an example takes depends on what else the machine does. The check of a change takes the same examples each
+# time, so that it judges the change; all other runs find new ones.
+settings.register_profile(
+    "suite", deadline=None, derandomize=os.environ.get("ISNOTAI_TEST_EXAMPLES", "random") == "fixed"
+)
 settings.load_profile("suite")
 
 
@@ -26,3 +43,25 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return backend_of(os.environ.get("ISNOTAI_TEST_LOOP", "asyncio"))
+
+
+@pytest.fixture
+def run_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], tuple[str, str]]:
+    """Return a function that runs a program of a page, and returns what it printed on stdout and stderr.
+
+    It runs in this process, in an empty folder, because a process for each program costs a second of CPU.
+    """
+
+    def run(program: str) -> tuple[str, str]:
+        file = tmp_path / "program.py"
+        file.write_text(program, encoding="utf-8")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
+        with running_redis(tmp_path) if "REDIS_URL" in program else nullcontext() as redis:
+            monkeypatch.setenv("REDIS_URL", redis.url if redis else "")
+            runpy.run_path(str(file), run_name="__main__")
+        return capsys.readouterr()
+
+    return run

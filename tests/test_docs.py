@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import isnotai_async
 from isnotai_async import errors, sandbox
-from tests.redis_server import running_redis
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
@@ -29,14 +25,10 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS)
-def test_each_program_runs_and_prints_what_is_shown(program: str, output: str, tmp_path: Path) -> None:
-    with running_redis(tmp_path) if "REDIS_URL" in program else nullcontext() as redis:
-        environment = {**os.environ, "ISNOTAI_API_KEY": "aik_v1_" + "a" * 40}
-        environment |= {"REDIS_URL": redis.url} if redis else {}
-        command = [sys.executable, "-W", "error", "-c", program]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
-
-    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+def test_each_program_runs_and_prints_what_is_shown(
+    program: str, output: str, run_program: Callable[[str], tuple[str, str]]
+) -> None:
+    assert run_program(program) == (output, "")
 
 
 @pytest.mark.parametrize("name", PAGES)

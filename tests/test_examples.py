@@ -86,7 +86,7 @@ async def until_it_stops(sandbox: Sandbox) -> int:
     return before
 
 
-async def test_the_browser_gets_every_event_in_order(app: str, sandbox: Sandbox) -> None:
+async def test_the_browser_gets_every_event_in_order_or_a_404(app: str) -> None:
     async with aiohttp.ClientSession() as browser, browser.get(f"{app}/sessions/big-2500/events") as answer:
         assert answer.status == 200
         assert answer.content_type == "application/x-ndjson"
@@ -96,10 +96,7 @@ async def test_the_browser_gets_every_event_in_order(app: str, sandbox: Sandbox)
     assert {row["session_id"] for row in rows} == {"big-2500"}
     times = [row["timestamp"] for row in rows]
     assert times == sorted(times)
-
-
-async def test_a_session_that_is_not_there_is_a_404(app: str) -> None:
-    async with aiohttp.ClientSession() as browser, browser.get(f"{app}/sessions/nobody/events") as answer:
+    async with aiohttp.ClientSession() as browser, browser.get(f"{app}/sessions/nowhere/events") as answer:
         assert answer.status == 404
         assert "no such session" in await answer.text()
 
@@ -179,24 +176,23 @@ async def test_the_app_of_the_guide_rejects_a_token_of_another_session_or_none(g
         assert (await get(f"{guide}/big-250/events", limit="100", after=hostile))[0] == 400, hostile
 
 
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [
-        (Fault.rate_limited(300), (503, "300")),
-        (Fault.status(404), (404, None)),
-        (Fault.status(401), (500, None)),
-        (Fault.status(403), (500, None)),
-        (Fault.status(422), (400, None)),
-        (Fault.status(503, retry_after=300), (502, None)),
-    ],
-    ids=["429", "404", "401", "403", "422", "503"],
-)
+ERRORS = [
+    (Fault.status(404), 404, None),
+    (Fault.status(401), 500, None),
+    (Fault.status(403), 500, None),
+    (Fault.status(422), 400, None),
+    (Fault.status(503, retry_after=300), 502, None),
+    (Fault.rate_limited(300), 503, "300"),  # the last one, because the key pauses after it
+]
+
+
 async def test_the_app_of_the_guide_answers_each_error_with_the_status_that_fits(
-    fault: Fault, expected: tuple[int, str | None], guide: str, sandbox: Sandbox
+    guide: str, sandbox: Sandbox
 ) -> None:
-    sandbox.inject(fault)
-    status, _, wait = await get(f"{guide}/big-250/events")
-    assert (status, wait) == expected
+    for fault, expected, expected_wait in ERRORS:
+        sandbox.inject(fault)
+        status, _, wait = await get(f"{guide}/big-250/events")
+        assert (status, wait) == (expected, expected_wait), fault.name
 
 
 def run_example(name: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
+
+if TYPE_CHECKING:
+    from jupyter_client.blocking.client import BlockingKernelClient
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook.py"
 CELLS = re.split(r"(?m)^# %%\n", re.sub(r"(?m)^# %% \[markdown\]\n(?:#.*\n)*", "", NOTEBOOK.read_text("utf-8")))[1:]
@@ -17,6 +18,8 @@ CELLS = re.split(r"(?m)^# %%\n", re.sub(r"(?m)^# %% \[markdown\]\n(?:#.*\n)*", "
 
 @pytest.fixture(scope="module")
 def kernel() -> Iterator[BlockingKernelClient]:
+    from jupyter_client.manager import KernelManager
+
     manager = KernelManager(kernel_name="python3")
     manager.start_kernel(cwd=str(NOTEBOOK.parent.parent))
     client = manager.client()

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import pyarrow.dataset as ds  # type: ignore[import-untyped]
 import pytest
+from pyarrow import parquet  # type: ignore[import-untyped]
 
 import isnotai_async as isnotai
 from isnotai_async.sandbox import Sandbox
@@ -53,7 +53,7 @@ async def run(sandbox: Sandbox, *arguments: str, redis: str = "") -> str:
 
 def read_ids(folder: Path) -> list[str]:
     files = [str(path) for path in folder.glob("*.parquet")]
-    ids: list[str] = ds.dataset(files, format="parquet").to_table(columns=["event_id"])["event_id"].to_pylist()
+    ids: list[str] = parquet.read_table(files, columns=["event_id"])["event_id"].to_pylist()
     return ids
 
 

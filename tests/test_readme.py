@@ -1,18 +1,15 @@
 """The README: its programs run and print what it says, and so does its command."""
 
-import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from tests.redis_server import running_redis
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,13 +20,10 @@ COUNT = re.compile(r"\d+\.\d s\b|(?<=requests  )[\d,]+|[\d,]+(?= rows)")  # what
 
 
 @pytest.mark.parametrize(("program", "output"), PROGRAMS, ids=[str(number) for number in range(len(PROGRAMS))])
-def test_each_program_runs_and_prints_what_is_shown(program: str, output: str, tmp_path: Path) -> None:
-    with running_redis(tmp_path) if "REDIS_URL" in program else nullcontext() as redis:
-        environment = {**os.environ, **({"REDIS_URL": redis.url} if redis else {})}
-        command = [sys.executable, "-W", "error", "-c", program]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-
-    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+def test_each_program_runs_and_prints_what_is_shown(
+    program: str, output: str, run_program: Callable[[str], tuple[str, str]]
+) -> None:
+    assert run_program(program) == (output, "")
 
 
 def test_the_first_program_is_one_of_ten_lines() -> None:

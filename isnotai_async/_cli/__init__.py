@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import warnings
 from collections.abc import Sequence
 
 from isnotai_async._cli import exit_codes
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 all of it is there, 1 failed, 2 usage, 3 authentication, 4 not finished (run the same again),
         5 finished with failed sessions or rejected records, 130 Ctrl-C, 143 SIGTERM.
     """
+    exit_codes.has_said_why.clear()
     with whole_streams():
         try:
             code = _run(sys.argv[1:] if argv is None else argv)
@@ -31,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"isnotai: {error}", file=sys.stderr)
             return exit_codes.FAILED
         except KeyboardInterrupt:
-            print("isnotai: interrupted", file=sys.stderr)
+            warnings.simplefilter("ignore", RuntimeWarning)  # about the coroutines that this broke off
+            if not exit_codes.has_said_why.is_set():
+                print("isnotai: interrupted", file=sys.stderr)
             return exit_codes.INTERRUPTED
         return code
 

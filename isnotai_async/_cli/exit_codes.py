@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Final
 
 from isnotai_async._cli.option_names import in_options
@@ -28,6 +29,9 @@ UNFINISHED: Final = 4  # the same command can succeed later
 INCOMPLETE: Final = 5  # finished, but sessions failed, records were set aside, or the API differs from its contract
 INTERRUPTED: Final = 130  # 128 + SIGINT
 TERMINATED: Final = 143  # 128 + SIGTERM
+
+has_said_why: Final = Event()
+"""Whether this command has said that it was interrupted, so that Ctrl-C during its end adds no second line."""
 
 _NO_KEY: Final = (
     "no API key. Set ISNOTAI_API_KEY, or pass --api-key-file FILE (never the key itself: arguments are visible to "

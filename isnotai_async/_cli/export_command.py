@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.delta_export import DeltaJob, check_delta
 from isnotai_async._cli.event_types import check_type
-from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_sigterm
+from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
 from isnotai_async._cli.options import (
     LONG,
     EventOptions,
@@ -133,12 +133,16 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+_OUT = (  # of two lines here, and of one in the help
+    "File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv, NAME.parquet or NAME.sqlite. With --format delta, the "
+    "folder or URL of a Delta table."
+)
 _LEAVE_OUT = "to resume without this session, run the same again with --on-error collect"
 
 
 async def export(
     *,
-    out: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    out: Annotated[str, Parameter(allow_leading_hyphen=True, help=_OUT)],
     session: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     sessions_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     all: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
@@ -159,13 +163,10 @@ async def export(
 
     Parameters
     ----------
-    out
-        File to write: NAME.jsonl, NAME.jsonl.gz, NAME.csv, NAME.parquet or NAME.sqlite. With --format delta, the
-        folder or URL of a Delta table.
     session
         Id of a session; give it as often as needed.
     sessions_file
-        File with one session id a line, as JSON objects with an id, or as CSV with the column id alone; - for stdin.
+        File of session ids: one a line, JSON objects with an id, one JSON array, or CSV of the column id; - is stdin.
     all
         All sessions, or all that match the filters below.
     from_
@@ -192,6 +193,7 @@ async def export(
     choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
     async with open_client(connection) as client:
         sessions = choose(client)
+        count = None if writing.shard else count_ids(sessions)  # reads all ids before the first request
         if is_delta or writing.no_resume or not store_of(check_target_name(out)).exists():
             await check_type(client, filters.type, sessions)
         if estimate:
@@ -201,7 +203,6 @@ async def export(
         if is_delta:
             delta = DeltaJob(out, str(writing.job), connection.redis, quiet=quiet, json=json)
             return await delta.run(client, sessions, writing, read_query(filters))
-        count = None if writing.shard else count_ids(sessions)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
         run = _Run(Path(out), quiet=quiet, relative=relative)
@@ -264,7 +265,7 @@ class _Run:
         """Run the export; return the report, or the exit code if it did not finish."""
         display = ExportDisplay(quiet=self.quiet)
         how = {name: options.pop(name) for name in ("resume", "if_exists")}
-        with stop_on_sigterm() as stopped:
+        with stop_on_signals() as stopped:
             try:
                 with display:
                     job = plan_export(client, sessions, self.out, **options)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from attrs import frozen
 
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.sandbox import Fault
+from isnotai_async.sandbox.limits import OPERATION_NAMES
 
 _SLOW: Final = 5.0  # seconds
 _KINDS: Final[dict[str, Callable[[int | None], Fault]]] = {
@@ -21,7 +23,7 @@ _KINDS: Final[dict[str, Callable[[int | None], Fault]]] = {
     "empty": lambda times: Fault.empty_page(times=times),
     "cursor": lambda times: Fault.repeated_cursor(times=times),
 }
-_FAULT: Final = re.compile(r"([a-z]+|[0-9]{3})(?::([0-9]{1,6})(%)?)?(?:@([a-z_]+))?", re.ASCII)
+_FAULT: Final = re.compile(r"([a-z]+|[0-9]{3})(?::([0-9]{1,6})(%)?)?(?:@(.+))?", re.ASCII)
 
 
 @frozen
@@ -46,15 +48,22 @@ def read_fault(text: str) -> FaultOption:
         ConfigError: The text is not valid.
     """
     found = _FAULT.fullmatch(text)
-    if found is None or not (found[1] in _KINDS or found[1].isdigit()):
+    if found is None or not (found[1] in _KINDS or (found[1].isdigit() and 400 <= int(found[1]) <= 599)):
         raise ConfigError(
-            f"--fault {quoted(text)} is not a fault; write a status (503) or {', '.join(_KINDS)}, with :5 for the "
-            "next five requests or :10% for one in ten, and @list_events for one operation"
+            f"--fault {quoted(text)} is not a fault; write a status from 400 to 599 or {', '.join(_KINDS)}, with :5 "
+            "for the next five requests or :10% for one in ten, and @list_events for one operation"
         )
-    number, is_share = int(found[2] or 1), found[3] is not None
+    number, is_share, operation = int(found[2] or 1), found[3] is not None, found[4]
+    if number < 1 or (is_share and number > 100):
+        raise ConfigError(f"--fault {quoted(text)} would meet no request; write :5, or :1% to :100%")
+    if operation is not None and operation not in OPERATION_NAMES:
+        raise ConfigError(
+            f"--fault {quoted(text)}: there is no operation {quoted(operation)}; the operations are: "
+            f"{', '.join(sorted(OPERATION_NAMES))}"
+        )
     times = 1 if is_share else number
     fault = Fault.status(int(found[1]), times=times) if found[1].isdigit() else _KINDS[found[1]](times)
-    return FaultOption(fault, found[4], number / 100 if is_share else None)
+    return FaultOption(fault, operation, number / 100 if is_share else None)
 
 
 def read_latency(text: str) -> tuple[float, float]:
@@ -63,10 +72,11 @@ def read_latency(text: str) -> tuple[float, float]:
     Raises:
         ConfigError: The text is not valid.
     """
-    low, _, high = text.partition("-")
+    first, _, second = text.partition("-")
     try:
-        return float(low), float(high or low)
+        low, high = float(first), float(second or first)
     except ValueError:
-        raise ConfigError(
-            f"--latency {quoted(text)} is not a latency; write seconds (0.2), or two of them (0.1-0.4)"
-        ) from None
+        low = high = inf
+    if not 0 <= low <= high < inf:
+        raise ConfigError(f"--latency {quoted(text)} is not a latency; write seconds (0.2), or two of them (0.1-0.4)")
+    return low, high

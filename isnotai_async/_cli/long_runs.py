@@ -15,6 +15,7 @@ from isnotai_async.export.report import SessionFailure
 
 _MOST_FAILURES: Final = 20  # failures that are listed; --json lists all
 _RESUME: Final = "run the same command again to resume"
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def say_failures(failures: Sequence[SessionFailure]) -> None:
@@ -35,12 +36,14 @@ def end_cancelled(stopped: Sequence[int], *, rows: int = 0, how: str = _RESUME) 
     """Write to stderr that a run was stopped; return the exit code.
 
     Args:
-        stopped: What `stop_on_sigterm` yielded.
+        stopped: What `stop_on_signals` yielded.
         rows: Rows that are safe.
         how: How to resume.
     """
-    say_unfinished("stopped by SIGTERM" if stopped else "interrupted", rows=rows, how=how)
-    return exit_codes.TERMINATED if stopped else exit_codes.INTERRUPTED
+    is_terminated = signal.SIGTERM in stopped[:1]
+    exit_codes.has_said_why.set()
+    say_unfinished("stopped by SIGTERM" if is_terminated else "interrupted", rows=rows, how=how)
+    return exit_codes.TERMINATED if is_terminated else exit_codes.INTERRUPTED
 
 
 def end_with(error: IsNotAIError, *, rows: int = 0, how: str = _RESUME) -> int:
@@ -50,23 +53,30 @@ def end_with(error: IsNotAIError, *, rows: int = 0, how: str = _RESUME) -> int:
 
 
 @contextmanager
-def stop_on_sigterm() -> Iterator[list[int]]:
-    """Cancel this task on SIGTERM. The yielded list then contains the signal."""
+def stop_on_signals() -> Iterator[list[int]]:
+    """Cancel this task on SIGTERM or Ctrl-C. The yielded list then contains the signals.
+
+    ``timeout -s INT`` sends SIGINT twice, so the second one does nothing more. The third ends the process at once.
+    """
     received: list[int] = []
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
 
-    def stop() -> None:
-        received.append(signal.SIGTERM)
-        if task is not None:
+    def stop(number: int) -> None:
+        if received:
+            loop.remove_signal_handler(signal.SIGINT)
+        elif task is not None:
             task.cancel()
+        received.append(number)
 
     try:
-        loop.add_signal_handler(signal.SIGTERM, stop)
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, stop, number)
     except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
         yield received
         return
     try:
         yield received
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)

@@ -26,6 +26,7 @@ from isnotai_async._client import Client
 from isnotai_async._http.key_file import read_key, read_key_file
 from isnotai_async._models.records import Session
 from isnotai_async._models.regions import resolve_region
+from isnotai_async._models.validation import check_no_key
 from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, quoted
@@ -70,7 +71,7 @@ class Connection(LongConnection):
     """The options of the connection of a command that makes single calls."""
 
     deadline: Annotated[float | None, Parameter(group=_CONNECTION)] = 120.0
-    """Seconds for a request with all its attempts and waits; none for no limit"""
+    """Seconds for a request, waits included; none for no limit. For the whole command: timeout -s INT 60 isnotai …"""
 
 
 Limit = Annotated[int | None, Parameter(validator=validators.Number(gte=0), help="Most of them; default all")]
@@ -327,7 +328,7 @@ def choose_sessions(
     """Return the sessions to export, read lazily.
 
     Raises:
-        ConfigError: None of the three ways to name sessions was used, or more than one.
+        ConfigError: None of the three ways to name sessions was used, or more than one; or the file has no id.
     """
     ways = [bool(given), file is not None, all]
     if sum(ways) != 1:
@@ -338,11 +339,14 @@ def choose_sessions(
     if all:
         return list_sessions(client, filters)
     if file is None:
-        return given
+        return tuple(check_no_key(session_id, "--session") for session_id in given)
     if file == STDIN:
         return read_ids(open_stdin(), "stdin")
-    # A pipe can be read only once.
-    return SessionsFile(file) if file.is_file() or not file.exists() else tuple(SessionsFile(file))
+    found = SessionsFile(file)
+    if file.exists() and not file.is_file():
+        return tuple(found)  # a pipe can be read only once
+    next(iter(found))  # an unreadable or empty file is an error before anything is written
+    return found
 
 
 def count_ids(sessions: Paginator[Session] | SessionsFile | tuple[str, ...]) -> int | None:

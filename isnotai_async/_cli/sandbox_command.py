@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import anyio
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from isnotai_async._cli.fault_options import read_fault, read_latency
 from isnotai_async._cli.output import say, write_line
@@ -17,7 +17,8 @@ from isnotai_async.sandbox import Sandbox
 
 _FAULT: Final = (
     "A fault: a status (503), cut, reset, html, slow, garbage, empty or cursor. The next request meets it; 503:5 is "
-    "for the next five, 503:10% for one in ten, 503@list_events for one operation. Give it as often as needed."
+    "for the next five, 503:10% for one in ten, 503@list_events for one operation. Give it as often as "
+    "needed."
 )
 
 
@@ -32,7 +33,9 @@ async def sandbox(
     *,
     port: Annotated[int, Parameter(show_default=False)] = 0,
     seed: str = "isnotai",
-    session_count: Annotated[int | None, Parameter(name="--sessions")] = None,
+    session_count: Annotated[
+        int | None, Parameter(name="--sessions", validator=validators.Number(gte=0, lte=1_000_000))
+    ] = None,
     data: Path | None = None,
     tier: Literal["free", "pro", "enterprise"] = "enterprise",
     latency: str = "0",

@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.event_types import check_type
-from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_sigterm
+from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
 from isnotai_async._cli.options import LONG, LongConnection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
@@ -47,7 +47,7 @@ class Rules:
     """How long a session has to be quiet before it is read"""
     max_open: Annotated[str, Parameter(group=_RULES)] = "30d"
     """After how long an active session is read for the last time"""
-    include_open: Annotated[bool, Parameter(group=_RULES, negative=())] = False
+    include_open: Annotated[bool, Parameter(group=_RULES, negative=(), show_default=False)] = False
     """Read active sessions too"""
 
 
@@ -115,7 +115,7 @@ def _is_there(path: Path) -> bool:
 async def _run(client: Client, out: Path, options: Mapping[str, Any], *, quiet: bool) -> StoreReport | int:
     """Run the sync; return the report, or the exit code if it did not finish."""
     display = ExportDisplay(quiet=quiet)
-    with stop_on_sigterm() as stopped:
+    with stop_on_signals() as stopped:
         try:
             with display:
                 return await update_store(client, out, on_progress=display, **options)

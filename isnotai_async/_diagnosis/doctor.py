@@ -54,15 +54,9 @@ async def diagnose(client: Client | SessionManager) -> Diagnosis:
     operation, and the API's own OpenAPI document, which is compared with the contract that this package carries.
 
     Example:
-        >>> import anyio
-        >>> import isnotai_async as isnotai
-        >>> async def main() -> None:
-        ...     async with isnotai.Sandbox() as sandbox:
-        ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
-        ...             diagnosis = await isnotai.diagnose(client)
-        ...             print(diagnosis.has("trouble"), diagnosis.has("drift"))
-        >>> anyio.run(main)
-        False False
+        >>> diagnosis = await isnotai.diagnose(client)
+        >>> diagnosis.has("trouble"), diagnosis.has("drift")
+        (False, False)
 
     Args:
         client: The client to look at; of a `SessionManager` each of its clients. It has to be open.
@@ -220,14 +214,14 @@ def _describe_tier(tier: Tier) -> str:
 
 
 _OWN_AUTHORITY: Final = (
-    "If this network inspects TLS, or uses an authority of its own, pass the file of its certificate as ssl=, or "
-    "name it in SSL_CERT_FILE"
+    "If this network inspects TLS, or uses an authority of its own, name the file of its certificate in "
+    "SSL_CERT_FILE (in a program also: Client(ssl=…))"
 )
 _CLOSES: Final = (
     "the connection is closed after each answer, so each request pays for a new one; ask what sits between this "
     "machine and the API to keep connections"
 )
-_AS_FREE: Final = "the client keeps to the free tier's 60 requests a minute, unless tier= says more"
+_AS_FREE: Final = "the client keeps to the free tier's 60 requests a minute (in a program, Client(tier=…) raises it)"
 _NOT_COMPRESSED: Final = (
     "answers come uncompressed though gzip is accepted: pages take about five times the bytes; ask what sits between "
     "this machine and the API to leave Accept-Encoding alone"

@@ -13,6 +13,12 @@ Level = Literal["ok", "note", "drift", "trouble", "refused"]
 class Finding:
     """The result of one check of the doctor.
 
+    Example:
+        >>> diagnosis = await isnotai.diagnose(client)
+        >>> finding = diagnosis.findings[0]
+        >>> finding.level, finding.probe, finding.region
+        ('ok', 'name', 'us')
+
     Attributes:
         level: ``"ok"``; ``"note"``: works, but worth knowing; ``"drift"``: the API differs from what this package was
             built for; ``"trouble"``: does not work; ``"refused"``: the key was rejected.
@@ -31,6 +37,11 @@ class Finding:
 class Diagnosis:
     """What the doctor found. ``str(diagnosis)`` is a line for each finding, fit to be pasted into a ticket.
 
+    Example:
+        >>> diagnosis = await isnotai.diagnose(client)
+        >>> str(diagnosis).splitlines()[0]
+        'isnotai_async ...'
+
     Attributes:
         version: Version of this package.
         findings: In the order in which they were made.
@@ -40,7 +51,13 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
     def has(self, level: Level) -> bool:
-        """Whether there is a finding of this level."""
+        """Whether there is a finding of this level.
+
+        Example:
+            >>> diagnosis = await isnotai.diagnose(client)
+            >>> diagnosis.has("trouble")
+            False
+        """
         return any(finding.level == level for finding in self.findings)
 
     def __str__(self) -> str:

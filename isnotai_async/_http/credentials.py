@@ -13,6 +13,7 @@ from typing import Final, NoReturn, Self, SupportsIndex
 
 from isnotai_async._models.regions import REGIONS, resolve_region
 from isnotai_async._models.tiers import Tier, TierName
+from isnotai_async._models.validation import check_no_key
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter
 from isnotai_async.errors import APIError, ConfigError, quoted
 
@@ -159,6 +160,10 @@ def _fault(value: object) -> str:
 class Credential:
     """An API key with its region and options. It never shows the key, not even in `api_key`, and cannot be pickled.
 
+    Example:
+        >>> isnotai.Credential("aik_v1_" + "a" * 40, region="eu", tier="pro")
+        Credential('***', region='eu', base_url='https://api-eu.isnotai.com')
+
     Args:
         api_key: The key.
         region: The region that issued the key.
@@ -207,6 +212,7 @@ def read_credential(name: object, value: object) -> Credential:
     try:
         if not isinstance(name, str):
             raise ConfigError(f"names of credentials are strings, not {quoted(name)}")
+        check_no_key(name, "the name of a credential")
         if isinstance(value, Credential):
             return value
         if name not in REGIONS:

@@ -37,7 +37,7 @@ from isnotai_async._models.queries import (
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
 from isnotai_async._models.responses import Headers, RawResponse
 from isnotai_async._models.tiers import read_tier
-from isnotai_async._models.validation import check_id, check_path, check_text
+from isnotai_async._models.validation import check_id, check_no_key, check_path, check_text
 from isnotai_async.errors import APIError, DecodeError, PaginationError
 
 T = TypeVar("T")
@@ -186,7 +186,9 @@ def build_request(path: str, params: Mapping[str, ParamValue | None] | None = No
     """
     target = quote(check_path(path), safe="/%:@!$&'()*+,;=~")
     pairs = [
-        (check_text(name, "params"), _text(value)) for name, value in (params or {}).items() if value is not None
+        (check_text(name, "params"), check_no_key(_text(value), f"params[{name!r}]"))
+        for name, value in (params or {}).items()
+        if value is not None
     ]
     if pairs:
         target = f"{target}?{urlencode(pairs, quote_via=quote, safe='')}"

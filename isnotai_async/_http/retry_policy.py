@@ -64,6 +64,12 @@ def _check_attempts(_retry: object, _attribute: object, value: object) -> None:
 class Retry:
     """The options of retries. Times are seconds.
 
+    Example:
+        >>> sandbox.inject(isnotai.sandbox.Fault.status(503))
+        >>> impatient = client.with_options(retry=isnotai.Retry(attempts=2, base=0.1))
+        >>> len((await impatient.list_sessions()).data)
+        40
+
     Attributes:
         attempts: Number of attempts, the first included; 1 means no retry, not even after a 429. Waits for 429s (up
             to 8 a call) are not counted.

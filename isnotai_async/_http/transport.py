@@ -26,6 +26,7 @@ from attrs import define, field
 from multidict import CIMultiDict
 from yarl import URL
 
+from isnotai_async._http.api_errors import add_words
 from isnotai_async._http.compression import unpack, unpack_error
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import HttpSession, SentOnceError
@@ -35,7 +36,13 @@ from isnotai_async._http.transport_errors import translate
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
-from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, ProtocolError
+from isnotai_async.errors import (
+    ConfigError,
+    ConnectError,
+    IsNotAIError,
+    ProtocolError,
+    TransportTimeoutError,
+)
 
 MAX_BODY_BYTES: Final = 8 * 2**20
 """Largest body, also decompressed, of a successful response. A page of 100 events is about 12 KiB."""
@@ -156,6 +163,7 @@ async def _read_of_error(content: aiohttp.StreamReader, end: float | None) -> by
 
 
 _CONNECT_SECONDS: Final = 10.0
+_EARLY: Final = 0.05  # by which a timer may fire early
 _SILENCE_SECONDS: Final = 30.0  # until the response head is complete, and between two parts of the body
 
 
@@ -255,10 +263,11 @@ class AiohttpTransport:
         finally:
             is_unanswered = answer is None
             answer = body = None  # they are unscrubbed, and a traceback may show the locals of its frames
+        failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         if is_unanswered:
             self.connections.distrust(failure)
             self._hint_at_proxy(failure)
-        failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
+        self._name_bound(failure)
         try:
             raise failure
         finally:
@@ -268,8 +277,21 @@ class AiohttpTransport:
         if not isinstance(failure, ConnectError) or self.proxy is not None:
             return
         if name := name_unused_proxy(self.region.base_url):
-            failure.message += f"; {name} is set and not used: to use it, pass trust_env=True"
-            failure.args = (failure.message,)
+            add_words(failure, f"{name} is set and not used: to use it, pass trust_env=True")
+
+    def _name_bound(self, failure: IsNotAIError) -> None:
+        """Add to the error of a timeout which bound ended the attempt."""
+        if not isinstance(failure, TransportTimeoutError):
+            return
+        bounds = (
+            (self.timeout, "the timeout of {:g} s passed"),
+            (_SILENCE_SECONDS, "nothing came for {:g} s"),
+            (_CONNECT_SECONDS, "nothing came for {:g} s"),
+        )
+        for seconds, words in bounds:
+            if seconds is not None and failure.elapsed >= seconds - _EARLY:
+                add_words(failure, words.format(seconds))
+                return
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:

@@ -19,6 +19,11 @@ from isnotai_async._showing import show
 class AnalyticsSummary:
     """The period in six numbers.
 
+    Example:
+        >>> analytics = await client.get_analytics(period="7d")
+        >>> analytics.summary.total_sessions, analytics.summary.average_bot_score
+        (40, 0.4017)
+
     Attributes:
         total_sessions: Sessions.
         total_events: Their events.
@@ -44,6 +49,11 @@ class AnalyticsSummary:
 class AnalyticsPoint:
     """One hour, day or week of the period.
 
+    Example:
+        >>> analytics = await client.get_analytics(period="7d")
+        >>> max(point.event_count for point in analytics.time_series)
+        5201
+
     Attributes:
         timestamp: Its start (UTC).
         session_count: Sessions in it.
@@ -67,6 +77,11 @@ class AnalyticsPoint:
 class BotDetection:
     """Sessions by confidence of the detection; the thresholds are not documented.
 
+    Example:
+        >>> analytics = await client.get_analytics(period="7d")
+        >>> analytics.bot_detection.high_confidence_bots, analytics.bot_detection.likely_humans
+        (0, 21)
+
     Attributes:
         high_confidence_bots: Bots, with high confidence.
         medium_confidence_bots: Bots, with medium confidence.
@@ -87,6 +102,11 @@ class BotDetection:
 @frozen(kw_only=True)
 class UserMatching:
     """How many sessions could be matched to a user of the learning platform.
+
+    Example:
+        >>> analytics = await client.get_analytics(period="7d")
+        >>> analytics.user_matching.total_matched, analytics.user_matching.match_rate
+        (32, 0.8)
 
     Attributes:
         total_matched: Matched sessions.
@@ -109,6 +129,11 @@ class UserMatching:
 class TopOrigin:
     """One of the origins (scheme and host) with the most sessions.
 
+    Example:
+        >>> analytics = await client.get_analytics(period="7d")
+        >>> analytics.top_origins[0].origin, analytics.top_origins[0].session_count
+        ('https://learn.example.edu', 38)
+
     Attributes:
         origin: The origin.
         session_count: Its sessions.
@@ -127,6 +152,11 @@ class TopOrigin:
 @frozen(kw_only=True)
 class DeviceBreakdown:
     """Sessions by kind of device.
+
+    Example:
+        >>> analytics = await client.get_analytics(period="7d")
+        >>> analytics.device_breakdown.desktop, analytics.device_breakdown.mobile
+        (29, 5)
 
     Attributes:
         mobile: On telephones.
@@ -148,6 +178,11 @@ class DeviceBreakdown:
 @frozen(kw_only=True)
 class Analytics:
     """Summary and time series of a period.
+
+    Example:
+        >>> analytics = await client.get_analytics(period="7d")
+        >>> analytics.period, analytics.group_by, len(analytics.time_series)
+        ('7d', 'day', 8)
 
     Attributes:
         period: The period, such as ``"7d"``; an open list in answers.
@@ -184,6 +219,11 @@ class Analytics:
 class UsageEntry:
     """One metric in one stretch of time.
 
+    Example:
+        >>> usage = await client.get_usage(start_date="2026-06-08", metric="Sessions")
+        >>> [(entry.period, entry.value) for entry in usage.data]
+        [('2026-06-08', 8), ('2026-06-09', 6), ('2026-06-10', 2)]
+
     Attributes:
         period: Which stretch, as the API writes it: the form is not documented.
         metric_type: Which metric, such as ``"ApiCalls"``; an open list in answers.
@@ -202,6 +242,11 @@ class UsageEntry:
 @frozen(kw_only=True)
 class Usage:
     """Consumption of the API.
+
+    Example:
+        >>> usage = await client.get_usage(metric="Sessions")
+        >>> usage.totals["Sessions"], len(usage.data)
+        (40, 7)
 
     Attributes:
         start_date: First day, as the API writes it: text of no documented form, unlike other dates.

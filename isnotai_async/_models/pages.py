@@ -30,6 +30,13 @@ MAX_RECORD_BYTES: Final = 64 * 2**10
 class RejectedRecord:
     """A record of a page that does not fit its annotations, so it could not be read.
 
+    Example:
+        >>> sandbox.inject(isnotai.sandbox.Fault.changed_field("data[1].timestamp", "noon", times=None))
+        >>> async with client.stream_events(["big-3"], on_error="collect") as stream:
+        ...     async for page in stream:
+        ...         print(len(page.data), [(record.index, record.path) for record in page.rejected])
+        2 [(1, '$.data[1].timestamp')]
+
     Attributes:
         index: Its place in the page as the server sent it, from 0.
         reason: What does not fit, with the JSON path.
@@ -47,7 +54,15 @@ class RejectedRecord:
     __repr__ = show
 
     def as_error(self) -> DecodeError:
-        """Return the error that a walk raises for it."""
+        """Return the error that a walk raises for it.
+
+        Example:
+            >>> sandbox.inject(isnotai.sandbox.Fault.changed_field("data[1].timestamp", "noon", times=None))
+            >>> async with client.stream_events(["big-3"], on_error="collect") as stream:
+            ...     async for page in stream:
+            ...         print(page.rejected[0].as_error().record["timestamp"])
+            noon
+        """
         error = DecodeError(self.reason, path=self.path, record=_read_json(self.raw), body=self.raw)
         error.attempts = self.attempts
         return error
@@ -86,6 +101,11 @@ def _build(data: tuple[T_co, ...] | Unbuilt) -> tuple[T_co, ...]:
 @frozen
 class Page(Generic[T_co]):
     """One page of a list.
+
+    Example:
+        >>> page = await client.list_events("big-250", page_size=100)
+        >>> page.data[0].event_id, page.has_more, page.limit, page.region
+        ('ev-bb15db0f-89da45ea', True, 100, 'us')
 
     Attributes:
         data: The records, in the order of the answer.

@@ -21,8 +21,8 @@ def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its 
     are any. It fits ``json.dumps(x, default=isnotai.to_dict)``.
 
     Example:
-        >>> import isnotai_async as isnotai
-        >>> isnotai.to_dict(isnotai.Event("e1", 1, "init", 1_781_092_800_000, 0))["event_type_name"]
+        >>> event = isnotai.Event("e1", 1, "init", 1_781_092_800_000, 0)
+        >>> isnotai.to_dict(event)["event_type_name"]
         'init'
 
     Args:
@@ -51,5 +51,14 @@ def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its 
 
 
 def to_json(value: Any) -> str:  # noqa: ANN401 - as of `to_dict`
-    """Write the same as one line of ASCII JSON; errors as of `to_dict`."""
+    """Write the same as one line of ASCII JSON; errors as of `to_dict`.
+
+    Example:
+        >>> import json
+        >>> event = isnotai.Event("e1", 1, "init", 1_781_092_800_000, 0)
+        >>> isnotai.to_json(event)[:37]
+        '{"event_id": "e1", "message_id": 1, "'
+        >>> json.dumps({"events": [event]}, default=isnotai.to_dict)[:50]
+        '{"events": [{"event_id": "e1", "message_id": 1, "e'
+    """
     return json.dumps(to_dict(value))

@@ -21,7 +21,7 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from isnotai_async._models.records import Event, Session, User
-from isnotai_async._models.validation import FilterValue
+from isnotai_async._models.validation import FilterValue, check_no_key
 from isnotai_async.errors import ConfigError, printable, quoted
 
 T = TypeVar("T")
@@ -138,6 +138,15 @@ class AnyQuery(Protocol):
 class Position:
     """A place in a walk.
 
+    Example:
+        >>> walk = client.list_events("big-250")
+        >>> async for event in walk:
+        ...     break
+        >>> walk.position
+        <Position in list_events of session 'big-250', region us, after 'ev-bb15db0f-89da45ea'>
+        >>> len(await client.list_events("big-250", resume=walk.position).to_list())
+        249
+
     Attributes:
         operation: What is walked, such as ``"list_events"``.
         region: Name of the region; a cursor means nothing in another.
@@ -194,7 +203,13 @@ class Position:
         )
 
     def to_json(self) -> str:
-        """Write the position as one line of ASCII JSON. It holds no secret."""
+        """Write the position as one line of ASCII JSON. It holds no secret.
+
+        Example:
+            >>> walk = client.list_events("big-250", type="keypress")
+            >>> walk.position.to_json()[:52]
+            '{"v": 2, "operation": "list_events", "region": "us",'
+        """
         return json.dumps(
             {
                 "v": _VERSION,
@@ -215,6 +230,11 @@ class Position:
     @classmethod
     def from_json(cls, text: str | bytes) -> Position:
         """Read what `to_json` wrote.
+
+        Example:
+            >>> saved = client.list_events("big-250").position.to_json()
+            >>> isnotai.Position.from_json(saved)
+            <Position in list_events of session 'big-250', region us, at the start>
 
         Raises:
             ConfigError: The text is no position, or one of a newer version of this package.
@@ -242,8 +262,10 @@ class Position:
             start: The position before the first record of that walk.
 
         Raises:
-            ConfigError: It was made for another region, session or filter.
+            ConfigError: It was made for another region, session or filter, or its cursor is an API key.
         """
+        if self.cursor is not None:
+            check_no_key(self.cursor, "the cursor of the position")
         for name in ("operation", "region", "session_id"):
             ours, theirs = getattr(self, name), getattr(start, name)
             if ours != theirs:

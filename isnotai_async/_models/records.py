@@ -32,6 +32,11 @@ Id = Annotated[str, "id"]
 class Event:
     """Metadata of one event of a session; the API never returns a payload.
 
+    Example:
+        >>> event = await client.list_events("big-1000").first()
+        >>> event.event_type_name, event.timestamp, event.time.isoformat(), event.payload_size
+        ('init', 1780574400000, '2026-06-04T12:00:00+00:00', 212)
+
     Attributes:
         event_id: Id of the event.
         message_id: The message-type byte.
@@ -61,6 +66,11 @@ class Event:
 @frozen(kw_only=True)
 class Session:
     """One tracking session.
+
+    Example:
+        >>> session = await client.get_session("big-1000")
+        >>> session.status, session.bot_score, session.detection_flags
+        ('closed', 0.08, ())
 
     Attributes:
         id: Id of the session.
@@ -97,6 +107,11 @@ class Session:
 class EventCounts:
     """Events of a session by kind. Not promised to equal the number of listed events.
 
+    Example:
+        >>> details = await client.get_session_details("big-1000")
+        >>> details.event_counts.total, details.event_counts.mouse
+        (1000, 373)
+
     Attributes:
         total: Events in all.
         mouse: Those of the mouse.
@@ -122,6 +137,11 @@ class EventCounts:
 class TimelineBucket:
     """One stretch of a session's timeline.
 
+    Example:
+        >>> details = await client.get_session_details("big-1000")
+        >>> details.timeline[0].event_count, details.timeline[0].dominant_event_type
+        (26, 'mouse_move')
+
     Attributes:
         timestamp: Start of the stretch (UTC).
         event_count: Events in it.
@@ -143,6 +163,11 @@ class TimelineBucket:
 class PageVisit:
     """One page seen during a session.
 
+    Example:
+        >>> details = await client.get_session_details("big-1000")
+        >>> details.page_history[0].url, details.page_history[0].duration_ms
+        ('https://learn.example.edu/courses/hist-204/forum', 7903)
+
     Attributes:
         url: Address of the page.
         timestamp: When it was opened (UTC).
@@ -163,6 +188,11 @@ class PageVisit:
 @frozen
 class SessionDetails:
     """Timeline, event counts and page history of one session.
+
+    Example:
+        >>> details = await client.get_session_details("big-1000")
+        >>> details.duration_seconds, len(details.timeline), len(details.page_history)
+        (114.664, 83, 3)
 
     Attributes:
         session_id: Id of the session.
@@ -190,6 +220,11 @@ class SessionDetails:
 @frozen(kw_only=True)
 class User:
     """A user of the learning platform, over all sessions.
+
+    Example:
+        >>> user = await client.list_users(search="souza").first()
+        >>> user.user_name, user.session_count, user.risk_level
+        ('Ana Souza', 3, 'medium')
 
     Attributes:
         user_id: Id in the learning platform; the `user_id` of the sessions.
@@ -229,6 +264,11 @@ class User:
 @frozen
 class Health:
     """Answer of the unauthenticated health check.
+
+    Example:
+        >>> health = await client.health()
+        >>> health.status, health.version
+        ('healthy', '1.0.17.0')
 
     Attributes:
         status: Such as ``"healthy"``.

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from attrs import frozen
 
+from isnotai_async._models.validation import check_no_key
 from isnotai_async._showing import show
 from isnotai_async.errors import ConfigError, quoted
 
@@ -19,6 +20,12 @@ from isnotai_async.errors import ConfigError, quoted
 @frozen
 class Region:
     """One deployment of the API.
+
+    Example:
+        >>> client.region.name
+        'us'
+        >>> isnotai.REGIONS["eu"].base_url
+        'https://api-eu.isnotai.com'
 
     Attributes:
         name: Its name, ``"us"`` or ``"eu"``.
@@ -63,6 +70,7 @@ def _checked_base_url(base_url: str) -> str:
         parts = None
     if parts is None or not isinstance(base_url, str):
         raise ConfigError("base_url is not a URL; write it like https://api.isnotai.com")
+    check_no_key(base_url, "base_url")
     if fault := _fault(base_url, parts, host):
         raise ConfigError(fault)
     authority = f"[{host}]" if host and ":" in host else host

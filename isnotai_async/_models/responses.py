@@ -41,6 +41,11 @@ class Headers(Mapping[str, str]):
 class RawResponse:
     """A successful answer (2xx) as it came; the API key is taken out of headers and body.
 
+    Example:
+        >>> answer = await client.request("/v1/stats")
+        >>> answer.status, answer.attempts, answer.headers["Content-Type"]
+        (200, 1, 'application/json; charset=utf-8')
+
     Attributes:
         status: HTTP status.
         headers: Its headers, read by name in any case.
@@ -61,6 +66,11 @@ class RawResponse:
 
     def json(self) -> Any:  # noqa: ANN401 - whatever came
         """Decode the body as JSON.
+
+        Example:
+            >>> answer = await client.request("/v1/sessions/big-1000")
+            >>> answer.json()["data"]["status"]
+            'closed'
 
         Raises:
             DecodeError: It is no JSON.

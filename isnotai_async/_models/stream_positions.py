@@ -41,6 +41,14 @@ class SessionRef(NamedTuple):
 class SourceCount:
     """Number and digest of the sessions that were read from a source.
 
+    Example:
+        >>> eu = isnotai.Credential(sandbox.api_keys["eu"], region="eu", base_url=sandbox.base_urls["eu"])
+        >>> async with isnotai.SessionManager({"eu": eu}) as manager:
+        ...     async with manager.stream_events({"eu": ["big-100", "big-200"]}) as stream:
+        ...         pages = [page async for page in stream]
+        >>> stream.position.sources["eu"].count
+        2
+
     Attributes:
         count: How many sessions were taken from it.
         digest: Digest of which ones, in their order.
@@ -56,6 +64,13 @@ class SourceCount:
 class UnfinishedSession:
     """A session that was started and is not finished, or has failed.
 
+    Example:
+        >>> async with client.stream_events(["big-1000"]) as stream:
+        ...     async for page in stream:
+        ...         break
+        >>> [(session.walks[0].session_id, session.walks[0].given) for session in stream.position.unfinished]
+        [('big-1000', 100)]
+
     Attributes:
         name: Name of its region, or of the credential in a `SessionManager`.
         walks: Positions of its walks; more than one if the session was split.
@@ -70,6 +85,16 @@ class UnfinishedSession:
 @frozen(kw_only=True)
 class StreamPosition:
     """A place in a stream.
+
+    Example:
+        >>> async with client.stream_events(["big-200"]) as stream:
+        ...     async for page in stream:
+        ...         break
+        >>> print(stream.position)
+        <StreamPosition: 1 sessions taken, 1 of them unfinished>
+        >>> table = await client.stream_events(["big-200"], resume=stream.position).to_arrow()
+        >>> len(page.data), table.num_rows
+        (100, 100)
 
     Attributes:
         taken: How many sessions were taken from the source, or from all sources.
@@ -89,7 +114,14 @@ class StreamPosition:
         return f"<StreamPosition: {self.taken:,} sessions taken, {len(self.unfinished):,} of them unfinished>"
 
     def to_json(self) -> str:
-        """Write the position as one line of ASCII JSON. It holds no secret."""
+        """Write the position as one line of ASCII JSON. It holds no secret.
+
+        Example:
+            >>> async with client.stream_events(["big-100"]) as stream:
+            ...     pages = [page async for page in stream]
+            >>> stream.position.to_json()[:41]
+            '{"v": 1, "kind": "stream", "taken": 1, "d'
+        """
         return json.dumps(
             {
                 "v": _STREAM_SCHEMA,
@@ -108,6 +140,11 @@ class StreamPosition:
     @classmethod
     def from_json(cls, text: str | bytes) -> StreamPosition:
         """Read what `to_json` wrote.
+
+        Example:
+            >>> saved = client.stream_events(["big-100"]).position.to_json()
+            >>> isnotai.StreamPosition.from_json(saved)
+            <StreamPosition: 0 sessions taken, 0 of them unfinished>
 
         Raises:
             ConfigError: The text is no position of a stream, or one of a newer version of this package.

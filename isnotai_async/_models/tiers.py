@@ -20,7 +20,13 @@ class _Limits(NamedTuple):
 
 
 class Tier(StrEnum):
-    """A plan tier, equal to its name: ``Tier.PRO == "pro"``."""
+    """A plan tier, equal to its name: ``Tier.PRO == "pro"``.
+
+    Example:
+        >>> page = await client.list_sessions(page_size=1)
+        >>> page.tier == "enterprise", page.tier.requests_per_minute
+        (True, 6000)
+    """
 
     FREE = "free"
     PRO = "pro"

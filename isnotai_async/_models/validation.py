@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import Attribute
 
-from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.errors import KEY_PREFIX, ConfigError, quoted
 
 Validator = Callable[[object, "Attribute[Any]", object], None]
 """Checks a value for a field of an attrs class."""
@@ -68,12 +68,13 @@ def check_text(value: object, name: str) -> str:
     """Check a text that is not empty and can be sent.
 
     Raises:
-        ConfigError: It is no string, empty, or has control characters or lone surrogates.
+        ConfigError: It is no string, empty, or has an API key, control characters or lone surrogates.
     """
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
     if not value:
         raise ConfigError(f"{name} is empty")
+    check_no_key(value, name)
     if value.isascii() and value.isprintable():  # as ids are: there is nothing else to look for
         return value
     if _CONTROL.search(value):
@@ -82,6 +83,20 @@ def check_text(value: object, name: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise ConfigError(f"{name} has a lone surrogate and is not valid text; decode it properly first") from None
+    return value
+
+
+def check_no_key(value: str, name: str) -> str:
+    """Check that a text holds no API key: one that was passed by mistake must not be sent or stored.
+
+    Raises:
+        ConfigError: It holds one.
+    """
+    if KEY_PREFIX in value.lower():  # not the regular expression: a list may have a million ids
+        raise ConfigError(
+            f"{name} is or contains an API key (aik_v1_***), so it was neither sent nor stored; pass the key as "
+            "ISNOTAI_API_KEY, and here what it stands for"
+        )
     return value
 
 
@@ -194,7 +209,7 @@ def check_proxy(proxy: str | None) -> str | None:
         fits = False
     if not fits:
         raise ConfigError("proxy is not the URL of an HTTP proxy; write it like http://proxy.example:3128")
-    return proxy
+    return check_no_key(proxy, "proxy")
 
 
 FilterValue = str | int | bool

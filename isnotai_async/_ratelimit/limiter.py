@@ -24,6 +24,13 @@ OnWait = Callable[[float, str], None]
 class Permit:
     """The permission to send one request.
 
+    Example:
+        >>> limiter = isnotai.LocalLimiter()
+        >>> await limiter.acquire(bulk=False)
+        Permit(number=1)
+        >>> await limiter.acquire(bulk=False)
+        Permit(number=2)
+
     Attributes:
         number: The permit's number, which is unique within its limiter and increases.
     """
@@ -36,6 +43,12 @@ class Permit:
 @frozen
 class RequestOutcome:
     """The part of a response that matters to the rate limit.
+
+    Example:
+        >>> limiter = isnotai.LocalLimiter()
+        >>> await limiter.release(await limiter.acquire(bulk=False), isnotai.RequestOutcome(429, retry_after=30))
+        >>> limiter.quota_state.pause > 29
+        True
 
     Attributes:
         status: HTTP status; 0 if the request was never sent, see `NOT_SENT`.
@@ -59,10 +72,28 @@ class Limiter(Protocol):
 
     Each `acquire` that returned is followed by exactly one `release`, whatever happened to the request. Both run in
     the task that sends the request. A `release` that awaits has to shield itself from cancellation.
+
+    Example:
+        >>> class Counting(isnotai.Unlimited):
+        ...     requests = 0
+        ...     async def acquire(self, **options):
+        ...         self.requests += 1
+        ...         return await super().acquire(**options)
+        >>> limiter = Counting()
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=limiter) as client:
+        ...     events = await client.list_events("big-1000").to_list()
+        >>> limiter.requests
+        10
     """
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
         """Wait until a request may be sent.
+
+        Example:
+            >>> limiter: isnotai.Limiter = isnotai.LocalLimiter()
+            >>> permit = await limiter.acquire(bulk=True, on_wait=lambda seconds, reason: print(seconds, reason))
+            >>> permit
+            Permit(number=1)
 
         Args:
             bulk: Whether the request is part of longer work (a walk, a stream, an export) and should let single
@@ -74,6 +105,11 @@ class Limiter(Protocol):
     async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:
         """Record the outcome of the request.
 
+        Example:
+            >>> limiter: isnotai.Limiter = isnotai.LocalLimiter()
+            >>> permit = await limiter.acquire(bulk=False)
+            >>> await limiter.release(permit, isnotai.RequestOutcome(429, retry_after=30))
+
         Args:
             permit: What `acquire` returned.
             answer: The outcome. None if no response came; the server may then still count the request later.
@@ -83,10 +119,22 @@ class Limiter(Protocol):
 
 
 class ImmediateLimiter(Limiter, Protocol):
-    """A limiter that can grant a permit at once, which saves a coroutine and a timer for each request."""
+    """A limiter that can grant a permit at once, which saves a coroutine and a timer for each request.
+
+    Example:
+        >>> def send_now(limiter: isnotai.ImmediateLimiter) -> bool:
+        ...     return limiter.acquire_nowait(bulk=True) is not None
+        >>> send_now(isnotai.LocalLimiter())
+        True
+    """
 
     def acquire_nowait(self, *, bulk: bool) -> Permit | None:
         """Return a permit, or None if `acquire` would have to wait.
+
+        Example:
+            >>> limiter: isnotai.ImmediateLimiter = isnotai.LocalLimiter()
+            >>> limiter.acquire_nowait(bulk=False)
+            Permit(number=1)
 
         Args:
             bulk: As in `Limiter.acquire`.
@@ -96,7 +144,13 @@ class ImmediateLimiter(Limiter, Protocol):
 
 @runtime_checkable
 class LeasedLimiter(Limiter, Protocol):
-    """A limiter that takes a permit back after a lease, because the process that has it may be dead."""
+    """A limiter that takes a permit back after a lease, because the process that has it may be dead.
+
+    Example:
+        >>> limiter = isnotai.FileLimiter("quota.db", lease=90).bind(client.region, "a fingerprint")
+        >>> isinstance(limiter, isnotai.LeasedLimiter), limiter.lease
+        (True, 90.0)
+    """
 
     @property
     def lease(self) -> float:
@@ -107,6 +161,11 @@ class LeasedLimiter(Limiter, Protocol):
 @frozen(kw_only=True)
 class QuotaState:
     """State of one key's rate limit at one moment.
+
+    Example:
+        >>> events = await client.list_events("big-1000").to_list()
+        >>> client.quota_state.limit, client.quota_state.used >= 10, client.quota_state.pause
+        (6000, True, 0.0)
 
     Attributes:
         limit: Requests that may be sent in a window: the tier's limit, times `quota` if that is used.
@@ -126,7 +185,14 @@ class QuotaState:
 
 @runtime_checkable
 class ReportingLimiter(Limiter, Protocol):
-    """A limiter that reports its state, for metrics and dashboards."""
+    """A limiter that reports its state, for metrics and dashboards.
+
+    Example:
+        >>> isinstance(isnotai.LocalLimiter(), isnotai.ReportingLimiter)
+        True
+        >>> isinstance(isnotai.Unlimited(), isnotai.ReportingLimiter)
+        False
+    """
 
     @property
     def quota_state(self) -> QuotaState:
@@ -135,10 +201,26 @@ class ReportingLimiter(Limiter, Protocol):
 
 
 class SharedLimiter(Protocol):
-    """A source of one limiter for each key. Limiters that processes share need it, because their keys need names."""
+    """A source of one limiter for each key. Limiters that processes share need it, because their keys need names.
+
+    Example:
+        >>> class OnePerKey:
+        ...     def __init__(self) -> None:
+        ...         self.limiters: dict[str, isnotai.Limiter] = {}
+        ...     def bind(self, region: isnotai.Region, fingerprint: str) -> isnotai.Limiter:
+        ...         return self.limiters.setdefault(fingerprint, isnotai.LocalLimiter(tier="pro"))
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=OnePerKey()) as client:
+        ...     print(len(await client.list_events("big-100").to_list()))
+        100
+    """
 
     def bind(self, region: Region, fingerprint: str) -> Limiter:
         """Return the limiter of one key; each call returns the same one.
+
+        Example:
+            >>> shared: isnotai.SharedLimiter = isnotai.FileLimiter("quota.db")
+            >>> shared.bind(client.region, "a fingerprint") is shared.bind(client.region, "a fingerprint")
+            True
 
         Args:
             region: The key's region with its base URL.
@@ -148,18 +230,40 @@ class SharedLimiter(Protocol):
 
 
 class Unlimited:
-    """A limiter that never waits, for programs that limit their rate elsewhere, and for measurements."""
+    """A limiter that never waits, for programs that limit their rate elsewhere, and for measurements.
+
+    Example:
+        >>> unlimited = isnotai.Unlimited()
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=unlimited) as client:
+        ...     print(len(await client.list_events("big-1000").to_list()))
+        1000
+    """
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:  # noqa: ARG002 - the protocol's
-        """Return a permit immediately."""
+        """Return a permit immediately.
+
+        Example:
+            >>> await isnotai.Unlimited().acquire(bulk=True)
+            Permit(number=0)
+        """
         return _PERMIT
 
     def acquire_nowait(self, *, bulk: bool) -> Permit | None:  # noqa: ARG002 - the protocol's
-        """Return a permit."""
+        """Return a permit.
+
+        Example:
+            >>> isnotai.Unlimited().acquire_nowait(bulk=True)
+            Permit(number=0)
+        """
         return _PERMIT
 
     async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:
-        """Do nothing."""
+        """Do nothing.
+
+        Example:
+            >>> limiter = isnotai.Unlimited()
+            >>> await limiter.release(await limiter.acquire(bulk=True), isnotai.RequestOutcome(200))
+        """
 
     def __repr__(self) -> str:
         return "Unlimited()"

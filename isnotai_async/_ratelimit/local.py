@@ -65,6 +65,14 @@ class LocalLimiter:
     A client without ``limiter=`` shares one limiter with all clients of the same key and region. Create a limiter to
     pass it to several clients, or to use a window of another length.
 
+    Example:
+        >>> limiter = isnotai.LocalLimiter(tier="pro", quota=0.5)
+        >>> limiter.quota_state
+        QuotaState(limit=300, used=0, waiting=0, pause=0.0)
+        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=limiter) as client:
+        ...     print(len(await client.list_events("big-100").to_list()))
+        100
+
     Args:
         tier: Tier to start with; None for the lowest. The responses name the real tier.
         quota: Share of the tier's rate that this process may use, above 0, at most 1.
@@ -130,7 +138,14 @@ class LocalLimiter:
             return not self._alarms and self._policy.is_idle(self._clock())
 
     async def acquire(self, *, bulk: bool, on_wait: OnWait | None = None) -> Permit:
-        """Wait until a request may be sent; see `Limiter.acquire`."""
+        """Wait until a request may be sent; see `Limiter.acquire`.
+
+        Example:
+            >>> limiter = isnotai.LocalLimiter(tier="pro")
+            >>> permit = await limiter.acquire(bulk=False)
+            >>> limiter.quota_state.used
+            1
+        """
         with self._lock:
             if (permit := self.acquire_nowait(bulk=bulk)) is not None:
                 return permit
@@ -147,13 +162,27 @@ class LocalLimiter:
             raise
 
     def acquire_nowait(self, *, bulk: bool) -> Permit | None:
-        """Return a permit if one is free and no waiter comes first; None if `acquire` would have to wait."""
+        """Return a permit if one is free and no waiter comes first; None if `acquire` would have to wait.
+
+        Example:
+            >>> limiter = isnotai.LocalLimiter(tier="free")
+            >>> limiter.acquire_nowait(bulk=True)
+            Permit(number=1)
+        """
         with self._lock:
             is_next = not self._single and not (bulk and self._bulk)
             return self._policy.try_acquire(self._clock(), bulk=bulk) if is_next else None
 
     async def release(self, permit: Permit, answer: RequestOutcome | None) -> None:
-        """Record the outcome of a request; see `Limiter.release`."""
+        """Record the outcome of a request; see `Limiter.release`.
+
+        Example:
+            >>> limiter = isnotai.LocalLimiter(tier="pro")
+            >>> permit = await limiter.acquire(bulk=False)
+            >>> await limiter.release(permit, isnotai.RequestOutcome(200, tier=isnotai.Tier.FREE))
+            >>> limiter.quota_state.limit
+            60
+        """
         with self._lock:
             now, pause = self._clock(), 0.0
             if answer is None or answer.status:

@@ -35,6 +35,15 @@ class Paginator(Generic[T]):
     A second iteration resumes at the position of the walk, after an error and after a `break`. Only one task at a
     time may use a walk.
 
+    Example:
+        >>> walk = client.list_events("big-1000", page_size=100)
+        >>> len((await walk).data)
+        100
+        >>> async for event in walk:
+        ...     break
+        >>> len([event async for event in walk])
+        999
+
     Args:
         fetch: Fetches the page at a cursor.
         start: Position to start from.
@@ -97,17 +106,33 @@ class Paginator(Generic[T]):
 
         A page that is cut, by `max_items` or because the position is within it, has the remaining records in `data`;
         its other fields are as the server sent them. Pages without records are skipped.
+
+        Example:
+            >>> [len(page.data) async for page in client.list_events("big-250", page_size=100).pages()]
+            [100, 100, 50]
         """
         while hand := await self._advance():
             yield hand.take_page()
             del hand  # freed before the next one is fetched: the garbage collector would visit its records each time
 
     async def to_list(self) -> list[T]:
-        """Return all records from the position of the walk; raise the errors of the client's methods."""
+        """Return all records from the position of the walk; raise the errors of the client's methods.
+
+        Example:
+            >>> events = await client.list_events("big-250").to_list()
+            >>> len(events), events[0].event_type_name
+            (250, 'init')
+        """
         return [record async for record in self]
 
     async def first(self) -> T | None:
-        """Return the first record of the list, or None if it is empty; the position of the walk does not change."""
+        """Return the first record of the list, or None if it is empty; the position of the walk does not change.
+
+        Example:
+            >>> event = await client.list_events("big-250", type="keypress").first()
+            >>> event.time.isoformat(timespec="seconds")
+            '2026-06-04T12:00:13+00:00'
+        """
         async with aclosing(from_start(self).__aiter__()) as records:
             return await anext(records, None)
 
@@ -117,6 +142,14 @@ class Paginator(Generic[T]):
         It is the same walk, with the same `position`, `max_items` and errors (each after the pages before it), and
         within the block it can be iterated in any other way too. Pages that were read ahead and not taken are dropped
         when the block ends; a later iteration fetches them again.
+
+        Example:
+            >>> async with client.list_events("big-250", page_size=100).prefetch(2) as pages:
+            ...     async for page in pages:
+            ...         print(len(page.data))
+            100
+            100
+            50
 
         Args:
             count: Number of pages to fetch ahead, from 1.
@@ -143,19 +176,12 @@ class Paginator(Generic[T]):
 
         Events have the columns and types of an export; sessions and users have ``region`` and one column for each
         field. Times are timestamps in milliseconds, UTC. If an error ends the walk there is no table, and the rows
-        before it are
-        dropped: read the list again from its start.
+        before it are dropped: read the list again from its start.
 
         Example:
-            >>> import anyio
-            >>> import isnotai_async as isnotai
-            >>> async def main() -> None:
-            ...     async with isnotai.Sandbox() as sandbox:
-            ...         async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
-            ...             table = await client.list_events("big-250").to_arrow()
-            ...             print(table.num_rows, table.column_names[:3])
-            >>> anyio.run(main)
-            250 ['region', 'session_id', 'event_id']
+            >>> table = await client.list_events("big-250").to_arrow()
+            >>> table.num_rows, table.column_names[:3]
+            (250, ['region', 'session_id', 'event_id'])
 
         Args:
             max_rows: Maximum number of rows, so that a list too large for the memory raises an error and does not end
@@ -180,7 +206,14 @@ class Paginator(Generic[T]):
         return None if self._walk.hand is None else self._walk.hand.indexes_of_taken
 
     async def aclose(self) -> None:
-        """Do nothing: a walk holds nothing open. The method is for `contextlib.aclosing`."""
+        """Do nothing: a walk holds nothing open. The method is for `contextlib.aclosing`.
+
+        Example:
+            >>> from contextlib import aclosing
+            >>> async with aclosing(client.list_sessions()) as walk:
+            ...     print(len(await walk.to_list()))
+            40
+        """
 
     def _ask(self, cursor: str | None) -> Awaitable[Page[T]]:
         return self._source(cursor)

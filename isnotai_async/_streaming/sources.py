@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Iterable, Mapping
 from contextlib import aclosing
 from typing import Final, TypeGuard
 
@@ -11,6 +11,7 @@ from anyio import CancelScope
 
 from isnotai_async._models.records import Session
 from isnotai_async._models.stream_positions import ANY, SessionRef
+from isnotai_async._models.validation import check_no_key
 from isnotai_async.errors import ConfigError, quoted
 
 SessionItem = str | Session
@@ -32,7 +33,8 @@ async def read_sessions(sessions: Sessions, name: str) -> AsyncGenerator[Session
         name: Name of the region.
 
     Raises:
-        ConfigError: It is no source of sessions, or gives something else.
+        ConfigError: It is no source of sessions, gives something else, or has an API key in place of an id; of a
+            list before its first session is read.
     """
     async with aclosing(_iterate([sessions] if isinstance(sessions, SessionItem) else sessions)) as items:
         async for item in items:
@@ -79,7 +81,7 @@ def _read_id(item: object) -> str:
         return item.id
     if not isinstance(item, str):
         raise ConfigError(f"sessions must be ids or Session records, not {quoted(item)}")
-    return item
+    return check_no_key(item, "a session id")
 
 
 async def _iterate(source: object) -> AsyncGenerator[object, None]:
@@ -91,12 +93,24 @@ async def _iterate(source: object) -> AsyncGenerator[object, None]:
         finally:
             await _close(items)
     elif isinstance(source, Iterable) and not isinstance(source, bytes | bytearray):
+        if isinstance(source, Collection):
+            await _check_no_keys(source)
         for number, item in enumerate(source):
             if number % _PATIENCE == _PATIENCE - 1:
                 await asyncio.sleep(0)  # skipping a million of them must not hold the event loop
             yield item
     else:
         raise ConfigError(f"sessions must be an id, a Session, or an iterable of them, not {type(source).__name__}")
+
+
+async def _check_no_keys(items: Collection[object]) -> None:
+    """Check all items of what can be read twice, so that a key among them is found before anything is sent."""
+    for number, item in enumerate(items):
+        if number % _PATIENCE == _PATIENCE - 1:
+            await asyncio.sleep(0)
+        session = item[1] if _is_pair(item) else item
+        if isinstance(session, str):
+            _read_id(session)
 
 
 async def _close(items: AsyncIterator[object]) -> None:

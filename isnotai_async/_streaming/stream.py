@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from itertools import islice
 from operator import length_hint
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Self
 
 from attrs import evolve
@@ -38,11 +38,11 @@ from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import StreamProgress
 from isnotai_async._streaming.readers import Failure, ReaderPool, StreamItem
 from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
-from isnotai_async._streaming.tasks import run_behind
+from isnotai_async._streaming.tasks import Block, run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
 
 
-class PageStream:
+class PageStream(Block):
     """The pages of many sessions; opened with ``async with``, and then an asynchronous iterator.
 
     Its background work ends with the block, also after an exception. It serves one task at a time; each page may be
@@ -82,21 +82,9 @@ class PageStream:
         self._waiting = False
         self._rejected = 0
         self._state = OpenState.NOT_OPEN
-        self._block: AbstractAsyncContextManager[Self]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._state}, {self._progress}, {len(self._failures)} failed>"
-
-    async def __aenter__(self) -> Self:
-        block = self._run()
-        entered = await block.__aenter__()
-        self._block = block  # not earlier: a second attempt to open would replace the first
-        return entered
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._block.__aexit__(kind, error, trace)
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Self, None]:
@@ -135,6 +123,11 @@ class PageStream:
         """Iterate over the events instead of the pages, with the same errors.
 
         `position` counts them one by one. After a `break`, the next page that is taken has the rest of its events.
+
+        Example:
+            >>> async with client.stream_events(["big-100", "big-200"]) as stream:
+            ...     print(len([event async for event in stream.events()]))
+            300
         """
         while page := await self._advance():
             for event in self._take_records(page):
@@ -145,6 +138,11 @@ class PageStream:
 
         `position` is after the batch that was given, also within a page. An error comes after the batch of the events
         before it. If the call is cancelled, nothing is lost.
+
+        Example:
+            >>> async with client.stream_events(["big-100", "big-200"]) as stream:
+            ...     print([batch.num_rows async for batch in stream.batches(rows=128)])
+            [128, 128, 44]
 
         Args:
             rows: Events in a batch; the last one has fewer. From 1 to 10 million.
@@ -166,6 +164,11 @@ class PageStream:
 
         The rows of a session are in their order; sessions come as they arrive. If an error ends the stream, there is
         no table, and the rows before it are dropped; `batches` keeps them.
+
+        Example:
+            >>> table = await client.stream_events(["big-100", "big-200"]).to_arrow()
+            >>> table.num_rows
+            300
 
         Args:
             max_rows: Maximum number of rows; default 10 million, which take about 1 GB. None for no bound.
@@ -301,7 +304,15 @@ class PageStream:
 
 
 class EventStream(PageStream):
-    """The pages of many sessions of one region; see `PageStream`."""
+    """The pages of many sessions of one region; see `PageStream`.
+
+    Example:
+        >>> async with client.stream_events(["big-100", "no-such-session"], on_error="collect") as stream:
+        ...     print([len(page.data) async for page in stream])
+        [100]
+        >>> stream.failures["no-such-session"].status
+        404
+    """
 
     @property
     def failures(self) -> Mapping[str, IsNotAIError]:

@@ -1,12 +1,18 @@
 """Exports: the events of many sessions as one file or database, durable and resumable. It never meets HTTP."""
 
-from isnotai_async.export.api import export_events
-from isnotai_async.export.estimate import ExportEstimate, estimate_export
-from isnotai_async.export.formats.jsonl import encode_rows
-from isnotai_async.export.report import ExportProgress, ExportReport, SessionFailure
-from isnotai_async.export.store_export import export_store
-from isnotai_async.export.store_report import StoreReport
-from isnotai_async.export.sync import update_store
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isnotai_async.export.api import export_events
+    from isnotai_async.export.estimate import ExportEstimate, estimate_export
+    from isnotai_async.export.formats.jsonl import encode_rows
+    from isnotai_async.export.report import ExportProgress, ExportReport, SessionFailure
+    from isnotai_async.export.store_export import export_store
+    from isnotai_async.export.store_report import StoreReport
+    from isnotai_async.export.sync import update_store
 
 __all__ = [
     "ExportEstimate",
@@ -20,3 +26,25 @@ __all__ = [
     "export_store",
     "update_store",
 ]
+
+# Imported when they are first asked for: an export does not wait for what only a sync needs, a third of it all.
+_MODULE_OF = {
+    "ExportEstimate": "estimate",
+    "ExportProgress": "report",
+    "ExportReport": "report",
+    "SessionFailure": "report",
+    "StoreReport": "store_report",
+    "encode_rows": "formats.jsonl",
+    "estimate_export": "estimate",
+    "export_events": "api",
+    "export_store": "store_export",
+    "update_store": "sync",
+}
+
+if not TYPE_CHECKING:  # or type checkers would take any name for granted
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is asked for
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        return value

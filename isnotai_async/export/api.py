@@ -15,18 +15,17 @@ from attrs import field, frozen
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters
-from isnotai_async._models.validation import one_of
+from isnotai_async._models.validation import check_no_key, one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.formats import Format, choose_format
-from isnotai_async.export.identity import count_sessions, identify, sum_sessions
+from isnotai_async.export.identity import count_sessions, identify, read_digests, sum_sessions
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.opening import IfExists, Opener, Opening
+from isnotai_async.export.opening import IfExists, Opener, Opening, check_given
 from isnotai_async.export.places import store_of
-from isnotai_async.export.progress import OnProgress
 from isnotai_async.export.publishing import Publisher
-from isnotai_async.export.report import ExportReport
+from isnotai_async.export.report import ExportReport, OnProgress
 from isnotai_async.export.runner import COMMIT_BYTES, Runner
 from isnotai_async.export.shard import Shard, check_shard
 from isnotai_async.export.source import AnySessions, ExportSource, find_source
@@ -69,6 +68,11 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
 
     When the file is there, the store shrinks to a receipt: the same call again finds it and returns its report.
 
+    Example:
+        >>> report = await isnotai.export_events(client, ["big-100", "big-300"], "events.parquet")
+        >>> report.is_complete, report.rows, report.failures
+        (True, 400, ())
+
     Args:
         source: A `Client`, or a `SessionManager` for the sessions of several regions.
         sessions: The sessions, as `stream_events` of the source takes them. A session that comes more than once is
@@ -110,11 +114,6 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
         AuthenticationError: The key was refused; with another one of the same account, the same call resumes.
         ExportError: The API refused every session; nothing was published.
         IsNotAIError: With ``on_error="raise"``, the error of a session.
-
-    Example:
-        >>> report = await export_events(client, ["s1", "s2"], "events.parquet")  # doctest: +SKIP
-        >>> report.is_complete, report.rows, report.failures  # doctest: +SKIP
-        (True, 1500, ())
     """
     one_of(if_exists, "if_exists", get_args(IfExists))
     job = plan_export(
@@ -177,7 +176,7 @@ def check_target_name(to: str | os.PathLike[str]) -> Path:
     """Return the path of a target.
 
     Raises:
-        ConfigError: It is a URL, standard output, or no name of a file.
+        ConfigError: It is a URL, standard output, no name of a file, or one with an API key in it.
     """
     text = os.fspath(to)
     if text == "-":
@@ -192,6 +191,7 @@ def check_target_name(to: str | os.PathLike[str]) -> Path:
     target = Path(text)
     if not target.name or "\0" in text:
         raise ConfigError(f"{quoted(text)} is no name of a file to write to")
+    check_no_key(target.name, "the name of the file")
     return target
 
 
@@ -248,6 +248,9 @@ class ExportJob:
                 opening = await thread.run(self._open, opener, tracker)
                 if opening.report is not None:
                     return opening.report
+                if opening.is_unproven:
+                    given = await read_digests(self.source, self.sessions, shard=self.shard)
+                    await thread.run(check_given, publisher.store, given, self.target)
                 runner = Runner(
                     target=self.target,
                     tracker=tracker,

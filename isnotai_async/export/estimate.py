@@ -30,6 +30,11 @@ _UTILISATION: Final = 0.98  # of the quota, as the limiter has it
 class ExportEstimate:
     """What an export will take, as far as a few of its sessions show. It is an estimate: sessions differ widely.
 
+    Example:
+        >>> estimate = await isnotai.estimate_export(client, ["big-100", "big-300"])
+        >>> estimate.events, estimate.pages, estimate.tier
+        (400, 4, <Tier.ENTERPRISE: 'enterprise'>)
+
     Attributes:
         sessions: How many there are, or None if only reading them all would show.
         sampled: How many were looked at.
@@ -67,6 +72,11 @@ async def estimate_export(
     It costs a request for each of these, and one more for the tier. A list such as ``list_sessions()`` is read to its
     end first, a request for each of its pages. An iterator cannot be read twice: its first sessions are looked at and
     used up, and there are no sums.
+
+    Example:
+        >>> estimate = await isnotai.estimate_export(client, client.list_sessions(bot_only=True))
+        >>> estimate.sessions, estimate.events, estimate.pages
+        (7, 3226, 36)
 
     Args:
         source: As of `export_events`, as all below. Of several regions, the first session's tier counts.

@@ -81,7 +81,7 @@ async def identify_sessions(
             return {"listed": given.position.operation, "filters": dict(given.position.filters)}
         if isinstance(given, Iterator | AsyncIterable):
             return None
-        return await _digest(source, readable, shard, strict)
+        return sum_digests(await read_digests(source, readable, shard=shard, strict=strict))
 
     if ANY in source.read(sessions):
         return await look(sessions, sessions)
@@ -89,9 +89,10 @@ async def identify_sessions(
     return {"named": {name: await look(given, {name: given}) for name, given in named.items()}}
 
 
-async def _digest(
-    source: ExportSource, sessions: AnySessions, shard: Shard | None, strict: bool
-) -> Mapping[str, Any]:
+async def read_digests(
+    source: ExportSource, sessions: AnySessions, *, shard: Shard | None, strict: bool = False
+) -> set[bytes]:
+    """Return the digests of all sessions of a source that can be read more than once; see `identify`."""
     digests = set[bytes]()
     for read in take_shard(source.read(sessions), shard).values():
         async with aclosing(read) as targets:
@@ -100,7 +101,7 @@ async def _digest(
                     check_id(target.session_id)
                     source.client(target.name)
                 digests.add(digest_target(target))
-    return sum_digests(digests)
+    return digests
 
 
 def sum_digests(digests: Collection[bytes]) -> Mapping[str, Any]:

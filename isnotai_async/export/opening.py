@@ -1,16 +1,6 @@
 """Opening: what an export finds at its target when it starts, and what it does about it.
 
-In this order:
-
-- the target of a finished export, as its receipt describes it: the receipt's report is the answer. If sessions had
-  failed, just those are tried again. (With ``if_exists="replace"`` a complete one is exported again.)
-- the same, but killed between the name and the receipt: the same result;
-- the same by all that could be compared, but made from other sessions, which an iterator gave: `if_exists` decides;
-- the same, but made in another format, or with other options of it: `if_exists` decides;
-- anything else of the target's name: `if_exists` decides;
-- the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
-
-As a table. With ``resume=False`` a store counts as none, and is removed before the start. "Taken" means that
+With ``resume=False`` a store counts as none, and is removed before the start. "Taken" means that
 `if_exists` decides: ``fail`` raises `SinkError`, ``skip`` does nothing and reports that, and ``replace`` continues (a
 folder for a file, or a folder with other files in it, raises all the same).
 
@@ -20,6 +10,7 @@ folder for a file, or a folder with other files in it, raises all the same).
 | none, or empty | there | taken; then start |
 | this export, the target is its own | same format, sessions failed | read the failed sessions; replace the target |
 | this export, the target is its own | same format, complete | report; with ``replace`` and a receipt, start |
+| this export, the target is its own | of other sessions, which an iterator gave | taken; then start |
 | this export, the target is its own | another format | taken; then resume from the rows, or start if it has none |
 | this export, else | not there | resume; start if the store has no rows |
 | this export, else | there | taken; then the same |
@@ -27,24 +18,28 @@ folder for a file, or a folder with other files in it, raises all the same).
 | another export, else | not there | start |
 | another export, else | there | taken; then start |
 
+An iterator shows its sessions only as it is read. If a list is given to resume what an iterator has started, all
+sessions of the store must be in it.
+
 If the source may list more sessions by now, a complete target is taken, as if it were not the export's own.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from attrs import field, frozen
 
-from isnotai_async.errors import ExportError, SinkError, StoreError
-from isnotai_async.export.checksums import measure_target
+from isnotai_async._models.stream_positions import SessionRef
+from isnotai_async.errors import ExportError, SinkError, StoreError, quoted
 from isnotai_async.export.formats import Format
-from isnotai_async.export.identity import Identity, check_identity, is_same, sum_sessions
+from isnotai_async.export.identity import Identity, check_identity, digest_target, is_same, sum_sessions
 from isnotai_async.export.places import replaced_of, shown, store_of
-from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
+from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size, measure_target
 from isnotai_async.export.report import ExportReport, report_from_json
 from isnotai_async.export.system import System
 from isnotai_async.export.work_rows import Receipt, Totals
@@ -62,12 +57,14 @@ class Opening:
         totals: Totals of what the store has.
         only_failed: Whether just the sessions are to be read that have failed.
         replace: Whether the target may be replaced.
+        is_unproven: Whether an iterator gave the sessions of the store, so that those given now may be others.
     """
 
     report: ExportReport | None = None
     totals: Totals = field(factory=Totals)
     only_failed: bool = False
     replace: bool = False
+    is_unproven: bool = False
 
 
 @frozen(kw_only=True)
@@ -151,9 +148,15 @@ class Opener:
         return self._continue(totals)
 
     def _continue(self, totals: Totals) -> Opening:
+        store = self.publisher.store
         if not totals.sessions:  # it has shrunk, or there was nothing to keep
-            return self._start(self.publisher.store)
-        return Opening(totals=totals, replace=self.if_exists == "replace")
+            return self._start(store)
+        identity = store.read_fact("identity") or {}
+        return Opening(
+            totals=totals,
+            replace=self.if_exists == "replace",
+            is_unproven=identity.get("sessions") is None and self.identity["sessions"] is not None,
+        )
 
     def _replace_others(self, given: int, there: int) -> Opening:
         """Return how to start over if the target has other sessions; it is replaced only if asked."""
@@ -220,6 +223,28 @@ def check_target(target: Path, format: Format, if_exists: IfExists, system: Syst
     if format.is_folder:
         check_replaceable(target, system)
     return None
+
+
+def check_given(store: WorkStore, given: Collection[bytes], target: Path) -> None:
+    """Check that the sessions of a store, which an iterator gave, are among those given now.
+
+    Args:
+        store: The store; it is open.
+        given: Digests of the sessions given now.
+        target: The target, for the message.
+
+    Raises:
+        StoreError: Some are not.
+    """
+    refs = (SessionRef(row.region, row.session_id) for row in store.read_sessions())
+    others = [ref for ref in refs if digest_target(ref) not in given]
+    if others:
+        raise StoreError(
+            f"{shown(target)} was started with other sessions, which an iterator gave: {len(others):,} of its "
+            f"sessions {'is' if len(others) == 1 else 'are'} not among the {len(given):,} given now (the first: "
+            f"{quoted(others[0].session_id)}). Give those too, start over with resume=False (--no-resume), or choose "
+            "another target"
+        )
 
 
 def find_start(target: Path) -> datetime | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ from attrs import asdict, fields, frozen
 
 from isnotai_async._models.notebook import html_table
 from isnotai_async.errors import APIError, InvalidCursorError, IsNotAIError, printable
+from isnotai_async.export.metrics import ExportMetrics
 
+_logger: Final = logging.getLogger("isnotai_async")
 _SHOWN: Final = 10
 _NOT_NOW: Final = frozenset({401, 408, 425, 429})
 _OF_A_CURSOR: Final = frozenset({400, 404, 410, 422})
@@ -19,23 +22,35 @@ _OF_A_CURSOR: Final = frozenset({400, 404, 410, 422})
 def is_for_good(error: IsNotAIError) -> bool:
     """Return whether the API itself refused the session: it is not there, not allowed, or asked for wrongly.
 
-    An error envelope under a success is the API's word, too. What it says of a cursor says nothing about the session.
+    An error envelope under a success is the API's word, too, unless pages came before it: its codes are not
+    documented, and what was served a moment ago is more likely to be down than to be refused. What the API says of a
+    cursor says nothing about the session.
     """
     if not isinstance(error, APIError) or is_of_a_cursor(error):
         return False
+    if error.status < 400:
+        return not _had_cursor(error)
     return error.status < 500 and error.status not in _NOT_NOW
 
 
 def is_of_a_cursor(error: IsNotAIError) -> bool:
     """Return whether an error may mean a cursor: the code of a refused one is not documented."""
-    had_one = error.position is not None and error.position.cursor is not None
     may_mean_it = isinstance(error, APIError) and error.status in _OF_A_CURSOR
-    return isinstance(error, InvalidCursorError) or (had_one and may_mean_it)
+    return isinstance(error, InvalidCursorError) or (_had_cursor(error) and may_mean_it)
+
+
+def _had_cursor(error: IsNotAIError) -> bool:
+    return error.position is not None and error.position.cursor is not None
 
 
 @frozen
 class SessionFailure:
     """A session that could not be exported, or not whole.
+
+    Example:
+        >>> report = await isnotai.export_events(client, ["big-100", "no-such-session"], "events.jsonl")
+        >>> [(failure.session_id, failure.error) for failure in report.failures]
+        [('no-such-session', 'NotFoundError')]
 
     Attributes:
         name: Name of its region, or of its credential.
@@ -58,6 +73,13 @@ class SessionFailure:
 @frozen(kw_only=True)
 class ExportProgress:
     """Progress of an export.
+
+    Example:
+        >>> def show(progress: isnotai.ExportProgress) -> None:
+        ...     if progress.sessions_done == 2:
+        ...         print(progress.rows, "rows of", progress.sessions_done, "sessions")
+        >>> report = await isnotai.export_events(client, ["big-100", "big-300"], "events.jsonl", on_progress=show)
+        400 rows of 2 sessions
 
     Attributes:
         rows: Rows read, those of earlier runs too.
@@ -90,9 +112,16 @@ class ExportProgress:
     elapsed: float
 
 
+OnProgress = Callable[[ExportProgress], None]
+
+
 @frozen(kw_only=True)
 class ExportReport:
     """The result of an export.
+
+    Example:
+        >>> await isnotai.export_events(client, ["big-100", "no-such-session"], "events.jsonl")
+        <ExportReport: events.jsonl (jsonl), 100 rows of 2 sessions, 1 failed, complete>
 
     Attributes:
         path: The target.
@@ -142,6 +171,24 @@ class ExportReport:
         shown = [(each.name, each.session_id, each.error, each.message) for each in self.failures[:_SHOWN]]
         caption = f"the first {len(shown)} of {len(self.failures):,} failed sessions"
         return table + html_table(caption, ("region", "session_id", "error", "message"), shown)
+
+
+def show_progress(on_progress: OnProgress | None, metrics: ExportMetrics, **counts: Any) -> None:  # noqa: ANN401
+    """Call a caller's `on_progress`, if there is one. What it raises is logged and ignored.
+
+    Args:
+        on_progress: Called with the progress, or None.
+        metrics: What the requests cost.
+        counts: The other fields of `ExportProgress`, such as `rows`.
+    """
+    if on_progress is None:
+        return
+    names = ("requests", "rate", "quota", "waited", "waiting", "reason", "elapsed")
+    progress = ExportProgress(**counts, **{name: getattr(metrics, name) for name in names})
+    try:
+        on_progress(progress)
+    except Exception:  # a broken progress bar must not break the work that it shows
+        _logger.exception("on_progress raised; the work continues")
 
 
 def report_to_json(report: ExportReport) -> dict[str, Any]:

@@ -13,6 +13,11 @@ from isnotai_async.export.report import SessionFailure
 class StoreReport:
     """What a sync did, and what the store holds after it.
 
+    Example:
+        >>> report = await isnotai.update_store(client, "events.db", bot_only=True)
+        >>> report.listed, report.new_sessions, report.added == report.rows, report.failures
+        (7, 7, True, ())
+
     Attributes:
         path: The store.
         rows: Events in the store.

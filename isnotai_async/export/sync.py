@@ -29,8 +29,7 @@ from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.progress import OnProgress, show_progress
-from isnotai_async.export.report import SessionFailure, is_for_good
+from isnotai_async.export.report import OnProgress, SessionFailure, is_for_good, show_progress
 from isnotai_async.export.session_reading import SessionReading
 from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.store_access import StoreAccess
@@ -72,6 +71,11 @@ async def update_store(
     it has been quiet for `settle`, and again if it was not; rows are only added. After an error, a cancellation,
     ``kill -9`` or a power cut, the same call continues. Other programs can read the database at any time.
 
+    Example:
+        >>> report = await isnotai.update_store(client, "events.db", bot_only=True)
+        >>> report.sessions, report.rows, report.is_complete
+        (7, 2379, True)
+
     Args:
         source: A `Client`, or a `SessionManager` for all its regions.
         path: The database. Tables: ``events`` and ``sessions``.
@@ -106,7 +110,10 @@ async def update_store(
         include_open=include_open,
     )
     if not rules.settle <= rules.watch <= rules.max_open:
-        raise ConfigError(f"settle={settle} must not be above watch={watch}, nor that above max_open={max_open}")
+        raise ConfigError(
+            f"settle={_show(rules.settle)} must not be above watch={_show(rules.watch)}, nor that above "
+            f"max_open={_show(rules.max_open)}"
+        )
     sessions = SessionQuery(status=status, bot_only=bot_only or None, start_date=start_date)
     StreamOptions(concurrency=concurrency)  # rejects what cannot work before anything is touched
     start = None if sessions.start_date is None else to_milliseconds(datetime.fromisoformat(sessions.start_date))
@@ -133,8 +140,14 @@ def _read_duration(value: Duration, name: str) -> int:
     else:
         raise ConfigError(f"{name} must be a timedelta or seconds, not {value.__class__.__name__}")
     if not 0 < milliseconds < 1e15:
-        raise ConfigError(f"{name} is {quoted(value)}; it must be more than nothing")
+        shown = str(value) if isinstance(value, timedelta) else quoted(value)
+        raise ConfigError(f"{name} is {shown}; it must be more than nothing")
     return round(milliseconds)
+
+
+def _show(milliseconds: int) -> str:
+    """Return a duration as text, such as ``10 days`` or ``1:30:00``."""
+    return str(timedelta(milliseconds=milliseconds)).removesuffix(", 0:00:00")
 
 
 async def run_sync(

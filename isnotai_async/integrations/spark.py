@@ -38,10 +38,7 @@ except ImportError:  # Ray and Dask need no Spark
 BATCH_ROWS: Final = 10_000
 PARTITION_SESSIONS: Final = 100
 
-_SCHEMA: Final = (
-    "region STRING NOT NULL, session_id STRING NOT NULL, event_id STRING NOT NULL, message_id INT NOT NULL, "
-    "event_type_name STRING, timestamp TIMESTAMP NOT NULL, payload_size INT NOT NULL"
-)
+_TYPES: Final = {"string": "STRING", "int32": "INT", "timestamp[ms, tz=UTC]": "TIMESTAMP"}
 _LISTING: Final = {"since": "start_date", "until": "end_date", "status": "status", "bot_only": "bot_only"}
 _EVENTS: Final = ("type", "start_time", "end_time")
 _OTHERS: Final = ("sessions", "region", "redis", "quota", "partition_sessions")
@@ -179,7 +176,10 @@ class IsNotAIDataSource(DataSource):  # type: ignore[misc]
 
     def schema(self) -> str:
         """Return the columns: those of an export."""
-        return _SCHEMA
+        return ", ".join(
+            f"{field.name} {_TYPES[str(field.type)]}{'' if field.nullable else ' NOT NULL'}"
+            for field in schema_of(Event)
+        )
 
     def reader(self, schema: object) -> _SparkReader:  # noqa: ARG002 - it is always the same
         """Return the reader."""

@@ -146,6 +146,12 @@ class Sandbox:
     are seconds. Two sandboxes of the same options answer byte for byte alike (with a `cursor_ttl`, all but cursors).
     Requests have to call it by a name of this machine: another ``Host`` is rejected with 421.
 
+    Example:
+        >>> async with isnotai.Sandbox(tier="free", sessions=3) as sandbox:
+        ...     async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client:
+        ...         print(len(await client.list_sessions().to_list()), sandbox.stats.requests)
+        3 1
+
     Args:
         seed: Seed of data, keys, latencies and random faults.
         data: File to serve instead of made-up data: what an export wrote, as JSON Lines (gzip too), as Parquet, or as
@@ -228,7 +234,7 @@ class Sandbox:
             return {}
         return {name: f"aik_v1_{secrets.token_urlsafe(30)}" for name in REGION_NAMES}
 
-    def _make_data(self) -> Mapping[str, Data[Any]]:
+    def _make_data(self) -> Mapping[str, Data]:
         if self.data is None:
             return make_up(self.seed, self.sessions, self.big_sessions)
         if self.big_sessions:
@@ -239,6 +245,13 @@ class Sandbox:
 
     async def start(self) -> None:
         """Start listening. Do nothing if it already listens.
+
+        Example:
+            >>> sandbox = isnotai.Sandbox(seed=7)
+            >>> await sandbox.start()
+            >>> sandbox.base_url
+            'http://127.0.0.1:...'
+            >>> await sandbox.aclose()
 
         Raises:
             OSError: A port is taken.
@@ -257,7 +270,13 @@ class Sandbox:
             raise
 
     async def aclose(self) -> None:
-        """Stop listening and close all connections; counters and data stay. Do nothing if it is closed."""
+        """Stop listening and close all connections; counters and data stay. Do nothing if it is closed.
+
+        Example:
+            >>> await sandbox.aclose()
+            >>> print(sandbox)
+            <Sandbox seed='isnotai' closed>
+        """
         listeners, self._listeners = self._listeners, []
         self._base_urls.clear()
         # Shielded, because a listener that a cancelled test leaves open would make the next test fail.
@@ -310,15 +329,31 @@ class Sandbox:
         return self.region_stats("us")
 
     def region_stats(self, region: str) -> RegionStats:
-        """Return the counters of a region."""
+        """Return the counters of a region.
+
+        Example:
+            >>> sandbox.region_stats("eu").requests
+            0
+        """
         return self._regions[check_region(region)].stats
 
     def session_ids(self, region: str = "us") -> tuple[str, ...]:
-        """Return the ids of all sessions of a region, in the order of `list_sessions`."""
+        """Return the ids of all sessions of a region, in the order of `list_sessions`.
+
+        Example:
+            >>> sandbox.session_ids() == tuple([session.id async for session in client.list_sessions()])
+            True
+        """
         return self._regions[check_region(region)].data.ids
 
     def set_tier(self, region: str, tier: TierName) -> None:
-        """Change the tier of a region's key from the next request on; the window's history stays."""
+        """Change the tier of a region's key from the next request on; the window's history stays.
+
+        Example:
+            >>> sandbox.set_tier("us", "pro")
+            >>> (await client.list_sessions()).tier
+            <Tier.PRO: 'pro'>
+        """
         self._regions[check_region(region)].tier = check_tier(tier)
 
     def inject(
@@ -333,6 +368,13 @@ class Sandbox:
 
         Faults wait in the order in which they were injected. A request gets the first fault that matches it. Requests
         that are rejected earlier (401, 429, 404 of an unknown route, 405) get none.
+
+        Example:
+            >>> from isnotai_async.sandbox import Fault
+            >>> sandbox.inject(Fault.status(503, times=2), operation="list_sessions")
+            >>> page = await client.list_sessions()
+            >>> sandbox.stats.statuses[503]
+            2
 
         Args:
             fault: The fault.
@@ -353,5 +395,12 @@ class Sandbox:
         self._regions["us"].faults.add(fault, operation=operation, region=region, probability=probability)
 
     def clear_faults(self) -> None:
-        """Remove all faults, also those that no request got yet."""
+        """Remove all faults, also those that no request got yet.
+
+        Example:
+            >>> sandbox.inject(isnotai.sandbox.Fault.status(500, times=None))
+            >>> sandbox.clear_faults()
+            >>> (await client.get_session("big-100")).status
+            'closed'
+        """
         self._regions["us"].faults.clear()

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import get_args
@@ -72,6 +72,32 @@ async def test_a_signal_ends_it_with_a_checkpoint_and_the_same_command_goes_on(
     assert code == 0, words
     assert len(out.read_bytes().splitlines()) == 900
     assert "rows were there from before" in words
+
+
+@pytest.mark.parametrize("waits_for_the_line", [False, True], ids=["at once", "when it ends"])
+async def test_a_second_ctrl_c_adds_no_line(tmp_path: Path, waits_for_the_line: bool) -> None:
+    async with Sandbox() as sandbox:
+        sandbox.inject(Fault.slow_headers(0.05, times=None))
+        out = str(tmp_path / "out.jsonl")
+        environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "isnotai_async", "export", "--session", "big-900", "--out", out, "--quiet"),
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        assert process.stderr is not None
+        while sandbox.stats.requests < 3:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        words = await process.stderr.readline() if waits_for_the_line else b""
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        words += await process.stderr.read()
+        await process.wait()
+
+    assert words.count(b"\n") == 1, words
+    assert words.startswith(b"isnotai: interrupted; ")
+    assert words.endswith(b"rows are safe; run the same command again to resume\n")
 
 
 async def test_trouble_of_the_api_ends_it_with_4_and_a_refused_key_with_3(tmp_path: Path) -> None:
@@ -183,10 +209,34 @@ def test_a_session_that_is_not_there_can_be_left_out_by_going_on(
 
 
 def test_no_session_at_all_is_worth_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ids = tmp_path / "ids.txt"
-    ids.touch()
-    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(tmp_path / "o.jsonl")]) == 0
+    argv = ["--all", "--since", "2020-01-01", "--until", "2020-01-02", "--out", str(tmp_path / "o.jsonl")]
+    assert main(["export", "--sandbox", *argv]) == 0
     assert "warning: there was no session to export" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "id\n", "[]\n", "\ufeff"])
+@pytest.mark.parametrize("shard", [[], ["--shard", "1/2"]])
+@pytest.mark.parametrize("is_piped", [False, True])
+def test_a_file_without_a_session_id_is_a_usage_error_and_nothing_is_written(
+    text: str,
+    shard: list[str],
+    is_piped: bool,
+    tmp_path: Path,
+    *,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, ids = tmp_path / "folder", tmp_path / "ids"
+    folder.mkdir()
+    ids.write_text(text, encoding="utf-8")
+    with ids.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        place = "-" if is_piped else str(ids)
+        argv = ["--sessions-file", place, "--out", str(folder / "o.jsonl"), *shard]
+        assert main(["export", "--sandbox", *argv]) == 2
+
+    assert f"there is no session id in {'stdin' if is_piped else ids}" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
 
 
 def test_shards_and_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,7 +376,15 @@ def test_a_finished_target_says_that_a_relative_time_is_another_interval_now(
 
 
 @pytest.mark.parametrize(
-    "lines", ["big-3\nbig-4\n", '{"id":"big-3","status":"x"}\n{"id":"big-4"}\n', "id\nbig-3\nbig-4\n"]
+    "lines",
+    [
+        "big-3\nbig-4\n",
+        '{"id":"big-3","status":"x"}\n{"id":"big-4"}\n',
+        "id\nbig-3\nbig-4\n",
+        '"big-3"\n"big-4"\n',
+        '[\n{"id":"big-3","status":"x"},\n{"id":"big-4"}\n]\n',
+        '\n["big-3", "big-4"]',
+    ],
 )
 def test_ids_come_as_lines_as_json_lines_or_as_csv(tmp_path: Path, lines: str) -> None:
     (tmp_path / "ids").write_text(lines)
@@ -336,7 +394,13 @@ def test_ids_come_as_lines_as_json_lines_or_as_csv(tmp_path: Path, lines: str) -
     assert len(out.read_text().splitlines()) == 7
 
 
-@pytest.mark.parametrize("line", ["big-4,closed", '{"user":"x"}', "{broken", '{"id":7}', '{"id":""}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("big-4,closed", '{"user":"x"}', "{broken", '{"id":7}', '{"id":""}', "{", "]", '["big-4"]', "# big-4", '"'),
+        *("big-4  2026-06-10  active", '"id"x'),
+    ],
+)
 def test_a_line_that_is_no_id_is_a_usage_error_with_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -345,3 +409,44 @@ def test_a_line_that_is_no_id_is_a_usage_error_with_its_number(
     argv = ["--sessions-file", str(tmp_path / "ids"), "--out", str(tmp_path / "out.jsonl")]
     assert main(["export", "--sandbox", *argv]) == 2
     assert "line 2 of the session ids" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('["big-3", 7]', "item 2 of the session ids is neither an id nor an object with an id: '7'"),
+        ('[{"id":"big-3"},{"user":"x"}]', "item 2 of the session ids is neither an id nor an object with an id"),
+        ('[\n{"id":"big-3"},\n', "are a JSON document that is broken or not complete"),
+        ('["big-3"]\nbig-4\n', "are a JSON document that is broken or not complete"),
+    ],
+)
+def test_a_json_document_is_read_whole_or_not_at_all(
+    text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = tmp_path / "ids.json"
+    ids.write_text(text)
+    argv = ["--sessions-file", str(ids), "--out", str(tmp_path / "out.jsonl")]
+    assert main(["export", "--sandbox", *argv]) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [ids]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+def test_what_the_command_lists_is_a_list_of_ids_for_an_export(
+    form: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    fields = ["--fields", "id"] if form == "csv" else []
+    assert main(["sessions", "--sandbox", "--bot-only", "--limit", "2", "--format", form, *fields]) == 0
+    ids, out = tmp_path / "ids", tmp_path / "out.jsonl"
+    ids.write_bytes(capfdbinary.readouterr().out)
+
+    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--json"]) == 0
+    assert json.loads(capfdbinary.readouterr().out)["sessions"] == 2
+
+
+def test_what_stays_of_a_store_is_a_receipt_of_the_size_that_the_pages_name(tmp_path: Path) -> None:
+    assert main(["export", "--sandbox", "--all", "--out", str(tmp_path / "out.jsonl"), "--quiet"]) == 0
+    size = (tmp_path / ".out.jsonl.isnotai").stat().st_size
+    for page in ("README.md", "docs/export.md"):
+        text = " ".join((Path(__file__).parents[2] / page).read_text(encoding="utf-8").split())
+        assert f"receipt of {size // 1024} KiB" in text

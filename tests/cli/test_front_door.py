@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import re
 import resource
 import subprocess
 import sys
+import time
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from isnotai_async._cli import main
 from isnotai_async._cli.app import COMMANDS
 from isnotai_async._cli.fault_options import read_fault, read_latency
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Fault, Sandbox
+from isnotai_async.sandbox.limits import OPERATION_NAMES
 
 
 def cpu_of(*argv: str) -> float:
@@ -89,6 +93,28 @@ def test_the_log_goes_to_stderr_as_asked(
     said = capsys.readouterr().err
     assert says in said
     assert bool(says) == bool(said)
+
+
+def test_the_log_has_each_retry_and_its_times_are_utc(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(Sandbox()) as sandbox:
+            sandbox.inject(Fault.status(503))
+            monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
+            assert main(["session", "big-1", "-v", "--base-url", sandbox.base_url]) == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    said = capsys.readouterr().err
+    line = re.fullmatch(r"(\d\d):(\d\d):(\d\d)Z info: get_session waits for .*, until (\d\d):(\d\d):.*\n", said)
+    assert line is not None, said
+    assert "before attempt 2: status 503" in said
+    minutes = [int(hours) * 60 + int(rest) for hours, rest in ((line[1], line[2]), (line[4], line[5]))]
+    assert (minutes[1] - minutes[0]) % (24 * 60) <= 1
 
 
 def test_a_level_that_is_none_is_a_usage_error(
@@ -178,11 +204,26 @@ def test_faults_and_latencies_are_read() -> None:
     assert read_fault("cut:10%@list_events").operation == "list_events"
     assert read_latency("0.2") == (0.2, 0.2)
     assert read_latency("0.1-0.4") == (0.1, 0.4)
-    for text in ("50", "boom", "503:", "503:x", ""):
-        with pytest.raises(ConfigError, match="--fault"):
+    for text in ("50", "200", "600", "boom", "503:", "503:x", "503:0", "503:0%", "503:150%", ""):
+        with pytest.raises(ConfigError, match=f"--fault '{text}'"):
             read_fault(text)
-    with pytest.raises(ConfigError, match="--latency"):
-        read_latency("slow")
+    for text in ("slow", "5-1", "nan", "inf", "-1"):
+        with pytest.raises(ConfigError, match=f"--latency '{text}'"):
+            read_latency(text)
+
+
+@pytest.mark.parametrize("name", ["listEvents", "events", "List_events", "list-events"])
+def test_a_fault_of_an_unknown_operation_lists_the_operations(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_fault(f"503@{name}")
+    assert f"--fault '503@{name}': there is no operation '{name}'; the operations are: " in caught.value.message
+    assert all(operation in caught.value.message for operation in OPERATION_NAMES)
+
+
+@pytest.mark.parametrize("count", ["-1", "1000001"])
+def test_a_wrong_number_of_sessions_is_named_by_its_option(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", "--sessions", count]) == 2
+    assert f'Invalid value "{count}" for --sessions' in capsys.readouterr().err
 
 
 def test_ctrl_c_while_it_imports_ends_it_in_words() -> None:

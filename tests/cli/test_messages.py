@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -22,6 +24,46 @@ from isnotai_async._models.queries import (
     UserQuery,
     UserSessionQuery,
 )
+
+PACKAGE = Path(errors.__file__).parent
+ARGUMENT = re.compile(r"(?<![-\w?&/])[a-z][a-z_]*=")
+NOT_OF_A_COMMAND = {  # modules, or arguments, whose messages no command can cause
+    *("_cli/session_html.py", "_models/validation.py", "_streaming/stream.py", "_streaming/tables.py"),
+    *("_ratelimit/file/place.py", "_ratelimit/file/store.py", "integrations/spark.py"),
+    *(
+        "integrations/_environment.py",
+        "_ratelimit/redis/limiter.py",
+        "_http/http_session.py",
+        "_http/endpoints.py",
+        "_http/messages.py",
+    ),
+    *("http_session=", "trust_env=", "Credential(", "retry must be a Retry", "PRAGMA", "mode=rw", "password="),
+    *("tzinfo=", "params=", "api_key=", "etag", "in a program", "with limiter=", "tier= is for the client's own"),
+}
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """Return the texts in a module that are no docstrings, with an X for each value."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    parts |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            yield node.value
+
+
+def messages() -> Iterator[str]:
+    """Return the texts of the package that name a Python argument, and that a command can write."""
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if name.startswith("sandbox/") or name in NOT_OF_A_COMMAND:
+            continue
+        for text in texts_of(path):
+            if ARGUMENT.search(text) and " " in text and not any(each in text for each in NOT_OF_A_COMMAND):
+                yield text
+
 
 QUERIES = (SessionQuery, EventQuery, UserQuery, UserSessionQuery, CourseQuery, AnalyticsQuery, UsageQuery)
 CLOSED_PORT = "http://127.0.0.1:9"
@@ -64,6 +106,8 @@ def test_a_message_has_the_names_of_options(text: str, shown: str) -> None:
         (["show", "big-3", "--json", "--html", "x.html"], "leave out one of them"),
         (["usage", "--since", "7"], "--since '7' has no unit; write 7d or 7h (ago)"),
         (["events", "big-3", "--start", "0"], "--start '0' has no unit; write 7d"),
+        (["sync", "--out", "x.db", "--settle", "10d"], "--settle 10 days must not be above --watch 7 days"),
+        (["sync", "--out", "x.db", "--watch", "0d"], "--watch is 0:00:00; it must be more than nothing"),
         (["events", "big-3", "--start", "1781067140"], "looks like seconds; multiply by 1000: 1781067140000"),
     ],
     ids=str,
@@ -84,11 +128,37 @@ def test_a_usage_error_is_in_the_words_of_the_command(
     assert not list(tmp_path.iterdir())
 
 
+def test_no_message_of_a_command_names_an_argument_of_python() -> None:
+    found = list(messages())
+    assert len(found) > 20
+    assert [in_options(text) for text in found if ARGUMENT.search(in_options(text))] == []
+
+
 @pytest.mark.parametrize("command", ["session", "events", "show"])
 def test_a_missing_session_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "no-such", "--sandbox"]) == 1
     said = capsys.readouterr().err
     assert said.endswith("There is no session of this id. (session 'no-such') [NotFoundError]\n")
+
+
+def test_a_redis_that_is_down_leads_to_options_of_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
+    assert main(["session", "s1", "--base-url", CLOSED_PORT, "--redis", "redis://127.0.0.1:9/0"]) == 4
+    said = capsys.readouterr().err
+    assert "make sure that it runs, or use --quota 1/N without --redis (session 's1') [LimiterError]" in said
+
+
+def test_a_timeout_longer_than_a_lease_leads_to_the_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
+    argv = ["session", "s1", "--base-url", CLOSED_PORT, "--redis", "redis://127.0.0.1:9/0", "--timeout", "300"]
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert "--timeout 300.0 is not below the limiter's lease of 65 s" in said
+    assert said.endswith("a request would outlive its permit; choose a shorter --timeout\n")
 
 
 @pytest.mark.parametrize("command", [["session", "s1"], ["events", "s1"], ["sessions"]], ids=str)

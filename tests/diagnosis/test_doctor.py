@@ -138,7 +138,7 @@ async def test_an_authority_of_ones_own_is_trouble_with_what_to_do() -> None:
 
     assert level == "trouble"
     assert "the TLS certificate of 127.0.0.1" in message
-    assert message.endswith("pass the file of its certificate as ssl=, or name it in SSL_CERT_FILE")
+    assert message.endswith("name the file of its certificate in SSL_CERT_FILE (in a program also: Client(ssl=…))")
 
 
 @pytest.mark.usefixtures("_names")

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,12 @@ def run_session(session: str, folder: Path) -> str:
 
 
 @pytest.mark.timeout(120)  # seven processes, one of which exports 120,000 events
-def test_commands_and_programs_print_what_is_shown(tmp_path: Path) -> None:
+def test_commands_and_programs_print_what_is_shown(
+    tmp_path: Path, run_program: Callable[[str], tuple[str, str]]
+) -> None:
     assert len(BLOCKS) == 5
     for session, program, printed in BLOCKS:
         if session:
             assert run_session(session, tmp_path) == session
             continue
-        command = [sys.executable, "-W", "error", "-c", program]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+        assert run_program(program) == (printed, "")

@@ -106,3 +106,17 @@ async def test_what_may_pass_is_no_answer_of_a_session(tmp_path: Path, status: i
     desk = make_desk()
     fail_at(desk, "s2", None, APIError("not now", status=status))
     assert not (await desk.export(tmp_path / "out.jsonl", on_error="collect")).is_complete
+
+
+@pytest.mark.parametrize("cursor", ["3", "9"])
+async def test_an_error_envelope_under_a_success_behind_other_pages_is_an_outage(tmp_path: Path, cursor: str) -> None:
+    desk, target = make_desk(), tmp_path / "out.jsonl"
+    whole = await make_desk().export(tmp_path / "whole.jsonl")
+    fail_at(desk, "s3", cursor, APIError("the backend timed out", status=200, code="BACKEND_TIMEOUT"))
+    for _ in range(2):
+        report = await desk.export(target, on_error="collect")
+        assert (report.is_complete, [failure.session_id for failure in report.failures]) == (False, ["s3"])
+    assert not target.exists()
+    heal(desk)
+    assert (await desk.export(target, on_error="collect")).rows == whole.rows
+    assert target.read_bytes() == whole.path.read_bytes()

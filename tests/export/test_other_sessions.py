@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from isnotai_async.errors import SinkError
+from isnotai_async.errors import ServerError, SinkError, StoreError
 from tests.export.desk import Desk, make_desk
+from tests.export.test_export import fail_at, heal
 
 
 async def read_once(ids: Iterable[str]) -> AsyncIterator[str]:
@@ -71,3 +72,24 @@ async def test_the_same_list_tries_those_again_that_failed(tmp_path: Path, desk:
         again = await desk.export(target, sessions=["s1", "gone", ".."], on_error="collect")
         assert [failure.session_id for failure in again.failures] == ["gone"]
     assert again.rows == 7
+
+
+@pytest.mark.parametrize("source", [read_once, iter], ids=["asynchronous", "iterator"])
+async def test_an_unfinished_export_of_an_iterator_is_continued_by_a_list_of_all_that_it_gave(
+    tmp_path: Path, desk: Desk, source: Any
+) -> None:
+    target, other = tmp_path / "out.jsonl", tmp_path / "other.jsonl"
+    for place in (target, other):
+        fail_at(desk, "s3", "6", ServerError("later", status=503))
+        report = await desk.export(place, sessions=source(["s2", "s3"]), on_error="collect")
+        assert not report.is_complete
+        heal(desk)
+        desk.source.requests.clear()
+        with pytest.raises(StoreError, match=r"1 of its sessions is not among the 2 given now \(the first: 's2'\)"):
+            await desk.export(place, sessions=["s3", "s4"])
+        assert desk.source.requests == []
+        assert not place.exists()
+    continued = await desk.export(target, sessions=["s4", "s3", "s2"])
+    assert (continued.is_complete, continued.sessions, continued.rows) == (True, 3, 16)
+    started_over = await desk.export(other, sessions=["s3", "s4"], resume=False)
+    assert (started_over.sessions, started_over.rows) == (2, 13)

@@ -10,15 +10,13 @@ import zlib
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pandas as pd  # type: ignore[import-untyped]
-import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.csv as pa_csv  # type: ignore[import-untyped]
-import pyarrow.dataset as ds  # type: ignore[import-untyped]
 import pyarrow.json as pa_json  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
@@ -39,9 +37,18 @@ ROWS = [
 Read = Callable[[Path], Iterable[Iterable[Any]]]
 
 
+# Imported when they are used: every process of the suite collects this file, and one or two run it.
+def pandas() -> Any:
+    return import_module("pandas")
+
+
+def polars() -> Any:
+    return import_module("polars")
+
+
 def of_frame(frame: Any) -> list[list[Any]]:
     """Return the rows of a frame of pandas; a missing text is None."""
-    return [[None if pd.isna(value) else value for value in row] for row in frame.values.tolist()]
+    return [[None if pandas().isna(value) else value for value in row] for row in frame.values.tolist()]
 
 
 def of_arrow(table: Any) -> list[tuple[Any, ...]]:
@@ -96,16 +103,16 @@ def arrow_csv(path: Path) -> Any:
 
 
 LINES: dict[str, Read] = {
-    "pandas": lambda path: of_frame(pd.read_json(path, lines=True, dtype=False)),
-    "polars": lambda path: pl.read_ndjson(path).rows(),
+    "pandas": lambda path: of_frame(pandas().read_json(path, lines=True, dtype=False)),
+    "polars": lambda path: polars().read_ndjson(path).rows(),
     "duckdb": duck("read_json('{}')"),
     "pyarrow": arrow_lines,
 }
 TABLES: dict[str, Read] = {
-    "pandas": lambda path: of_frame(pd.read_parquet(path)),
-    "polars": lambda path: pl.read_parquet(path).rows(),
+    "pandas": lambda path: of_frame(pandas().read_parquet(path)),
+    "polars": lambda path: polars().read_parquet(path).rows(),
     "pyarrow": lambda path: of_arrow(pq.read_table(path)),
-    "pyarrow.dataset": lambda path: of_arrow(ds.dataset(path).to_table()),
+    "pyarrow.dataset": lambda path: of_arrow(import_module("pyarrow.dataset").dataset(path).to_table()),
 }
 READERS: dict[str, dict[str, Read]] = {
     "jsonl": LINES | {"json": lambda path: of_json(path.read_bytes())},
@@ -117,8 +124,8 @@ READERS: dict[str, dict[str, Read]] = {
     },
     "csv": {
         "csv": read_csv,
-        "pandas": lambda path: of_frame(pd.read_csv(path)),
-        "polars": lambda path: pl.read_csv(path).rows(),
+        "pandas": lambda path: of_frame(pandas().read_csv(path)),
+        "polars": lambda path: polars().read_csv(path).rows(),
         "duckdb": duck("read_csv('{}', allow_quoted_nulls=false)"),
         "pyarrow": arrow_csv,
     },
@@ -126,11 +133,15 @@ READERS: dict[str, dict[str, Read]] = {
     "segments": TABLES | {"duckdb": duck("'{}/*.parquet'"), "duckdb, as read_parquet": duck("read_parquet('{}/*')")},
     "sqlite": {
         "sqlite3": read_database,
-        "pandas": with_database(lambda connection: of_frame(pd.read_sql("SELECT * FROM events", connection))),
+        "pandas": with_database(lambda connection: of_frame(pandas().read_sql("SELECT * FROM events", connection))),
         "polars": with_database(
-            lambda connection: pl.read_database(
-                "SELECT * FROM events", connection, schema_overrides={"event_type_name": pl.String}
-            ).rows()
+            lambda connection: (
+                polars()
+                .read_database(
+                    "SELECT * FROM events", connection, schema_overrides={"event_type_name": polars().String}
+                )
+                .rows()
+            )
         ),
     },
 }
@@ -153,6 +164,7 @@ def test_other_programs_read_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, reader: str
 ) -> None:
     monkeypatch.setattr(parquet, "ROW_GROUP", 30)  # so that there are several groups, and a folder has several parts
+    monkeypatch.setattr(parquet, "GROUPS_OF_A_PART", 2)
     path = tmp_path / f"out.{form}"
     name, is_folder = ("parquet", True) if form == "segments" else (form, False)
     choose_format(path, name, segments=is_folder).write(iter(BATCHES), path, System())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Callable
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -15,24 +14,19 @@ from isnotai_async._cli.app import app
 from isnotai_async._cli.exit_codes import FAILED, INCOMPLETE, REFUSED, USAGE
 from isnotai_async.export.store_file import READER_SECONDS
 from isnotai_async.export.sync_rules import AUDITED
+from tests.command_reference import describe
 
 NOT_AGAIN = [FAILED, USAGE, REFUSED, INCOMPLETE]
 PAGE = (Path(__file__).parents[2] / "docs" / "sync.md").read_text(encoding="utf-8")
 
 
-def test_its_program_prints_what_is_shown(tmp_path: Path) -> None:
+def test_its_program_prints_what_is_shown(run_program: Callable[[str], tuple[str, str]]) -> None:
     [(program, printed)] = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
-    command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+    assert run_program(program) == (printed, "")
 
 
 def test_its_options_are_those_of_the_commands() -> None:
-    command = [sys.executable, "-m", "isnotai_async"]
-    shown = "".join(
-        subprocess.run([*command, name, "--help"], capture_output=True, text=True, timeout=60).stdout
-        for name in ("sync", "export", "sandbox")
-    )
+    shown = describe()
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE))
     assert {option for option in options if f"{option} " not in shown} == set()
     assert {"--since", "--watch", "--settle", "--max-open", "--include-open"} <= options

@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import vcr  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.pretty import pretty_repr
 
@@ -24,6 +23,8 @@ from tests.faults.server import FaultServer
 
 @pytest.mark.parametrize("serializer", ["yaml", "json"])
 async def test_a_cassette_of_vcrpy_is_recorded_and_replayed_without_the_key(serializer: str, tmp_path: Path) -> None:
+    import vcr  # type: ignore[import-untyped]  # here, because it imports every HTTP library that it finds
+
     cassette = str(tmp_path / "cassette")
     server = FaultServer(event_page(1, cursor="c2"), event_page(2))
     found = []

@@ -26,11 +26,11 @@ class FileLimiter(StoreLimiter):
     Open it with ``async with``, or close it with `aclose`; a client does not close a limiter that it was given. It
     serves any number of clients and keys on one event loop.
 
-    Example::
-
-        async with FileLimiter() as limiter:
-            async with Client(limiter=limiter) as client:
-                ...
+    Example:
+        >>> async with isnotai.FileLimiter("quota.db") as limiter:
+        ...     async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=limiter) as client:
+        ...         print(len(await client.list_events("big-100").to_list()))
+        100
 
     Args:
         path: Path of the file, on a local disk. The file is created if it does not exist, and only this user can read
@@ -63,7 +63,12 @@ class FileLimiter(StoreLimiter):
         return self._stores.setdefault(path, FileStore(path, is_ours=self._path is None))
 
     async def aclose(self) -> None:
-        """Report the last outcomes to the other processes, and close the file. Idempotent."""
+        """Report the last outcomes to the other processes, and close the file. Idempotent.
+
+        Example:
+            >>> limiter = isnotai.FileLimiter("quota.db")
+            >>> await limiter.aclose()
+        """
         await super().aclose()
         while self._stores:
             await self._stores.popitem()[1].aclose()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from isnotai_async._models.validation import check_no_key
 from isnotai_async.errors import ConfigError, printable
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
@@ -46,8 +47,9 @@ def check_place(path: Path) -> Path:
     """Check that processes can share a file at this path, and return the absolute path.
 
     Raises:
-        ConfigError: The folder does not exist, or is on a network file system.
+        ConfigError: The folder does not exist, or is on a network file system; or the name has an API key in it.
     """
+    check_no_key(path.name, "path of FileLimiter")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise ConfigError(f"the folder {printable(str(folder))} of FileLimiter's path= does not exist; make it")

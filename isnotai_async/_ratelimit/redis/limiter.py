@@ -52,11 +52,12 @@ class RedisLimiter(StoreLimiter):
     Open it with ``async with``, or close it with `aclose`; a client does not close a limiter that it was given. It
     serves any number of clients and keys on one event loop.
 
-    Example::
-
-        async with RedisLimiter.from_url("rediss://user:password@redis.example/0") as limiter:
-            async with Client(limiter=limiter) as client:
-                ...
+    Example:
+        >>> import os
+        >>> async with isnotai.RedisLimiter.from_url(os.environ["REDIS_URL"], on_outage="fail") as limiter:
+        ...     async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=limiter) as client:
+        ...         print(len(await client.list_events("big-100").to_list()))
+        100
 
     Args:
         redis: A `redis.asyncio.Redis` to borrow; the limiter never closes it.
@@ -108,6 +109,11 @@ class RedisLimiter(StoreLimiter):
     ) -> Self:
         """Create a limiter that connects to a URL when it is first used.
 
+        Example:
+            >>> url = "rediss://user:password@redis.example/0"
+            >>> isnotai.RedisLimiter.from_url(url, on_outage="local_share", workers=8)
+            <RedisLimiter of Redis at redis.example:6379, on_outage='local_share'>
+
         Args:
             url: ``redis://``, ``rediss://`` (TLS) or ``unix://`` URL, with user and password if needed. They appear
                 in no repr, log or error.
@@ -132,7 +138,12 @@ class RedisLimiter(StoreLimiter):
         return self._store
 
     async def aclose(self) -> None:
-        """Report the last outcomes to Redis, and close the connection if `from_url` created it. Idempotent."""
+        """Report the last outcomes to Redis, and close the connection if `from_url` created it. Idempotent.
+
+        Example:
+            >>> limiter = isnotai.RedisLimiter.from_url("redis://localhost:6379/0")
+            >>> await limiter.aclose()
+        """
         await super().aclose()
         await self._store.aclose()
 

@@ -42,6 +42,11 @@ class StoreLimiter(ABC):
     def bind(self, region: Region, fingerprint: str) -> RedisKeyLimiter:
         """Return the limiter of one key; all clients of the key get the same one. A client calls this method.
 
+        Example:
+            >>> async with isnotai.FileLimiter("quota.db") as limiter:
+            ...     limiter.bind(client.region, "fingerprint") is limiter.bind(client.region, "fingerprint")
+            True
+
         Args:
             region: The key's region with its base URL.
             fingerprint: Fingerprint of the key; the limiter never sees the key itself.

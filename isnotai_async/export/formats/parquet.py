@@ -10,31 +10,40 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from isnotai_async.export.batches import COLUMNS, SCHEMA_VERSION, Batch
+from msgspec.structs import astuple
+
+from isnotai_async._arrow.tables import schema_of
+from isnotai_async._models.records import Event
+from isnotai_async.export.batches import SCHEMA_VERSION, Batch
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
     from _typeshed import ReadableBuffer
 
-ROW_GROUP: Final = 50_000  # rows
-GROUPS_OF_A_PART: Final = 2
+ROW_GROUP: Final = 25_000  # rows
+GROUPS_OF_A_PART: Final = 4
 TIMESTAMPS: Final = range(-62_135_596_800_000, 253_402_300_800_000)
 """Milliseconds of the years 1 to 9999: what readers of Parquet can show."""
 
 _VERSION_KEY: Final = "isnotai_async.schema_version"
 # Few different values: a dictionary of them, and numbers for the rows. Plain strings to every reader.
-_DICTIONARIES: Final = ["region", "session_id", "message_id", "event_type_name", "payload_size"]
+_REPEATED: Final = ("region", "session_id", "event_type_name")
+_DICTIONARIES: Final = [*_REPEATED, "message_id", "payload_size"]
 
 
 def schema() -> pa.Schema:
     """Return the schema of the rows, with its version in the metadata."""
+    return schema_of(Event).with_metadata({_VERSION_KEY: str(SCHEMA_VERSION)})
+
+
+def _written_schema() -> pa.Schema:
+    """Return the schema with the strings that are repeated as dictionaries, as they are written."""
     import pyarrow as pa
 
-    types = {"message_id": pa.int32(), "payload_size": pa.int32(), "timestamp": pa.timestamp("ms", tz="UTC")}
-    fields = [pa.field(name, types.get(name, pa.string()), nullable=name == "event_type_name") for name in COLUMNS]
-    return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION)})
+    dictionary = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([field.with_type(dictionary) if field.name in _REPEATED else field for field in schema()])
 
 
 def encode_parquet(batches: Iterable[Batch]) -> Iterator[bytes]:
@@ -53,67 +62,116 @@ def encode_parquet_parts(batches: Iterable[Batch]) -> Iterator[Iterator[bytes]]:
 
 def to_tables(batches: Iterable[Batch]) -> Iterator[pa.Table]:
     """Return batches as tables, each but the last of the rows of a row group."""
-    import pyarrow as pa
-
-    held, rows = list[pa.Table](), 0
+    group = _RowGroup()
     for batch in batches:
-        held.append(_to_table(batch))
-        rows += batch.rows
-        while rows >= ROW_GROUP:
-            table = _join(held)
-            yield table.slice(0, ROW_GROUP)
-            held, rows = [table.slice(ROW_GROUP)], rows - ROW_GROUP
-    if rows:
-        yield _join(held)
+        start = 0
+        while batch.rows - start >= (room := ROW_GROUP - group.rows):
+            group.add(batch, slice(start, start + room))
+            yield group.table()
+            group, start = _RowGroup(), start + room
+        group.add(batch, slice(start, batch.rows))
+    if group.rows:
+        yield group.table()
 
 
-def _join(tables: list[pa.Table]) -> pa.Table:
-    import pyarrow as pa
+class _RowGroup:
+    """Rows as the buffers that Arrow has for them, so that a table of them is no copy.
 
-    pool = pa.system_memory_pool()
-    return pa.concat_tables(tables, memory_pool=pool).combine_chunks(memory_pool=pool)
+    They are filled here because `pyarrow.array` imports pandas if that is installed, also for a scalar: 56 MiB and
+    more than a second. Computed arrays load 8 MiB of kernels, and joining the tables of batches holds each row twice.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._region, self._session_id = _Repeated(), _Repeated()
+        self._columns = [_open_column(field) for field in list(schema())[2:]]
+
+    def add(self, batch: Batch, part: slice) -> None:
+        """Add some rows of a batch."""
+        rows = part.stop - part.start
+        self._region.repeat(batch.region, rows)
+        self._session_id.repeat(batch.session_id, rows)
+        for column, values in zip(self._columns, astuple(batch.columns), strict=True):
+            if isinstance(column, array):
+                column += array(column.typecode, values[part])  # half of what `extend` takes
+            else:
+                column.extend(values[part])
+        self.rows += rows
+
+    def table(self) -> pa.Table:
+        """Return the rows; none can be added after that."""
+        import pyarrow as pa
+
+        columns = (self._region, self._session_id, *self._columns)
+        arrays = [
+            pa.Array.from_buffers(field.type, self.rows, [None, pa.py_buffer(column)])
+            if isinstance(column, array)
+            else column.to_arrow()
+            for column, field in zip(columns, schema(), strict=True)
+        ]
+        return pa.Table.from_arrays(arrays, schema=_written_schema())
 
 
-def _to_table(batch: Batch) -> pa.Table:
-    import pyarrow as pa
-
-    columns, rows, pool = batch.columns, schema(), pa.system_memory_pool()  # which gives memory back at once
-    arrays = [
-        pa.repeat(_strings([batch.region])[0], batch.rows, memory_pool=pool),
-        pa.repeat(_strings([batch.session_id])[0], batch.rows, memory_pool=pool),
-        _strings(columns.event_id),
-        _numbers(columns.message_id, pa.int32()),
-        _strings(columns.event_type_name),
-        _numbers(columns.timestamp, rows.field("timestamp").type),
-        _numbers(columns.payload_size, pa.int32()),
-    ]
-    return pa.Table.from_arrays(arrays, schema=rows)
+def _open_column(field: pa.Field) -> _Texts | _Repeated | array[int]:
+    if str(field.type) == "string":
+        return _Repeated() if field.name in _REPEATED else _Texts()
+    return array("i" if field.type.bit_width == 32 else "q")
 
 
-# Made of buffers, because `pyarrow.array` imports pandas if that is installed, also for a scalar: 56 MiB and more
-# than a second. A computed array loads 8 MiB of kernels.
+class _Texts:
+    """A column of strings: all of them as one, and where each ends."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._ends = array("i", [0])
+
+    def extend(self, texts: Iterable[str]) -> None:
+        texts = list(texts)
+        joined = "".join(texts)
+        data = joined.encode()
+        lengths = map(len, texts) if len(data) == len(joined) else (len(text.encode()) for text in texts)
+        self._ends += array("i", list(accumulate(lengths, initial=len(self._data)))[1:])
+        self._data += data
+
+    def to_arrow(self) -> pa.Array:
+        import pyarrow as pa
+
+        buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(self._data)]
+        return pa.Array.from_buffers(pa.string(), len(self._ends) - 1, buffers)
 
 
-def _numbers(values: list[int], type: pa.DataType) -> pa.Array:
-    import pyarrow as pa
+class _Repeated:
+    """A column with few different strings: those, in the order of their first rows, and a number for each row."""
 
-    numbers = array("i" if type.bit_width == 32 else "q", values)
-    return pa.Array.from_buffers(type, len(values), [None, pa.py_buffer(numbers)])
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._rows = array("i")
+        self._nulls: list[int] = []
 
+    def repeat(self, text: str, count: int) -> None:
+        self._rows += array("i", [self._numbers.setdefault(text, len(self._numbers))]) * count
 
-def _strings(values: Sequence[str | None]) -> pa.Array:
-    import pyarrow as pa
+    def extend(self, texts: Sequence[str | None]) -> None:
+        for text in dict.fromkeys(texts):
+            if text is None:
+                first = len(self._rows)
+                self._nulls += (first + index for index, each in enumerate(texts) if each is None)
+            else:
+                self._numbers.setdefault(text, len(self._numbers))
+        self._rows += array("i", [self._numbers.get(text, 0) for text in texts])  # type: ignore[arg-type]
 
-    valid = None
-    if None in values:
-        bits = "".join("0" if value is None else "1" for value in reversed(values))
-        valid = pa.py_buffer(int(bits, 2).to_bytes(len(values) // 8 + 1, "little"))
-    texts = [value or "" for value in values] if valid else cast(Sequence[str], values)
-    joined = "".join(texts)
-    data = joined.encode()
-    lengths = map(len, texts) if len(data) == len(joined) else (len(text.encode()) for text in texts)
-    offsets = array("i", list(accumulate(lengths, initial=0)))
-    return pa.Array.from_buffers(pa.string(), len(texts), [valid, pa.py_buffer(offsets), pa.py_buffer(data)])
+    def to_arrow(self) -> pa.Array:
+        import pyarrow as pa
+
+        valid, texts = None, _Texts()
+        if self._nulls:
+            bits = bytearray(b"\xff" * (len(self._rows) // 8 + 1))
+            for index in self._nulls:
+                bits[index >> 3] &= ~(1 << (index & 7))
+            valid = pa.py_buffer(bits)
+        texts.extend(self._numbers)
+        rows = pa.Array.from_buffers(pa.int32(), len(self._rows), [valid, pa.py_buffer(self._rows)])
+        return pa.DictionaryArray.from_arrays(rows, texts.to_arrow())
 
 
 def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
@@ -123,15 +181,19 @@ def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
     buffer = _Buffer()
     writer = parquet.ParquetWriter(
         pa.PythonFile(buffer, mode="w"),
-        schema(),
+        _written_schema(),
+        store_schema=False,  # or pyarrow would read dictionaries
         compression="zstd",
+        data_page_size=1 << 16,
         use_dictionary=_DICTIONARIES,
         column_encoding={"timestamp": "DELTA_BINARY_PACKED"},
         write_page_checksum=True,
         memory_pool=pa.system_memory_pool(),
     )
+    writer.add_key_value_metadata({_VERSION_KEY: str(SCHEMA_VERSION)})
     for table in tables:
         writer.write_table(table, row_group_size=ROW_GROUP)
+        del table  # before the next one is made
         pa.default_memory_pool().release_unused()
         yield from buffer.take()
     writer.close()
