@@ -371,12 +371,14 @@ def test_a_whole_command_is_bounded_by_timeout_and_not_by_a_deadline(
 
 
 def test_a_finished_target_says_that_a_relative_time_is_another_interval_now(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
+    monkeypatch.setenv("ISNOTAI_BASE_URL", "http://127.0.0.1:9")
     out = tmp_path / "out.jsonl"
     out.write_text("of another export")
 
-    assert main(["export", "--sandbox", "--all", "--since", "5000d", "--out", str(out)]) == 1
+    assert main(["export", "--all", "--since", "5000d", "--out", str(out)]) == 1
     assert "--since 5000d is another interval now; write a date" in capsys.readouterr().err
 
 
