@@ -25,8 +25,8 @@ from isnotai_async.export.formats import FORMATS
 from isnotai_async.sandbox import Fault, Sandbox
 
 
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+@pytest.fixture(name="sandbox")
+def serve_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """Serve a sandbox from a thread of its own, so that a command in this process can ask it."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(Sandbox()) as sandbox:
         monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
