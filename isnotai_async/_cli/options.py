@@ -14,7 +14,7 @@ from getpass import getpass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
 from isnotai_async._cli.logs import logged
@@ -99,6 +99,16 @@ class SessionFilters:
     until: Annotated[str | None, Parameter(group=_SESSIONS)] = None
     """Created at or before, written like --since; a day counts whole"""
 
+    def fix(self, now: datetime) -> SessionFilters:
+        """Return the filters with instants in place of times that count from now.
+
+        Raises:
+            ConfigError: One of the options is no time.
+        """
+        return evolve(
+            self, since=_fix("--since", self.since, now), until=_fix("--until", self.until, now, is_end=True)
+        )
+
     @property
     def interval(self) -> tuple[datetime | None, datetime | None]:
         """The start and the end that the options give.
@@ -126,6 +136,14 @@ class EventOptions:
     page_size: Annotated[int | None, Parameter(group=_EVENTS, validator=validators.Number(gte=1))] = None
     """Events a request; default and cap depend on the tier"""
 
+    def fix(self, now: datetime) -> EventOptions:
+        """Return the filters with instants in place of times that count from now.
+
+        Raises:
+            ConfigError: One of the options is no time.
+        """
+        return evolve(self, start=_fix("--start", self.start, now), end=_fix("--end", self.end, now, is_end=True))
+
     @property
     def interval(self) -> tuple[datetime | None, datetime | None]:
         """The start and the end that the options give.
@@ -134,6 +152,11 @@ class EventOptions:
             ConfigError: One of them is no time, or they are in the wrong order.
         """
         return _read_interval(("--start", self.start), ("--end", self.end))
+
+
+def _fix(option: str, text: str | None, now: datetime, *, is_end: bool = False) -> str | None:
+    moment = read_time(text, option, is_end=is_end, now=now)
+    return None if moment is None else moment.isoformat()
 
 
 def _read_interval(

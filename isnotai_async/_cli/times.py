@@ -116,10 +116,17 @@ def check_interval(start: datetime | None, end: datetime | None, names: tuple[st
         raise ConfigError(f"{names[0]} {_shown(start)} is later than {names[1]} {_shown(end)}; exchange them")
 
 
-def describe_interval(what: str, start: datetime | None, end: datetime | None) -> str:
-    """Return an interval as text, such as ``sessions created from … to … (UTC)``; empty for no interval."""
+def describe_interval(what: str, start: datetime | None, end: datetime | None, clock: str = "") -> str:
+    """Return an interval as text, such as ``sessions created from … to … (UTC)``; empty for no interval.
+
+    Args:
+        what: What the interval chooses.
+        start: Its start.
+        end: Its end.
+        clock: What to add about the clock from which its times count.
+    """
     bounds = [f"{word} {_shown(moment)}" for word, moment in (("from", start), ("to", end)) if moment is not None]
-    return f"{what} {' '.join(bounds)} (UTC)" if bounds else ""
+    return f"{what} {' '.join(bounds)} (UTC{clock})" if bounds else ""
 
 
 def _shown(moment: datetime) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from functools import partial
 from math import inf
 from typing import Final, Protocol
@@ -247,19 +247,19 @@ class AiohttpTransport:
                 answer = await self._ask(session, request, url)
             body = take_body(answer)
             if body is None:
-                end = None if self.timeout is None else begun + self.timeout
-                body = await read_body(answer, silence=self._silence, end=end)
-            return self._build_response(request, answer, await self._unpack(answer, body))
-        except SentOnceError as error:
-            failure = translate(error.cause, url.raw_authority, self._scrub_pieces)
-        except (aiohttp.ClientError, OSError) as error:
+                body = await self._read_body(answer, begun)
+            content = self._unpack(answer, body)
+            if content is None:
+                content = await asyncio.to_thread(self._unpack_large, answer, body)
+            return self._build_response(request, answer, content)
+        except ProtocolError as error:
+            failure = error.with_traceback(None)
+        except (SentOnceError, aiohttp.ClientError, OSError) as error:
             failure = translate(error, url.raw_authority, self._scrub_pieces)
         except (RuntimeError, ValueError) as error:
             if not self.connections.is_borrowed:  # it comes from the caller's own trace_configs
                 raise
             failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
-        except ProtocolError as error:
-            failure = error.with_traceback(None)
         finally:
             is_unanswered = answer is None
             answer = body = None  # they are unscrubbed, and a traceback may show the locals of its frames
@@ -320,18 +320,24 @@ class AiohttpTransport:
             auto_decompress=False,  # also if a borrowed session enables it: see `compression`
         )
 
-    async def _unpack(self, answer: aiohttp.ClientResponse, body: bytes) -> bytes:
-        """Decompress a body and remove the key; raise `ProtocolError` if the body of a success is not good."""
+    def _read_body(self, answer: aiohttp.ClientResponse, begun: float) -> Awaitable[bytes]:
+        end = None if self.timeout is None else begun + self.timeout
+        return read_body(answer, silence=self._silence, end=end)
+
+    def _unpack(self, answer: aiohttp.ClientResponse, body: bytes) -> bytes | None:
+        """Decompress a body and remove the key; return None if it is large.
+
+        Raises:
+            ProtocolError: The body of a success is not good.
+        """
         encodings = answer.headers.getall("Content-Encoding", ())
         if answer.status >= 400:
             return self._scrub_body(unpack_error(body, encodings, MAX_ERROR_BODY_BYTES))
-        content = unpack(body, encodings, _SMALL_BYTES)
-        if len(content) <= _SMALL_BYTES:
-            return self._scrub_body(content)
-        return await asyncio.to_thread(self._unpack_large, body, encodings)
+        content = unpack(body, encodings, _SMALL_BYTES) if encodings else body
+        return self._scrub_body(content) if len(content) <= _SMALL_BYTES else None
 
-    def _unpack_large(self, body: bytes, encodings: Sequence[str]) -> bytes:
-        content = unpack(body, encodings, MAX_BODY_BYTES)
+    def _unpack_large(self, answer: aiohttp.ClientResponse, body: bytes) -> bytes:
+        content = unpack(body, answer.headers.getall("Content-Encoding", ()), MAX_BODY_BYTES)
         if len(content) > MAX_BODY_BYTES:
             raise ProtocolError(_TOO_LARGE)
         return self._scrub_body(content)
@@ -343,13 +349,14 @@ class AiohttpTransport:
         return body if self.key is None else self.key.scrub(body)  # a server may echo the request
 
     def _read_headers(self, answer: aiohttp.ClientResponse) -> dict[str, str]:
-        values: dict[str, str] = {}
-        for name, value in answer.headers.items():
-            if self.key is not None:
-                name, value = self.key.scrub_text(name), self.key.scrub_text(value)
-            name = name.lower()
-            values[name] = f"{values[name]}, {value}" if name in values else value  # RFC 9110, section 5.3
-        return values
+        names, values = list[str](answer.headers), list(answer.headers.values())
+        if self.key is not None and self.key.is_in("\n".join(names + values)):  # looked for once, as it is in none
+            names, values = list(map(self.key.scrub_text, names)), list(map(self.key.scrub_text, values))
+        pairs = list(zip(map(str.lower, names), values, strict=True))
+        headers = dict(pairs)
+        if len(headers) < len(pairs):
+            headers = {name: ", ".join(value for key, value in pairs if key == name) for name in headers}
+        return headers  # several values of one name are joined: RFC 9110, section 5.3
 
     def _scrub_pieces(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_pieces(text)

@@ -254,7 +254,11 @@ R = TypeVar("R")
 
 _MEANT: Final = (  # what other packages and the API itself call it, and what it can be here
     (("limit", "size", "count", "per_page", "max_results", "pageSize"), ("page_size", "max_items")),
-    (("max_retries", "retries", "max_attempts", "attempts"), ("retry",)),
+    (("max_retries", "retries", "max_attempts", "attempts"), ("retry", "attempts")),
+    (("backoff", "delay", "wait", "backoff_factor"), ("base", "factor")),
+    (("max_delay", "max_wait", "max_backoff"), ("cap",)),
+    (("path", "out", "output", "file", "filename"), ("to",)),
+    (("force", "overwrite"), ("if_exists",)),
     (("key", "token", "access_token", "auth"), ("api_key",)),
     (("session", "http_client", "client_session", "connector"), ("http_session",)),
     (("url", "host", "endpoint"), ("base_url",)),
@@ -301,7 +305,24 @@ def explain_names(function: Callable[P, R]) -> Callable[P, R]:
         finally:
             del args, kwargs  # a traceback with locals must not show the key
 
-    return call
+    if not inspect.iscoroutinefunction(function):
+        return call
+
+    @wraps(function)
+    async def call_later(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - typed by the function
+        result: Any = call(*args, **kwargs)
+        return await result
+
+    return call_later  # type: ignore[return-value]
+
+
+C = TypeVar("C", bound=type)
+
+
+def explain_options(options: C) -> C:
+    """Let a class whose ``__init__`` is made by attrs explain names as `explain_names` does."""
+    options.__init__ = explain_names(options.__init__)  # type: ignore[misc] # it is the class's own
+    return options
 
 
 def _explain(function: str, name: str, known: Collection[str]) -> str:

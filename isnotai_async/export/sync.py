@@ -24,6 +24,7 @@ from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters, SessionQuery
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.times import MILLISECOND, to_milliseconds
+from isnotai_async._models.validation import explain_names
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
@@ -50,6 +51,7 @@ _SETTLE: Final = timedelta(hours=24)
 _MAX_OPEN: Final = timedelta(days=30)
 
 
+@explain_names
 async def update_store(
     source: Client | SessionManager,
     path: str | os.PathLike[str],

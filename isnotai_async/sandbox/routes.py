@@ -84,9 +84,10 @@ def get_usage(visit: Visit) -> SandboxReply:
     """Answer with the consumption by day and metric."""
     query, region = visit.query, visit.region
     start, end = params.instant(query, "startDate"), params.instant(query, "endDate")
+    end_is = "the end" if end is not None else f"now, which is always {iso(NOW_MS)[:19]}Z in the sandbox"
     end = NOW_MS if end is None else end
     start = end - _USAGE_DAYS * DAY_MS if start is None else start
-    params.in_order(start, end, name="startDate")
+    params.in_order(start, end, name="startDate", end_is=end_is)
     metric = params.choice(query, "metric", analytics.METRICS, any_case=True)
     metrics = analytics.METRICS if metric is None else (metric,)
     calls = region.stats.admitted
