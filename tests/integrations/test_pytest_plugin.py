@@ -68,7 +68,7 @@ def test_own_client(isnotai_sandbox, fault):
     anyio.run(count)
     isnotai_sandbox.inject(fault)
     assert anyio.run(count) == 100
-    assert sum(getattr(notice, "wait", 0) for notice in waits) < 0.5  # a limiter of a minute waits for a second at least
+    assert sum(getattr(notice, "wait", 0) for notice in waits) < 0.5  # of a minute: a second at least
     assert isnotai_sandbox.stats.statuses[429] == fault.times
 """
 OF_A_TIER = """
