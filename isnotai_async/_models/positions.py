@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from isnotai_async._models.records import Event, Session, User
 from isnotai_async._models.validation import FilterValue, check_no_key
@@ -210,22 +210,7 @@ class Position:
             >>> walk.position.to_json()[:52]
             '{"v": 2, "operation": "list_events", "region": "us",'
         """
-        return json.dumps(
-            {
-                "v": _VERSION,
-                "operation": self.operation,
-                "region": self.region,
-                "session_id": self.session_id,
-                "filters": dict(self.filters),
-                "cursor": self.cursor,
-                "index": self.index,
-                "watermark": None if self.watermark is None else list(self.watermark),
-                "given": self.given,
-                "rising": self.rising,
-                "ids": list(self.ids),
-                "since": self.since,
-            }
-        )
+        return json.dumps({"v": _VERSION, **asdict(self, recurse=False), "filters": dict(self.filters)})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Position:

@@ -22,7 +22,7 @@ from isnotai_async._arrow.tables import load_pyarrow, schema_of
 from isnotai_async._client import Client
 from isnotai_async._models.queries import EventFilters, SessionQuery
 from isnotai_async._models.records import Event
-from isnotai_async._models.validation import check_id, check_int, check_quota
+from isnotai_async._models.validation import check_id, check_int, check_quota, read_share
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, masked, quoted
 from isnotai_async.integrations._environment import find_redis, open_client
@@ -219,7 +219,7 @@ class SparkJob:
         SessionQuery(**listing)
         request = EventRequest(
             region=options.get("region"),
-            quota=_read_share(options["quota"]) if "quota" in options else None,
+            quota=read_share(options["quota"], "quota") if "quota" in options else None,
             redis=options.get("redis"),
             filters={name: _read_filter(name, options[name]) for name in _EVENTS if name in options},
         )
@@ -283,14 +283,6 @@ def _read_filter(name: str, text: str) -> int | str | datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"{name} {quoted(text)} is no time; write Unix milliseconds or 2026-06-01T00:00Z") from None
-
-
-def _read_share(text: str) -> float:
-    numerator, slash, denominator = text.partition("/")
-    try:
-        return float(numerator) / float(denominator if slash else 1)
-    except (ValueError, ZeroDivisionError):
-        raise ConfigError(f"quota {quoted(text)} is no share; write 1/8 or 0.125") from None
 
 
 def _read_flag(text: str) -> bool:
