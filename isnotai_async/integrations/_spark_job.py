@@ -11,7 +11,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from isnotai_async._models.queries import SessionQuery
-from isnotai_async._models.validation import check_id, check_int
+from isnotai_async._models.validation import check_id, check_int, read_share
 from isnotai_async.errors import ConfigError, masked, quoted
 from isnotai_async.integrations._event_request import EventRequest
 
@@ -55,7 +55,7 @@ class SparkJob:
         SessionQuery(**listing)
         request = EventRequest(
             region=options.get("region"),
-            quota=_read_share(options["quota"]) if "quota" in options else None,
+            quota=read_share(options["quota"], "quota") if "quota" in options else None,
             redis=options.get("redis"),
             filters={name: _read_filter(name, options[name]) for name in _EVENTS if name in options},
         )
@@ -105,14 +105,6 @@ def _read_filter(name: str, text: str) -> int | str | datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"{name} {quoted(text)} is no time; write Unix milliseconds or 2026-06-01T00:00Z") from None
-
-
-def _read_share(text: str) -> float:
-    numerator, slash, denominator = text.partition("/")
-    try:
-        return float(numerator) / float(denominator if slash else 1)
-    except (ValueError, ZeroDivisionError):
-        raise ConfigError(f"quota {quoted(text)} is no share; write 1/8 or 0.125") from None
 
 
 def _read_flag(text: str) -> bool:

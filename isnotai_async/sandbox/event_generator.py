@@ -314,7 +314,7 @@ class EventLog:
         return min((block - 1) * BLOCK_SIZE + place, self.size)
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
-        """Yield the indexes of the events that pass the filters, in rising order; see `data.Log`."""
+        """Yield the indexes of the events that pass the filters, in rising order."""
         first = first if start is None else max(first, self.first_at(start))
         stop = self.size if end is None else self.first_at(end + 1)
         return iter(range(first, stop)) if kind is None else self.of_kind(kind, first, stop)
