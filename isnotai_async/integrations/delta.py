@@ -97,14 +97,10 @@ async def export_to_delta(
     return await _delta_run.run_job(
         find_source(source),
         sessions,
-        _delta_run.JobOptions(
-            table=table,
-            job=job,
-            storage=storage_options or {},
-            redis=redis,
-            on_error=on_error,
-            concurrency=concurrency,
-            is_single=isinstance(source, Client),
-            filters=EventFilters(**filters).filters,
-        ),
+        (table, job, storage_options or {}),
+        redis=redis,
+        is_single=isinstance(source, Client),
+        filters=EventFilters(**filters).filters,
+        on_error=on_error,
+        concurrency=concurrency,
     )
