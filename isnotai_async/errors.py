@@ -500,7 +500,8 @@ class ExportError(IsNotAIError):
         SinkError False
 
     Attributes:
-        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
+        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way. False
+            for `ExportLockedError`: the other process may do the same work.
     """
 
     is_temporary: bool = False
