@@ -485,7 +485,7 @@ class PaginationError(DecodeError):
         ...     await client.list_events("big-100").to_list()
         ... except isnotai.PaginationError as error:
         ...     print(error)
-        hasMore is true and there is no cursor to continue with - at $.pagination.nextCursor
+        hasMore is true and there is no cursor to continue with; try later - at $.pagination.nextCursor
     """
 
 
@@ -500,8 +500,8 @@ class ExportError(IsNotAIError):
         SinkError False
 
     Attributes:
-        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way. False
-            for `ExportLockedError`: the other process may do the same work.
+        is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
+            False for `ExportLockedError`, because the other process may do the same work.
     """
 
     is_temporary: bool = False

@@ -143,7 +143,8 @@ class RateLimitedTransport:
                 raise
         was_sent = turn.answer is not NOT_SENT
         where = "before the answer was complete" if was_sent else self._name_wait(request, turn)
-        raise self._late(f"the deadline passed {where}, after {self.clock() - turn.begun:.1f} s", attempts=was_sent)
+        text = f"the deadline passed {where}, after {self.clock() - turn.begun:.1f} s; try later, or raise deadline="
+        raise self._late(text, attempts=was_sent)
 
     async def _enter(self, request: Request, turn: _Attempt) -> None:
         while not turn.has_slot or (request.authenticated and turn.permit is None):
@@ -188,7 +189,9 @@ class RateLimitedTransport:
         left = math.inf if request.deadline is None else request.deadline - self.clock()
         # Only a pause cannot become shorter. So a request whose deadline is earlier fails now and does not wait.
         if reason == PAUSED and wait >= left:
-            text = f"the API answered 429 and this key pauses for {wait:.0f} s more, which is past the deadline"
+            text = (
+                f"the API answered 429 and this key pauses for {wait:.0f} s more, past the deadline; try after that"
+            )
             raise self._late(text, attempts=False)
 
     def _late(self, text: str, *, attempts: bool) -> TransportTimeoutError:

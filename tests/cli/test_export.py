@@ -236,7 +236,7 @@ async def test_a_run_whose_sessions_are_all_refused_names_the_address_and_publis
     async with Sandbox() as sandbox:
         code, words = await run("--session", "nope", "--out", str(out), sandbox=sandbox)
         assert code == 1
-        assert f"{sandbox.base_url} rejected each of the 1 sessions" in words
+        assert f"{sandbox.base_url} rejected 1 of 1 sessions" in words
     assert not out.exists()
 
 
