@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Final, NoReturn, Self
 
 import aiohttp
@@ -30,12 +30,13 @@ from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
 from isnotai_async._streaming.stream import PageStream
+from isnotai_async._streaming.tasks import Block
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 
 _VARIABLE: Final = "ISNOTAI_API_KEY_"
 
 
-class SessionManager:
+class SessionManager(Block):
     """Clients of several regions, with common settings: ``async with SessionManager({"us": …, "eu": …}) as manager``.
 
     ``manager["eu"]`` is the `Client` of that name. Its HTTP session is opened by its first request, and all are
@@ -99,7 +100,6 @@ class SessionManager:
             raise ConfigError("no credential: pass keys by region, like {'us': …, 'eu': …}")
         self._most = max_concurrency if max_concurrency is None else _check_count(max_concurrency, "max_concurrency")
         self._state = OpenState.NOT_OPEN
-        self._block: AbstractAsyncContextManager[Self]
         self._clients = {
             name: _ManagedClient(
                 credential.api_key,  # type: ignore[arg-type]  # checked already, and never a string again
@@ -147,17 +147,6 @@ class SessionManager:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a SessionManager holds API keys and open connections; build one where it is used")
-
-    async def __aenter__(self) -> Self:
-        block = self._run()
-        entered = await block.__aenter__()
-        self._block = block  # not earlier: a second attempt to open would replace the first
-        return entered
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._block.__aexit__(kind, error, trace)
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Self, None]:

@@ -1,6 +1,7 @@
 """Notices: what the client reports about its own work, to the log and to a callback.
 
-The log is ``isnotai_async``: debug for each attempt, info for waits of more than a second. Neither ever has the key.
+The log is ``isnotai_async``: debug for each attempt, info for each retry and for waits of more than a second for
+the limiter. Neither ever has the key.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ logger: Final = _SafeLogger(logging.getLogger("isnotai_async"), None)
 logger.logger.addHandler(logging.NullHandler())  # the program decides whether to log
 
 TOLD_SECONDS: Final = 1.0
-"""Waits longer than this are logged at level info."""
+"""Waits for the limiter that are longer than this are logged at level info."""
 
 
 @frozen(kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -64,14 +65,15 @@ class DeltaJob:
         """Run the job; return the exit code."""
         options = {**query, "concurrency": writing.concurrency, "on_error": writing.on_error}
         redis = None if self.redis is None else read_redis_url(self.redis)
+        os.environ.setdefault("RUST_LOG", "off")  # deltalake, not imported yet, logs what it also raises
         with stop_on_signals() as stopped:
             try:
                 report = await export_to_delta(client, sessions, self.out, job=self.job, redis=redis, **options)
             except asyncio.CancelledError:
                 return end_cancelled(stopped, how=_RESUME)
-            except (ConfigError, ExportError):
-                raise
             except IsNotAIError as error:
+                if isinstance(error, ConfigError) or (isinstance(error, ExportError) and not error.is_temporary):
+                    raise
                 return end_with(error, how=_RESUME)
         return self._end(report)
 

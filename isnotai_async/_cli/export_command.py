@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
-from attrs import define
+from attrs import define, field, frozen
 from cyclopts import Parameter
 
 from isnotai_async._cli import exit_codes
@@ -28,10 +28,11 @@ from isnotai_async._cli.options import (
     open_client,
     read_query,
 )
-from isnotai_async._cli.output import say, write_json
+from isnotai_async._cli.output import count_of, say, write_json
 from isnotai_async._cli.progress import ExportDisplay
+from isnotai_async._cli.sandbox_clock import describe_clock, explain_empty, read_clock
 from isnotai_async._cli.session_ids import SessionsFile
-from isnotai_async._cli.times import describe_interval, is_relative, read_time
+from isnotai_async._cli.times import describe_interval, is_relative
 from isnotai_async._client import Client
 from isnotai_async._models.records import Session
 from isnotai_async._models.tiers import Tier
@@ -55,7 +56,7 @@ from isnotai_async.export.system import System
 
 def say_plan(sessions: int) -> None:
     """Write the minimum time for a number of sessions to stderr. It sends no request."""
-    least = f"{_count(sessions, 'session')}, so {_count(sessions, 'request')} or more"
+    least = f"{count_of(sessions, 'session')}, so {count_of(sessions, 'request')} or more"
     if sessions < min(tier.requests_per_minute for tier in Tier):
         say(least)
         return
@@ -93,19 +94,24 @@ def write_report(report: ExportReport) -> None:
     write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
 
 
-def say_report(report: ExportReport) -> None:
-    """Write the report of an export to stderr, for people."""
+def say_report(report: ExportReport, if_empty: str = "") -> None:
+    """Write the report of an export to stderr, for people.
+
+    Args:
+        report: The report.
+        if_empty: What to add if there is no row.
+    """
     if report.is_skipped:
         say(f"{printable(str(report.path))} exists; nothing was done")
         return
     if report.is_complete:
         say(
-            f"exported {_count(report.rows, 'event')} of {_count(report.sessions, 'session')} to "
+            f"exported {count_of(report.rows, 'event')} of {count_of(report.sessions, 'session')} to "
             f"{printable(str(report.path))} "
             f"({report.size / 1e6:.1f} MB) in {report.elapsed:.1f} s"
         )
-    if not report.sessions:
-        say("isnotai: warning: there was no session to export")
+    if not report.sessions or (if_empty and not report.rows):
+        say(f"isnotai: warning: there was no {'event' if report.sessions else 'session'} to export{if_empty}")
     for name, value in _report_rows(report):
         say(f"  {name:<10}{value}")
     say_failures(report.failures)
@@ -118,19 +124,15 @@ def _report_rows(report: ExportReport) -> Iterator[tuple[str, str]]:
     if report.waited >= 0.05:
         yield "waited", f"{report.waited:.1f} s for the quota or before a retry"
     if report.failures:
-        yield "failed", _count(len(report.failures), "session")
+        yield "failed", count_of(len(report.failures), "session")
     if report.rejected and report.is_complete:
-        yield "set aside", f"{_count(report.rejected, 'record')}, in {printable(rejected_of(report.path).name)}"
+        yield "set aside", f"{count_of(report.rejected, 'record')}, in {printable(rejected_of(report.path).name)}"
 
 
 def _minutes(minutes: float) -> str:
     if minutes < 1:
         return "a minute" if minutes > 0.5 else f"{max(1, round(minutes * 60))} s"
     return f"{minutes:,.0f} minutes" if minutes < 120 else f"{minutes / 60:,.1f} hours"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 _OUT = (  # of two lines here, and of one in the help
@@ -166,7 +168,7 @@ async def export(
     session
         Id of a session; give it as often as needed.
     sessions_file
-        File with one session id a line, as JSON objects with an id, or as CSV with the column id alone; - for stdin.
+        File of session ids: one a line, JSON objects with an id, one JSON array, or CSV of the column id; - is stdin.
     all
         All sessions, or all that match the filters below.
     from_
@@ -186,13 +188,14 @@ async def export(
     is_delta = check_delta(out, writing)
     started = None if is_delta or writing.no_resume or estimate else find_start(check_target_name(out))
     started = started or datetime.now(UTC)
-    relative = _find_relative(session_filters, filters)
-    session_filters, filters = _fix_times(session_filters, filters, started)
+    given = _Times(session_filters, filters, is_sandbox=connection.sandbox)
+    session_filters, filters = given.fix(started)
     if not quiet:
-        _say_intervals(session_filters, filters)
+        given.say_intervals(session_filters, filters)
     choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
     async with open_client(connection) as client:
         sessions = choose(client)
+        count = None if writing.shard else count_ids(sessions)  # reads all ids before the first request
         if is_delta or writing.no_resume or not store_of(check_target_name(out)).exists():
             await check_type(client, filters.type, sessions)
         if estimate:
@@ -202,44 +205,56 @@ async def export(
         if is_delta:
             delta = DeltaJob(out, str(writing.job), connection.redis, quiet=quiet, json=json)
             return await delta.run(client, sessions, writing, read_query(filters))
-        count = None if writing.shard else count_ids(sessions)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
-        run = _Run(Path(out), quiet=quiet, relative=relative)
+        run = _Run(Path(out), quiet=quiet, times=given)
         report = await run.export(client, sessions, started=started, **writing.options, **read_query(filters))
         return report if isinstance(report, int) else run.end(report, json=json)
 
 
-def _find_relative(sessions: SessionFilters, events: EventOptions) -> str:
-    """Return the first option whose time is counted from now, as ``--since 7d``; empty if there is none."""
-    given = {"--since": sessions.since, "--until": sessions.until, "--start": events.start, "--end": events.end}
-    return next((f"{name} {text}" for name, text in given.items() if text and is_relative(text)), "")
+@frozen
+class _Times:
+    """The times that the options choose by, as they are written.
 
-
-def _fix_times(sessions: SessionFilters, events: EventOptions, now: datetime) -> tuple[SessionFilters, EventOptions]:
-    """Return the filters with instants in place of words such as ``7d``.
-
-    Args:
-        sessions: The filters of the sessions.
-        events: The filters of the events.
-        now: When the export was started, so that it is the same one when it resumes.
+    Attributes:
+        sessions: The options that choose sessions.
+        events: The options that choose events.
+        is_sandbox: Whether the sandbox is asked, which has a clock of its own.
     """
 
-    def fix(text: str | None, option: str, *, is_end: bool = False) -> str | None:
-        moment = read_time(text, option, is_end=is_end, now=now)
-        return None if moment is None else moment.isoformat()
+    sessions: SessionFilters = SessionFilters()
+    events: EventOptions = EventOptions()
+    is_sandbox: bool = field(default=False, kw_only=True)
 
-    sessions = attrs.evolve(
-        sessions, since=fix(sessions.since, "--since"), until=fix(sessions.until, "--until", is_end=True)
-    )
-    events = attrs.evolve(events, start=fix(events.start, "--start"), end=fix(events.end, "--end", is_end=True))
-    return sessions, events
+    @property
+    def _options(self) -> dict[str, str | None]:
+        sessions, events = self.sessions, self.events
+        return {"--since": sessions.since, "--until": sessions.until, "--start": events.start, "--end": events.end}
 
+    def fix(self, started: datetime) -> tuple[SessionFilters, EventOptions]:
+        """Return the options with instants, counted from when the export was started, so that it can resume."""
+        now = read_clock(is_sandbox=True) if self.is_sandbox else started
+        return self.sessions.fix(now), self.events.fix(now)
 
-def _say_intervals(sessions: SessionFilters, events: EventOptions) -> None:
-    for what, interval in (("sessions created", sessions.interval), ("events", events.interval)):
-        if words := describe_interval(what, *interval):
-            say(words)
+    def say_intervals(self, sessions: SessionFilters, events: EventOptions) -> None:
+        """Write the intervals of the options with instants to stderr."""
+        for what, interval, texts in (
+            ("sessions created", sessions.interval, (self.sessions.since, self.sessions.until)),
+            ("events", events.interval, (self.events.start, self.events.end)),
+        ):
+            if words := describe_interval(what, *interval, describe_clock(*texts, is_sandbox=self.is_sandbox)):
+                say(words)
+
+    @property
+    def relative(self) -> str:
+        """The first option whose time counts from now, as ``--since 7d``; empty if there is none."""
+        given = {} if self.is_sandbox else self._options  # the sandbox's clock stands still
+        return next((f"{name} {text}" for name, text in given.items() if text and is_relative(text)), "")
+
+    @property
+    def explain_empty(self) -> str:
+        """What to add if nothing was found."""
+        return explain_empty(*self._options.values(), is_sandbox=self.is_sandbox)
 
 
 @define
@@ -249,12 +264,12 @@ class _Run:
     Attributes:
         out: The target.
         quiet: Whether to show no progress.
-        relative: The option whose time is counted from now, or nothing.
+        times: The times that the options choose by.
     """
 
     out: Path
     quiet: bool
-    relative: str = ""
+    times: _Times = _Times()
 
     async def export(
         self,
@@ -273,8 +288,8 @@ class _Run:
             except asyncio.CancelledError:
                 return end_cancelled(stopped, rows=display.rows)
             except SinkError as error:
-                if self.relative and self.out.exists():
-                    error.add_note(f"{self.relative} is another interval now; write a date to run the same again")
+                if (relative := self.times.relative) and self.out.exists():
+                    error.add_note(f"{relative} is another interval now; write a date to run the same again")
                 raise
             except (ConfigError, ExportError):
                 raise
@@ -286,7 +301,7 @@ class _Run:
         if json:
             write_report(report)
         if not self.quiet:
-            say_report(report)
+            say_report(report, self.times.explain_empty)
         if report.is_complete:
             return exit_codes.INCOMPLETE if report.failures or report.rejected else exit_codes.DONE
         say_unfinished(f"{printable(str(self.out))} is unfinished", rows=report.rows)

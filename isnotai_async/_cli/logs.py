@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Final
 
 from isnotai_async._cli.output import say
@@ -50,5 +51,5 @@ def _read_level(name: str | None) -> int | None:
 
 class _Saying(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        moment = logging.Formatter().formatTime(record, "%H:%M:%S")
-        say(f"{moment} {record.levelname.lower()}: {printable(record.getMessage())}")
+        moment = datetime.fromtimestamp(record.created, UTC)  # as the times in the texts
+        say(f"{moment:%H:%M:%SZ} {record.levelname.lower()}: {printable(record.getMessage())}")

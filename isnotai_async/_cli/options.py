@@ -14,11 +14,11 @@ from getpass import getpass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
 from isnotai_async._cli.logs import logged
-from isnotai_async._cli.quota import open_shared_limiter, read_quota
+from isnotai_async._cli.quota import open_shared_limiter
 from isnotai_async._cli.session_ids import SessionsFile, read_ids
 from isnotai_async._cli.streams import STDIN, open_stdin
 from isnotai_async._cli.times import check_interval, read_time
@@ -26,7 +26,7 @@ from isnotai_async._client import Client
 from isnotai_async._http.key_file import read_key, read_key_file
 from isnotai_async._models.records import Session
 from isnotai_async._models.regions import resolve_region
-from isnotai_async._models.validation import check_no_key
+from isnotai_async._models.validation import check_no_key, read_share
 from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, quoted
@@ -99,6 +99,16 @@ class SessionFilters:
     until: Annotated[str | None, Parameter(group=_SESSIONS)] = None
     """Created at or before, written like --since; a day counts whole"""
 
+    def fix(self, now: datetime) -> SessionFilters:
+        """Return the filters with instants in place of times that count from now.
+
+        Raises:
+            ConfigError: One of the options is no time.
+        """
+        return evolve(
+            self, since=_fix("--since", self.since, now), until=_fix("--until", self.until, now, is_end=True)
+        )
+
     @property
     def interval(self) -> tuple[datetime | None, datetime | None]:
         """The start and the end that the options give.
@@ -126,6 +136,14 @@ class EventOptions:
     page_size: Annotated[int | None, Parameter(group=_EVENTS, validator=validators.Number(gte=1))] = None
     """Events a request; default and cap depend on the tier"""
 
+    def fix(self, now: datetime) -> EventOptions:
+        """Return the filters with instants in place of times that count from now.
+
+        Raises:
+            ConfigError: One of the options is no time.
+        """
+        return evolve(self, start=_fix("--start", self.start, now), end=_fix("--end", self.end, now, is_end=True))
+
     @property
     def interval(self) -> tuple[datetime | None, datetime | None]:
         """The start and the end that the options give.
@@ -134,6 +152,11 @@ class EventOptions:
             ConfigError: One of them is no time, or they are in the wrong order.
         """
         return _read_interval(("--start", self.start), ("--end", self.end))
+
+
+def _fix(option: str, text: str | None, now: datetime, *, is_end: bool = False) -> str | None:
+    moment = read_time(text, option, is_end=is_end, now=now)
+    return None if moment is None else moment.isoformat()
 
 
 def _read_interval(
@@ -181,7 +204,7 @@ async def open_client(connection: LongConnection) -> AsyncIterator[Client]:
     """
     if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
-    quota = read_quota(connection.quota)
+    quota = 1.0 if connection.quota is None else read_share(connection.quota, "--quota")
     with logged(connection.verbose):
         if connection.sandbox:
             async with _open_sandbox(connection) as client:
@@ -328,7 +351,7 @@ def choose_sessions(
     """Return the sessions to export, read lazily.
 
     Raises:
-        ConfigError: None of the three ways to name sessions was used, or more than one.
+        ConfigError: None of the three ways to name sessions was used, or more than one; or the file has no id.
     """
     ways = [bool(given), file is not None, all]
     if sum(ways) != 1:
@@ -342,8 +365,11 @@ def choose_sessions(
         return tuple(check_no_key(session_id, "--session") for session_id in given)
     if file == STDIN:
         return read_ids(open_stdin(), "stdin")
-    # A pipe can be read only once.
-    return SessionsFile(file) if file.is_file() or not file.exists() else tuple(SessionsFile(file))
+    found = SessionsFile(file)
+    if file.exists() and not file.is_file():
+        return tuple(found)  # a pipe can be read only once
+    next(iter(found))  # an unreadable or empty file is an error before anything is written
+    return found
 
 
 def count_ids(sessions: Paginator[Session] | SessionsFile | tuple[str, ...]) -> int | None:

@@ -30,6 +30,7 @@ from isnotai_async._cli.output import (
     write_line,
     write_table,
 )
+from isnotai_async._cli.sandbox_clock import describe_clock, explain_empty, read_clock
 from isnotai_async._cli.times import check_interval, describe_interval, read_time
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.pages import Page
@@ -89,7 +90,10 @@ async def sessions(
         raise ConfigError(
             "--user lists all sessions of a user; --status, --bot-only, --since and --until are not for it"
         )
-    if interval := describe_interval("sessions created", *filters.interval):
+    times = (filters.since, filters.until)
+    filters = filters.fix(read_clock(is_sandbox=connection.sandbox))
+    clock = describe_clock(*times, is_sandbox=connection.sandbox)
+    if interval := describe_interval("sessions created", *filters.interval, clock):
         say(interval)
     async with open_client(connection) as client:
         if user is None:
@@ -97,6 +101,7 @@ async def sessions(
         else:
             walk = client.get_user_sessions(user, page_size=page_size, max_items=limit)
         empty = "no session matches" if user is None else f"no session of user {quoted(user)}"
+        empty += explain_empty(*times, is_sandbox=connection.sandbox)
         await write_records(
             walk, output, _SESSION_COLUMNS, _session_row, fields=fields_of(Session), empty=f"isnotai: {empty}"
         )
@@ -140,13 +145,15 @@ async def events(
     """
     form = output.form
     check_names(output.names, COLUMNS)
-    query = read_query(filters)
-    if interval := describe_interval("events", query["start_time"], query["end_time"]):
+    times = (filters.start, filters.end)
+    query = read_query(filters.fix(read_clock(is_sandbox=connection.sandbox)))
+    clock = describe_clock(*times, is_sandbox=connection.sandbox)
+    if interval := describe_interval("events", query["start_time"], query["end_time"], clock):
         say(interval)
     async with open_client(connection) as client:
         walk = client.list_events(session, max_items=limit, **query)
         with about_session(session), explain_type(filters.type):
-            empty = "isnotai: no event matches"
+            empty = f"isnotai: no event matches{explain_empty(*times, is_sandbox=connection.sandbox)}"
             if form == "jsonl" and not output.names:
                 count = 0
                 async for page in walk.pages():
@@ -292,9 +299,11 @@ async def usage(
         ApiCalls, Events, Sessions, StorageBytes or BotAnalyses; default all
     """
     output.check(Usage)
-    start, end = read_time(since, "--since"), read_time(until, "--until", is_end=True)
+    now = read_clock(is_sandbox=connection.sandbox)
+    start, end = read_time(since, "--since", now=now), read_time(until, "--until", is_end=True, now=now)
     check_interval(start, end, ("--since", "--until"))
-    if interval := describe_interval("consumption", start, end):
+    clock = describe_clock(since, until, is_sandbox=connection.sandbox)
+    if interval := describe_interval("consumption", start, end, clock):
         say(interval)
     async with open_client(connection) as client:
         found = await client.get_usage(start_date=start, end_date=end, metric=metric)

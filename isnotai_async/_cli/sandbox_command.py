@@ -12,6 +12,7 @@ from cyclopts import Parameter, validators
 
 from isnotai_async._cli.fault_options import read_fault, read_latency
 from isnotai_async._cli.output import say, write_line
+from isnotai_async._cli.sandbox_clock import SANDBOX_DAYS
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Sandbox
 
@@ -88,6 +89,6 @@ async def sandbox(
             write_line(f"{use}export ISNOTAI_REGION={region} ISNOTAI_BASE_URL={base_url}")
             write_line(f"{use}export ISNOTAI_API_KEY={server.api_keys[region]}")
         if data is None:
-            say("# the generated sessions were created from 2026-06-04 to 2026-06-10")
+            say(f"# the generated sessions were created from {SANDBOX_DAYS}")
         say("# serving until Ctrl-C")
         await anyio.sleep_forever()

@@ -23,6 +23,7 @@ from isnotai_async.errors import (
     GatewayError,
     InvalidCursorError,
     InvalidRequestError,
+    IsNotAIError,
     NotFoundError,
     PermissionDeniedError,
     ProtocolError,
@@ -162,3 +163,12 @@ def _sample(response: Response) -> str:
         return "the body is empty"
     kind = response.headers.get("content-type", "no content type")
     return f"{kind} that starts with {response.body[:_SAMPLE_BYTES].decode(errors='replace')!r}"
+
+
+def add_words(error: IsNotAIError, words: str) -> None:
+    """Add words of ours to an error, such as the bound that ended a call; an `APIError` keeps the API's message."""
+    if isinstance(error, APIError):
+        error.hint = f"{error.hint} {words.capitalize()}".strip()
+        return
+    error.message += f"; {words}"
+    error.args = (error.message, *error.args[1:])

@@ -115,6 +115,7 @@ def decode_page(
     *,
     tier: Tier | None,
     region: str,
+    session_id: str | None = None,
     headers: Mapping[str, str] = NO_HEADERS,
     deviations: list[Deviation] | None = None,
 ) -> Page[T]:
@@ -127,7 +128,7 @@ def decode_page(
         return structure(value, record, path)
 
     rows, pagination, rejected = _decode_list(body, read_strictly, read_row, deviations)
-    return Page(rows, *pagination, tier, region, headers=headers, rejected=rejected)
+    return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 
 
 def decode_mappings(
@@ -135,6 +136,7 @@ def decode_mappings(
     *,
     tier: Tier | None,
     region: str,
+    session_id: str | None = None,
     headers: Mapping[str, str] = NO_HEADERS,
     deviations: list[Deviation] | None = None,
 ) -> Page[dict[str, Any]]:
@@ -144,7 +146,7 @@ def decode_mappings(
         return _open_object(read_any(raw), path)
 
     rows, pagination, rejected = _decode_list(body, _open_object, read_row, deviations)
-    return Page(rows, *pagination, tier, region, headers=headers, rejected=rejected)
+    return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 
 
 def decode_item(body: bytes, record: type[T], deviations: list[Deviation] | None = None) -> T:

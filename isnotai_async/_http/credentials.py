@@ -13,7 +13,7 @@ from typing import Final, NoReturn, Self, SupportsIndex
 
 from isnotai_async._models.regions import REGIONS, resolve_region
 from isnotai_async._models.tiers import Tier, TierName
-from isnotai_async._models.validation import check_no_key
+from isnotai_async._models.validation import check_no_key, explain_names
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter
 from isnotai_async.errors import APIError, ConfigError, quoted
 
@@ -100,6 +100,10 @@ class ApiKey:
                 end = match.end()
         return b"".join((*parts, body[end:])) if parts else body
 
+    def is_in(self, text: str) -> bool:
+        """Return whether a text has the key, so that it has to be removed."""
+        return self._is_scrubbed and self._text in text
+
     def scrub_text(self, text: str) -> str:
         """Remove the key from a header or a message that echoes it."""
         return text.replace(self._text, "***") if self._is_scrubbed else text
@@ -173,6 +177,7 @@ class Credential:
 
     __slots__ = ("api_key", "base_url", "limiter", "region", "tier")
 
+    @explain_names
     def __init__(
         self,
         api_key: str,

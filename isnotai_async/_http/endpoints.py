@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from typing import Any, Final, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from isnotai_async._http import codec
 from isnotai_async._http.api_errors import check_status, find_error, read_content
@@ -22,7 +22,7 @@ from isnotai_async._http.messages import TIER_HEADER, Request, Response
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Watermark, mark_content, mark_event, mark_session, mark_user
+from isnotai_async._models.positions import Mark, mark_content, mark_event, mark_session, mark_user
 from isnotai_async._models.queries import (
     AnalyticsQuery,
     CourseQuery,
@@ -90,6 +90,12 @@ class Endpoint(Generic[T]):
         return _decode(response, lambda body: decode(body, self.returns, response.deviations))
 
 
+def _find_decoder(endpoint: ListEndpoint[Any]) -> Callable[..., Page[Any]]:
+    if endpoint.page_of is Event:
+        return codec.decode_events
+    return codec.decode_mappings if endpoint.page_of is dict else partial(codec.decode_page, record=endpoint.page_of)
+
+
 @frozen(eq=False)
 class ListEndpoint(Generic[T]):
     """An endpoint that answers with pages of records.
@@ -106,7 +112,8 @@ class ListEndpoint(Generic[T]):
     path: str
     page_of: type[T] = field(kw_only=True)
     query: type[Query] = field(kw_only=True)
-    mark: Callable[[T], Watermark] = field(default=mark_content, kw_only=True)
+    mark: Mark[T] = field(default=mark_content, kw_only=True)
+    _decode: Callable[..., Page[T]] = field(init=False, default=Factory(_find_decoder, takes_self=True))
 
     def build(self, query: Query, cursor: str | None = None, *, bulk: bool = False) -> Request:
         """Build the request for one page.
@@ -124,21 +131,19 @@ class ListEndpoint(Generic[T]):
 
     def read(self, response: Response) -> Page[T]:
         """Read a page; errors as of `Endpoint.read`."""
-        facts: dict[str, Any] = {
-            "tier": read_tier(response.headers.get(TIER_HEADER)),
-            "region": response.region,
-            "headers": Headers(response.headers),
-        }
-        session_id = response.request.session_id
+        tier, headers = read_tier(response.headers.get(TIER_HEADER)), Headers(response.headers)
+        region, session_id, deviations = response.region, response.request.session_id, response.deviations
         if response.status == 204:
-            return _read_nothing(response, partial(Page, session_id=session_id, **facts))
-        facts["deviations"] = response.deviations
-        decode: Callable[..., Page[Any]] = partial(codec.decode_page, record=self.page_of)
-        if self.page_of is Event:
-            decode = partial(codec.decode_events, session_id=session_id)
-        elif self.page_of is dict:
-            decode = codec.decode_mappings
-        return _decode(response, lambda body: decode(body, **facts))
+            return _read_nothing(
+                response, partial(Page, tier=tier, region=region, session_id=session_id, headers=headers)
+            )
+        decode = self._decode
+        return _decode(
+            response,
+            lambda body: decode(
+                body, tier=tier, region=region, session_id=session_id, headers=headers, deviations=deviations
+            ),
+        )
 
 
 HEALTH: Final = Endpoint("health", "/health", returns=Health, is_enveloped=False, authenticated=False)

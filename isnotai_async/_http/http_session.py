@@ -19,9 +19,8 @@ import asyncio
 import select
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import anyio
@@ -74,11 +73,20 @@ _SILENT_SECONDS: Final = 2.0  # an earlier cancellation does not mean that the c
 
 
 @define(eq=False, repr=False)
+class _UsedConnection:
+    """Whether a connection that was used carries a request now."""
+
+    is_idle: bool = False
+
+    def rest(self) -> None:
+        self.is_idle = True
+
+
+@define(eq=False, repr=False)
 class ConnectionGuard:
     """The used connections of one HTTP session, and the middleware that checks them."""
 
-    _used: WeakSet[ResponseHandler] = field(factory=WeakSet, init=False)
-    _idle: WeakSet[ResponseHandler] = field(factory=WeakSet, init=False)
+    _used: WeakKeyDictionary[ResponseHandler, _UsedConnection] = field(factory=WeakKeyDictionary, init=False)
 
     async def send_once(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, authorization: str | None
@@ -100,7 +108,11 @@ class ConnectionGuard:
         request.send = writing.write  # type: ignore[method-assign, assignment]
         begun = time.monotonic()
         try:
-            return await self._send(request, handler)
+            while True:
+                try:
+                    return await handler(request)
+                except _UnfitError:  # aiohttp has closed this connection, so the pool has one less
+                    continue
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             failure = SentOnceError(error)
             if writing.is_reused:
@@ -117,15 +129,6 @@ class ConnectionGuard:
         finally:
             del failure  # else error, traceback and this frame would keep one another alive
 
-    async def _send(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        while True:
-            try:
-                return await handler(request)
-            except _UnfitError:  # aiohttp has closed this connection, so the pool has one less
-                continue
-
     def take(self, connection: Connection) -> bool:
         """Take a connection for a request; return whether it carried a request before.
 
@@ -133,21 +136,23 @@ class ConnectionGuard:
             EarlyAnswerError: The connection is new, and already received a response.
         """
         protocol = connection.protocol
-        is_reused = protocol in self._used
-        if protocol is None or (is_reused and _has_received(protocol)):
+        used = None if protocol is None else self._used.get(protocol)
+        if protocol is None or (used is not None and _has_received(protocol)):
             raise _UnfitError
-        if not is_reused and len(protocol):  # responses that are already parsed
-            raise EarlyAnswerError
-        self._used.add(protocol)
-        self._idle.discard(protocol)
-        connection.add_callback(partial(self._idle.add, protocol))
+        is_reused = used is not None
+        if used is None:
+            if len(protocol):  # responses that are already parsed
+                raise EarlyAnswerError
+            used = self._used[protocol] = _UsedConnection()
+        used.is_idle = False
+        connection.add_callback(used.rest)
         return is_reused
 
     def drop_idle(self) -> None:
         """Close the idle connections. They may all be dead for the same reason, and each would cost an attempt."""
-        for protocol in list(self._idle):
-            protocol.close()
-        self._idle.clear()
+        for protocol, used in list(self._used.items()):
+            if used.is_idle:
+                protocol.close()
 
 
 @define(eq=False, repr=False)

@@ -142,9 +142,8 @@ class RateLimitedTransport:
             if not scope.expired():
                 raise
         was_sent = turn.answer is not NOT_SENT
-        where = "before the answer was complete" if was_sent else self._name_wait(request, turn)
-        text = f"the deadline passed {where}, after {self.clock() - turn.begun:.1f} s; try later, or raise deadline="
-        raise self._late(text, attempts=was_sent)
+        what = "the answer was not complete" if was_sent else self._name_wait(request, turn)
+        raise self._late(f"{what} after {self.clock() - turn.begun:.1f} s", attempts=was_sent)
 
     async def _enter(self, request: Request, turn: _Attempt) -> None:
         while not turn.has_slot or (request.authenticated and turn.permit is None):
@@ -170,8 +169,8 @@ class RateLimitedTransport:
 
     def _name_wait(self, request: Request, turn: _Attempt) -> str:
         if request.authenticated and turn.permit is None:
-            return "while waiting for a permit of the rate limit"
-        return "while waiting for one of the connections (max_concurrency)"
+            return "the call was still waiting for a permit of the rate limit"
+        return "the call was still waiting for one of the connections (max_concurrency)"
 
     def _learn(self, response: Response) -> RequestOutcome:
         headers = response.headers
@@ -189,9 +188,7 @@ class RateLimitedTransport:
         left = math.inf if request.deadline is None else request.deadline - self.clock()
         # Only a pause cannot become shorter. So a request whose deadline is earlier fails now and does not wait.
         if reason == PAUSED and wait >= left:
-            text = (
-                f"the API answered 429 and this key pauses for {wait:.0f} s more, past the deadline; try after that"
-            )
+            text = f"the API answered 429 and this key pauses for {wait:.0f} s more"
             raise self._late(text, attempts=False)
 
     def _late(self, text: str, *, attempts: bool) -> TransportTimeoutError:

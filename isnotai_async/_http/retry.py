@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import asdict, define, evolve, field
 
+from isnotai_async._http.api_errors import add_words
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.messages import Request, Response, read_retry_after, show_target
 from isnotai_async._http.retry_policy import (
@@ -37,7 +38,6 @@ from isnotai_async._http.transport import Transport
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, rows_of
 from isnotai_async._notices import (
-    TOLD_SECONDS,
     AttemptNotice,
     Notifier,
     PageNotice,
@@ -281,11 +281,8 @@ class Retrier:
         operation, attempt, reason = call.request.operation, call.attempts + 1, _describe(failure)
         region = self.notifier.region
         kind = _name_kind(failure)
-        if wait > TOLD_SECONDS:
-            extra = log_fields("retry", region=region, operation=operation, attempt=attempt, wait=wait, kind=kind)
-            logger.info(
-                "%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason, extra=extra
-            )
+        extra = log_fields("retry", region=region, operation=operation, attempt=attempt, wait=wait, kind=kind)
+        logger.info("%s waits for %s, before attempt %d: %s", operation, until(wait), attempt, reason, extra=extra)
         notice = RetryNotice(region=region, operation=operation, attempt=attempt, wait=wait, reason=reason, kind=kind)
         self.notifier.emit(notice)
         await self.sleep(wait)
@@ -310,6 +307,8 @@ class Retrier:
             failure = call.last
         failure.region, failure.attempts = self.notifier.region, call.attempts
         failure.elapsed, failure.deadline_exceeded = self.clock() - call.begun, call.is_late
+        if call.is_late:
+            add_words(failure, f"the deadline of {self.deadline:g} s ended the call")
         call.last = None  # frames of the error's traceback have the call
         return failure
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import Final, Protocol
 
@@ -26,6 +27,7 @@ from attrs import define, field
 from multidict import CIMultiDict
 from yarl import URL
 
+from isnotai_async._http.api_errors import add_words
 from isnotai_async._http.compression import unpack, unpack_error
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import HttpSession, SentOnceError
@@ -35,7 +37,13 @@ from isnotai_async._http.transport_errors import translate
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
-from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, ProtocolError
+from isnotai_async.errors import (
+    ConfigError,
+    ConnectError,
+    IsNotAIError,
+    ProtocolError,
+    TransportTimeoutError,
+)
 
 MAX_BODY_BYTES: Final = 8 * 2**20
 """Largest body, also decompressed, of a successful response. A page of 100 events is about 12 KiB."""
@@ -156,6 +164,7 @@ async def _read_of_error(content: aiohttp.StreamReader, end: float | None) -> by
 
 
 _CONNECT_SECONDS: Final = 10.0
+_EARLY: Final = 0.05  # by which a timer may fire early
 _SILENCE_SECONDS: Final = 30.0  # until the response head is complete, and between two parts of the body
 
 
@@ -239,26 +248,27 @@ class AiohttpTransport:
                 answer = await self._ask(session, request, url)
             body = take_body(answer)
             if body is None:
-                end = None if self.timeout is None else begun + self.timeout
-                body = await read_body(answer, silence=self._silence, end=end)
-            return self._build_response(request, answer, await self._unpack(answer, body))
-        except SentOnceError as error:
-            failure = translate(error.cause, url.raw_authority, self._scrub_pieces)
-        except (aiohttp.ClientError, OSError) as error:
+                body = await self._read_body(answer, begun)
+            content = self._unpack(answer, body)
+            if content is None:
+                content = await asyncio.to_thread(self._unpack_large, answer, body)
+            return self._build_response(request, answer, content)
+        except ProtocolError as error:
+            failure = error.with_traceback(None)
+        except (SentOnceError, aiohttp.ClientError, OSError) as error:
             failure = translate(error, url.raw_authority, self._scrub_pieces)
         except (RuntimeError, ValueError) as error:
             if not self.connections.is_borrowed:  # it comes from the caller's own trace_configs
                 raise
             failure = ConfigError(f"the HTTP session cannot be used: {error}; {_BORROWED}")
-        except ProtocolError as error:
-            failure = error.with_traceback(None)
         finally:
             is_unanswered = answer is None
             answer = body = None  # they are unscrubbed, and a traceback may show the locals of its frames
+        failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
         if is_unanswered:
             self.connections.distrust(failure)
             self._hint_at_proxy(failure)
-        failure.region, failure.attempts, failure.elapsed = self.region.name, 1, loop.time() - begun
+        self._name_bound(failure)
         try:
             raise failure
         finally:
@@ -268,8 +278,21 @@ class AiohttpTransport:
         if not isinstance(failure, ConnectError) or self.proxy is not None:
             return
         if name := name_unused_proxy(self.region.base_url):
-            failure.message += f"; {name} is set and not used: to use it, pass trust_env=True"
-            failure.args = (failure.message,)
+            add_words(failure, f"{name} is set and not used: to use it, pass trust_env=True")
+
+    def _name_bound(self, failure: IsNotAIError) -> None:
+        """Add to the error of a timeout which bound ended the attempt."""
+        if not isinstance(failure, TransportTimeoutError):
+            return
+        bounds = (
+            (self.timeout, "the timeout of {:g} s passed"),
+            (_SILENCE_SECONDS, "nothing came for {:g} s"),
+            (_CONNECT_SECONDS, "nothing came for {:g} s"),
+        )
+        for seconds, words in bounds:
+            if seconds is not None and failure.elapsed >= seconds - _EARLY:
+                add_words(failure, words.format(seconds))
+                return
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
@@ -298,18 +321,24 @@ class AiohttpTransport:
             auto_decompress=False,  # also if a borrowed session enables it: see `compression`
         )
 
-    async def _unpack(self, answer: aiohttp.ClientResponse, body: bytes) -> bytes:
-        """Decompress a body and remove the key; raise `ProtocolError` if the body of a success is not good."""
+    def _read_body(self, answer: aiohttp.ClientResponse, begun: float) -> Awaitable[bytes]:
+        end = None if self.timeout is None else begun + self.timeout
+        return read_body(answer, silence=self._silence, end=end)
+
+    def _unpack(self, answer: aiohttp.ClientResponse, body: bytes) -> bytes | None:
+        """Decompress a body and remove the key; return None if it is large.
+
+        Raises:
+            ProtocolError: The body of a success is not good.
+        """
         encodings = answer.headers.getall("Content-Encoding", ())
         if answer.status >= 400:
             return self._scrub_body(unpack_error(body, encodings, MAX_ERROR_BODY_BYTES))
-        content = unpack(body, encodings, _SMALL_BYTES)
-        if len(content) <= _SMALL_BYTES:
-            return self._scrub_body(content)
-        return await asyncio.to_thread(self._unpack_large, body, encodings)
+        content = unpack(body, encodings, _SMALL_BYTES) if encodings else body
+        return self._scrub_body(content) if len(content) <= _SMALL_BYTES else None
 
-    def _unpack_large(self, body: bytes, encodings: Sequence[str]) -> bytes:
-        content = unpack(body, encodings, MAX_BODY_BYTES)
+    def _unpack_large(self, answer: aiohttp.ClientResponse, body: bytes) -> bytes:
+        content = unpack(body, answer.headers.getall("Content-Encoding", ()), MAX_BODY_BYTES)
         if len(content) > MAX_BODY_BYTES:
             raise ProtocolError(_TOO_LARGE)
         return self._scrub_body(content)
@@ -321,13 +350,14 @@ class AiohttpTransport:
         return body if self.key is None else self.key.scrub(body)  # a server may echo the request
 
     def _read_headers(self, answer: aiohttp.ClientResponse) -> dict[str, str]:
-        values: dict[str, str] = {}
-        for name, value in answer.headers.items():
-            if self.key is not None:
-                name, value = self.key.scrub_text(name), self.key.scrub_text(value)
-            name = name.lower()
-            values[name] = f"{values[name]}, {value}" if name in values else value  # RFC 9110, section 5.3
-        return values
+        pairs = list(answer.headers.items())  # `keys` has each name once, also one that was sent twice
+        if self.key is not None and self.key.is_in("\n".join(chain.from_iterable(pairs))):  # it is in none, as a rule
+            pairs = [(self.key.scrub_text(name), self.key.scrub_text(value)) for name, value in pairs]
+        headers = {name.lower(): value for name, value in pairs}
+        if len(headers) < len(pairs):
+            pairs = [(name.lower(), value) for name, value in pairs]
+            headers = {name: ", ".join(value for key, value in pairs if key == name) for name in headers}
+        return headers  # several values of one name are joined: RFC 9110, section 5.3
 
     def _scrub_pieces(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_pieces(text)

@@ -13,7 +13,7 @@ from typing import Final
 
 import aiohttp
 
-from isnotai_async._http.http_session import EarlyAnswerError
+from isnotai_async._http.http_session import EarlyAnswerError, SentOnceError
 from isnotai_async.errors import (
     ConnectError,
     ProtocolError,
@@ -44,7 +44,7 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]]
     (
         TimeoutError,
         TransportTimeoutError,
-        "no complete answer from {where} in time; check the network, or raise timeout=",
+        "no complete answer from {where} in time",
     ),
     (
         aiohttp.ClientProxyConnectionError,
@@ -82,10 +82,12 @@ def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> 
     """Return the package's error for an error of aiohttp.
 
     Args:
-        error: What aiohttp raised.
+        error: What aiohttp raised, or a `SentOnceError` around it.
         where: Host and port of the server.
         scrub: Function that removes the key, and pieces of it, from text of the server that aiohttp may have cut.
     """
+    if isinstance(error, SentOnceError):
+        error = error.cause
     ours, text = next((ours, text) for theirs, ours, text in _TABLE if isinstance(error, theirs))
     cause, kind = printable(scrub(_cause(error))), type(error).__name__
     what = "login in the URL" if _proxy_status(error) == 407 else "rules"

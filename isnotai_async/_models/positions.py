@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from isnotai_async._models.records import Event, Session, User
 from isnotai_async._models.validation import FilterValue, check_no_key
 from isnotai_async.errors import ConfigError, printable, quoted
+
+T = TypeVar("T")
 
 _VERSION: Final = 2
 
@@ -61,7 +64,7 @@ class Trail:
         """Whether all that is left has the watermark's time or a later one, and that time's ids are known."""
         return self.rising and bool(self.ids) and (self.given or 0) - len(self.ids) >= _EVIDENCE
 
-    def follow(self, records: Sequence[Any], mark: Callable[[Any], Watermark], *, passed: int) -> Trail:
+    def follow(self, records: Sequence[Any], mark: Mark[Any], *, passed: int) -> Trail:
         """Return the trail after some more records.
 
         Args:
@@ -72,42 +75,49 @@ class Trail:
         given = None if self.given is None else self.given + passed
         if not records:
             return Trail(self.watermark, given, self.rising, self.ids)
+        watermark, before = mark(records[-1]), self.watermark
         if not self.rising:  # nothing but the last one matters any more
-            return Trail(mark(records[-1]), given, rising=False)
-        marks = list(map(mark, records))
-        times = [time for time, _ in marks]
-        last, before = times[-1], self.watermark
-        rising = self.rising and (before is None or before[0] <= times[0]) and times == sorted(times)
-        if not rising:
-            return Trail(marks[-1], given, rising=False)
-        ids = [name for time, name in marks if time == last]
-        if before is not None and before[0] == last:
-            ids = [*self.ids, *ids] if self.ids else []  # too many before are too many now
-        return Trail(marks[-1], given, rising=True, ids=tuple(ids) if len(ids) <= MOST_IDS else ())
+            return Trail(watermark, given, rising=False)
+        times = list(map(mark.time, records))  # of each record of a walk, so in C
+        if times != sorted(times) or (before is not None and before[0] > times[0]):
+            return Trail(watermark, given, rising=False)
+        ids = tuple(map(mark.name, records[bisect_left(times, watermark[0]) :]))
+        if before is not None and before[0] == watermark[0]:
+            ids = self.ids + ids if self.ids else ()  # too many before are too many now
+        return Trail(watermark, given, rising=True, ids=ids if len(ids) <= MOST_IDS else ())
 
 
-mark_event: Final[Callable[[Event], Watermark]] = attrgetter("timestamp", "event_id")
-"""Return the watermark of an event. Every event of a walk is asked for it, so no frame of ours is entered."""
+@frozen(eq=False)
+class Mark(Generic[T]):
+    """Returns the watermark of a record.
 
+    Attributes:
+        time: Returns its Unix milliseconds.
+        name: Returns its id.
+    """
 
-def mark_session(session: Session) -> Watermark:
-    """Return the watermark of a session."""
-    return _milliseconds(session.created_at), session.id
+    time: Callable[[T], int]
+    name: Callable[[T], str]
 
-
-def mark_user(user: User) -> Watermark:
-    """Return the watermark of a user."""
-    return _milliseconds(user.first_seen), user.user_id
-
-
-def mark_content(record: object) -> Watermark:
-    """Return the watermark of a record for which neither an id nor a time is documented: a digest of its content."""
-    content = json.dumps(record, sort_keys=True, default=dict)
-    return 0, blake2b(content.encode(), digest_size=16).hexdigest()
+    def __call__(self, record: T) -> Watermark:
+        """Return the watermark of a record."""
+        return self.time(record), self.name(record)
 
 
 def _milliseconds(moment: datetime | None) -> int:
     return 0 if moment is None else int(moment.timestamp() * 1000)
+
+
+def _digest(record: object) -> str:
+    content = json.dumps(record, sort_keys=True, default=dict)
+    return blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+mark_event: Final = Mark[Event](attrgetter("timestamp"), attrgetter("event_id"))
+mark_session: Final = Mark[Session](lambda session: _milliseconds(session.created_at), attrgetter("id"))
+mark_user: Final = Mark[User](lambda user: _milliseconds(user.first_seen), attrgetter("user_id"))
+mark_content: Final = Mark[object](lambda _: 0, _digest)
+"""For records for which neither an id nor a time is documented."""
 
 
 class AnyQuery(Protocol):
@@ -200,22 +210,7 @@ class Position:
             >>> walk.position.to_json()[:52]
             '{"v": 2, "operation": "list_events", "region": "us",'
         """
-        return json.dumps(
-            {
-                "v": _VERSION,
-                "operation": self.operation,
-                "region": self.region,
-                "session_id": self.session_id,
-                "filters": dict(self.filters),
-                "cursor": self.cursor,
-                "index": self.index,
-                "watermark": None if self.watermark is None else list(self.watermark),
-                "given": self.given,
-                "rising": self.rising,
-                "ids": list(self.ids),
-                "since": self.since,
-            }
-        )
+        return json.dumps({"v": _VERSION, **asdict(self, recurse=False), "filters": dict(self.filters)})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Position:

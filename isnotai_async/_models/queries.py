@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import cache
 from typing import Final
 
 from attrs import field, fields, frozen
 
+from isnotai_async._models.times import EPOCH, MILLISECOND
 from isnotai_async._models.validation import FilterValue, Milliseconds, check_id, check_int, check_text, one_of
 from isnotai_async.errors import ConfigError, quoted
 
@@ -22,8 +23,6 @@ METRICS: Final = ("ApiCalls", "Events", "Sessions", "StorageBytes", "BotAnalyses
 
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _SECONDS: Final = range(10**9, 10**10)
 _NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
 _BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
@@ -123,9 +122,9 @@ def _to_milliseconds(value: int | datetime | None, name: str, *, up: bool) -> Mi
     if value is None:
         return None
     if isinstance(value, datetime):
-        since = _aware(value, name) - _EPOCH
+        since = _aware(value, name) - EPOCH
         # Bounds are inclusive and whole milliseconds: within one, a start moves up and an end moves down.
-        return Milliseconds(-(-since // _MILLISECOND) if up else since // _MILLISECOND)
+        return Milliseconds(-(-since // MILLISECOND) if up else since // MILLISECOND)
     return check_milliseconds(value, name)
 
 
@@ -213,30 +212,16 @@ class Query:
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class SessionIdQuery(Query):
-    """Query for one session.
-
-    Attributes:
-        session_id: Id of the session.
-
-    Raises:
-        ConfigError: The id cannot be one.
-    """
+    """Query for one session."""
 
     session_id: str = field(converter=check_id)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class EventFilters(Query):
-    """Filters of events, whatever their session.
+    """Filters of events, whatever their session: arguments and errors as of `Operations.list_events`.
 
-    Attributes:
-        page_size: Events a page, from 1; None for the server's default (100, clamped by the tier).
-        type: Message-type byte (0 to 255, as a number or ``"0x01"``) or short name (``"keypress"``).
-        start_time: Earliest timestamp, inclusive, in Unix milliseconds; an aware datetime is converted.
-        end_time: Latest timestamp, inclusive, in the same forms.
-
-    Raises:
-        ConfigError: The API would reject or misread a value.
+    The times are Unix milliseconds, also if they were given as an aware datetime.
     """
 
     page_size: int | None = field(default=None, converter=_page_size)
@@ -255,14 +240,7 @@ class EventFilters(Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class EventQuery(EventFilters):
-    """Query for the events of one session.
-
-    Attributes:
-        session_id: Id of the session.
-
-    Raises:
-        ConfigError: The id cannot be one, or a filter as of `EventFilters`.
-    """
+    """Query for the events of one session: arguments and errors as of `Operations.list_events`."""
 
     session_id: str = field(converter=check_id)
 
@@ -274,17 +252,9 @@ class EventQuery(EventFilters):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class SessionQuery(Query):
-    """Query for the sessions of the key's integration.
+    """Query for the sessions of the key's integration: arguments and errors as of `Operations.list_sessions`.
 
-    Attributes:
-        page_size: Sessions a page, from 1; None for the server's default (50, clamped by the tier).
-        status: Session status, such as ``"active"`` or ``"closed"``.
-        bot_only: True for sessions with a bot score of at least 0.7 only.
-        start_date: Created at or after: an aware datetime, a date (its first instant, UTC) or an ISO 8601 string.
-        end_date: Created at or before: the same forms (a date means its last microsecond, UTC).
-
-    Raises:
-        ConfigError: The API would reject or misread a value.
+    The dates are ISO 8601 text in UTC.
     """
 
     page_size: int | None = field(default=None, converter=_page_size)
@@ -299,15 +269,7 @@ class SessionQuery(Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class UserQuery(Query):
-    """Query for the users of the learning platform.
-
-    Attributes:
-        page_size: Users a page, from 1; None for the server's default (50, clamped by the tier).
-        search: Part of the user's id or name, in any case.
-
-    Raises:
-        ConfigError: The API would reject or misread a value.
-    """
+    """Query for the users of the learning platform: arguments and errors as of `Operations.list_users`."""
 
     page_size: int | None = field(default=None, converter=_page_size)
     search: str | None = field(default=None, converter=_search)
@@ -315,14 +277,9 @@ class UserQuery(Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class UserSessionQuery(Query):
-    """Query for the sessions of one user.
+    """Query for the sessions of one user: arguments and errors as of `Operations.get_user_sessions`.
 
-    Attributes:
-        user_id: Id of the user. It counts as a filter, so that a position records which user its sessions belong to.
-        page_size: Sessions a page, from 1; None for the server's default (50, clamped by the tier).
-
-    Raises:
-        ConfigError: The API would reject or misread a value.
+    The user counts as a filter, so that a position records which user its sessions belong to.
     """
 
     user_id: str = field(converter=_user_id)
@@ -331,30 +288,14 @@ class UserSessionQuery(Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
 class CourseQuery(Query):
-    """Query for the courses.
-
-    Attributes:
-        page_size: Courses a page, from 1; None for the server's default (50, clamped by the tier).
-
-    Raises:
-        ConfigError: The API would reject or misread a value.
-    """
+    """Query for the courses: arguments and errors as of `Operations.list_courses`."""
 
     page_size: int | None = field(default=None, converter=_page_size)
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
 class AnalyticsQuery(Query):
-    """Query for the analytics of a period that ends now.
-
-    Attributes:
-        period: Any text; documented are ``"24h"``, ``"7d"``, ``"30d"`` and ``"90d"``. None for the server's default,
-            7d.
-        group_by: Any text; documented are ``"hour"``, ``"day"`` and ``"week"``. None for the server's default, day.
-
-    Raises:
-        ConfigError: A value is not text, or is empty.
-    """
+    """Query for the analytics of a period that ends now: errors as of `Operations.get_analytics`."""
 
     period: str | None = field(default=None, converter=_period)
     group_by: str | None = field(default=None, converter=_group_by)
@@ -362,17 +303,7 @@ class AnalyticsQuery(Query):
 
 @frozen(kw_only=True, repr=False, weakref_slot=False)
 class UsageQuery(Query):
-    """Query for the consumption of the API.
-
-    Attributes:
-        start_date: Start, inclusive, in the forms of `SessionQuery`; None for 30 days before `end_date`.
-        end_date: End, inclusive, in the same forms; None for today, UTC.
-        metric: ``"ApiCalls"``, ``"Events"``, ``"Sessions"``, ``"StorageBytes"`` or ``"BotAnalyses"``, in any case;
-            None for all.
-
-    Raises:
-        ConfigError: The API would reject or misread a value.
-    """
+    """Query for the consumption of the API: arguments and errors as of `Operations.get_usage`."""
 
     start_date: str | None = field(default=None, converter=_start_date)
     end_date: str | None = field(default=None, converter=_end_date)

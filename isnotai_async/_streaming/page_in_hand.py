@@ -98,8 +98,11 @@ class PageInHand(Generic[T]):
     @property
     def passed(self) -> int:
         """How many records were passed by this walk: handed out, or not readable."""
+        given = self.number - self.start
+        if not self.page.rejected:
+            return given
         index = self.index
-        return self.number - self.start + sum(self.skipped <= record.index < index for record in self.page.rejected)
+        return given + sum(self.skipped <= record.index < index for record in self.page.rejected)
 
     @property
     def is_through(self) -> bool:
@@ -140,12 +143,11 @@ class PageInHand(Generic[T]):
 
     def take_page(self) -> Page[T]:
         """Hand out all of `rows` as a page."""
-        number, end = self.number, self._end
-        records = tuple(self.take_records()) if end - number < len(rows_of(self.page)) else ()
+        page = self.page
+        if self._end - self.number < len(rows_of(page)) or self._aside != page.rejected:
+            page = evolve(page, data=tuple(self.take_records()), rejected=self._aside)
         self.rows, self._is_fresh = iter(()), False
-        if not records and end - number == len(rows_of(self.page)) and self._aside == self.page.rejected:
-            return self.page
-        return evolve(self.page, data=records or self.page.data[number:end], rejected=self._aside)
+        return page
 
     def take_records(self) -> Iterator[T]:
         """Put records in the place of `rows`, which may be rows that are not made into records yet."""

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from typing import Any, Generic, TypeVar
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Position, Watermark
+from isnotai_async._models.positions import Mark, Position
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async._streaming.prefetch import ReadAhead
@@ -64,7 +64,7 @@ class Paginator(Generic[T]):
         fetch: FetchPage[T],
         *,
         start: Position,
-        mark: Callable[[T], Watermark],
+        mark: Mark[T],
         record: type[T] | None = None,
         since: FetchSince[T] | None = None,
         max_items: int | None = None,

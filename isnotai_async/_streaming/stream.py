@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from itertools import islice
 from operator import length_hint
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Self
 
 from attrs import evolve
@@ -38,11 +38,11 @@ from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import StreamProgress
 from isnotai_async._streaming.readers import Failure, ReaderPool, StreamItem
 from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
-from isnotai_async._streaming.tasks import run_behind
+from isnotai_async._streaming.tasks import Block, run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
 
 
-class PageStream:
+class PageStream(Block):
     """The pages of many sessions; opened with ``async with``, and then an asynchronous iterator.
 
     Its background work ends with the block, also after an exception. It serves one task at a time; each page may be
@@ -82,21 +82,9 @@ class PageStream:
         self._waiting = False
         self._rejected = 0
         self._state = OpenState.NOT_OPEN
-        self._block: AbstractAsyncContextManager[Self]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._state}, {self._progress}, {len(self._failures)} failed>"
-
-    async def __aenter__(self) -> Self:
-        block = self._run()
-        entered = await block.__aenter__()
-        self._block = block  # not earlier: a second attempt to open would replace the first
-        return entered
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._block.__aexit__(kind, error, trace)
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Self, None]:

@@ -24,7 +24,6 @@ The transitions, by what `advance` returns:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum, auto
 from hashlib import blake2b
 from typing import Final, Generic, TypeVar
@@ -32,7 +31,7 @@ from typing import Final, Generic, TypeVar
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Position, Trail, Watermark
+from isnotai_async._models.positions import Mark, Position, Trail, Watermark
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async.errors import PaginationError
 
@@ -67,7 +66,7 @@ class Walk(Generic[T]):
     """
 
     start: Position
-    mark: Callable[[T], Watermark]
+    mark: Mark[T]
     left: int | None = None
     asks_by_time: bool = False
     sets_aside: bool = False
@@ -95,15 +94,18 @@ class Walk(Generic[T]):
             DecodeError: The next record could not be read.
             PaginationError: The next cursor was followed before.
         """
-        if self.left == 0:
-            return Step.GIVE if self.hand is not None and self.hand.has_something else Step.END
-        if self.hand is None:
-            return Step.FETCH
-        if not self.hand.has_something and not self.hand.is_through:
-            self._enter_run(self.hand)
-        if self.hand.has_something:
+        hand = self.hand
+        if hand is not None and hand.has_something:
             return Step.GIVE
-        return self._leave(self.hand)
+        if self.left == 0:
+            return Step.END
+        if hand is None:
+            return Step.FETCH
+        if not hand.is_through:
+            self._enter_run(hand)
+            if hand.has_something:
+                return Step.GIVE
+        return self._leave(hand)
 
     def enter(self, page: Page[T]) -> None:
         """Accept the page that `advance` asked for.

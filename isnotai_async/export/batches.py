@@ -19,7 +19,7 @@ payload_size       int            size of the payload in bytes
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_type_hints
 
 import msgspec
 from attrs import frozen
@@ -40,7 +40,15 @@ class Columns(msgspec.Struct, array_like=True, gc=False):
     payload_size: list[int]
 
 
-COLUMNS: Final = ("region", "session_id", *Columns.__struct_fields__)
+EVENT_COLUMNS: Final = Columns.__struct_fields__
+COLUMNS: Final = ("region", "session_id", *EVENT_COLUMNS)
+
+_AFFINITIES: Final = {list[str]: "TEXT NOT NULL", list[int]: "INTEGER NOT NULL", list[str | None]: "TEXT"}
+SQL_COLUMNS: Final = ", ".join(
+    f"{name} {_AFFINITIES[kind]}"
+    for name, kind in {"region": list[str], "session_id": list[str], **get_type_hints(Columns)}.items()
+)
+"""The columns of a table in SQLite, with their types."""
 
 
 @frozen

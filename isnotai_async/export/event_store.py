@@ -19,6 +19,7 @@ from attrs import define
 
 from isnotai_async._models.records import Session
 from isnotai_async.errors import StoreError, quoted
+from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS
 from isnotai_async.export.places import rejected_of
 from isnotai_async.export.session_reading import Rows, SessionReading
 from isnotai_async.export.store_file import StoreFile
@@ -30,7 +31,7 @@ _STATE: Final = "_isnotai_born, _isnotai_recorded, _isnotai_newest, _isnotai_sta
 _OPEN: Final = "sessions WHERE region = ? AND _isnotai_state = 'open'"
 _KEY: Final = "WHERE id = ? AND region = ?"
 _ROWS_BY_ID: Final = (
-    "SELECT event_id, message_id, event_type_name, timestamp, payload_size FROM events "
+    f"SELECT {', '.join(EVENT_COLUMNS)} FROM events "
     "WHERE session_id = ? AND region = ? AND event_id IN (SELECT value FROM json_each(?))"
 )
 _MOST_ROWS: Final = 1_000  # of one statement: SQLite takes 32,766 values
@@ -227,9 +228,10 @@ class EventStore:
     def _add_rows(self, reading: SessionReading, rows: Rows) -> int:
         key = (reading.region, reading.session_id)
         added = 0
-        for at in range(0, len(rows.values), 5 * _MOST_ROWS):
-            values = rows.values[at : at + 5 * _MOST_ROWS]
-            added += self.file.db.execute(_insert(len(values) // 5), (*key, *values)).rowcount
+        width = len(EVENT_COLUMNS)
+        for at in range(0, len(rows.values), width * _MOST_ROWS):
+            values = rows.values[at : at + width * _MOST_ROWS]
+            added += self.file.db.execute(_insert(len(values) // width), (*key, *values)).rowcount
         if added < rows.count:
             reading.differing += self._count_differing(reading, rows)
         reading.given += rows.count
@@ -330,9 +332,8 @@ class EventStore:
 @cache
 def _insert(count: int) -> str:
     """Return the statement that adds so many rows of a session; one for all, because it runs without the GIL."""
-    rows = ", ".join(["(?1, ?2, ?, ?, ?, ?, ?)"] * count)
-    columns = "region, session_id, event_id, message_id, event_type_name, timestamp, payload_size"
-    return f"INSERT INTO events ({columns}) VALUES {rows} ON CONFLICT DO NOTHING"
+    row = f"(?1, ?2{', ?' * len(EVENT_COLUMNS)})"
+    return f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES {', '.join([row] * count)} ON CONFLICT DO NOTHING"
 
 
 def _read_state(row: Sequence[Any]) -> SessionState:

@@ -1,16 +1,6 @@
 """Opening: what an export finds at its target when it starts, and what it does about it.
 
-In this order:
-
-- the target of a finished export, as its receipt describes it: the receipt's report is the answer. If sessions had
-  failed, just those are tried again. (With ``if_exists="replace"`` a complete one is exported again.)
-- the same, but killed between the name and the receipt: the same result;
-- the same by all that could be compared, but made from other sessions, which an iterator gave: `if_exists` decides;
-- the same, but made in another format, or with other options of it: `if_exists` decides;
-- anything else of the target's name: `if_exists` decides;
-- the store of an unfinished export: the same export resumes; another one is rejected, unless there is no row to lose.
-
-As a table. With ``resume=False`` a store counts as none, and is removed before the start. "Taken" means that
+With ``resume=False`` a store counts as none, and is removed before the start. "Taken" means that
 `if_exists` decides: ``fail`` raises `SinkError`, ``skip`` does nothing and reports that, and ``replace`` continues (a
 folder for a file, or a folder with other files in it, raises all the same).
 
@@ -20,6 +10,7 @@ folder for a file, or a folder with other files in it, raises all the same).
 | none, or empty | there | taken; then start |
 | this export, the target is its own | same format, sessions failed | read the failed sessions; replace the target |
 | this export, the target is its own | same format, complete | report; with ``replace`` and a receipt, start |
+| this export, the target is its own | of other sessions, which an iterator gave | taken; then start |
 | this export, the target is its own | another format | taken; then resume from the rows, or start if it has none |
 | this export, else | not there | resume; start if the store has no rows |
 | this export, else | there | taken; then the same |
@@ -45,11 +36,10 @@ from attrs import field, frozen
 
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ExportError, SinkError, StoreError, quoted
-from isnotai_async.export.checksums import measure_target
 from isnotai_async.export.formats import Format
 from isnotai_async.export.identity import Identity, check_identity, digest_target, is_same, sum_sessions
 from isnotai_async.export.places import replaced_of, shown, store_of
-from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size
+from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size, measure_target
 from isnotai_async.export.report import ExportReport, report_from_json
 from isnotai_async.export.system import System
 from isnotai_async.export.work_rows import Receipt, Totals

@@ -13,9 +13,10 @@ The order, on which all depends:
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -24,16 +25,16 @@ from attrs import evolve, frozen
 
 from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.batches import Batch
-from isnotai_async.export.checksums import measure_target
 from isnotai_async.export.formats import Format
 from isnotai_async.export.places import replaced_of, shown, unnamed_of
-from isnotai_async.export.rejected import keep_holdable, write_rejected
+from isnotai_async.export.rejected import RowCount, keep_holdable, read_rejected, write_rejected
 from isnotai_async.export.report import ExportReport, report_to_json
 from isnotai_async.export.system import System
 from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_rows import Receipt
 from isnotai_async.export.work_store import WorkStore
 
+_CHUNK: Final = 1 << 20  # bytes that are read at once
 _PART: Final = re.compile(r"part-\d+\.parquet")
 
 
@@ -70,7 +71,7 @@ class Publisher:
             SinkError: The target cannot be written, or something has come to have its name.
             StoreError: The store is damaged, or was removed.
         """
-        unnamed, written = unnamed_of(self.target), _Written()
+        unnamed, written = unnamed_of(self.target), RowCount()
         try:
             self.system.remove(unnamed)
             # Closed, because a statement that is still open keeps the lock although the store is closed.
@@ -81,13 +82,8 @@ class Publisher:
                 raise StoreError(f"{shown(self.target)} would have {written.rows:,} rows, not {totals.rows:,}")
             rejected = totals.rejected + totals.rows - written.rows
             if rejected:
-                write_rejected(
-                    self.store,
-                    self.sources,
-                    self.target,
-                    system=self.system,
-                    timestamps=self.format.timestamps if totals.rows != written.rows else None,
-                )
+                timestamps = self.format.timestamps if totals.rows != written.rows else None
+                write_rejected(read_rejected(self.store, self.sources, timestamps), self.target, self.system)
             size, digest = measure_target(unnamed)
             report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
             receipt = Receipt(
@@ -137,18 +133,6 @@ class Publisher:
             return 0
 
 
-class _Written:
-    """Counts the rows that go into the target."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-
-    def count(self, batches: Iterable[Batch]) -> Generator[Batch, None, None]:
-        for batch in batches:
-            yield batch
-            self.rows += batch.rows  # afterwards, so that a batch for which there is no room does not count
-
-
 def name_target(target: Path, system: System, *, is_folder: bool, replace: bool) -> None:
     """Give a finished target its name, and make that durable.
 
@@ -191,6 +175,21 @@ def measure_size(path: Path) -> int:
     if path.is_dir():
         return sum(part.stat().st_size for part in path.iterdir())
     return path.stat().st_size if path.exists() else 0
+
+
+def measure_target(target: Path) -> tuple[int, str]:
+    """Return size and SHA-256 of a file; of a folder those of all its files, names included."""
+    size, digest = 0, hashlib.sha256()
+    for path in sorted(target.rglob("*")) if target.is_dir() else [target]:
+        if path != target:
+            name = str(path.relative_to(target)).encode(errors="surrogateescape")
+            digest.update(b"%d:%b" % (len(name), name))
+        if path.is_file():
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    size += len(chunk)
+                    digest.update(chunk)
+    return size, digest.hexdigest()
 
 
 def check_replaceable(folder: Path, system: System) -> None:

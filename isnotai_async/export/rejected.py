@@ -12,8 +12,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import astuple
+
 from isnotai_async._models.stream_positions import SessionRef
-from isnotai_async.export.batches import COLUMNS, Batch, Columns
+from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
 from isnotai_async.export.places import rejected_of
 from isnotai_async.export.system import System
 from isnotai_async.export.work_store import WorkStore
@@ -35,7 +37,7 @@ def keep_holdable(batches: Iterable[Batch], timestamps: range | None) -> Iterato
 
 
 def _pick(columns: Columns, indexes: list[int]) -> Columns:
-    return Columns(*([getattr(columns, name)[index] for index in indexes] for name in Columns.__struct_fields__))
+    return Columns(*([column[index] for index in indexes] for column in astuple(columns)))
 
 
 def describe_rejected(target: SessionRef, *, index: int, reason: str, raw: bytes) -> dict[str, Any]:
@@ -49,43 +51,59 @@ def describe_rejected(target: SessionRef, *, index: int, reason: str, raw: bytes
     }
 
 
-def write_rejected(
-    store: WorkStore, sources: Iterable[str], target: Path, *, system: System, timestamps: range | None
-) -> None:
-    """Write the file of records that were set aside; one of an earlier run is replaced.
-
-    Args:
-        store: The store.
-        sources: Its sources.
-        target: The target; the file is next to it.
-        system: The operating system.
-        timestamps: The timestamps that the format can hold; rows with others are set aside too.
-    """
-    path = rejected_of(target)
-    new = path.with_name(f".{path.name}-new")
-    system.remove(new)
-    with closing(_records(store, sources, timestamps)) as records:
-        system.write_file(new, (f"{json.dumps(record)}\n".encode() for record in records), mode=_MODE)
-    system.replace(new, path)
-
-
-def _records(
-    store: WorkStore, sources: Iterable[str], timestamps: range | None
-) -> Generator[dict[str, Any], None, None]:
-    for session, index, reason, raw in store.read_rejected():
-        yield describe_rejected(SessionRef(session.region, session.session_id), index=index, reason=reason, raw=raw)
-    if timestamps is None:
-        return
-    for batch in store.read_batches(sources):
-        for index, time in enumerate(batch.columns.timestamp):
-            if time not in timestamps:
-                row = dict(
-                    zip(COLUMNS[2:], (getattr(batch.columns, name)[index] for name in COLUMNS[2:]), strict=True)
-                )
+def describe_too_far(batches: Iterable[Batch], timestamps: range) -> Generator[dict[str, Any], None, None]:
+    """Return what the file says of rows that a format cannot hold."""
+    for batch in batches:
+        for row in zip(*astuple(batch.columns), strict=True):
+            record = dict(zip(EVENT_COLUMNS, row, strict=True))
+            if record["timestamp"] not in timestamps:
                 yield {
                     "region": batch.region,
                     "session_id": batch.session_id,
                     "index": None,
                     "reason": _TOO_FAR,
-                    "record": json.dumps(row),
+                    "record": json.dumps(record),
                 }
+
+
+def write_rejected(records: Generator[dict[str, Any], None, None], target: Path, system: System) -> None:
+    """Write the file of records that were set aside next to a target; one of an earlier run is replaced."""
+    path = rejected_of(target)
+    new = path.with_name(f".{path.name}-new")
+    system.remove(new)
+    with closing(records):
+        system.write_file(new, (f"{json.dumps(record)}\n".encode() for record in records), mode=_MODE)
+    system.replace(new, path)
+
+
+def read_rejected(
+    store: WorkStore, sources: Iterable[str], timestamps: range | None
+) -> Generator[dict[str, Any], None, None]:
+    """Return what the file says of all records of a work store that are not in the target.
+
+    Args:
+        store: The store.
+        sources: Its sources.
+        timestamps: The timestamps that the format can hold, if there are rows with others; they are set aside too.
+    """
+    for session, index, reason, raw in store.read_rejected():
+        yield describe_rejected(SessionRef(session.region, session.session_id), index=index, reason=reason, raw=raw)
+    if timestamps is not None:
+        yield from describe_too_far(store.read_batches(sources), timestamps)
+
+
+class RowCount:
+    """Counts the rows of batches.
+
+    Attributes:
+        rows: Those of the batches that were passed; one for which there is no room does not count.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def count(self, batches: Iterable[Batch]) -> Generator[Batch, None, None]:
+        """Return the batches."""
+        for batch in batches:
+            yield batch
+            self.rows += batch.rows

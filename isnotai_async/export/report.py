@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ from attrs import asdict, fields, frozen
 
 from isnotai_async._models.notebook import html_table
 from isnotai_async.errors import APIError, InvalidCursorError, IsNotAIError, printable
+from isnotai_async.export.metrics import ExportMetrics
 
+_logger: Final = logging.getLogger("isnotai_async")
 _SHOWN: Final = 10
 _NOT_NOW: Final = frozenset({401, 408, 425, 429})
 _OF_A_CURSOR: Final = frozenset({400, 404, 410, 422})
@@ -109,6 +112,9 @@ class ExportProgress:
     elapsed: float
 
 
+OnProgress = Callable[[ExportProgress], None]
+
+
 @frozen(kw_only=True)
 class ExportReport:
     """The result of an export.
@@ -165,6 +171,24 @@ class ExportReport:
         shown = [(each.name, each.session_id, each.error, each.message) for each in self.failures[:_SHOWN]]
         caption = f"the first {len(shown)} of {len(self.failures):,} failed sessions"
         return table + html_table(caption, ("region", "session_id", "error", "message"), shown)
+
+
+def show_progress(on_progress: OnProgress | None, metrics: ExportMetrics, **counts: Any) -> None:  # noqa: ANN401
+    """Call a caller's `on_progress`, if there is one. What it raises is logged and ignored.
+
+    Args:
+        on_progress: Called with the progress, or None.
+        metrics: What the requests cost.
+        counts: The other fields of `ExportProgress`, such as `rows`.
+    """
+    if on_progress is None:
+        return
+    names = ("requests", "rate", "quota", "waited", "waiting", "reason", "elapsed")
+    progress = ExportProgress(**counts, **{name: getattr(metrics, name) for name in names})
+    try:
+        on_progress(progress)
+    except Exception:  # a broken progress bar must not break the work that it shows
+        _logger.exception("on_progress raised; the work continues")
 
 
 def report_to_json(report: ExportReport) -> dict[str, Any]:

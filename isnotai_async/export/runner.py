@@ -23,7 +23,7 @@ from isnotai_async.errors import (
     TransportError,
 )
 from isnotai_async.export.places import shown
-from isnotai_async.export.progress import OnProgress, show_progress
+from isnotai_async.export.report import OnProgress, show_progress
 from isnotai_async.export.source import Stream
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread

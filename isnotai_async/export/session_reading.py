@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
+from isnotai_async.export.batches import EVENT_COLUMNS
 from isnotai_async.export.sync_rules import Choice, State
+
+_read: Final = attrgetter(*EVENT_COLUMNS)
 
 
 @define(kw_only=True, eq=False)
@@ -64,18 +69,13 @@ class Rows:
     @classmethod
     def of(cls, page: Page[Event]) -> Rows:
         """Return the rows of a page that is not empty."""
-        values = tuple(
-            value
-            for e in page.data
-            for value in (e.event_id, e.message_id, e.event_type_name, e.timestamp, e.payload_size)
-        )
-        return cls(values, max(e.timestamp for e in page.data))
+        return cls(tuple(chain.from_iterable(map(_read, page.data))), max(e.timestamp for e in page.data))
 
     @property
     def count(self) -> int:
         """Number of rows."""
-        return len(self.values) // 5
+        return len(self.values) // len(EVENT_COLUMNS)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Return the rows one by one."""
-        return (self.values[at : at + 5] for at in range(0, len(self.values), 5))
+        return zip(*[iter(self.values)] * len(EVENT_COLUMNS), strict=True)

@@ -7,10 +7,9 @@ same time waits for moments, and what it adds may be in the file or not.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
@@ -19,15 +18,15 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from isnotai_async._models.validation import one_of
+from isnotai_async._models.validation import explain_names, one_of
 from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.api import check_target_name
-from isnotai_async.export.batches import COLUMNS, Batch, Columns
+from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
 from isnotai_async.export.formats import Format, choose_format
 from isnotai_async.export.opening import IfExists, check_target
-from isnotai_async.export.places import rejected_of, shown, unnamed_of
+from isnotai_async.export.places import shown, unnamed_of
 from isnotai_async.export.publishing import measure_size, name_target
-from isnotai_async.export.rejected import keep_holdable
+from isnotai_async.export.rejected import RowCount, describe_too_far, keep_holdable, write_rejected
 from isnotai_async.export.report import ExportReport
 from isnotai_async.export.store_file import READER_SECONDS, explain_error
 from isnotai_async.export.store_lock import StoreLock
@@ -41,12 +40,13 @@ _TODO: Final = """
 CREATE TEMP TABLE todo AS
 SELECT region, id FROM sessions WHERE _isnotai_rows > 0 ORDER BY region, _isnotai_born, id
 """
-_ROWS: Final = """
-SELECT event_id, message_id, event_type_name, timestamp, payload_size FROM events
-WHERE session_id = ? AND region = ? ORDER BY timestamp, event_id
-"""
+_ROWS: Final = (
+    f"SELECT {', '.join(EVENT_COLUMNS)} FROM events "  # noqa: S608 - of constants
+    "WHERE session_id = ? AND region = ? ORDER BY timestamp, event_id"
+)
 
 
+@explain_names
 async def export_store(
     store: str | os.PathLike[str],
     to: str | os.PathLike[str],
@@ -134,13 +134,14 @@ class StoreExport:
                 sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
             except sqlite3.Error as error:
                 raise explain_error(error, self.store) from None
-            read, written = _Counter(), _Counter()
+            read, written = RowCount(), RowCount()
             try:
                 self.system.remove(unnamed)
                 batches = keep_holdable(read.count(_read_batches(db)), self.format.timestamps)
                 self.format.write(written.count(batches), unnamed, self.system)
                 if written.rows < read.rows and self.format.timestamps is not None:
-                    self._write_rejected(db, self.format.timestamps)
+                    too_far = describe_too_far(_read_batches(db), self.format.timestamps)
+                    write_rejected(too_far, self.target, self.system)
                 name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
             except SinkError:
                 self.system.remove(unnamed)
@@ -167,24 +168,6 @@ class StoreExport:
         db.close()
         raise StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
 
-    def _write_rejected(self, db: sqlite3.Connection, timestamps: range) -> None:
-        """Write the rows that the format cannot hold into a file next to the target."""
-        path = rejected_of(self.target)
-        self.system.remove(path)
-        self.system.write_file(path, _describe_rejected(_read_batches(db), timestamps), mode=0o600)
-
-
-class _Counter:
-    """Counts the rows of batches."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-
-    def count(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        for batch in batches:
-            self.rows += batch.rows
-            yield batch
-
 
 def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:
     number = 0
@@ -195,16 +178,3 @@ def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:
         rows = db.execute(_ROWS, (session_id, region))
         while chunk := rows.fetchmany(_BATCH_ROWS):
             yield Batch(region, session_id, Columns(*(list(column) for column in zip(*chunk, strict=True))))
-
-
-def _describe_rejected(batches: Iterable[Batch], timestamps: range) -> Iterator[bytes]:
-    for batch in batches:
-        columns = batch.columns
-        for index, time in enumerate(columns.timestamp):
-            if time not in timestamps:
-                values = (batch.region, batch.session_id, *(getattr(columns, name)[index] for name in COLUMNS[2:]))
-                record = {
-                    "reason": "the format cannot hold the timestamp",
-                    "record": dict(zip(COLUMNS, values, strict=True)),
-                }
-                yield f"{json.dumps(record)}\n".encode()

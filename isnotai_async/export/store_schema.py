@@ -11,56 +11,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from attrs import fields_dict
+
 from isnotai_async._models.records import Session
+from isnotai_async._models.times import to_milliseconds, to_time
+from isnotai_async.export.batches import SQL_COLUMNS
 
 APPLICATION_ID: Final = 0x4E6F4149
 """Marks the file as ours (the letters NoAI), for the program ``file`` and for the check on opening."""
 
-FIELDS: Final = (
-    "created_at",
-    "updated_at",
-    "status",
-    "bot_score",
-    "detection_flags",
-    "page_url",
-    "user_agent_summary",
-    "user_id",
-    "user_name",
-    "user_url",
-    "extra",
-)
+FIELDS: Final = tuple(name for name in fields_dict(Session) if name != "id")
 
 # WITHOUT ROWID, `events` would take 95 bytes a row instead of 162, in the same time. But then DuckDB (1.5) cannot
 # count the rows, because it asks for their ROWID.
+# The columns are those of version 1 of the schema: a later version gets a script of its own.
 MIGRATIONS: Final = (
-    """
-CREATE TABLE events (
-    region TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    message_id INTEGER NOT NULL,
-    event_type_name TEXT,
-    timestamp INTEGER NOT NULL,
-    payload_size INTEGER NOT NULL,
-    PRIMARY KEY (session_id, region, event_id)
-);
+    f"""
+CREATE TABLE events ({SQL_COLUMNS}, PRIMARY KEY (session_id, region, event_id));
 CREATE TABLE sessions (
     region TEXT NOT NULL,
     id TEXT NOT NULL,
-    created_at TEXT,
-    updated_at TEXT,
-    status TEXT,
-    bot_score REAL,
-    detection_flags TEXT,
-    page_url TEXT,
-    user_agent_summary TEXT,
-    user_id TEXT,
-    user_name TEXT,
-    user_url TEXT,
-    extra TEXT,
+    {", ".join(f"{name} {'REAL' if name == 'bot_score' else 'TEXT'}" for name in FIELDS)},
     _isnotai_state TEXT NOT NULL DEFAULT 'open',
     _isnotai_born INTEGER NOT NULL,
     _isnotai_recorded INTEGER,
@@ -111,9 +85,6 @@ ON CONFLICT (id, region) DO UPDATE SET
 WHERE ({", ".join(f"sessions.{name}" for name in FIELDS)}) IS NOT ({", ".join(f"excluded.{name}" for name in FIELDS)})
 """
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
 
 def describe_session(region: str, record: Session, now: int) -> tuple[Any, ...]:
     """Return a session's row of the temporary table ``listed``."""
@@ -139,14 +110,9 @@ def encode_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def to_milliseconds(moment: datetime) -> int:
-    """Return a time as Unix milliseconds, rounded down."""
-    return (moment - _EPOCH) // _MILLISECOND
-
-
 def to_datetime(milliseconds: int | None) -> datetime | None:
     """Return Unix milliseconds as a time; None if there are none, or if they are before the year 1."""
     try:
-        return None if milliseconds is None else _EPOCH + timedelta(milliseconds=milliseconds)
+        return None if milliseconds is None else to_time(milliseconds)
     except OverflowError:
         return None

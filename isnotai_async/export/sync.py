@@ -23,20 +23,21 @@ from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters, SessionQuery
 from isnotai_async._models.stream_positions import SessionRef
+from isnotai_async._models.times import MILLISECOND, to_milliseconds
+from isnotai_async._models.validation import explain_names
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.progress import OnProgress, show_progress
-from isnotai_async.export.report import SessionFailure, is_for_good
+from isnotai_async.export.report import OnProgress, SessionFailure, is_for_good, show_progress
 from isnotai_async.export.session_reading import SessionReading
 from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_file import READER_SECONDS, StoreFile
 from isnotai_async.export.store_report import StoreReport
-from isnotai_async.export.store_schema import encode_time, to_milliseconds
+from isnotai_async.export.store_schema import encode_time
 from isnotai_async.export.sync_listing import RegionLister, SessionListing
 from isnotai_async.export.sync_reading import SessionReader
 from isnotai_async.export.sync_rules import Choice, State, SyncRules
@@ -45,12 +46,12 @@ from isnotai_async.export.thread import FileThread
 Duration = timedelta | float
 """A `timedelta`, or seconds."""
 
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _WATCH: Final = timedelta(days=7)
 _SETTLE: Final = timedelta(hours=24)
 _MAX_OPEN: Final = timedelta(days=30)
 
 
+@explain_names
 async def update_store(
     source: Client | SessionManager,
     path: str | os.PathLike[str],
@@ -135,7 +136,7 @@ async def update_store(
 def _read_duration(value: Duration, name: str) -> int:
     """Return a duration in milliseconds."""
     if isinstance(value, timedelta):
-        milliseconds = value / _MILLISECOND
+        milliseconds = value / MILLISECOND
     elif isinstance(value, int | float) and not isinstance(value, bool):
         milliseconds = value * 1000
     else:

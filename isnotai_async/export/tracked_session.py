@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from attrs import asdict, define, field
 
@@ -12,6 +13,8 @@ from isnotai_async.errors import ExportError, quoted
 from isnotai_async.export.batches import join_pages
 from isnotai_async.export.report import SessionFailure
 from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, PageRow, SessionRow, State
+
+_MOST_ROWS: Final = 5_000  # of one row of the store; they are objects, 150 bytes each, when the target is written
 
 
 @define(eq=False)
@@ -33,8 +36,7 @@ class TrackedSession:
         refused: The status with which a saved cursor was refused in this run; 0 if none was.
         written: If it is read again, the ids that are in the store, and the raw records that were set aside.
         is_stored: Whether the store has it.
-        held: Encoded pages that are not committed.
-        held_rows: Rows in them.
+        held: Pages that are not committed: their rows, and what they are encoded as.
     """
 
     number: int
@@ -51,8 +53,7 @@ class TrackedSession:
     refused: int = 0
     written: set[str | bytes] | None = None
     is_stored: bool = False
-    held: list[bytes] = field(factory=list)
-    held_rows: int = 0
+    held: list[tuple[int, bytes]] = field(factory=list)
 
     @classmethod
     def load(cls, row: SessionRow) -> TrackedSession:
@@ -81,19 +82,22 @@ class TrackedSession:
         self.is_restarted, self.saved, self.written = True, (), None
 
     def take_pages(self) -> list[PageRow]:
-        """Return the pages that are not committed yet, as one row."""
-        if not self.held:
-            return []
-        first, count = self.pages, len(self.held)
-        if first + count > MOST_PAGES:
+        """Return the pages that are not committed yet, as rows of several pages that one can hold in memory."""
+        held, self.held = self.held, []
+        if self.pages + len(held) > MOST_PAGES:
             raise ExportError(
                 f"session {quoted(self.target.session_id)} has more than {MOST_PAGES:,} pages, the most that an "
                 "export can keep; export it in parts, with start_time and end_time"
             )
-        row = PageRow(self.number << PAGE_BITS | first, count, self.held_rows, join_pages(self.held))
-        self.pages += count
-        self.held, self.held_rows = [], 0
-        return [row]
+        found, pages, rows = list[PageRow](), list[bytes](), 0
+        for number, (count, page) in enumerate(held, 1):
+            pages.append(page)
+            rows += count
+            if rows >= _MOST_ROWS or number == len(held):
+                found.append(PageRow(self.number << PAGE_BITS | self.pages, len(pages), rows, join_pages(pages)))
+                self.pages += len(pages)
+                pages, rows = [], 0
+        return found
 
     def to_row(self) -> SessionRow:
         """Return its row for the store."""

@@ -220,8 +220,7 @@ class SessionTracker:
             data = tuple(event for event in data if event.event_id not in session.written)
         if data:
             packed = pack_page(data)
-            session.held.append(packed)
-            session.held_rows += len(data)
+            session.held.append((len(data), packed))
             session.rows += len(data)
             self.rows += len(data)
             self.size += len(packed)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +31,6 @@ from attrs import asdict
 
 from isnotai_async.errors import ExportLockedError, SinkError, StoreError
 from isnotai_async.export.batches import Batch, unpack_pages
-from isnotai_async.export.checksums import checksum_row
 from isnotai_async.export.places import shown
 from isnotai_async.export.system import FileInfo, System
 from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, Change, Receipt, SessionRow, Totals
@@ -364,7 +364,13 @@ class WorkStore:
             self._system.remove(path)
 
 
+_encode_row: Final = msgspec.msgpack.Encoder().encode
 _decode_fact: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def checksum_row(columns: tuple[object, ...]) -> int:
+    """Return the CRC-32 of all columns of a row."""
+    return zlib.crc32(_encode_row(columns))
 
 
 def _checked(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

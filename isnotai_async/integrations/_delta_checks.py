@@ -9,7 +9,7 @@ from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import APIError, AuthenticationError, IsNotAIError, StoreError, quoted
 from isnotai_async.export.source import ExportSource
 
-_PLANNED: Final = ("regions", "filters", "sessions", "schema", "piece", "slots")
+_PLANNED: Final = ("job", "regions", "filters", "sessions", "schema", "piece", "slots")
 _TRIED: Final = 3  # sessions of the plan that a key is tried with
 _NOT_YOURS: Final = frozenset({403, 404})
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
 from attrs import frozen
 
 from isnotai_async._models.records import Session
@@ -18,8 +19,9 @@ from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.validation import FilterValue
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError
 from isnotai_async.export.batches import Batch
+from isnotai_async.export.formats.parquet import TIMESTAMPS, to_tables
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.rejected import describe_rejected
+from isnotai_async.export.rejected import describe_rejected, keep_holdable
 from isnotai_async.export.report import SessionFailure, is_of_a_cursor
 from isnotai_async.export.runner import Runner
 from isnotai_async.export.source import AnySessions, ExportSource
@@ -39,8 +41,7 @@ class Piece:
         rows: How many they are.
         sessions: How many sessions were read to their end.
         attempts: What does not go in.
-        trouble: An error that is not the API's word on a session, if there was one: another run may read it.
-        is_outage: Whether nothing is known of any session but such errors.
+        troubles: Errors that are not the API's word on their session, which may be read later.
         requests: Requests that it took.
     """
 
@@ -48,8 +49,7 @@ class Piece:
     rows: int
     sessions: int
     attempts: tuple[Attempt, ...]
-    trouble: IsNotAIError | None
-    is_outage: bool
+    troubles: Mapping[SessionRef, IsNotAIError]
     requests: int
 
 
@@ -101,14 +101,12 @@ class PieceReader:
                 path, rows, attempts = await thread.run(_spool, store, tracker, folder, left)
             finally:
                 await thread.run(store.close)
-        unlucky = [error for error in left.values() if not is_of_a_cursor(error)]
         return Piece(
             path=path,
             rows=rows,
             sessions=tracker.done,
             attempts=attempts,
-            trouble=next(iter(unlucky), None),
-            is_outage=len(unlucky) == len(sessions),
+            troubles={target: error for target, error in left.items() if not is_of_a_cursor(error)},
             requests=self.metrics.requests - before,
         )
 
@@ -148,10 +146,6 @@ def _spool(
     store: WorkStore, tracker: SessionTracker, folder: Path, left: Mapping[SessionRef, IsNotAIError]
 ) -> tuple[Path, int, tuple[Attempt, ...]]:
     """Write the rows of the sessions that were read to their end; return the file, their number, and what is left."""
-    import pyarrow as pa  # type: ignore[import-untyped]
-
-    from isnotai_async.export.formats.parquet import TIMESTAMPS, to_tables
-
     path, schema, rejected = folder / "rows.arrow", event_schema(), list[Attempt]()
     done = {(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
     names = dict.fromkeys(row.source for row in store.read_sessions())
@@ -165,8 +159,6 @@ def _spool(
 
 
 def _keep_holdable(batches: Iterator[Batch], times: range, reject: Callable[[Attempt], None]) -> Iterator[Batch]:
-    from isnotai_async.export.rejected import keep_holdable
-
     for batch in batches:
         for event_id, moment in zip(batch.columns.event_id, batch.columns.timestamp, strict=True):
             if moment not in times:
@@ -182,8 +174,7 @@ def _describe(
     left: Mapping[SessionRef, IsNotAIError],
 ) -> Iterator[Attempt]:
     for target, error in left.items():
-        kind = "refused" if is_of_a_cursor(error) else "unfinished"
-        yield _make_attempt(kind, SessionFailure.describe(*target, error))
+        yield _make_attempt("unfinished", SessionFailure.describe(*target, error))
     for failure in (*tracker.failed.values(), *tracker.invalid.values()):
         yield _make_attempt("failed", failure)
     for session, index, reason, raw in store.read_rejected():

@@ -15,12 +15,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from isnotai_async.sandbox.data import Data, SandboxSession
+from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.generated import BOT_SCORE
 from isnotai_async.sandbox.seed_data import DAY_MS, NOW_MS, iso
 
@@ -53,12 +53,11 @@ class Entry:
 
 
 Entries = tuple[Entry, ...]
-S = TypeVar("S", bound=SandboxSession)
 
 
-def take_census(data: Data[S]) -> Entries:
+def take_census(data: Data) -> Entries:
     """Look at every session that is listed, in its order."""
-    found = ((session, data.show(session)) for session in map(data.find, data.ids) if session is not None)
+    found = ((data[session_id], data.show(session_id)) for session_id in data.ids)
     return tuple(
         Entry(row, session.start_ms, session.size, -1.0 if session.bot_score is None else session.bot_score)
         for session, row in found

@@ -5,11 +5,11 @@ The real API does not guarantee that they agree. In the sandbox they always agre
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
-from isnotai_async.sandbox.data import TimedLog
 from isnotai_async.sandbox.event_generator import EventLog
 from isnotai_async.sandbox.seed_data import CATEGORIES, NAMES, PAGES, iso, scramble
 
@@ -17,12 +17,31 @@ _BUCKETS: Final = 100
 _CATEGORY_NAMES: Final = {name: frozenset(NAMES[kind] for kind in kinds) for name, kinds in CATEGORIES.items()}
 
 
-def describe(session_id: str, log: TimedLog, pages: Sequence[dict[str, object]] = ()) -> dict[str, object]:
+class _TimedLog(Protocol):
+    """The events of a session in time order, each by its index."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def start_ms(self) -> int: ...
+
+    @property
+    def end_ms(self) -> int: ...
+
+    def first_at(self, at_ms: int) -> int: ...
+
+    def counts(self, start: int, stop: int) -> Counter[int]: ...
+
+    def name_of(self, kind: int) -> str: ...
+
+
+def describe(session_id: str, log: _TimedLog, pages: Sequence[dict[str, object]] = ()) -> dict[str, object]:
     """Build the data of ``/sessions/{id}/details``.
 
     Args:
         session_id: Id to show.
-        log: The session's events.
+        log: The session's events, in time order.
         pages: The pages that were opened, as the API shows them.
     """
     counts = log.counts(0, log.size)
@@ -41,7 +60,7 @@ def describe(session_id: str, log: TimedLog, pages: Sequence[dict[str, object]] 
     }
 
 
-def _timeline(log: TimedLog) -> list[dict[str, object]]:
+def _timeline(log: _TimedLog) -> list[dict[str, object]]:
     """At most `_BUCKETS` equally wide buckets; those without an event are left out."""
     width = max(1, -(-(log.end_ms + 1 - log.start_ms) // _BUCKETS))
     edges = [(at, log.first_at(at)) for at in range(log.start_ms, log.end_ms + 1 + width, width)]

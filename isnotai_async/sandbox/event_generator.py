@@ -31,6 +31,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from isnotai_async.sandbox.columns import show_event
 from isnotai_async.sandbox.seed_data import NAMES, Dice, EventType, scramble
 from isnotai_async.sandbox.seed_data import EventType as E
 
@@ -301,13 +302,8 @@ class EventLog:
         at, place = divmod(index, BLOCK_SIZE)
         block = self.library.blocks[self._numbers[at]]
         kind = block.kinds[place]
-        return {
-            "eventId": f"{self._id_prefix}{(index * _ID_STRIDE + self.seed) & _ID_MASK:08x}",
-            "messageId": kind,
-            "eventTypeName": NAMES[kind],
-            "timestamp": self._starts[at] + block.offsets[place],
-            "payloadSize": block.sizes[place],
-        }
+        event_id = f"{self._id_prefix}{(index * _ID_STRIDE + self.seed) & _ID_MASK:08x}"
+        return show_event(event_id, kind, NAMES[kind], self._starts[at] + block.offsets[place], block.sizes[place])
 
     def first_at(self, at_ms: int) -> int:
         """Return the index of the first event at or after this instant; `size` if there is none."""
@@ -318,7 +314,7 @@ class EventLog:
         return min((block - 1) * BLOCK_SIZE + place, self.size)
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
-        """Yield the indexes of the events that pass the filters, in rising order; see `data.Log`."""
+        """Yield the indexes of the events that pass the filters, in rising order."""
         first = first if start is None else max(first, self.first_at(start))
         stop = self.size if end is None else self.first_at(end + 1)
         return iter(range(first, stop)) if kind is None else self.of_kind(kind, first, stop)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import ClassVar, Final
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import Any, ClassVar, Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 from isnotai_async.sandbox.details import describe, page_history, page_url
 from isnotai_async.sandbox.event_generator import EventLog, Library, Persona
@@ -57,44 +57,31 @@ class GeneratedSession:
     bot_score: float | None
 
 
-@frozen(eq=False)
 class Dataset:
-    """Sessions, their events and their details: `Data` that is made up.
+    """Sessions, their events and their details, made up.
 
     Args:
         seed: Seed of the region's data.
         sessions: How many ordinary sessions there are.
         big_sessions: Sizes of the ``big-N`` sessions to list after them. The others exist all the same.
+
+    Attributes:
+        ids: Ids of the sessions that are listed, in their order.
+        types: Message type of each known name.
+        details: Returns the details of a session as the API shows them, by its id.
     """
 
-    seed: int
-    sessions: int
-    big_sessions: tuple[int, ...] = ()
     types: ClassVar[Mapping[str, int]] = BYTES
-    ids: tuple[str, ...] = field(init=False)
-    log: Callable[[GeneratedSession], EventLog] = field(init=False)
-    details: Callable[[GeneratedSession], dict[str, object]] = field(init=False)
-    _ordinals: dict[str, int] = field(init=False)
-    _ordinary: Callable[[str, int], GeneratedSession] = field(init=False)
-    _library: Callable[[Persona], Library] = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        ordinary = tuple(f"ses-{scramble(scramble(self.seed) ^ ordinal):016x}" for ordinal in range(self.sessions))
-        ids = ordinary + tuple(f"big-{size}" for size in self.big_sessions)
-        library = lru_cache(maxsize=None)(lambda persona: Library.of(self.seed, persona))
-        log = lru_cache(maxsize=64)(self._lay_out)
-        details = lru_cache(maxsize=64)(self._describe)
-        derived = {
-            "ids": ids,
-            "log": log,
-            "details": details,
-            "_library": library,
-            "_ordinals": {name: ordinal for ordinal, name in enumerate(ordinary)},
-            "_ordinary": lru_cache(maxsize=1024)(self._make_ordinary),
-        }
-        # A frozen attrs class fills the fields it derives itself in this way.
-        for name, value in derived.items():
-            object.__setattr__(self, name, value)
+    def __init__(self, seed: int, sessions: int, big_sessions: tuple[int, ...] = ()) -> None:
+        ordinary = tuple(f"ses-{scramble(scramble(seed) ^ ordinal):016x}" for ordinal in range(sessions))
+        self.ids = ordinary + tuple(f"big-{size}" for size in big_sessions)
+        self._seed, self._sessions = seed, sessions
+        self._ordinals = {name: ordinal for ordinal, name in enumerate(ordinary)}
+        self._ordinary = lru_cache(maxsize=1024)(self._make_ordinary)
+        self._library = lru_cache(maxsize=None)(partial(Library.of, seed))
+        self._log = lru_cache(maxsize=64)(self._lay_out)
+        self.details = lru_cache(maxsize=64)(self._describe)
 
     def find(self, session_id: str) -> GeneratedSession | None:
         """Return the session with this id, or None."""
@@ -103,33 +90,43 @@ class Dataset:
         matched = _BIG.fullmatch(session_id)
         if matched is None or (size := int(matched[1])) > BIGGEST:
             return None
-        seed = seed_of(self.seed, session_id)
+        seed = seed_of(self._seed, session_id)
         return GeneratedSession(session_id, seed, Persona.DESKTOP, size, _OLDEST_MS, "closed", 0.08)
 
+    def __getitem__(self, session_id: str) -> GeneratedSession:
+        if (session := self.find(session_id)) is None:
+            raise KeyError(session_id)
+        return session
+
     def _make_ordinary(self, session_id: str, ordinal: int) -> GeneratedSession:
-        dice = Dice(self.seed, "session", ordinal)
+        dice = Dice(self._seed, "session", ordinal)
         persona = dice.pick((Persona.DESKTOP,) * 5 + (Persona.TOUCH,) * 2 + (Persona.BOT,) * 3)
         size = dice.between(*dice.pick(_SIZES))
         # Two of every twenty are the cases that loops get wrong.
         size = {4: 0, 9: 1}.get(ordinal % 20, size)
         # Newest first, as a page of recent sessions would be; the API promises no order.
-        step = (_NEWEST_MS - _OLDEST_MS) // self.sessions
+        step = (_NEWEST_MS - _OLDEST_MS) // self._sessions
         start_ms = _NEWEST_MS - ordinal * step - dice.between(0, step - 1)
         score = _score(dice, persona)
-        status = "active" if ordinal * 10 < self.sessions else "closed"
-        return GeneratedSession(session_id, seed_of(self.seed, session_id), persona, size, start_ms, status, score)
+        status = "active" if ordinal * 10 < self._sessions else "closed"
+        return GeneratedSession(session_id, seed_of(self._seed, session_id), persona, size, start_ms, status, score)
+
+    def log(self, session_id: str) -> EventLog:
+        """Return the events of a session."""
+        return self._log(self[session_id])
 
     def _lay_out(self, session: GeneratedSession) -> EventLog:
         return EventLog(self._library(session.persona), session.seed, session.size, session.start_ms)
 
-    def _describe(self, session: GeneratedSession) -> dict[str, object]:
-        log = self.log(session)
-        return describe(session.id, log, page_history(log))
+    def _describe(self, session_id: str) -> dict[str, Any]:
+        log = self.log(session_id)
+        return describe(session_id, log, page_history(log))
 
-    def show(self, session: GeneratedSession) -> dict[str, object]:
-        """Return one session as the API shows it."""
+    def show(self, session_id: str) -> dict[str, Any]:
+        """Return a session as the API shows it."""
+        session = self[session_id]
         dice = Dice(session.seed, "face")
-        log = self.log(session)
+        log = self._log(session)
         number = dice.between(0, len(USER_NAMES) - 1)
         known, named = dice.chance(0.85), dice.chance(0.85)
         is_bot = session.bot_score is not None and session.bot_score >= BOT_SCORE

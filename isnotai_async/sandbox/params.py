@@ -113,11 +113,11 @@ def instant(query: Query, name: str) -> int | None:
     return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
-def in_order(start: int | None, end: int | None, *, name: str) -> None:
+def in_order(start: int | None, end: int | None, *, name: str, end_is: str = "the end") -> None:
     """Reject a start after its end.
 
     One millisecond after is no mistake but an empty window: two instants within one millisecond, of which the earlier
     was rounded up and the later down.
     """
     if start is not None and end is not None and start > end + 1:
-        raise bad_value(name, "must not be after the end")
+        raise bad_value(name, f"must not be after {end_is}")

@@ -12,29 +12,18 @@ import zlib
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
-from isnotai_async.errors import ConfigError, printable, quoted
+from isnotai_async.errors import ConfigError, printable
+from isnotai_async.sandbox.columns import COLUMNS, INT32, Row, check_row
 from isnotai_async.sandbox.limits import REGION_NAMES
 from isnotai_async.sandbox.recorded_csv import BEGINNINGS, read_csv
 from isnotai_async.sandbox.recorded_database import MAGIC, read_database, read_sessions
 from isnotai_async.sandbox.recorded_parquet import read_parquet
-from isnotai_async.sandbox.recording import Recording, Row, Types
+from isnotai_async.sandbox.recording import Recording, Types
 
 Numbered = tuple[int, Row]
 
-COLUMNS: Final[dict[str, type]] = {
-    "region": str,
-    "session_id": str,
-    "event_id": str,
-    "message_id": int,
-    "event_type_name": str,
-    "timestamp": int,
-    "payload_size": int,
-}
-_TYPES: Final = tuple(COLUMNS.values())
-_NAME: Final = list(COLUMNS).index("event_type_name")  # the only column that may be null
-_OTHER_TYPES: Final = _TYPES[:_NAME] + _TYPES[_NAME + 1 :]
 _INT32: Final = range(-(2**31), 2**31)
 _INT64: Final = range(-(2**63), 2**63)
 _LONGEST: Final = 1 << 24  # bytes of a line; an answer of the API has less
@@ -142,26 +131,9 @@ def _json_row(line: bytes, number: int) -> Row:
         raise ConfigError(f"line {number:,} is no JSON; export it again, or remove that line") from None
     if not isinstance(row, dict):
         raise ConfigError(f"line {number:,} is no JSON object; export it again, or remove that line")
-    values = tuple(map(row.get, COLUMNS))
-    if tuple(map(type, values)) != _TYPES and (
-        values[_NAME] is not None or tuple(map(type, values[:_NAME] + values[_NAME + 1 :])) != _OTHER_TYPES
-    ):
-        raise _wrong_type(row, number)
-    if row["timestamp"] not in _INT64 or row["message_id"] not in _INT32 or row["payload_size"] not in _INT32:
+    values = check_row(tuple(map(row.get, COLUMNS)), f"line {number:,}")
+    if row["timestamp"] not in _INT64 or any(row[name] not in _INT32 for name in INT32):
         raise ConfigError(
             f"line {number:,}: a number is out of range: timestamp has 64 bits, message_id and payload_size have 32"
         )
-    return cast("Row", values)
-
-
-def _wrong_type(row: dict[str, object], number: int) -> ConfigError:
-    nullable = {"event_type_name"} if row.get("event_type_name", "") is None else set()
-    wrong = (
-        (name, kind) for name, kind in COLUMNS.items() if type(row.get(name)) is not kind and name not in nullable
-    )
-    name, kind = next(wrong)
-    found = quoted(row[name]) if name in row else "missing"
-    return ConfigError(f"line {number:,}: {name} has to be {_WORDS[kind]}, and is {found}; export it again")
-
-
-_WORDS: Final = {str: "a string", int: "a whole number"}
+    return values

@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from isnotai_async.errors import ConfigError, quoted
+from isnotai_async.sandbox.columns import COLUMNS, Row, check_row
 
 BEGINNINGS: Final = (b"region,", b"\xef\xbb\xbfregion,")
 """What such a file can start with: its header, or a byte order mark before it."""
 
-Row = tuple[str, str, str, int, str | None, int, int]
-
-_HEADER: Final = "region,session_id,event_id,message_id,event_type_name,timestamp,payload_size"
+_HEADER: Final = ",".join(COLUMNS)
 _CELL: Final = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\n)')
-_NUMBERS: Final = (3, 5, 6)
-_NAME: Final = 4
 
 
 def read_csv(path: Path) -> Generator[tuple[int, Row], None, None]:
@@ -58,13 +55,15 @@ def _read_row(record: str, number: int) -> Row:
         quoted_text, plain, _ = found.groups()
         cells.append(_unguard(quoted_text.replace('""', '"')) if quoted_text is not None else _unguard(plain) or None)
         at = found.end()
-    if at != len(record) or len(cells) != 7 or any(cell is None for at, cell in enumerate(cells) if at != _NAME):
+    if at != len(record) or len(cells) != len(COLUMNS):
         raise ConfigError(f"row {number:,} is no row of an export: {quoted(record)}; export it again")
     try:
-        values = [int(str(cell)) if at in _NUMBERS else cell for at, cell in enumerate(cells)]
+        values = [
+            int(cell) if kind is int and cell else cell for kind, cell in zip(COLUMNS.values(), cells, strict=True)
+        ]
     except ValueError:
         raise ConfigError(f"row {number:,} has text in the place of a number: {quoted(record)}") from None
-    return tuple(values)  # type: ignore[return-value] # as checked
+    return check_row(tuple(values), f"row {number:,}")
 
 
 def _unguard(text: str) -> str:

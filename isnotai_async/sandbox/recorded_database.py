@@ -10,20 +10,17 @@ import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from isnotai_async.errors import ConfigError, printable, quoted
+from isnotai_async.sandbox.columns import COLUMNS, Row, check_row
 
 MAGIC: Final = b"SQLite format 3\0"
 """The first bytes of every SQLite database."""
 
 T = TypeVar("T")
 
-Row = tuple[str, str, str, int, str | None, int, int]
-
-_COLUMNS: Final = ("region", "session_id", "event_id", "message_id", "event_type_name", "timestamp", "payload_size")
-_TYPES: Final = (str, str, str, int, str, int, int)
 _FIELDS: Final = {
     "id": "id",
     "created_at": "createdAt",
@@ -37,7 +34,6 @@ _FIELDS: Final = {
     "user_name": "userName",
     "user_url": "userUrl",
 }
-_WORDS: Final = {str: "a string", int: "a whole number"}
 
 
 def read_database(path: Path) -> Generator[tuple[int, Row], None, None]:
@@ -48,7 +44,7 @@ def read_database(path: Path) -> Generator[tuple[int, Row], None, None]:
     """
     with _open(path) as database:
         for number, row in enumerate(database.execute(_query(database)), 1):
-            yield number, _check(row, number)
+            yield number, check_row(row, f"row {number:,}")
 
 
 def read_sessions(path: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -106,11 +102,4 @@ def _query(database: sqlite3.Connection) -> str:
         raise ConfigError("there is no table events; name a database that isnotai sync or isnotai export made")
     # A sync adds rows as they come, in no order that means anything; an export keeps the order of the API.
     order = " ORDER BY session_id, timestamp, event_id" if "sessions" in tables else ""
-    return f"SELECT {', '.join(_COLUMNS)} FROM events{order}"  # noqa: S608 - of constants
-
-
-def _check(row: tuple[object, ...], number: int) -> Row:
-    for name, value, kind in zip(_COLUMNS, row, _TYPES, strict=True):
-        if type(value) is not kind and (value is not None or name != "event_type_name"):
-            raise ConfigError(f"row {number:,}: {name} has to be {_WORDS[kind]}, and is {quoted(value)}")
-    return cast(Row, row)
+    return f"SELECT {', '.join(COLUMNS)} FROM events{order}"  # noqa: S608 - of constants

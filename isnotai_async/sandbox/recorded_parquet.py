@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from isnotai_async.errors import ConfigError, printable
+from isnotai_async.sandbox.columns import COLUMNS, INT32, NULLABLE, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
-Row = tuple[str, str, str, int, str | None, int, int]
-
-_COLUMNS: Final = ("region", "session_id", "event_id", "message_id", "event_type_name", "timestamp", "payload_size")
 _BATCH: Final = 10_000  # rows
 
 
@@ -35,8 +33,8 @@ def read_parquet(path: Path) -> Generator[tuple[int, Row], None, None]:
     try:
         with parquet.ParquetFile(path, page_checksum_verification=True, memory_map=False) as file:
             schema = _schema(file.schema_arrow.names)
-            for batch in file.iter_batches(_BATCH, columns=list(_COLUMNS)):
-                table = pa.Table.from_batches([batch]).select(list(_COLUMNS)).cast(schema)
+            for batch in file.iter_batches(_BATCH, columns=list(COLUMNS)):
+                table = pa.Table.from_batches([batch]).select(list(COLUMNS)).cast(schema)
                 for row in zip(*(column.to_pylist() for column in _plain(table)), strict=True):
                     number += 1
                     yield number, row
@@ -50,12 +48,10 @@ def read_parquet(path: Path) -> Generator[tuple[int, Row], None, None]:
 def _schema(names: list[str]) -> pa.Schema:
     import pyarrow as pa
 
-    if missing := set(_COLUMNS) - set(names):
-        raise ConfigError(f"there is no column {', '.join(sorted(missing))}; the columns are {', '.join(_COLUMNS)}")
-    types = {"timestamp": pa.timestamp("ms", tz="UTC"), "message_id": pa.int32(), "payload_size": pa.int32()}
-    return pa.schema(
-        [pa.field(name, types.get(name, pa.string()), nullable=name == "event_type_name") for name in _COLUMNS]
-    )
+    if missing := set(COLUMNS) - set(names):
+        raise ConfigError(f"there is no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}")
+    types = {"timestamp": pa.timestamp("ms", tz="UTC"), **dict.fromkeys(INT32, pa.int32())}
+    return pa.schema([pa.field(name, types.get(name, pa.string()), nullable=name == NULLABLE) for name in COLUMNS])
 
 
 def _plain(table: pa.Table) -> Iterator[pa.ChunkedArray]:
@@ -63,6 +59,6 @@ def _plain(table: pa.Table) -> Iterator[pa.ChunkedArray]:
     import pyarrow as pa
 
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if column.null_count and name != "event_type_name":
+        if column.null_count and name != NULLABLE:
             raise ConfigError(f"column {name} has a null; the export writes none")
         yield column.cast(pa.int64()) if name == "timestamp" else column

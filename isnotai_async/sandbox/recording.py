@@ -27,10 +27,9 @@ from typing import Any
 from attrs import frozen
 
 from isnotai_async.errors import quoted
+from isnotai_async.sandbox.columns import Row, show_event
 from isnotai_async.sandbox.details import describe
 from isnotai_async.sandbox.seed_data import BYTES, iso, to_ms
-
-Row = tuple[str, str, str, int, str | None, int, int]
 
 EventType = tuple[int, str | None]
 
@@ -55,7 +54,7 @@ class Types:
 
 
 class RecordedLog:
-    """The events of a session, in columns. It is a `Log`, and a `TimedLog` if it is in time order.
+    """The events of a session, in columns. In time order it can be summed up.
 
     Args:
         types: The file's event types.
@@ -108,13 +107,8 @@ class RecordedLog:
         """Return one event as the API shows it."""
         kind, name = self._types.pairs[self._codes[index]]
         begin = self._ends[index - 1] if index else 0
-        return {
-            "eventId": self._ids[begin : self._ends[index]].decode(),
-            "messageId": kind,
-            "eventTypeName": name,
-            "timestamp": self._times[index],
-            "payloadSize": self._sizes[index],
-        }
+        event_id = self._ids[begin : self._ends[index]].decode()
+        return show_event(event_id, kind, name, self._times[index], self._sizes[index])
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
         """Yield the indexes of the events that pass the filters, in rising order."""
@@ -215,12 +209,16 @@ def _milliseconds(text: str | None) -> int | None:
 
 
 class Recording:
-    """The sessions of one region, as `Data`."""
+    """The sessions of one region, their events and their details.
+
+    Attributes:
+        details: Returns the details of a session as the API shows them, by its id.
+    """
 
     def __init__(self, types: Types) -> None:
         self._types = types
         self._sessions: dict[str, RecordedSession] = {}
-        self._describe = lru_cache(maxsize=64)(lambda session: describe(session.id, session.log.in_time_order()))
+        self.details = lru_cache(maxsize=64)(lambda name: describe(name, self.log(name).in_time_order()))
 
     def add(self, row: Row) -> None:
         """Add an event.
@@ -265,17 +263,16 @@ class Recording:
         """Return the session with this id, or None."""
         return self._sessions.get(session_id)
 
-    def log(self, session: RecordedSession) -> RecordedLog:
+    def __getitem__(self, session_id: str) -> RecordedSession:
+        return self._sessions[session_id]
+
+    def log(self, session_id: str) -> RecordedLog:
         """Return the events of a session."""
-        return session.log
+        return self._sessions[session_id].log
 
-    def details(self, session: RecordedSession) -> dict[str, object]:
-        """Return the details of a session as the API shows them."""
-        return self._describe(session)
-
-    def show(self, session: RecordedSession) -> dict[str, Any]:
+    def show(self, session_id: str) -> dict[str, Any]:
         """Return a session as the API shows it."""
-        return session.show()
+        return self._sessions[session_id].show()
 
 
 def _check_name(session: RecordedSession, name: str) -> None:

@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping, MutableSequence
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from attrs import define, field, frozen
 
@@ -106,7 +106,7 @@ class SandboxRegion:
     key: str = field(repr=False)
     tier: str
     edge: Edge
-    data: Data[Any] = field(repr=False)
+    data: Data = field(repr=False)
     mints: Mapping[str, Mint] = field(repr=False)
     faults: FaultQueue = field(repr=False)
     dice: Dice = field(repr=False)
@@ -211,7 +211,7 @@ def make_mints(seed: int, ttl: float | None) -> dict[str, Mint]:
     }
 
 
-def make_up(seed: object, sessions: int, big_sessions: tuple[int, ...]) -> dict[str, Data[Any]]:
+def make_up(seed: object, sessions: int, big_sessions: tuple[int, ...]) -> dict[str, Data]:
     """Make up the data of all regions. See `Sandbox` for the options."""
     return {name: Dataset(seed_of(seed, name), sessions, big_sessions) for name in REGION_NAMES}
 
@@ -222,7 +222,7 @@ def build_regions(
     *,
     tiers: Mapping[str, str],
     keys: Mapping[str, str],
-    data: Mapping[str, Data[Any]],
+    data: Mapping[str, Data],
     cursor_ttl: float | None,
 ) -> dict[str, SandboxRegion]:
     """Make all regions, with one queue of faults between them. See `Sandbox` for the options."""

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from attrs import field, frozen
 
 from isnotai_async.sandbox import analytics, params
-from isnotai_async.sandbox.data import Log, SandboxSession
+from isnotai_async.sandbox.data import SandboxSession
 from isnotai_async.sandbox.generated import BOT_SCORE
 from isnotai_async.sandbox.pagination import PagedList, Visit
 from isnotai_async.sandbox.responses import JSON, SandboxReply, envelope, json_answer
@@ -84,9 +84,10 @@ def get_usage(visit: Visit) -> SandboxReply:
     """Answer with the consumption by day and metric."""
     query, region = visit.query, visit.region
     start, end = params.instant(query, "startDate"), params.instant(query, "endDate")
+    end_is = "the end" if end is not None else f"now, which is always {iso(NOW_MS)[:19]}Z in the sandbox"
     end = NOW_MS if end is None else end
     start = end - _USAGE_DAYS * DAY_MS if start is None else start
-    params.in_order(start, end, name="startDate")
+    params.in_order(start, end, name="startDate", end_is=end_is)
     metric = params.choice(query, "metric", analytics.METRICS, any_case=True)
     metrics = analytics.METRICS if metric is None else (metric,)
     calls = region.stats.admitted
@@ -134,23 +135,23 @@ def list_sessions(visit: Visit) -> SandboxReply:
         )
 
     def indexes(first: int) -> Iterator[int]:
-        return (index for index in range(first, len(ids)) if admits(_session(visit, ids[index])))
+        return (index for index in range(first, len(ids)) if admits(region.data[ids[index]]))
 
     place = listing.place()
     # Documented: a startDate before the tier's history window gives an empty page, not an error.
     too_early = start is not None and start < NOW_MS - region.plan.history_days * DAY_MS
     found = iter(()) if too_early else indexes(place.index)
-    return listing.answer(place, found, lambda index: region.data.show(_session(visit, ids[index])))
+    return listing.answer(place, found, lambda index: region.data.show(ids[index]))
 
 
 def get_session(visit: Visit) -> SandboxReply:
     """Answer with one session."""
-    return json_answer({"data": visit.region.data.show(_session(visit, visit.names["sessionId"]))})
+    return json_answer({"data": visit.region.data.show(_find(visit))})
 
 
 def get_session_details(visit: Visit) -> SandboxReply:
     """Show timeline, counts and pages of one session."""
-    return json_answer({"data": visit.region.data.details(_session(visit, visit.names["sessionId"]))})
+    return json_answer({"data": visit.region.data.details(_find(visit))})
 
 
 def list_events(visit: Visit) -> SandboxReply:
@@ -160,12 +161,12 @@ def list_events(visit: Visit) -> SandboxReply:
     kind = params.event_type(query, visit.region.data.types)
     start, end = params.milliseconds(query, "startTime"), params.milliseconds(query, "endTime")
     params.in_order(start, end, name="startTime")
-    session = _session(visit, visit.names["sessionId"])
-    log: Log = visit.region.data.log(session)
+    session_id = _find(visit)
+    log = visit.region.data.log(session_id)
     listing = PagedList(
         visit=visit,
         operation="list_events",
-        filters=(session.id, kind, start, end),
+        filters=(session_id, kind, start, end),
         size=size,
         last_cursor="null",
     )
@@ -173,11 +174,12 @@ def list_events(visit: Visit) -> SandboxReply:
     return listing.answer(place, log.select(place.index, kind=kind, start=start, end=end), log.event)
 
 
-def _session(visit: Visit, session_id: str) -> SandboxSession:
-    session: SandboxSession | None = visit.region.data.find(session_id)
-    if session is None:
+def _find(visit: Visit) -> str:
+    """Return the id of the session that the path names, if there is such a session."""
+    session_id = visit.names["sessionId"]
+    if visit.region.data.find(session_id) is None:
         raise params.RefusedError(envelope(404, "SESSION_NOT_FOUND", "There is no session of this id."))
-    return session
+    return session_id
 
 
 @frozen

@@ -238,7 +238,7 @@ class Sandbox:
             return {}
         return {name: f"aik_v1_{secrets.token_urlsafe(30)}" for name in REGION_NAMES}
 
-    def _make_data(self) -> Mapping[str, Data[Any]]:
+    def _make_data(self) -> Mapping[str, Data]:
         if self.data is None:
             return make_up(self.seed, self.sessions, self.big_sessions)
         if self.big_sessions:

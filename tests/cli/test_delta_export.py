@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from isnotai_async._cli import main
 from tests.export.sync_world import KEY, World
@@ -54,6 +57,28 @@ async def test_an_outage_is_exit_code_4_and_the_same_command_continues(
     code, _, _ = await run(world, table, "--job", "june", "--quiet", monkeypatch=monkeypatch, capfd=capfd)
     assert code == 0
     assert read_table(str(table)) == sorted(world.exists.values())
+
+
+async def test_without_credentials_for_the_store_there_is_one_message(tmp_path: Path) -> None:
+    """The service that gives a machine of Amazon its credentials is one that gives none."""
+    nothing = web.AppRunner(web.Application())
+    await nothing.setup()
+    await web.TCPSite(nothing, "127.0.0.1", 0).start()
+    service = f"http://127.0.0.1:{nothing.addresses[0][1]}"
+    names = [name for name in os.environ if not name.startswith(("AWS_", "RUST_", "ISNOTAI_"))]
+    environ = {name: os.environ[name] for name in names}
+    environ |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_SERVICE_ENDPOINT": service, "AWS_REGION": "us-east-1"}
+    command = [sys.executable, "-m", "isnotai_async", "export", "--sandbox", "--all", "--format", "delta"]
+    command += ["--out", "s3://bucket/table", "--job", "june", "--quiet"]
+    process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
+    _, words = await process.communicate()
+    await nothing.cleanup()
+    assert words.decode() == (
+        "isnotai: cannot use the Delta table 's3://bucket/table': there are no credentials for its store. Set "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL if the store is not Amazon's, or pass "
+        "them in storage_options [SinkError]\n"
+    )
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize(

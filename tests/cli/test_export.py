@@ -10,18 +10,28 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from isnotai_async._cli import main
 from isnotai_async._cli.options import ExportFormat
 from isnotai_async.export.formats import FORMATS
 from isnotai_async.sandbox import Fault, Sandbox
+
+
+@pytest.fixture(name="sandbox")
+def serve_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Serve a sandbox from a thread of its own, so that a command in this process can ask it."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(Sandbox()) as sandbox:
+        monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("ISNOTAI_BASE_URL", sandbox.base_url)
+        yield sandbox
 
 
 async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = None, send: int = 0) -> tuple[int, str]:
@@ -35,7 +45,7 @@ async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = No
     """
     environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "isnotai_async", *(() if argv[0] in {"export", "sync"} else ("export",)), *argv),
+        *(sys.executable, "-m", "isnotai_async", "export", *argv),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
@@ -100,19 +110,18 @@ async def test_a_second_ctrl_c_adds_no_line(tmp_path: Path, waits_for_the_line: 
     assert words.endswith(b"rows are safe; run the same command again to resume\n")
 
 
-async def test_trouble_of_the_api_ends_it_with_4_and_a_refused_key_with_3(tmp_path: Path) -> None:
+def test_trouble_of_the_api_ends_it_with_4_and_a_refused_key_with_3(
+    tmp_path: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out.jsonl"
-    argv = ("--session", "big-300", "--session", "big-5", "--out", str(out), "--on-error", "collect")
-    async with Sandbox() as sandbox:
-        sandbox.inject(Fault.status(401), operation="list_events")
-        code, words = await run(*argv, sandbox=sandbox)
-        assert code == 3
-        assert "run the same command again" in words
-        sandbox.inject(Fault.status(500, times=100), operation="list_events")
-        code, words = await run(*argv, sandbox=sandbox)
-        assert code == 4
-        assert "ServerError" in words
-        assert not out.exists()
+    argv = ["export", "--session", "big-300", "--session", "big-5", "--out", str(out), "--on-error", "collect"]
+    sandbox.inject(Fault.status(401), operation="list_events")
+    assert main(argv) == 3
+    assert "run the same command again" in capsys.readouterr().err
+    sandbox.inject(Fault.status(500, times=100), operation="list_events")
+    assert main(argv) == 4
+    assert "ServerError" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_it_is_silent_when_asked_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,10 +218,34 @@ def test_a_session_that_is_not_there_can_be_left_out_by_going_on(
 
 
 def test_no_session_at_all_is_worth_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ids = tmp_path / "ids.txt"
-    ids.touch()
-    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(tmp_path / "o.jsonl")]) == 0
+    argv = ["--all", "--since", "2020-01-01", "--until", "2020-01-02", "--out", str(tmp_path / "o.jsonl")]
+    assert main(["export", "--sandbox", *argv]) == 0
     assert "warning: there was no session to export" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "id\n", "[]\n", "\ufeff"])
+@pytest.mark.parametrize("shard", [[], ["--shard", "1/2"]])
+@pytest.mark.parametrize("is_piped", [False, True])
+def test_a_file_without_a_session_id_is_a_usage_error_and_nothing_is_written(
+    text: str,
+    shard: list[str],
+    is_piped: bool,
+    tmp_path: Path,
+    *,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, ids = tmp_path / "folder", tmp_path / "ids"
+    folder.mkdir()
+    ids.write_text(text, encoding="utf-8")
+    with ids.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        place = "-" if is_piped else str(ids)
+        argv = ["--sessions-file", place, "--out", str(folder / "o.jsonl"), *shard]
+        assert main(["export", "--sandbox", *argv]) == 2
+
+    assert f"there is no session id in {'stdin' if is_piped else ids}" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
 
 
 def test_shards_and_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,12 +264,12 @@ def test_shards_and_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert sum(int(line.split()[1]) for line in done) == 36
 
 
-async def test_a_run_whose_sessions_are_all_refused_names_the_address_and_publishes_nothing(tmp_path: Path) -> None:
+def test_a_run_whose_sessions_are_all_refused_names_the_address_and_publishes_nothing(
+    tmp_path: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out.jsonl"
-    async with Sandbox() as sandbox:
-        code, words = await run("--session", "nope", "--out", str(out), sandbox=sandbox)
-        assert code == 1
-        assert f"{sandbox.base_url} rejected 1 of 1 sessions" in words
+    assert main(["export", "--session", "nope", "--out", str(out)]) == 1
+    assert f"{sandbox.base_url} rejected 1 of 1 sessions" in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -311,23 +344,19 @@ def test_the_option_offers_each_format_of_files_and_delta() -> None:
 
 
 @pytest.mark.parametrize("command", [["export", "--all"], ["sync"]])
-async def test_a_misspelt_type_ends_it_after_one_refused_request(tmp_path: Path, command: list[str]) -> None:
-    async with Sandbox(sessions=30) as sandbox:
-        argv = ["--type", "keypres", "--out", str(tmp_path / "out.db")]
-        code, said = await run(*command, *argv, sandbox=sandbox)
-
-    assert (code, sandbox.stats.statuses[400]) == (1, 1)
-    assert "Did you mean keypress instead of 'keypres'" in said
+def test_a_misspelt_type_ends_it_after_one_refused_request(
+    tmp_path: Path, command: list[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--type", "keypres", "--out", str(tmp_path / "out.db")]) == 1
+    assert sandbox.stats.statuses[400] == 1
+    assert "Did you mean keypress instead of 'keypres'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["keypress", "0x07", "7", "scroll"])
-async def test_a_type_that_the_api_knows_is_exported_whole(tmp_path: Path, kind: str) -> None:
+def test_a_type_that_the_api_knows_is_exported_whole(tmp_path: Path, kind: str, sandbox: Sandbox) -> None:
     out = tmp_path / "out.jsonl"
-    async with Sandbox() as sandbox:
-        code, _ = await run(
-            "--session", "gone", "--session", "big-100", "--type", kind, "--out", str(out), sandbox=sandbox
-        )
+    code = main(["export", "--session", "gone", "--session", "big-100", "--type", kind, "--out", str(out)])
 
     assert code == 5  # one session does not exist, and that is found by the export, not by the check
     assert len(out.read_text().splitlines()) > 5
@@ -342,17 +371,27 @@ def test_a_whole_command_is_bounded_by_timeout_and_not_by_a_deadline(
 
 
 def test_a_finished_target_says_that_a_relative_time_is_another_interval_now(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ISNOTAI_API_KEY", "aik_v1_" + "a" * 40)
+    monkeypatch.setenv("ISNOTAI_BASE_URL", "http://127.0.0.1:9")
     out = tmp_path / "out.jsonl"
     out.write_text("of another export")
 
-    assert main(["export", "--sandbox", "--all", "--since", "5000d", "--out", str(out)]) == 1
+    assert main(["export", "--all", "--since", "5000d", "--out", str(out)]) == 1
     assert "--since 5000d is another interval now; write a date" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "lines", ["big-3\nbig-4\n", '{"id":"big-3","status":"x"}\n{"id":"big-4"}\n', "id\nbig-3\nbig-4\n"]
+    "lines",
+    [
+        "big-3\nbig-4\n",
+        '{"id":"big-3","status":"x"}\n{"id":"big-4"}\n',
+        "id\nbig-3\nbig-4\n",
+        '"big-3"\n"big-4"\n',
+        '[\n{"id":"big-3","status":"x"},\n{"id":"big-4"}\n]\n',
+        '\n["big-3", "big-4"]',
+    ],
 )
 def test_ids_come_as_lines_as_json_lines_or_as_csv(tmp_path: Path, lines: str) -> None:
     (tmp_path / "ids").write_text(lines)
@@ -362,7 +401,13 @@ def test_ids_come_as_lines_as_json_lines_or_as_csv(tmp_path: Path, lines: str) -
     assert len(out.read_text().splitlines()) == 7
 
 
-@pytest.mark.parametrize("line", ["big-4,closed", '{"user":"x"}', "{broken", '{"id":7}', '{"id":""}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("big-4,closed", '{"user":"x"}', "{broken", '{"id":7}', '{"id":""}', "{", "]", '["big-4"]', "# big-4", '"'),
+        *("big-4  2026-06-10  active", '"id"x'),
+    ],
+)
 def test_a_line_that_is_no_id_is_a_usage_error_with_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
@@ -371,3 +416,44 @@ def test_a_line_that_is_no_id_is_a_usage_error_with_its_number(
     argv = ["--sessions-file", str(tmp_path / "ids"), "--out", str(tmp_path / "out.jsonl")]
     assert main(["export", "--sandbox", *argv]) == 2
     assert "line 2 of the session ids" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('["big-3", 7]', "item 2 of the session ids is neither an id nor an object with an id: '7'"),
+        ('[{"id":"big-3"},{"user":"x"}]', "item 2 of the session ids is neither an id nor an object with an id"),
+        ('[\n{"id":"big-3"},\n', "are a JSON document that is broken or not complete"),
+        ('["big-3"]\nbig-4\n', "are a JSON document that is broken or not complete"),
+    ],
+)
+def test_a_json_document_is_read_whole_or_not_at_all(
+    text: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = tmp_path / "ids.json"
+    ids.write_text(text)
+    argv = ["--sessions-file", str(ids), "--out", str(tmp_path / "out.jsonl")]
+    assert main(["export", "--sandbox", *argv]) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [ids]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+def test_what_the_command_lists_is_a_list_of_ids_for_an_export(
+    form: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    fields = ["--fields", "id"] if form == "csv" else []
+    assert main(["sessions", "--sandbox", "--bot-only", "--limit", "2", "--format", form, *fields]) == 0
+    ids, out = tmp_path / "ids", tmp_path / "out.jsonl"
+    ids.write_bytes(capfdbinary.readouterr().out)
+
+    assert main(["export", "--sandbox", "--sessions-file", str(ids), "--out", str(out), "--json"]) == 0
+    assert json.loads(capfdbinary.readouterr().out)["sessions"] == 2
+
+
+def test_what_stays_of_a_store_is_a_receipt_of_the_size_that_the_pages_name(tmp_path: Path) -> None:
+    assert main(["export", "--sandbox", "--all", "--out", str(tmp_path / "out.jsonl"), "--quiet"]) == 0
+    size = (tmp_path / ".out.jsonl.isnotai").stat().st_size
+    for page in ("README.md", "docs/export.md"):
+        text = " ".join((Path(__file__).parents[2] / page).read_text(encoding="utf-8").split())
+        assert f"receipt of {size // 1024} KiB" in text

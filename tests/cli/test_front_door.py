@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import re
 import resource
 import subprocess
 import sys
+import time
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from isnotai_async._cli import main
 from isnotai_async._cli.app import COMMANDS
@@ -90,6 +93,28 @@ def test_the_log_goes_to_stderr_as_asked(
     said = capsys.readouterr().err
     assert says in said
     assert bool(says) == bool(said)
+
+
+def test_the_log_has_each_retry_and_its_times_are_utc(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(Sandbox()) as sandbox:
+            sandbox.inject(Fault.status(503))
+            monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
+            assert main(["session", "big-1", "-v", "--base-url", sandbox.base_url]) == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    said = capsys.readouterr().err
+    line = re.fullmatch(r"(\d\d):(\d\d):(\d\d)Z info: get_session waits for .*, until (\d\d):(\d\d):.*\n", said)
+    assert line is not None, said
+    assert "before attempt 2: status 503" in said
+    minutes = [int(hours) * 60 + int(rest) for hours, rest in ((line[1], line[2]), (line[4], line[5]))]
+    assert (minutes[1] - minutes[0]) % (24 * 60) <= 1
 
 
 def test_a_level_that_is_none_is_a_usage_error(

@@ -79,7 +79,8 @@ def test_a_limit_on_the_size_of_files_is_an_error(command: str, unbuffered: str,
     done = shell(
         f"ulimit -f {unit}; ISNOTAI {command} > o",
         place=tmp_path,
-        environment={"PYTHONUNBUFFERED": unbuffered},
+        # Python would cut its files of bytecode at the limit too, and other processes would read them.
+        environment={"PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"},
         code=1,
     )
     assert done.stderr == b"isnotai: cannot write to stdout: File too large\n"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from isnotai_async._cli import main
+from isnotai_async._cli.sandbox_clock import SANDBOX_DAYS
 from isnotai_async._cli.times import describe_interval, read_time
 from isnotai_async.errors import ConfigError
 
@@ -65,3 +68,67 @@ def test_the_interval_that_was_understood_is_said(
 ) -> None:
     assert main([*argv, "--sandbox"]) == 0
     assert capsys.readouterr().err == says
+
+
+CLOCK = "(UTC, by the sandbox's clock, which always shows 2026-06-10 12:00)"
+
+
+@pytest.mark.parametrize(
+    ("argv", "interval"),
+    [
+        (["sessions", "--since", "7d", "--limit", "1"], "sessions created from 2026-06-03 12:00:00"),
+        (["events", "big-3", "--end", "today"], "events to 2026-06-10 23:59:59.999"),
+        (["usage", "--since", "30d"], "consumption from 2026-05-11 12:00:00"),
+        (["export", "--all", "--since", "yesterday"], "sessions created from 2026-06-09 00:00:00"),
+        (["export", "--session", "big-3", "--start", "12d"], "events from 2026-05-29 12:00:00"),
+        (["sync", "--since", "30d"], "sessions created from 2026-05-11 12:00:00"),
+    ],
+    ids=str,
+)
+def test_with_the_sandbox_relative_times_count_from_its_clock(
+    argv: list[str], interval: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = {"export": ["--out", str(tmp_path / "o.jsonl")], "sync": ["--out", str(tmp_path / "o.db")]}
+    assert main([*argv, "--sandbox", *out.get(argv[0], [])]) == 0
+    said = capfd.readouterr().err
+    assert f"{interval} {CLOCK}\n" in said
+    assert "no session" not in said
+    assert "no event" not in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "what"),
+    [
+        (["sessions", "--since", "2026-11-01"], "isnotai: no session matches"),
+        (["events", "big-3", "--start", "2026-11-01"], "isnotai: no event matches"),
+        (["export", "--all", "--since", "2026-11-01"], "isnotai: warning: there was no session to export"),
+        (["export", "--session", "big-3", "--end", "2020-01-01"], "isnotai: warning: there was no event to export"),
+    ],
+    ids=str,
+)
+def test_what_is_empty_with_the_sandbox_says_which_days_it_has(
+    argv: list[str], what: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "o.jsonl")] if argv[0] == "export" else []
+    assert main([*argv, "--sandbox", *out]) == 0
+    assert f"{what}; the sandbox has only 2026-06-04 to 2026-06-10\n" in capfd.readouterr().err
+
+
+def test_the_days_of_the_sandbox_are_those_of_its_data(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["sessions", "--sandbox", "--format", "jsonl"]) == 0
+    days = {json.loads(line)["created_at"][:10] for line in capfdbinary.readouterr().out.splitlines()}
+    assert f"{min(days)} to {max(days)}" == SANDBOX_DAYS
+
+
+def test_a_usage_that_starts_after_the_sandboxs_now_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["usage", "--sandbox", "--since", "2026-11-01"]) == 1
+    assert "must not be after now, which is always 2026-06-10T12:00:00Z in the sandbox" in capsys.readouterr().err
+
+
+def test_the_same_export_of_the_sandbox_with_a_relative_time_finds_its_receipt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["export", "--sandbox", "--all", "--since", "2d", "--out", str(tmp_path / "o.csv")]
+    assert main(argv) == 0
+    assert main(argv) == 0
+    assert "rows were there from before" in capsys.readouterr().err

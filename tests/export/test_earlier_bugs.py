@@ -13,9 +13,9 @@ import pytest
 
 from isnotai_async._cli import main
 from isnotai_async.errors import ExportError, SinkError, StoreError
-from isnotai_async.export.checksums import checksum_row
 from isnotai_async.export.places import store_of, unnamed_of
 from isnotai_async.export.system import System
+from isnotai_async.export.work_store import checksum_row
 from tests.event_source import ids
 from tests.export.desk import all_rows, make_desk
 from tests.export.faulty_system import Crash, FaultySystem, names_in, read_all, sqlite_error

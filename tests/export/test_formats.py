@@ -172,6 +172,7 @@ def test_a_folder_has_parts_and_nothing_else_so_that_every_reader_takes_it(
 ) -> None:
     assert parquet.ROW_GROUP * parquet.GROUPS_OF_A_PART >= 100_000
     monkeypatch.setattr(parquet, "ROW_GROUP", 15)
+    monkeypatch.setattr(parquet, "GROUPS_OF_A_PART", 2)
     batch = make_batch(events("s1", range(70)))
     folder = write(tmp_path / "out", [batch], format="parquet", segments=True)
     assert names_in(folder) == ["part-000000.parquet", "part-000001.parquet", "part-000002.parquet"]

@@ -164,6 +164,7 @@ def test_other_programs_read_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, reader: str
 ) -> None:
     monkeypatch.setattr(parquet, "ROW_GROUP", 30)  # so that there are several groups, and a folder has several parts
+    monkeypatch.setattr(parquet, "GROUPS_OF_A_PART", 2)
     path = tmp_path / f"out.{form}"
     name, is_folder = ("parquet", True) if form == "segments" else (form, False)
     choose_format(path, name, segments=is_folder).write(iter(BATCHES), path, System())

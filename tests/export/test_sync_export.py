@@ -138,7 +138,8 @@ async def test_rows_that_a_format_cannot_hold_are_set_aside(play: Played, tmp_pa
     report = await export_store(play.path, tmp_path / "x.parquet")
     assert (report.rows, report.rejected) == (40, 1)
     rejected = json.loads((tmp_path / "x.parquet.rejected").read_text())
-    assert rejected["record"]["event_id"] == "far"
+    assert json.loads(rejected["record"])["event_id"] == "far"
+    assert (rejected["region"], rejected["session_id"]) == ("us", "s1")
     assert os.stat(tmp_path / "x.parquet.rejected").st_mode & 0o77 == 0  # noqa: PTH116
     assert (await export_store(play.path, tmp_path / "x.jsonl")).rejected == 0
 

@@ -208,9 +208,22 @@ async def test_a_commit_that_fails_ends_the_run_and_the_next_one_has_each_row_on
     assert read_ids(target) == ids(all_rows(desk))
 
 
+def test_many_pages_of_one_session_become_rows_that_memory_can_hold() -> None:
+    session = TrackedSession(3, "us", SessionRef("us", "big"), pages=2)
+    session.held = [(1_000, pack_page(events("big", range(1_000)))) for _ in range(12)]
+    rows = session.take_pages()
+    assert [(row.key, row.pages, row.rows) for row in rows] == [
+        (3 << 24 | 2, 5, 5_000),
+        (3 << 24 | 7, 5, 5_000),
+        (3 << 24 | 12, 2, 2_000),
+    ]
+    assert [unpack_pages(row.data)[0] for row in rows] == [5, 5, 2]
+    assert (session.pages, session.take_pages()) == (14, [])
+
+
 def test_a_session_with_more_pages_than_can_be_numbered_is_an_error() -> None:
     session = TrackedSession(0, "", SessionRef("us", "s1"), pages=MOST_PAGES - 1)
-    session.held, session.held_rows = [b"page", b"page"], 2
+    session.held = [(1, b"page"), (1, b"page")]
     with pytest.raises(ExportError, match=r"session 's1' has more than 16,777,216 pages.*start_time and end_time"):
         session.take_pages()
 

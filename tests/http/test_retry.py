@@ -328,6 +328,14 @@ def test_an_error_that_the_deadline_made_final_says_so() -> None:
         send(world, deadline=0.9)
     assert type(caught.value) is TransportError
     assert (caught.value.attempts, caught.value.deadline_exceeded) == (2, True)
+    assert str(caught.value).endswith("; the deadline of 0.9 s ended the call")
+
+
+def test_an_error_of_the_api_that_the_deadline_made_final_says_so() -> None:
+    with pytest.raises(ServerError) as caught:
+        fetch(World(503), deadline=0.9)
+    assert str(caught.value).endswith(". The deadline of 0.9 s ended the call")
+    assert "deadline" not in caught.value.message
 
 
 def test_the_deadline_bounds_the_attempt_and_the_last_real_outcome_is_told() -> None:
@@ -395,6 +403,7 @@ def test_with_nothing_real_to_tell_the_deadline_is_the_error() -> None:
     error = caught.value
     assert (error.deadline_exceeded, error.attempts) == (True, 1)
     assert error.elapsed == pytest.approx(5.0)
+    assert str(error) == "the answer was not complete after 5.0 s; the deadline of 5 s ended the call"
 
 
 def test_the_deadline_covers_the_wait_for_a_permit_which_is_no_attempt() -> None:
@@ -525,6 +534,16 @@ def test_the_log_has_attempts_at_debug_and_long_waits_at_info(caplog: pytest.Log
     assert lines[1][1].startswith("get_session waits for 30.0 s, until ")
     assert lines[1][1].endswith("Z, before attempt 2: status 503")
     assert lines[2] == ("DEBUG", "get_session, attempt 2: status 404 after 0.000 s: GET /v1/sessions/s1")
+
+
+@pytest.mark.parametrize("cause", [503, 429, {"status": 503, "retry_after": "30"}], ids=str)
+def test_each_retry_is_in_the_log_at_info_however_short_its_wait(
+    cause: int | dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "isnotai_async"):
+        send(World(cause, cause, 200), jitter=0.0)
+    lines = [record.getMessage() for record in caplog.records if record.name == "isnotai_async"]
+    assert [line.rpartition("before ")[2][:9] for line in lines] == ["attempt 2", "attempt 3"]
 
 
 def test_why_something_is_not_tried_again_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

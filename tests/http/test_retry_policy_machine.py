@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
 from attrs import define
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from isnotai_async import Retry
 from isnotai_async._http.retry_policy import Backoff, FailureKind, RetryCause, RetryQuota
@@ -111,5 +120,11 @@ class RetryMachine(RuleBasedStateMachine):
         assert 0 <= self.tokens <= 100
 
 
-RetryMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+RetryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
 TestRetryPolicy = RetryMachine.TestCase
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+def test_the_policy_keeps_its_promises_in_many_more_histories() -> None:
+    run_state_machine_as_test(RetryMachine, settings=settings(max_examples=1_000, stateful_step_count=60))

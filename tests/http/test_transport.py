@@ -160,6 +160,15 @@ async def test_an_answer_that_never_comes_ends_with_the_timeout() -> None:
     assert isinstance(error, TimeoutError)
     assert not error.deadline_exceeded
     assert error.elapsed > 0
+    assert str(error).endswith("in time; the timeout of 0.1 s passed")
+
+
+async def test_an_answer_that_a_deadline_ends_names_timeout_and_deadline() -> None:
+    retry = isnotai.Retry(base=0.01)
+    async with connected(FaultServer([asyncio.Event()]), timeout=0.1, deadline=0.25, retry=retry) as client:
+        with pytest.raises(isnotai.TransportTimeoutError) as caught:
+            await client.list_events("s1")
+    assert str(caught.value).endswith("in time; the timeout of 0.1 s passed; the deadline of 0.25 s ended the call")
 
 
 async def test_a_body_that_drips_without_end_ends_with_the_timeout() -> None:
@@ -289,7 +298,7 @@ async def test_a_body_may_take_longer_than_the_silence_if_it_is_never_silent(sho
 async def test_a_body_that_stops_coming_ends_the_attempt_before_its_timeout(short_silence: None) -> None:
     stuck: Reply = [event_page(*range(30))[:-20], asyncio.Event()]
     async with connected(FaultServer(stuck), timeout=3_600) as client:
-        with pytest.raises(isnotai.TransportTimeoutError):
+        with pytest.raises(isnotai.TransportTimeoutError, match=r"in time; nothing came for 0\.5 s$"):
             await client.list_events("s1")
 
 

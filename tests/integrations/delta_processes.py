@@ -126,9 +126,9 @@ async def open_s3() -> AsyncIterator[dict[str, str]]:
         server.stop()
 
 
-async def main(rounds: int, place: str) -> None:
-    """Play rounds, and print a line for each."""
-    for number in range(rounds):
+async def main(rounds: int, place: str, first: int = 0) -> None:
+    """Play rounds from a first one, and print a line for each."""
+    for number in range(first, first + rounds):
         world = make_world()
         if place == "s3":
             async with open_s3() as options:
@@ -147,4 +147,4 @@ async def play(world: World, table: str, options: Mapping[str, str], number: int
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(main(int(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])))

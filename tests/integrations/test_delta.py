@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from aiohttp import web
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
+from redis.asyncio import Redis
 
 from isnotai_async import (
     AuthenticationError,
@@ -29,8 +31,8 @@ from isnotai_async import (
     StoreError,
     Unlimited,
 )
-from isnotai_async.integrations import _delta_leases, _delta_plan, _delta_tables, delta
-from isnotai_async.integrations._delta_leases import Leases
+from isnotai_async.integrations import _delta_plan, _delta_run, _delta_runs, _delta_tables
+from isnotai_async.integrations._delta_runs import RunNotes
 from isnotai_async.integrations._delta_tables import JobTables, event_schema
 from isnotai_async.integrations.delta import TableReport, export_to_delta
 from tests.export.sync_world import DAY, KEY, World
@@ -95,7 +97,6 @@ async def test_many_processes_do_all_of_it_on_an_object_store() -> None:
         assert read_table("s3://bucket/table", options) == sorted(world.exists.values())
 
 
-@pytest.mark.timeout(180)
 async def count_doubled_rows(table: str) -> int:
     world = make_world(sessions=12)
     arrived, both = 0, asyncio.Event()
@@ -112,6 +113,7 @@ async def count_doubled_rows(table: str) -> int:
     return len(read_table(table)) - len(world.exists)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.heavy
 async def test_without_application_transactions_rows_are_doubled(tmp_path: Path) -> None:
     """The control. If one process is so slow that it sees the commit of the other, it is run once more."""
@@ -166,19 +168,72 @@ async def test_compaction_checkpoint_and_vacuum_in_the_middle_change_nothing(
     assert read_table(table) == sorted(world.exists.values())
 
 
+@pytest.mark.parametrize("fails", range(4))
 async def test_a_session_that_fails_for_a_while_is_read_by_a_later_run(
-    world: World, client: Client, table: str
+    world: World, client: Client, table: str, fails: int
 ) -> None:
     world.refuse = lambda kind, request: 500 if "s03/" in request.path else None
-    for tries in range(1, 6):
+    for tries in range(1, fails + 1):
         with pytest.raises(ServerError):
             await export(client, table)
         assert world.read.count("s03") == tries, "a run does not try it twice"
-    assert read_table(table) == sorted(row for row in world.exists.values() if row[1] != "s03")
     world.refuse = lambda kind, request: None
     report = await export(client, table)
-    assert (report.rows, report.failures) == (5, ())
+    assert (report.rows, report.failures) == (5 if fails else 35, ())
     assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_a_session_that_fails_for_an_hour_is_a_failure_after_three_more_rounds(
+    world: World, client: Client, table: str
+) -> None:
+    """A run each five minutes, as a scheduler would start them: the first four meet the trouble."""
+    world.refuse = lambda kind, request: 500 if "s03/" in request.path else None
+    for _ in range(3):
+        with pytest.raises(ServerError):
+            await export(client, table)
+    for _ in range(9):
+        (failure,) = (await export(client, table)).failures
+        assert (failure.session_id, failure.error) == ("s03", "ServerError")
+    assert world.read.count("s03") == 4
+    assert read_table(table) == sorted(row for row in world.exists.values() if row[1] != "s03")
+
+
+async def test_an_outage_in_each_of_many_rounds_is_no_failure(world: World, client: Client, table: str) -> None:
+    """The session fails while the API answers for others, and then in an outage of all, many times."""
+    world.refuse = lambda kind, request: 500 if "s03/" in request.path else None
+    with pytest.raises(ServerError):
+        await export(client, table)
+    world.refuse = lambda kind, request: 500 if kind == "events" else None
+    for _ in range(9):
+        with pytest.raises(ServerError):
+            await export(client, table)
+    world.refuse = lambda kind, request: None
+    assert (await export(client, table)).failures == ()
+    assert read_table(table) == sorted(world.exists.values())
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_each_session_is_whole_or_named_if_runs_meet_errors_at_random(
+    world: World, client: Client, table: str, seed: int
+) -> None:
+    """Three runs at once; one session never ends, and each page fails now and then."""
+    dice = random.Random(seed)
+
+    def refuse(kind: str, request: web.Request) -> int | None:
+        return 500 if kind == "events" and ("s03/" in request.path or dice.random() < 0.3) else None
+
+    async def run() -> TableReport:
+        while True:
+            try:
+                return await export(client, table)
+            except ServerError:
+                continue
+
+    world.refuse = refuse
+    reports = await asyncio.gather(*(run() for _ in range(3)))
+    (failed,) = {frozenset(failure.session_id for failure in report.failures) for report in reports}
+    assert "s03" in failed
+    assert read_table(table) == sorted(row for row in world.exists.values() if row[1] not in failed)
 
 
 async def test_an_outage_in_the_middle_of_a_piece_loses_no_session(
@@ -199,7 +254,7 @@ async def test_an_outage_of_a_job_of_one_session_uses_up_nothing(world: World, c
     for _ in range(5):
         with pytest.raises(ServerError):
             await export_to_delta(client, ["s01"], table, job="june")
-    assert DeltaTable(table).version() == 0
+    assert DeltaTable(table).version() == 1, "its creation, and that the job is planned"
     world.refuse = lambda kind, request: None
     assert (await export_to_delta(client, ["s01"], table, job="june")).rows == 5
 
@@ -229,13 +284,28 @@ async def test_a_given_list_has_to_be_that_of_the_plan(client: Client, table: st
     assert (await export_to_delta(client, ["s01", "s01"], table, job="june")).sessions == 1
 
 
-async def test_a_new_plan_under_an_old_name_does_not_count_old_pieces(
+async def test_a_job_whose_plan_was_removed_is_not_planned_a_second_time(
     world: World, client: Client, table: str
 ) -> None:
-    await export_to_delta(client, ["s01"], table, job="june")
+    await export(client, table)
     shutil.rmtree(f"{table}/_isnotai")
-    assert (await export(client, table)).rows == 35
-    assert set(read_table(table)) == set(world.exists.values())
+    with pytest.raises(StoreError, match="the plan of the job 'june' was removed"):
+        await export(client, table)
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_a_plan_that_is_removed_in_the_middle_is_no_whole_job(world: World, client: Client, table: str) -> None:
+    def remove(kind: str) -> None:
+        if world.requests["events"] == 4:
+            shutil.rmtree(f"{table}/_isnotai/june")
+
+    world.during = remove
+    world.refuse = lambda kind, request: 500 if "s06/" in request.path else None
+    for _ in range(2):
+        with pytest.raises(StoreError, match="the plan of the job 'june' was removed"):
+            await export(client, table)
+    rows = read_table(table)
+    assert len(rows) == len(set(rows))
 
 
 async def test_a_place_that_cannot_be_used_is_an_error_in_words(client: Client, tmp_path: Path) -> None:
@@ -362,7 +432,7 @@ async def test_a_store_that_lets_a_second_plan_be_written_is_rejected(
         write_deltalake(place, data, mode="overwrite", **options)
 
     await export(client, table)
-    monkeypatch.setattr("deltalake.write_deltalake", overwrite)
+    monkeypatch.setattr(_delta_tables, "write_deltalake", overwrite)
     with pytest.raises(StoreError, match="lets two writers make the same plan"):
         await export(client, table)
 
@@ -379,13 +449,14 @@ async def test_a_second_run_ends_if_the_client_would_use_all_of_the_quota(
     runner = await world.start()
     tables, url = JobTables(table, "june", {}), f"http://127.0.0.1:{runner.addresses[0][1]}"
     tables.open()
-    tables.note_run("another", "another-host")
+    another = RunNotes(tables, "another", host="another-host")
+    another.note()
     async with Client(KEY, base_url=url, tier="enterprise") as client:
         with pytest.raises(ConfigError, match="1 other runs of the job 'june' were active"):
             await export(client, table)
-        tables.note_run("another", "another-host", ended=True)
-        tables.note_run("killed", socket.gethostname())
-        monkeypatch.setattr(_delta_tables, "_is_dead", lambda process: True)
+        another.note(ended=True)
+        RunNotes(tables, "killed").note()
+        monkeypatch.setattr(_delta_runs, "is_dead", lambda process: True)
         assert (await export(client, table)).rows == 35, "a dead run of this machine does not count"
     await runner.cleanup()
 
@@ -401,16 +472,13 @@ async def test_runs_with_leases_do_not_read_the_same_piece(
 
 
 async def test_the_lease_of_a_dead_run_ends(
-    world: World, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, client: Client, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = str(tmp_path / "table")
-    monkeypatch.setattr(_delta_leases, "_LEASE_SECONDS", 1)
-    with running_redis(tmp_path) as server:
-        plan_id = "plan"
-        monkeypatch.setattr(delta, "uuid4", lambda: SimpleNamespace(hex=plan_id))
-        dead = Leases(server.url, f"isnotai:delta:{table}:june", "dead")
-        assert [await dead.take(f"june/{plan_id}/slot-{slot}", 0) for slot in range(2)] == [True, True]
-        await dead.aclose()
+    monkeypatch.setattr(_delta_run, "uuid4", lambda: SimpleNamespace(hex="plan"))
+    with running_redis(Path(table).parent) as server:
+        async with Redis.from_url(server.url) as dead:
+            for slot in range(2):
+                await dead.set(f"isnotai:delta:{table}:june:june/plan/slot-{slot}:0", "dead", ex=1)
         await export(client, table, redis=server.url)
     assert read_table(table) == sorted(world.exists.values())
 

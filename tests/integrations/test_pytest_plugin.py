@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PLAIN = """
 import asyncio, os
 import isnotai_async as isnotai
@@ -56,23 +54,61 @@ def test_options(isnotai_client):
             return len([session async for session in client.list_sessions()])
     assert asyncio.run(count()) == 3
 """
+OWN_CLIENT = """
+import anyio, pytest
+import isnotai_async as isnotai
+from isnotai_async.sandbox import Fault
+
+@pytest.mark.parametrize("fault", [Fault.rate_limited(), Fault.rate_limited(0), Fault.status(429)])
+def test_own_client(isnotai_sandbox, fault):
+    waits = []
+    async def count():
+        async with isnotai.Client(retry=isnotai.Retry(base=0.01), on_notice=waits.append) as client:
+            return len((await client.list_events("big-100")).data)
+    anyio.run(count)
+    isnotai_sandbox.inject(fault)
+    assert anyio.run(count) == 100
+    assert sum(getattr(notice, "wait", 0) for notice in waits) < 0.5  # of a minute: a second at least
+    assert isnotai_sandbox.stats.statuses[429] == fault.times
+"""
+OF_A_TIER = """
+import asyncio, pytest
+import isnotai_async as isnotai
+
+@pytest.fixture
+def isnotai_sandbox_options():
+    return {"tier": "free", "window": 0.2}
+
+def test_quota(isnotai_sandbox):
+    async def walk():
+        async with isnotai.Client() as client:
+            return len([event async for event in client.list_events("big-7000", page_size=100)])
+    assert asyncio.run(walk()) == 7000
+    assert not isnotai_sandbox.stats.statuses[429]  # the client's window is the sandbox's
+"""
 
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "testing.md"
 OF_ASYNCIO = ["-o", "asyncio_default_fixture_loop_scope=function"]  # pytest-asyncio warns without it
 
 
-@pytest.mark.parametrize(
-    "program", [PLAIN, ANYIO, ASYNCIO, OPTIONS], ids=["plain", "anyio", "pytest-asyncio", "options"]
-)
-def test_the_fixtures_work_in_a_users_test(program: str, tmp_path: Path) -> None:
-    file = tmp_path / "test_mine.py"
-    file.write_text(program)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *OF_ASYNCIO, str(file)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-
+def run_pytest(*files: Path, timeout: int) -> str:
+    """Run files in a pytest that loads all plugins by itself; return what it printed."""
+    options = ["-q", "-p", "no:cacheprovider", "-W", "error", *OF_ASYNCIO]
+    command = [sys.executable, "-m", "pytest", *options, *map(str, files)]
+    done = subprocess.run(command, cwd=files[0].parent, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    return done.stdout
+
+
+def test_the_fixtures_work_in_every_kind_of_a_users_test(tmp_path: Path) -> None:
+    programs = {"plain": PLAIN, "anyio": ANYIO, "asyncio": ASYNCIO, "options": OPTIONS}
+    programs |= {"own_client": OWN_CLIENT, "of_a_tier": OF_A_TIER}
+    files = [tmp_path / f"test_{name}.py" for name in programs]
+    for file, program in zip(files, programs.values(), strict=True):
+        file.write_text(program)
+
+    assert "8 passed" in run_pytest(*files, timeout=60)
 
 
 def test_the_file_of_the_page_passes_as_it_is_in_seconds(tmp_path: Path) -> None:
@@ -80,11 +116,8 @@ def test_the_file_of_the_page_passes_as_it_is_in_seconds(tmp_path: Path) -> None
     (program,) = [text.partition("```")[0] for text in programs if "isnotai_sandbox" in text.partition("```")[0]]
     file = tmp_path / "test_page.py"
     file.write_text(program)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *OF_ASYNCIO, str(file)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=40)  # a window is 60 s
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    assert "3 passed" in run_pytest(file, timeout=40)  # a window is 60 s
 
 
 def test_a_pytest_that_does_not_use_them_does_not_import_the_sandbox(tmp_path: Path) -> None:

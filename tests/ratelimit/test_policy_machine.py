@@ -7,10 +7,19 @@ from copy import deepcopy
 from math import inf
 from operator import itemgetter
 
+import pytest
 from attrs import define
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
@@ -154,5 +163,11 @@ class PolicyMachine(RuleBasedStateMachine):
         assert now - self.now <= 100 + 66
 
 
-PolicyMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+PolicyMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
 TestPolicy = PolicyMachine.TestCase
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+def test_the_policy_keeps_its_promises_in_many_more_histories() -> None:
+    run_state_machine_as_test(PolicyMachine, settings=settings(max_examples=1_000, stateful_step_count=60))

@@ -22,20 +22,8 @@ def dataset() -> Dataset:
     return Dataset(seed_of("tests"), 40)
 
 
-def log_of(dataset: Dataset, session_id: str) -> EventLog:
-    session = dataset.find(session_id)
-    assert session is not None
-    return dataset.log(session)
-
-
 def all_events(log: EventLog) -> list[dict[str, Any]]:
     return [log.event(index) for index in range(log.size)]
-
-
-def details_of(dataset: Dataset, session_id: str) -> dict[str, Any]:
-    session = dataset.find(session_id)
-    assert session is not None
-    return dataset.details(session)
 
 
 def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
@@ -43,9 +31,7 @@ def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
     dataset = Dataset(7, 3)
     rows: list[object] = []
     for session_id in (*dataset.ids, "big-200"):
-        session = dataset.find(session_id)
-        assert session is not None
-        rows += [dataset.show(session), dataset.details(session), all_events(dataset.log(session))]
+        rows += [dataset.show(session_id), dataset.details(session_id), all_events(dataset.log(session_id))]
 
     assert (
         sha256(json.dumps(rows).encode()).hexdigest()
@@ -55,7 +41,7 @@ def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
 
 def test_other_seeds_give_other_data() -> None:
     assert not set(Dataset(1, 40).ids) & set(Dataset(2, 40).ids)
-    assert log_of(Dataset(1, 1), "big-9").event(0) != log_of(Dataset(2, 1), "big-9").event(0)
+    assert Dataset(1, 1).log("big-9").event(0) != Dataset(2, 1).log("big-9").event(0)
 
 
 def test_dice_keep_their_sequence() -> None:
@@ -66,7 +52,7 @@ def test_dice_keep_their_sequence() -> None:
 
 
 def test_sizes_run_from_none_upward(dataset: Dataset) -> None:
-    sizes = sorted(log_of(dataset, session_id).size for session_id in dataset.ids)
+    sizes = sorted(dataset.log(session_id).size for session_id in dataset.ids)
 
     assert sizes[:5] == [0, 0, 1, 1, sizes[4]]
     assert sizes[4] >= 50
@@ -77,15 +63,15 @@ def test_sizes_run_from_none_upward(dataset: Dataset) -> None:
 def test_ids_are_unique_and_times_never_fall(dataset: Dataset) -> None:
     seen: set[str] = set()
     for session_id in (*dataset.ids, "big-5000"):
-        events = all_events(log_of(dataset, session_id))
+        events = all_events(dataset.log(session_id))
         times = [event["timestamp"] for event in events]
         seen.update(event["eventId"] for event in events)
         assert times == sorted(times)
-    assert len(seen) == sum(log_of(dataset, session_id).size for session_id in (*dataset.ids, "big-5000"))
+    assert len(seen) == sum(dataset.log(session_id).size for session_id in (*dataset.ids, "big-5000"))
 
 
 def test_some_events_share_a_millisecond_and_ids_do_not_follow_time(dataset: Dataset) -> None:
-    events = all_events(log_of(dataset, "big-5000"))
+    events = all_events(dataset.log("big-5000"))
     per_millisecond = Counter(event["timestamp"] for event in events)
     ids = [event["eventId"] for event in events]
 
@@ -95,13 +81,13 @@ def test_some_events_share_a_millisecond_and_ids_do_not_follow_time(dataset: Dat
 
 def test_all_sessions_lie_within_the_free_tiers_history_and_before_now(dataset: Dataset) -> None:
     for session_id in (*dataset.ids, "big-1000000"):
-        log = log_of(dataset, session_id)
+        log = dataset.log(session_id)
         assert NOW_MS - 7 * 86_400_000 < log.start_ms <= log.end_ms < NOW_MS
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 128, 1_000])
 def test_a_big_session_has_exactly_its_size(dataset: Dataset, size: int) -> None:
-    log = log_of(dataset, f"big-{size}")
+    log = dataset.log(f"big-{size}")
 
     assert len(all_events(log)) == log.size == size
 
@@ -115,14 +101,14 @@ def test_other_names_are_no_sessions(dataset: Dataset, name: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 700])
 def test_a_time_is_found_where_a_search_through_all_events_finds_it(dataset: Dataset, size: int) -> None:
-    log = log_of(dataset, f"big-{size}")
+    log = dataset.log(f"big-{size}")
     times = [event["timestamp"] for event in all_events(log)]
     for at in {time + step for time in times for step in (-1, 0, 1)} | {0, 2**63}:
         assert log.first_at(at) == next((i for i, time in enumerate(times) if time >= at), size)
 
 
 def test_counts_and_kinds_are_those_of_the_events(dataset: Dataset) -> None:
-    log = log_of(dataset, "big-700")
+    log = dataset.log("big-700")
     kinds = [event["messageId"] for event in all_events(log)]
     dice = Dice("ranges")
     for _ in range(300):
@@ -135,7 +121,7 @@ def test_counts_and_kinds_are_those_of_the_events(dataset: Dataset) -> None:
 
 def test_details_agree_with_the_events(dataset: Dataset) -> None:
     for session_id in (*dataset.ids, "big-0", "big-1", "big-2", f"big-{BLOCK_SIZE}", "big-5000"):
-        log, details = log_of(dataset, session_id), details_of(dataset, session_id)
+        log, details = dataset.log(session_id), dataset.details(session_id)
         events = all_events(log)
         kinds = Counter(event["messageId"] for event in events)
         timeline = details["timeline"]
@@ -152,7 +138,7 @@ def test_details_agree_with_the_events(dataset: Dataset) -> None:
 
 
 def test_each_bucket_counts_the_events_from_its_start_to_the_next(dataset: Dataset) -> None:
-    log, timeline = log_of(dataset, "big-5000"), details_of(dataset, "big-5000")["timeline"]
+    log, timeline = dataset.log("big-5000"), dataset.details("big-5000")["timeline"]
     starts = [to_ms(datetime.fromisoformat(bucket["timestamp"])) for bucket in timeline]
     for bucket, start, stop in zip(timeline, starts, [*starts[1:], log.end_ms + 1], strict=True):
         inside = [event for event in all_events(log) if start <= event["timestamp"] < stop]
@@ -165,17 +151,15 @@ def test_each_bucket_counts_the_events_from_its_start_to_the_next(dataset: Datas
 def test_bots_keep_a_regular_rhythm_and_people_do_not(dataset: Dataset) -> None:
     gaps: dict[str, set[int]] = {}
     for session_id in dataset.ids:
-        session = dataset.find(session_id)
-        assert session is not None
-        times = [event["timestamp"] for event in all_events(dataset.log(session))]
-        gaps.setdefault(session.persona.name, set()).update(b - a for a, b in pairwise(times))
+        times = [event["timestamp"] for event in all_events(dataset.log(session_id))]
+        gaps.setdefault(dataset[session_id].persona.name, set()).update(b - a for a, b in pairwise(times))
 
     assert len(gaps["BOT"]) < 10
     assert len(gaps["DESKTOP"]) > 200
 
 
 def test_faces_have_gaps_where_the_contract_allows_null(dataset: Dataset) -> None:
-    shown = [dataset.show(session) for session in map(dataset.find, dataset.ids) if session is not None]
+    shown = list(map(dataset.show, dataset.ids))
     for name in ("botScore", "userId", "userName", "userUrl", "pageUrl"):
         assert {row[name] is None for row in shown} == {True, False}, name
     assert any(not str(row["userName"]).isascii() for row in shown)
@@ -186,7 +170,7 @@ def test_faces_have_gaps_where_the_contract_allows_null(dataset: Dataset) -> Non
 def test_a_million_events_are_not_held() -> None:
     dataset = Dataset(1, 0)
     tracemalloc.start()
-    log, details = log_of(dataset, "big-1000000"), details_of(dataset, "big-1000000")
+    log, details = dataset.log("big-1000000"), dataset.details("big-1000000")
     page = [log.event(index) for index in range(999_900, 1_000_000)]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

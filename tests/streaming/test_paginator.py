@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import aclosing
+from typing import Final
 from weakref import ReferenceType, ref
 
 import anyio
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isnotai_async._models.pages import Page
-from isnotai_async._models.positions import Position
+from isnotai_async._models.positions import Mark, Position
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.walk import MAX_EMPTY_PAGES
 from isnotai_async.errors import ConfigError, PaginationError, ServerError
@@ -26,8 +27,7 @@ class Row:
     number: int
 
 
-def mark(row: Row) -> tuple[int, str]:
-    return row.number, f"id-{row.number}"
+mark: Final = Mark[Row](lambda row: row.number, lambda row: f"id-{row.number}")
 
 
 class Source:

@@ -126,7 +126,7 @@ async def test_the_source_is_read_only_as_sessions_are_needed() -> None:
 
 @pytest.mark.parametrize(("concurrency", "buffer"), [(1, 1), (3, 1), (4, 9), (64, 128)])
 async def test_a_slow_consumer_stops_the_fetching(concurrency: int, buffer: int) -> None:
-    source = Source({f"s{n}": events(f"s{n}", range(50)) for n in range(10_000)}, limit=10)
+    source = Source({f"s{n}": events(f"s{n}", range(50)) for n in range(200)}, limit=10)
     taken = 0
 
     async with source.stream(concurrency=concurrency, buffer=buffer) as pages:

@@ -18,8 +18,7 @@ from attrs import evolve, frozen
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.batches import Batch
 from isnotai_async.export.formats.csv import encode_csv
-from isnotai_async.export.formats.gzip import encode_gzip
-from isnotai_async.export.formats.jsonl import encode_jsonl
+from isnotai_async.export.formats.jsonl import encode_gzip, encode_jsonl
 from isnotai_async.export.formats.parquet import TIMESTAMPS, encode_parquet, encode_parquet_parts
 from isnotai_async.export.formats.sqlite import write_sqlite
 from isnotai_async.export.system import System

@@ -12,8 +12,9 @@ from operator import itemgetter
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
-from isnotai_async.export.batches import COLUMNS, Batch
+from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS, Batch
 
 _HEADER: Final = f"{','.join(COLUMNS)}\n".encode()
 _BOM: Final = "\ufeff".encode()  # with it, spreadsheets read UTF-8
@@ -22,14 +23,7 @@ _SPECIAL: Final = (",", '"', "\r", "\n")
 _BRACKETS: Final = frozenset("[]")
 _first: Final = itemgetter(0)
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
-
-
-class _Row(msgspec.Struct, array_like=True, gc=False):
-    event_id: str
-    message_id: int
-    event_type_name: str
-    timestamp: int
-    payload_size: int
+_Row: Final = msgspec.defstruct("_Row", EVENT_COLUMNS, array_like=True, gc=False)
 
 
 def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: bool = False) -> Iterator[bytes]:
@@ -47,21 +41,19 @@ def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: boo
 
 
 def _encode_batch(batch: Batch, cell: Callable[[str | None], str]) -> bytes:
-    columns, start = batch.columns, f"{cell(batch.region)},{cell(batch.session_id)},"
-    names = {name: cell(name) for name in set(columns.event_type_name)}
-    named = map(names.__getitem__, columns.event_type_name)
-    if _are_plain(columns.event_id) and _BRACKETS.isdisjoint("".join(names.values())):
+    start = f"{cell(batch.region)},{cell(batch.session_id)},"
+    ids, messages, names, times, sizes = astuple(batch.columns)
+    cells = {name: cell(name) for name in set(names)}
+    if _are_plain(ids) and _BRACKETS.isdisjoint("".join(cells.values())):
         # As JSON arrays, because that encoder takes a sixth of a loop: without brackets and quotes, they are the
         # lines, unless a cell has a quote, a backslash or a control character of its own. JSON escapes these.
-        rows = map(_Row, columns.event_id, columns.message_id, named, columns.timestamp, columns.payload_size)
+        rows = map(_Row, ids, messages, map(cells.__getitem__, names), times, sizes)
         lines = _encode_lines(list(rows))
         if b"\\" not in lines:
             first = start.encode()
             return first + lines[:-1].translate(None, b'"[]').replace(b"\n", b"\n" + first) + b"\n"
-        named = map(names.__getitem__, columns.event_type_name)
-    ids = map(cell, columns.event_id)
-    cells = zip(ids, columns.message_id, named, columns.timestamp, columns.payload_size, strict=True)
-    return "".join([f"{start}{a},{b},{c},{d},{e}\n" for a, b, c, d, e in cells]).encode()
+    written = zip(map(cell, ids), messages, map(cells.__getitem__, names), times, sizes, strict=True)
+    return "".join([f"{start}{a},{b},{c},{d},{e}\n" for a, b, c, d, e in written]).encode()
 
 
 def _are_plain(texts: Sequence[str]) -> bool:

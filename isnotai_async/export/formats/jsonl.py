@@ -1,7 +1,8 @@
-"""JSON Lines: one object a line, UTF-8; a newline byte ends a row and occurs nowhere else."""
+"""JSON Lines: one object a line, UTF-8; a newline byte ends a row and occurs nowhere else. Also in gzip."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Final
@@ -11,25 +12,28 @@ from msgspec.structs import astuple
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
-from isnotai_async.export.batches import Batch, to_columns
+from isnotai_async.export.batches import COLUMNS, Batch, to_columns
+
+# zlib's code for a gzip header, which it writes without time and name: the same rows, the same bytes.
+_GZIP: Final = 31
 
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
-
-
-class _Row(msgspec.Struct, gc=False):
-    region: str
-    session_id: str
-    event_id: str
-    message_id: int
-    event_type_name: str | None
-    timestamp: int
-    payload_size: int
+_Row: Final = msgspec.defstruct("_Row", COLUMNS, gc=False)
 
 
 def encode_jsonl(batches: Iterable[Batch]) -> Iterator[bytes]:
     """Encode batches, a chunk of whole lines each."""
     for batch in batches:
         yield _encode_batch(batch)
+
+
+def encode_gzip(batches: Iterable[Batch]) -> Iterator[bytes]:
+    """Encode batches as one gzip member: some readers stop at the end of the first one, without an error."""
+    packer = zlib.compressobj(wbits=_GZIP)
+    for chunk in encode_jsonl(batches):
+        if packed := packer.compress(chunk):
+            yield packed
+    yield packer.flush()
 
 
 def _encode_batch(batch: Batch) -> bytes:

@@ -7,23 +7,10 @@ from collections.abc import Iterable
 from contextlib import closing
 from itertools import repeat
 from pathlib import Path
-from typing import Final
 
 from msgspec.structs import astuple
 
-from isnotai_async.export.batches import Batch
-
-_TABLE: Final = """
-CREATE TABLE events (
-    region TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    message_id INTEGER NOT NULL,
-    event_type_name TEXT,
-    timestamp INTEGER NOT NULL,
-    payload_size INTEGER NOT NULL
-)
-"""
+from isnotai_async.export.batches import SQL_COLUMNS, Batch
 
 
 def write_sqlite(batches: Iterable[Batch], path: Path) -> None:
@@ -33,7 +20,7 @@ def write_sqlite(batches: Iterable[Batch], path: Path) -> None:
         connection.execute("PRAGMA journal_mode=OFF")
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("BEGIN")
-        connection.execute(_TABLE)
+        connection.execute(f"CREATE TABLE events ({SQL_COLUMNS})")
         for batch in batches:
             rows = zip(repeat(batch.region), repeat(batch.session_id), *astuple(batch.columns), strict=False)
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

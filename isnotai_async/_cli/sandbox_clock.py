@@ -1,0 +1,31 @@
+"""The clock of `--sandbox`, which always shows one instant. Times such as 7d count from it; all data is near it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from isnotai_async._cli.times import is_relative
+from isnotai_async.sandbox.seed_data import NOW_MS
+
+SANDBOX_DAYS: Final = "2026-06-04 to 2026-06-10"
+"""The days of all generated sessions and their events."""
+
+_SANDBOX_NOW: Final = datetime.fromtimestamp(NOW_MS / 1000, UTC)
+
+
+def read_clock(*, is_sandbox: bool) -> datetime:
+    """Return the time that relative times count from."""
+    return _SANDBOX_NOW if is_sandbox else datetime.now(UTC)
+
+
+def describe_clock(*texts: str | None, is_sandbox: bool) -> str:
+    """Return what to add to an interval whose times, as written in `texts`, count from the sandbox's clock."""
+    if not is_sandbox or not any(text and is_relative(text) for text in texts):
+        return ""
+    return f", by the sandbox's clock, which always shows {_SANDBOX_NOW:%Y-%m-%d %H:%M}"
+
+
+def explain_empty(*texts: str | None, is_sandbox: bool) -> str:
+    """Return what to add if nothing was found: with times, as written in `texts`, the days of the sandbox's data."""
+    return f"; the sandbox has only {SANDBOX_DAYS}" if is_sandbox and any(texts) else ""
