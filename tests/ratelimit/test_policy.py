@@ -143,6 +143,14 @@ def test_without_advice_the_pause_ends_when_the_oldest_slot_is_left() -> None:
     assert policy.record_outcome(refused, RequestOutcome(429), 20.0) == pytest.approx(40.25)
 
 
+def test_a_slot_that_is_free_by_now_says_nothing_of_the_pause() -> None:
+    policy = RateLimitPolicy(FREE)
+    policy.record_outcome(try_acquire(policy, 0.0), OK, 0.0)  # its slot is free at 60.25
+    permit = try_acquire(policy, 50.0)
+
+    assert policy.record_outcome(permit, RequestOutcome(429), 61.0) == pytest.approx(60.25)
+
+
 @pytest.mark.parametrize("window", [60.0, 6.0])
 def test_a_pause_without_advice_has_bounds(window: float) -> None:
     policy = RateLimitPolicy(Tier.PRO, window)
