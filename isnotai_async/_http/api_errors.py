@@ -164,8 +164,9 @@ _HINTS: Final[Mapping[type[APIError], str]] = {
         "A key works only in the region it was minted in, and a key of another region gets this same answer: check "
         "that this key belongs to {region}, or choose its region (region= or ISNOTAI_REGION)"
     ),
+    RateLimitedError: "The quota of this key is used up; give each program its share (quota=), or try later",
     PermissionDeniedError: "The key is valid, but this belongs to another integration",
-    InvalidCursorError: "It may have expired or belong to other filters; walk again without it",
+    InvalidCursorError: "It may have expired or be of other filters; iterate again to resume after the last row",
 }
 
 
