@@ -154,7 +154,7 @@ async def test_a_position_of_another_session_is_refused_before_anything_is_sent(
 async def test_a_refused_cursor_is_told_apart_from_other_bad_requests(client: isnotai.Client) -> None:
     walk = client.list_events("big-200", resume=isnotai.Position.from_json(_forged(client)))
 
-    with pytest.raises(isnotai.InvalidCursorError, match="walk again without it") as caught:
+    with pytest.raises(isnotai.InvalidCursorError, match="iterate again to resume") as caught:
         await walk
     assert (caught.value.status, caught.value.details["field"]) == (400, "cursor")
 
