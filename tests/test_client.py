@@ -334,3 +334,22 @@ async def test_a_copy_closes_what_it_opened_and_nothing_else(sandbox: isnotai.Sa
         async with client.with_options(deadline=5) as copy:
             await copy.health()
         await client.health()
+
+
+async def test_a_misspelt_event_name_is_answered_with_the_right_one(client: isnotai.Client) -> None:
+    with pytest.raises(isnotai.InvalidRequestError) as caught:
+        await client.list_events("big-3", type="keypres")
+    assert "Did you mean keypress instead of 'keypres'? Documented names are init, mouse_move" in str(caught.value)
+    assert "Did you mean" not in caught.value.message, "the message is the API's"
+
+
+async def test_only_a_refusal_of_the_type_is_answered_with_event_names(
+    client: isnotai.Client, sandbox: isnotai.Sandbox
+) -> None:
+    sandbox.inject(Fault.status(400, details=["startTime"]))
+    with pytest.raises(isnotai.InvalidRequestError) as caught:
+        await client.list_events("big-3", type="keypress")
+    assert caught.value.hint == ""
+    with pytest.raises(isnotai.InvalidRequestError) as caught:
+        await client.get_usage(start_date="2026-11-01")
+    assert caught.value.hint == ""
