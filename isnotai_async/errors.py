@@ -97,7 +97,7 @@ def _mask(found: re.Match[str]) -> str:
 
 
 def has_key(text: str) -> bool:
-    """Whether something in a text looks like an API key."""
+    """Return whether something in a text looks like an API key."""
     return KEY_PREFIX in text.lower()
 
 

@@ -188,11 +188,11 @@ class JobTables:
         Args:
             rows: Its rows, as a stream of Arrow.
             transaction: The application transaction of its slot.
-            version: What that has to be before.
-            also: A second transaction, which says that an attempt counts.
+            version: The version of that transaction before this commit.
+            also: A second transaction of the same commit, which marks an attempt as counted; None for none.
 
         Returns:
-            Whether it went in.
+            Whether it was committed; False if another run was first.
 
         Raises:
             StoreError: The table was changed, so that it does not fit any more.
