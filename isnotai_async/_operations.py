@@ -190,9 +190,9 @@ class Operations:
 
         Example:
             >>> async for event in client.list_events("big-1000", type="keypress", max_items=2):
-            ...     print(event.event_id, event.time.time())
-            ev-434e58bd-13d0ae5e 12:00:03.244000
-            ev-434e58bd-25730a58 12:00:04.224000
+            ...     print(event.event_id, event.timestamp)
+            ev-434e58bd-13d0ae5e 1780574403244
+            ev-434e58bd-25730a58 1780574404224
             >>> page = await client.list_events("big-1000", page_size=50)
             >>> len(page.data), page.has_more
             (50, True)

@@ -113,11 +113,11 @@ class EventCounts:
 
     Attributes:
         total: Events in all.
-        mouse: Those of the mouse.
-        scroll: Scrolling.
-        keyboard: Those of the keyboard.
-        touch: Those of a touch screen.
-        form: Those of form fields.
+        mouse: Events of the mouse.
+        scroll: Events of scrolling.
+        keyboard: Events of the keyboard.
+        touch: Events of a touch screen.
+        form: Events of form fields.
         extra: Fields that the contract does not have, by the API's own names.
     """
 

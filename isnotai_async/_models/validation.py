@@ -73,7 +73,7 @@ def check_text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
     if not value:
-        raise ConfigError(f"{name} is empty")
+        raise ConfigError(f"{name} is empty; give a value")
     check_no_key(value, name)
     if value.isascii() and value.isprintable():  # as ids are: there is nothing else to look for
         return value

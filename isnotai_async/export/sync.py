@@ -143,7 +143,7 @@ def _read_duration(value: Duration, name: str) -> int:
         raise ConfigError(f"{name} must be a timedelta or seconds, not {value.__class__.__name__}")
     if not 0 < milliseconds < 1e15:
         shown = str(value) if isinstance(value, timedelta) else quoted(value)
-        raise ConfigError(f"{name} is {shown}; it must be more than nothing")
+        raise ConfigError(f"{name} is {shown}; it must be longer than 0 s and shorter than 1e12 s")
     return round(milliseconds)
 
 

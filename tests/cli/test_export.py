@@ -269,7 +269,7 @@ def test_a_run_whose_sessions_are_all_refused_names_the_address_and_publishes_no
 ) -> None:
     out = tmp_path / "out.jsonl"
     assert main(["export", "--session", "nope", "--out", str(out)]) == 1
-    assert f"{sandbox.base_url} rejected each of the 1 sessions" in capsys.readouterr().err
+    assert f"{sandbox.base_url} rejected 1 of 1 sessions" in capsys.readouterr().err
     assert not out.exists()
 
 
