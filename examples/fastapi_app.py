@@ -3,6 +3,7 @@
 One client is opened with the app and serves all requests. A browser that reads slowly slows down the requests to
 the API, and one that goes away ends them.
 
+    pip install isnotai-async fastapi uvicorn
     ISNOTAI_API_KEY=… uvicorn examples.fastapi_app:app
     curl -N http://127.0.0.1:8000/sessions/SESSION/events
 """

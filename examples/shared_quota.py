@@ -3,6 +3,7 @@
 Single calls go before bulk work, over all processes: the app answers while the export takes what is left. Neither
 meets a 429. Both need the extra ``redis``, and know of each other only by the same key and the same Redis.
 
+    pip install "isnotai-async[redis]" fastapi uvicorn
     ISNOTAI_API_KEY=… REDIS_URL=redis://127.0.0.1 uvicorn examples.shared_quota:app --workers 2
     ISNOTAI_API_KEY=… REDIS_URL=redis://127.0.0.1 python -m examples.shared_quota SESSION… --out events.jsonl
 """

@@ -3,6 +3,7 @@
 A queue delivers a task at least once. If a shard is delivered twice, its second run waits for the first one and then
 finds the finished file: nothing is written twice. If Redis loses its tasks, give the job to the queue again.
 
+    pip install "isnotai-async[redis]" taskiq taskiq-redis
     export ISNOTAI_API_KEY=… ISNOTAI_REDIS_URL=redis://127.0.0.1:6379/0
     taskiq worker examples.taskiq_shards:broker      # on as many machines as share the folder
     python -m examples.taskiq_shards FOLDER 20       # gives the tasks to the queue, and waits for them

@@ -190,9 +190,9 @@ class Operations:
 
         Example:
             >>> async for event in client.list_events("big-1000", type="keypress", max_items=2):
-            ...     print(event.event_id, event.time.time())
-            ev-434e58bd-13d0ae5e 12:00:03.244000
-            ev-434e58bd-25730a58 12:00:04.224000
+            ...     print(event.event_id, event.timestamp)
+            ev-434e58bd-13d0ae5e 1780574403244
+            ev-434e58bd-25730a58 1780574404224
             >>> page = await client.list_events("big-1000", page_size=50)
             >>> len(page.data), page.has_more
             (50, True)
@@ -319,6 +319,7 @@ class Operations:
         query = CourseQuery(page_size=page_size)
         return self._list(endpoints.LIST_COURSES, query, max_items=max_items, resume=resume)
 
+    @explain_names
     async def get_analytics(self, *, period: str | None = None, group_by: str | None = None) -> Analytics:
         """Return summary and time series of a period that ends now.
 
@@ -354,6 +355,7 @@ class Operations:
         """
         return await self._get(endpoints.GET_STATS)
 
+    @explain_names
     async def get_usage(
         self,
         *,
@@ -384,6 +386,7 @@ class Operations:
         query = UsageQuery(start_date=start_date, end_date=end_date, metric=metric)
         return await self._get(endpoints.GET_USAGE, query)
 
+    @explain_names
     async def request(self, path: str, *, params: Mapping[str, str | float | None] | None = None) -> RawResponse:
         """Get any path of the API, also one without a method here. It is paced, retried and checked like every call.
 

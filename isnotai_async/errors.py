@@ -97,7 +97,7 @@ def _mask(found: re.Match[str]) -> str:
 
 
 def has_key(text: str) -> bool:
-    """Whether something in a text looks like an API key."""
+    """Return whether something in a text looks like an API key."""
     return KEY_PREFIX in text.lower()
 
 
@@ -485,7 +485,7 @@ class PaginationError(DecodeError):
         ...     await client.list_events("big-100").to_list()
         ... except isnotai.PaginationError as error:
         ...     print(error)
-        hasMore is true and there is no cursor to continue with - at $.pagination.nextCursor
+        hasMore is true and there is no cursor to continue with; try later - at $.pagination.nextCursor
     """
 
 
@@ -501,6 +501,7 @@ class ExportError(IsNotAIError):
 
     Attributes:
         is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
+            False for `ExportLockedError`, because the other process may do the same work.
     """
 
     is_temporary: bool = False

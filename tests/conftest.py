@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.canary import KeyWatch
 from tests.loops import backend_of
@@ -23,10 +23,13 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache" / "bytecode")
     sys.dont_write_bytecode = False
 
-# How long an example takes depends on what else the machine does. The check of a change takes the same examples each
-# time, so that it judges the change; all other runs find new ones.
 settings.register_profile(
-    "suite", deadline=None, derandomize=os.environ.get("ISNOTAI_TEST_EXAMPLES", "random") == "fixed"
+    "suite",
+    # How long an example takes, or making one up, depends on what else the machine does.
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    # The check of a change takes the same examples each time, so that it judges the change; other runs find new ones.
+    derandomize=os.environ.get("ISNOTAI_TEST_EXAMPLES", "random") == "fixed",
 )
 settings.load_profile("suite")
 

@@ -154,7 +154,7 @@ async def test_a_position_of_another_session_is_refused_before_anything_is_sent(
 async def test_a_refused_cursor_is_told_apart_from_other_bad_requests(client: isnotai.Client) -> None:
     walk = client.list_events("big-200", resume=isnotai.Position.from_json(_forged(client)))
 
-    with pytest.raises(isnotai.InvalidCursorError, match="walk again without it") as caught:
+    with pytest.raises(isnotai.InvalidCursorError, match="iterate again to resume") as caught:
         await walk
     assert (caught.value.status, caught.value.details["field"]) == (400, "cursor")
 
@@ -334,3 +334,22 @@ async def test_a_copy_closes_what_it_opened_and_nothing_else(sandbox: isnotai.Sa
         async with client.with_options(deadline=5) as copy:
             await copy.health()
         await client.health()
+
+
+async def test_a_misspelt_event_name_is_answered_with_the_right_one(client: isnotai.Client) -> None:
+    with pytest.raises(isnotai.InvalidRequestError) as caught:
+        await client.list_events("big-3", type="keypres")
+    assert "Did you mean keypress instead of 'keypres'? Documented names are init, mouse_move" in str(caught.value)
+    assert "Did you mean" not in caught.value.message, "the message is the API's"
+
+
+async def test_only_a_refusal_of_the_type_is_answered_with_event_names(
+    client: isnotai.Client, sandbox: isnotai.Sandbox
+) -> None:
+    sandbox.inject(Fault.status(400, details=["startTime"]))
+    with pytest.raises(isnotai.InvalidRequestError) as caught:
+        await client.list_events("big-3", type="keypress")
+    assert caught.value.hint == ""
+    with pytest.raises(isnotai.InvalidRequestError) as caught:
+        await client.get_usage(start_date="2026-11-01")
+    assert caught.value.hint == ""

@@ -227,3 +227,14 @@ def test_opentelemetry_has_a_span_for_each_attempt_and_shows_no_key() -> None:
     assert printed.count('"name": "retry"') == 1
     assert "aik_v1_" not in printed
     assert "authorization" not in printed.lower()
+
+
+OF_THE_BASE = {"aiohttp", "anyio", "attrs", "cattrs", "isnotai_async", "msgspec", "multidict", "yarl", "examples"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_that_needs_more_than_the_package_says_what_to_install(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    modules = {name.partition(".")[0] for name in re.findall(r"^(?:from|import) ([\w.]+)", text, re.MULTILINE)}
+    if more := modules - OF_THE_BASE - sys.stdlib_module_names:
+        assert "pip install" in text or "# dependencies = [" in text, more

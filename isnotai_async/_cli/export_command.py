@@ -28,7 +28,7 @@ from isnotai_async._cli.options import (
     open_client,
     read_query,
 )
-from isnotai_async._cli.output import say, write_json
+from isnotai_async._cli.output import count_of, say, write_json
 from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.sandbox_clock import describe_clock, explain_empty, read_clock
 from isnotai_async._cli.session_ids import SessionsFile
@@ -56,7 +56,7 @@ from isnotai_async.export.system import System
 
 def say_plan(sessions: int) -> None:
     """Write the minimum time for a number of sessions to stderr. It sends no request."""
-    least = f"{_count(sessions, 'session')}, so {_count(sessions, 'request')} or more"
+    least = f"{count_of(sessions, 'session')}, so {count_of(sessions, 'request')} or more"
     if sessions < min(tier.requests_per_minute for tier in Tier):
         say(least)
         return
@@ -106,7 +106,7 @@ def say_report(report: ExportReport, if_empty: str = "") -> None:
         return
     if report.is_complete:
         say(
-            f"exported {_count(report.rows, 'event')} of {_count(report.sessions, 'session')} to "
+            f"exported {count_of(report.rows, 'event')} of {count_of(report.sessions, 'session')} to "
             f"{printable(str(report.path))} "
             f"({report.size / 1e6:.1f} MB) in {report.elapsed:.1f} s"
         )
@@ -124,19 +124,15 @@ def _report_rows(report: ExportReport) -> Iterator[tuple[str, str]]:
     if report.waited >= 0.05:
         yield "waited", f"{report.waited:.1f} s for the quota or before a retry"
     if report.failures:
-        yield "failed", _count(len(report.failures), "session")
+        yield "failed", count_of(len(report.failures), "session")
     if report.rejected and report.is_complete:
-        yield "set aside", f"{_count(report.rejected, 'record')}, in {printable(rejected_of(report.path).name)}"
+        yield "set aside", f"{count_of(report.rejected, 'record')}, in {printable(rejected_of(report.path).name)}"
 
 
 def _minutes(minutes: float) -> str:
     if minutes < 1:
         return "a minute" if minutes > 0.5 else f"{max(1, round(minutes * 60))} s"
     return f"{minutes:,.0f} minutes" if minutes < 120 else f"{minutes / 60:,.1f} hours"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 _OUT = (  # of two lines here, and of one in the help

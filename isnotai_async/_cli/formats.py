@@ -33,7 +33,7 @@ class Output:
     json: Annotated[bool, Parameter(group=_OUTPUT, negative=(), show_default=False)] = False
     """The same as --format json"""
     fields: Annotated[str | None, Parameter(group=_OUTPUT)] = None
-    """Only these, in this order: id,bot_score. A dot leads into a field: event_counts.total"""
+    """Only these, in this order, by their names in JSON: id,bot_score. A dot leads into one: event_counts.total"""
 
     @property
     def form(self) -> Form:

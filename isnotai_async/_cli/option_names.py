@@ -29,6 +29,7 @@ _ADVICE: Final = {
     'pass on_outage="local_share" to continue with a share of the limit': "use --quota 1/N without --redis",
     "give the client a shorter timeout, or the limiter a longer lease=": "choose a shorter --timeout",
     "(quota=1/n, --quota), or one limiter (limiter=RedisLimiter…, --redis)": "(--quota 1/N), or one Redis (--redis)",
+    "iterate again to resume after the last row": "run the same command again",
     "start over without resume=": "start over with --no-resume",
     "start without resume=": "start over with --no-resume",
 }

@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 from cyclopts import Group, Parameter, validators
 
 from isnotai_async._cli.logs import logged
-from isnotai_async._cli.quota import open_shared_limiter, read_quota
+from isnotai_async._cli.quota import open_shared_limiter
 from isnotai_async._cli.session_ids import SessionsFile, read_ids
 from isnotai_async._cli.streams import STDIN, open_stdin
 from isnotai_async._cli.times import check_interval, read_time
@@ -26,7 +26,7 @@ from isnotai_async._client import Client
 from isnotai_async._http.key_file import read_key, read_key_file
 from isnotai_async._models.records import Session
 from isnotai_async._models.regions import resolve_region
-from isnotai_async._models.validation import check_no_key
+from isnotai_async._models.validation import check_no_key, read_share
 from isnotai_async._ratelimit.limiter import Unlimited
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, quoted
@@ -204,7 +204,7 @@ async def open_client(connection: LongConnection) -> AsyncIterator[Client]:
     """
     if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
-    quota = read_quota(connection.quota)
+    quota = 1.0 if connection.quota is None else read_share(connection.quota, "--quota")
     with logged(connection.verbose):
         if connection.sandbox:
             async with _open_sandbox(connection) as client:

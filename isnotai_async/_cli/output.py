@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import attrs
@@ -15,6 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from isnotai_async._cli.option_names import in_options
+from isnotai_async._models.times import to_time
 from isnotai_async.errors import IsNotAIWarning, masked, printable
 
 
@@ -34,6 +35,11 @@ def told_warnings() -> Iterator[None]:
         warnings.simplefilter("once", IsNotAIWarning)
         warnings.showwarning = show_warning
         yield
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number of things as text, such as ``1 session`` or ``2,000 sessions``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def write_line(text: str) -> None:
@@ -145,7 +151,7 @@ def to_second(moment: datetime) -> str:
 def to_millisecond(timestamp: int) -> str:
     """Write Unix milliseconds as a UTC time; the number itself for years that have no date."""
     try:
-        moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=timestamp)
+        moment = to_time(timestamp)
     except OverflowError:
         return str(timestamp)
     return f"{to_second(moment)}.{timestamp % 1000:03}"

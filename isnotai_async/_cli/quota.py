@@ -1,4 +1,4 @@
-"""The options `--quota` and `--redis`, for a command that shares the quota of a key with other processes."""
+"""The option `--redis`, for a command that shares the quota of a key with other processes."""
 
 from __future__ import annotations
 
@@ -6,29 +6,11 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
-from isnotai_async._models.validation import check_quota
-from isnotai_async._ratelimit.redis.limiter import RedisLimiter
-from isnotai_async.errors import ConfigError, quoted
+from isnotai_async._ratelimit.redis.limiter import RedisLimiter, has_password
+from isnotai_async.errors import ConfigError
 
 _VARIABLE: Final = "ISNOTAI_REDIS_URL"
-
-
-def read_quota(text: str | None) -> float:
-    """Read a share of the rate, written as a fraction (1/8) or a number (0.125); without one, it is all.
-
-    Raises:
-        ConfigError: It is neither, or not above 0 and at most 1.
-    """
-    if text is None:
-        return 1.0
-    numerator, slash, denominator = text.partition("/")
-    try:
-        share = float(numerator) / float(denominator if slash else 1)
-    except (ValueError, ZeroDivisionError):
-        raise ConfigError(f"--quota {quoted(text)} is no share; write 1/8 or 0.125") from None
-    return check_quota(share, f"--quota {quoted(text)}")
 
 
 @asynccontextmanager
@@ -55,7 +37,7 @@ def read_redis_url(redis: str) -> str:
         ConfigError: As of `open_shared_limiter`.
     """
     if redis != "env":
-        if _has_password(redis):
+        if has_password(redis):
             raise ConfigError(
                 f"the URL of --redis has a password, and every user of the machine can see arguments; "
                 f"set {_VARIABLE} instead, and write --redis env"
@@ -64,11 +46,3 @@ def read_redis_url(redis: str) -> str:
     if found := os.environ.get(_VARIABLE):
         return found
     raise ConfigError(f"--redis env reads the URL of Redis from {_VARIABLE}, which is not set")
-
-
-def _has_password(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # RedisLimiter reports what is wrong with the URL
-        return "@" in url
-    return bool(parts.password) or "password=" in parts.query

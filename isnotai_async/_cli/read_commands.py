@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from isnotai_async._cli.event_types import explain_type
 from isnotai_async._cli.exit_codes import about_session
 from isnotai_async._cli.formats import Output, check_names, fields_of, write_one, write_records
 from isnotai_async._cli.options import (
@@ -152,7 +151,7 @@ async def events(
         say(interval)
     async with open_client(connection) as client:
         walk = client.list_events(session, max_items=limit, **query)
-        with about_session(session), explain_type(filters.type):
+        with about_session(session):
             empty = f"isnotai: no event matches{explain_empty(*times, is_sandbox=connection.sandbox)}"
             if form == "jsonl" and not output.names:
                 count = 0

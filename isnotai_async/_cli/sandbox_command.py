@@ -76,7 +76,9 @@ async def sandbox(
     try:
         await server.start()
     except OSError as error:
-        raise ConfigError(f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}") from None
+        raise ConfigError(
+            f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}; --port 0 takes free ones"
+        ) from None
     logging.getLogger("isnotai_async.sandbox").addHandler(_StderrHandler())
     for each in faults:
         server.inject(each.fault, operation=each.operation, probability=each.share)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from isnotai_async._models.validation import check_no_key
 from isnotai_async.errors import ConfigError, quoted
 
 _NO_PLAIN_ID: Final = ("[", "]", "{", "}", '"', "#")  # how a line starts that is JSON, or a comment
@@ -106,7 +107,7 @@ def _read_line(text: str, number: int) -> str:
             f"{place} of the session ids is no id: {quoted(text)}; write one id a line, as "
             "`isnotai sessions --fields id --format csv` does (an unusual one in quotes, as JSON)"
         )
-    return text
+    return check_no_key(text, f"{place} of the session ids")
 
 
 def _take_id(value: Any, place: str, shown: object) -> str:  # noqa: ANN401 - any JSON
@@ -116,7 +117,7 @@ def _take_id(value: Any, place: str, shown: object) -> str:  # noqa: ANN401 - an
         raise ConfigError(
             f"{place} of the session ids is neither an id nor an object with an id: {quoted(str(shown))}"
         )
-    return found
+    return check_no_key(found, f"{place} of the session ids")
 
 
 def _unreadable_ids(place: Path | str, error: OSError | UnicodeDecodeError) -> ConfigError:

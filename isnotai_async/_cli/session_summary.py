@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from itertools import pairwise
 from typing import Final
@@ -22,6 +21,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from isnotai_async._models.records import Event, Session, SessionDetails, TimelineBucket
+from isnotai_async._models.times import to_milliseconds
 
 PAUSE_MS: Final = 5_000
 MOST_SERIES: Final = 20
@@ -29,7 +29,6 @@ MOST_SERIES: Final = 20
 
 _MINUTE_MS: Final = 60_000
 _LARGEST: Final = 5
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Source(Enum):
@@ -187,11 +186,6 @@ class _Axis:
         return tuple(columns)
 
 
-def to_ms(moment: datetime) -> int:
-    """Return Unix milliseconds."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
 def summarize_events(
     session: Session, details: SessionDetails | None, times: EventTimes, *, columns: int, is_cut: bool = False
 ) -> SessionSummary:
@@ -237,7 +231,9 @@ def summarize_timeline(session: Session, details: SessionDetails, *, columns: in
         columns: Most columns of time.
     """
     total = total_of(details)
-    marks = sorted((to_ms(bucket.timestamp), bucket) for bucket in details.timeline if bucket.timestamp is not None)
+    marks = sorted(
+        (to_milliseconds(bucket.timestamp), bucket) for bucket in details.timeline if bucket.timestamp is not None
+    )
     if not marks:
         return SessionSummary(session=session, details=details, source=Source.TIMELINE, total=total)
     starts = [start_ms for start_ms, _ in marks]
@@ -289,7 +285,7 @@ def _most_frequent(series: Sequence[Series]) -> tuple[Series, ...]:
 
 def _count_openings(details: SessionDetails | None, axis: _Axis) -> tuple[int, ...]:
     visits = () if details is None else details.page_history
-    return axis.count_in((to_ms(visit.timestamp), 1) for visit in visits if visit.timestamp is not None)
+    return axis.count_in((to_milliseconds(visit.timestamp), 1) for visit in visits if visit.timestamp is not None)
 
 
 def _cut_at_pauses(ordered: Sequence[int]) -> tuple[Runs, Runs]:

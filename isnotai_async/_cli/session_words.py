@@ -7,19 +7,20 @@ They are not HTML: the page escapes them again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from attrs import frozen
 
+from isnotai_async._cli.output import count_of
 from isnotai_async._cli.session_summary import (
     PAUSE_MS,
     Runs,
     SessionSummary,
     Source,
-    to_ms,
     total_of,
 )
+from isnotai_async._models.times import to_milliseconds, to_time
 from isnotai_async.errors import printable
 
 BOT_SCORE: Final = 0.7
@@ -28,7 +29,6 @@ BOT_SCORE: Final = 0.7
 MOST_VISITS: Final = 20
 _SHORT_MS: Final = 10_000
 _FULL: Final = "%Y-%m-%d %H:%M:%S"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @frozen
@@ -137,7 +137,7 @@ def length(milliseconds: float) -> str:
 
 def _moment(time_ms: int) -> datetime | None:
     try:
-        return _EPOCH + timedelta(milliseconds=time_ms)
+        return to_time(time_ms)
     except OverflowError:
         return None
 
@@ -199,7 +199,7 @@ def _busiest(summary: SessionSummary) -> SummaryTable:
     busiest = summary.busiest
     if busiest is None:
         return SummaryTable("No events")
-    when = f"from {clock(busiest.start_ms, summary)}: {_count(busiest.events, 'event')}"
+    when = f"from {clock(busiest.start_ms, summary)}: {count_of(busiest.events, 'event')}"
     if summary.source is Source.TIMELINE:
         return SummaryTable(f"Busiest stretch of {length(busiest.length_ms)} {when}")
     return SummaryTable(f"Busiest minute {when}")
@@ -215,7 +215,7 @@ def _bursts(summary: SessionSummary, bursts: Runs) -> SummaryTable:
         )
         for each in bursts.largest
     )
-    title = f"{_count(bursts.count, 'burst')} of activity, {length(bursts.length_ms)} together"
+    title = f"{count_of(bursts.count, 'burst')} of activity, {length(bursts.length_ms)} together"
     return SummaryTable(title, ("from", "for", "events", "a second"), rows, _rest(bursts.count, rows, "largest"))
 
 
@@ -224,7 +224,7 @@ def _pauses(summary: SessionSummary, pauses: Runs) -> SummaryTable:
     if not pauses.count:
         return SummaryTable(f"No pause of {least} or more")
     rows = tuple((clock(each.start_ms, summary), length(each.length_ms)) for each in pauses.largest)
-    title = f"{_count(pauses.count, 'pause')} of {least} or more, {length(pauses.length_ms)} together"
+    title = f"{count_of(pauses.count, 'pause')} of {least} or more, {length(pauses.length_ms)} together"
     return SummaryTable(title, ("from", "for"), rows, _rest(pauses.count, rows, "longest"))
 
 
@@ -234,7 +234,7 @@ def _visits(summary: SessionSummary) -> SummaryTable:
         return SummaryTable("No page history")
     rows = tuple(
         (
-            "?" if visit.timestamp is None else clock(to_ms(visit.timestamp), summary),
+            "?" if visit.timestamp is None else clock(to_milliseconds(visit.timestamp), summary),
             "-" if visit.duration_ms is None else length(visit.duration_ms),
             _text(visit.type) or "-",
             _text(visit.url) or "-",
@@ -247,7 +247,3 @@ def _visits(summary: SessionSummary) -> SummaryTable:
 
 def _rest(count: int, rows: Sequence[object], which: str) -> str:
     return f"the {which} {len(rows)} of {count:,}" if count > len(rows) else ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

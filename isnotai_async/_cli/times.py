@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from isnotai_async._models.queries import check_milliseconds
+from isnotai_async._models.times import to_time
 from isnotai_async.errors import ConfigError, quoted
 
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -18,7 +19,6 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 _MOST_DAYS: Final = 9_999  # of a number without a unit that was probably meant as days
 _LEAST_SECONDS: Final = 10**9  # in 2001
 _LEAST_MILLISECONDS: Final = 10**10
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_time(text: str | None, option: str, *, is_end: bool = False, now: datetime | None = None) -> datetime | None:
@@ -69,7 +69,7 @@ def _read_instant(text: str, option: str, now: datetime) -> datetime:
             f"{text[:4]}-{text[4:6]}-{text[6:]}"
         )
     if _NUMBER.fullmatch(text):
-        return _EPOCH + timedelta(milliseconds=_read_milliseconds(text, option))
+        return to_time(_read_milliseconds(text, option))
     moment = datetime.fromisoformat(text)
     if moment.utcoffset() is None:
         raise ConfigError(f"{option} {quoted(text)} has no time zone; add one, such as Z for UTC")

@@ -51,7 +51,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
     def has(self, level: Level) -> bool:
-        """Whether there is a finding of this level.
+        """Return whether there is a finding of this level.
 
         Example:
             >>> diagnosis = await isnotai.diagnose(client)

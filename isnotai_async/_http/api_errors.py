@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from isnotai_async._http import codec
 from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._http.wire_format import BYTE_ORDER_MARK, has_words
 from isnotai_async._models.deviations import Deviation
+from isnotai_async._models.event_types import hint_at_type
 from isnotai_async._models.responses import Headers
 from isnotai_async.errors import (
     APIError,
@@ -134,16 +136,27 @@ def _api_error(response: Response, envelope: Mapping[str, Any]) -> APIError:
         details=details if isinstance(details, dict | list | str) else None,
         retry_after=read_retry_after(response.headers),
         headers=Headers(response.headers),
-        hint=_HINTS.get(kind, "").format(region=response.region),
+        hint=_find_hint(kind, response, envelope),
     )
 
 
+def _find_hint(kind: type[APIError], response: Response, envelope: Mapping[str, Any]) -> str:
+    if kind is not InvalidRequestError:
+        return _HINTS.get(kind, "").format(region=response.region)
+    asked = parse_qs(urlsplit(response.request.target).query).get("type", ())
+    is_event_type = response.request.operation == "list_events" and "type" in _named(envelope)
+    return hint_at_type(asked[0]) if asked and is_event_type else ""
+
+
 def _names_cursor(request: Request, envelope: Mapping[str, Any]) -> bool:
-    # Codes are open-ended and none is documented for this, so whatever names the cursor counts.
+    return request.cursor is not None and any(word in _named(envelope) for word in ("cursor", "continuation"))
+
+
+def _named(envelope: Mapping[str, Any]) -> str:
+    # Codes are open-ended and none is documented for a parameter, so whatever names it counts.
     details = envelope.get("details")
     field_name = details.get("field") if isinstance(details, dict) else ""
-    named = f"{field_name} {envelope.get('code')} {envelope.get('message')}"
-    return request.cursor is not None and any(word in named.lower() for word in ("cursor", "continuation"))
+    return f"{field_name} {envelope.get('code')} {envelope.get('message')}".lower()
 
 
 _HINTS: Final[Mapping[type[APIError], str]] = {
@@ -151,8 +164,9 @@ _HINTS: Final[Mapping[type[APIError], str]] = {
         "A key works only in the region it was minted in, and a key of another region gets this same answer: check "
         "that this key belongs to {region}, or choose its region (region= or ISNOTAI_REGION)"
     ),
+    RateLimitedError: "The quota of this key is used up; give each program its share (quota=), or try later",
     PermissionDeniedError: "The key is valid, but this belongs to another integration",
-    InvalidCursorError: "It may have expired or belong to other filters; walk again without it",
+    InvalidCursorError: "It may have expired or be of other filters; iterate again to resume after the last row",
 }
 
 

@@ -333,8 +333,10 @@ def _ways(pagination: Pagination) -> tuple[str | None, bool, int]:
 
 def _check_cursor(cursor: str | None) -> None:
     if not cursor:
-        text = "hasMore is true and there is no cursor to continue with - at $.pagination.nextCursor"
-        raise PaginationError(text, path="$.pagination.nextCursor")
+        path = "$.pagination.nextCursor"
+        raise PaginationError(
+            f"hasMore is true and there is no cursor to continue with; try later - at {path}", path=path
+        )
     if len(cursor) > MAX_CURSOR_BYTES or len(cursor.encode()) > MAX_CURSOR_BYTES:
         text = f"the cursor is longer than {MAX_CURSOR_BYTES} bytes - at $.pagination.nextCursor"
         raise PaginationError(text, path="$.pagination.nextCursor")

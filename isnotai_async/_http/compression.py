@@ -52,7 +52,7 @@ def unpack(body: bytes, encodings: Sequence[str], limit: int) -> bytes:
     try:
         return _decompress(body, _read_encoding(encodings), limit)
     except _DamagedError:
-        failure = ProtocolError("the compressed body is cut or damaged")
+        failure = ProtocolError("the compressed body is cut or damaged; check the proxies in between, or try later")
         failure.retry_limit = None  # as any other body that was damaged on its way
     except _UnknownEncodingError as error:
         failure = ProtocolError(f"the body is encoded as {quoted(str(error))}, which was not asked for")

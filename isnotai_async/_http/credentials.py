@@ -13,7 +13,7 @@ from typing import Final, NoReturn, Self, SupportsIndex
 
 from isnotai_async._models.regions import REGIONS, resolve_region
 from isnotai_async._models.tiers import Tier, TierName
-from isnotai_async._models.validation import check_no_key
+from isnotai_async._models.validation import check_no_key, explain_names
 from isnotai_async._ratelimit.limiter import Limiter, SharedLimiter
 from isnotai_async.errors import APIError, ConfigError, quoted
 
@@ -177,6 +177,7 @@ class Credential:
 
     __slots__ = ("api_key", "base_url", "limiter", "region", "tier")
 
+    @explain_names
     def __init__(
         self,
         api_key: str,

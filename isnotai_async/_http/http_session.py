@@ -32,7 +32,7 @@ from multidict import CIMultiDict
 
 from isnotai_async._http.proxies import check_proxy_may_listen
 from isnotai_async._models.open_state import OpenState
-from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError
+from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError, quoted
 
 _OPEN_IT: Final = "open it with `async with client:` or `await client.open()`"
 
@@ -230,9 +230,9 @@ class HttpSession:
         trace_configs: Sequence[aiohttp.TraceConfig] | None,
     ) -> None:
         self.max_concurrency = max_concurrency
-        self._session = session
+        self._session = _check_session(session)
         self.is_borrowed = session is not None
-        self._trace_configs = list(trace_configs or ())
+        self._trace_configs = _check_trace_configs(trace_configs)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.guard = ConnectionGuard()
@@ -371,3 +371,18 @@ def _build_session(max_concurrency: int, trace_configs: list[aiohttp.TraceConfig
         raise_for_status=False,
         trace_configs=trace_configs,
     )
+
+
+def _check_session(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession | None:
+    if session is not None and not isinstance(session, aiohttp.ClientSession):
+        shown = session.__name__ if isinstance(session, type) else type(session).__name__
+        raise ConfigError(f"http_session must be an aiohttp.ClientSession, not {shown}")
+    return session
+
+
+def _check_trace_configs(configs: Sequence[aiohttp.TraceConfig] | None) -> list[aiohttp.TraceConfig]:
+    if not isinstance(configs, Sequence | None) or not all(
+        isinstance(item, aiohttp.TraceConfig) for item in configs or ()
+    ):
+        raise ConfigError(f"trace_configs must be a list of aiohttp.TraceConfig, not {quoted(configs)}")
+    return list(configs or ())

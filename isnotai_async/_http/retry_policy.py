@@ -30,7 +30,7 @@ from typing import Final, NamedTuple
 
 from attrs import Attribute, define, field, frozen
 
-from isnotai_async._models.validation import check_int
+from isnotai_async._models.validation import check_int, explain_options
 from isnotai_async._showing import show
 from isnotai_async.errors import ConfigError
 
@@ -60,6 +60,7 @@ def _check_attempts(_retry: object, _attribute: object, value: object) -> None:
     check_int(value, "Retry: attempts (1 is no retry)", 1)
 
 
+@explain_options
 @frozen(kw_only=True)
 class Retry:
     """The options of retries. Times are seconds.

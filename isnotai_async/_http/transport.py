@@ -18,6 +18,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import Final, Protocol
 
@@ -349,12 +350,12 @@ class AiohttpTransport:
         return body if self.key is None else self.key.scrub(body)  # a server may echo the request
 
     def _read_headers(self, answer: aiohttp.ClientResponse) -> dict[str, str]:
-        names, values = list[str](answer.headers), list(answer.headers.values())
-        if self.key is not None and self.key.is_in("\n".join(names + values)):  # looked for once, as it is in none
-            names, values = list(map(self.key.scrub_text, names)), list(map(self.key.scrub_text, values))
-        pairs = list(zip(map(str.lower, names), values, strict=True))
-        headers = dict(pairs)
+        pairs = list(answer.headers.items())  # `keys` has each name once, also one that was sent twice
+        if self.key is not None and self.key.is_in("\n".join(chain.from_iterable(pairs))):  # it is in none, as a rule
+            pairs = [(self.key.scrub_text(name), self.key.scrub_text(value)) for name, value in pairs]
+        headers = {name.lower(): value for name, value in pairs}
         if len(headers) < len(pairs):
+            pairs = [(name.lower(), value) for name, value in pairs]
             headers = {name: ", ".join(value for key, value in pairs if key == name) for name in headers}
         return headers  # several values of one name are joined: RFC 9110, section 5.3
 

@@ -22,25 +22,55 @@ from isnotai_async.errors import (
     printable,
 )
 
+_LOST: Final = "the connection to {where} was lost before the answer was complete; check the network, or try later"
+
 # The first matching class counts, because aiohttp's classes inherit from one another.
 _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]] = (
-    (aiohttp.ClientConnectorCertificateError, ConnectError, "the TLS certificate of {where} is not valid: {cause}"),
-    (aiohttp.ClientSSLError, ConnectError, "the TLS handshake with {where} failed: {cause}"),
-    (aiohttp.ClientConnectorDNSError, ConnectError, "the name of {where} was not found: {cause}"),
-    (TimeoutError, TransportTimeoutError, "no complete answer from {where} in time"),
-    (aiohttp.ClientProxyConnectionError, ConnectError, "cannot connect to the proxy: {cause}"),
-    (aiohttp.ClientHttpProxyError, ConnectError, "the proxy refused to connect to {where}: {cause}{login}"),
-    (aiohttp.ClientConnectorError, ConnectError, "cannot connect to {where}: {cause}"),
+    (
+        aiohttp.ClientConnectorCertificateError,
+        ConnectError,
+        "the TLS certificate of {where} is not valid: {cause}; to trust your own authority, give its file as ssl=",
+    ),
+    (
+        aiohttp.ClientSSLError,
+        ConnectError,
+        "the TLS handshake with {where} failed: {cause}; check base_url and the proxies in between",
+    ),
+    (
+        aiohttp.ClientConnectorDNSError,
+        ConnectError,
+        "the name of {where} was not found: {cause}; check base_url and the DNS of this machine",
+    ),
+    (
+        TimeoutError,
+        TransportTimeoutError,
+        "no complete answer from {where} in time",
+    ),
+    (
+        aiohttp.ClientProxyConnectionError,
+        ConnectError,
+        "cannot connect to the proxy {proxy}: {cause}; check its URL, and that it runs",
+    ),
+    (
+        aiohttp.ClientHttpProxyError,
+        ConnectError,
+        "the proxy refused to connect to {where}: {cause}; check the {what} of the proxy",
+    ),
+    (
+        aiohttp.ClientConnectorError,
+        ConnectError,
+        "cannot connect to {where}: {cause}; check base_url, the network, and whether a proxy is needed",
+    ),
     (EarlyAnswerError, ProtocolError, "{where} answered before it was asked"),
     # aiohttp gives parse failures the status 400, which the server never sent.
     (aiohttp.ClientResponseError, ProtocolError, "{where} did not answer in HTTP: {cause}"),
-    (aiohttp.ClientPayloadError, ProtocolError, "the body from {where} broke off or cannot be decompressed"),
-    (OSError, TransportError, "the connection to {where} was lost before the answer was complete"),
     (
-        aiohttp.ClientConnectionError,
-        TransportError,
-        "the connection to {where} was lost before the answer was complete",
+        aiohttp.ClientPayloadError,
+        ProtocolError,
+        "the body from {where} broke off or cannot be decompressed; check the proxies in between, or try later",
     ),
+    (OSError, TransportError, _LOST),
+    (aiohttp.ClientConnectionError, TransportError, _LOST),
     (BaseException, ProtocolError, "{where} did not answer in HTTP ({kind})"),
 )
 
@@ -60,8 +90,9 @@ def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> 
         error = error.cause
     ours, text = next((ours, text) for theirs, ours, text in _TABLE if isinstance(error, theirs))
     cause, kind = printable(scrub(_cause(error))), type(error).__name__
-    login = "; check the login in the URL of the proxy" if _proxy_status(error) == 407 else ""
-    failure = ours(text.format(where=where, cause=cause, kind=kind, login=login))
+    what = "login in the URL" if _proxy_status(error) == 407 else "rules"
+    proxy = f"{error.host}:{error.port}" if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    failure = ours(text.format(where=where, cause=cause, kind=kind, what=what, proxy=proxy))
     if isinstance(failure, ConnectError):
         failure.tls = isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError)
     failure.retry_limit = _retry_limit(error, failure)

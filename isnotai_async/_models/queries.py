@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import cache
 from typing import Final
 
 from attrs import field, fields, frozen
 
+from isnotai_async._models.times import EPOCH, MILLISECOND
 from isnotai_async._models.validation import FilterValue, Milliseconds, check_id, check_int, check_text, one_of
 from isnotai_async.errors import ConfigError, quoted
 
@@ -22,8 +23,6 @@ METRICS: Final = ("ApiCalls", "Events", "Sessions", "StorageBytes", "BotAnalyses
 
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _SECONDS: Final = range(10**9, 10**10)
 _NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
 _BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
@@ -123,9 +122,9 @@ def _to_milliseconds(value: int | datetime | None, name: str, *, up: bool) -> Mi
     if value is None:
         return None
     if isinstance(value, datetime):
-        since = _aware(value, name) - _EPOCH
+        since = _aware(value, name) - EPOCH
         # Bounds are inclusive and whole milliseconds: within one, a start moves up and an end moves down.
-        return Milliseconds(-(-since // _MILLISECOND) if up else since // _MILLISECOND)
+        return Milliseconds(-(-since // MILLISECOND) if up else since // MILLISECOND)
     return check_milliseconds(value, name)
 
 

@@ -12,14 +12,13 @@ other None is a deviation, which the client reports.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import Annotated, Any
 
 from attrs import field, frozen
 
+from isnotai_async._models.times import to_time
 from isnotai_async._showing import show
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Int32 = Annotated[int, "int32"]
 """A number of the contract's format ``int32``; a plain `int` is an ``int64``."""
@@ -60,7 +59,7 @@ class Event:
         Raises:
             OverflowError: The timestamp is outside the years 1 to 9999.
         """
-        return _EPOCH + timedelta(milliseconds=self.timestamp)
+        return to_time(self.timestamp)
 
 
 @frozen(kw_only=True)
@@ -114,11 +113,11 @@ class EventCounts:
 
     Attributes:
         total: Events in all.
-        mouse: Those of the mouse.
-        scroll: Scrolling.
-        keyboard: Those of the keyboard.
-        touch: Those of a touch screen.
-        form: Those of form fields.
+        mouse: Events of the mouse.
+        scroll: Events of scrolling.
+        keyboard: Events of the keyboard.
+        touch: Events of a touch screen.
+        form: Events of form fields.
         extra: Fields that the contract does not have, by the API's own names.
     """
 

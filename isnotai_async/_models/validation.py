@@ -73,7 +73,7 @@ def check_text(value: object, name: str) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{name} must be a string, not {type(value).__name__}")
     if not value:
-        raise ConfigError(f"{name} is empty")
+        raise ConfigError(f"{name} is empty; give a value")
     check_no_key(value, name)
     if value.isascii() and value.isprintable():  # as ids are: there is nothing else to look for
         return value
@@ -167,6 +167,20 @@ def check_quota(value: object, name: str = "quota") -> float:
     )
 
 
+def read_share(text: str, name: str) -> float:
+    """Read a share of the key's rate, written as a fraction (1/8) or a number (0.125).
+
+    Raises:
+        ConfigError: It is neither, or not above 0 and at most 1.
+    """
+    numerator, slash, denominator = text.partition("/")
+    try:
+        share = float(numerator) / float(denominator if slash else 1)
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"{name} {quoted(text)} is no share; write 1/8 or 0.125") from None
+    return check_quota(share, f"{name} {quoted(text)}")
+
+
 def check_seconds(value: float | None, name: str) -> float | None:
     """Check a duration; None is no limit.
 
@@ -240,7 +254,11 @@ R = TypeVar("R")
 
 _MEANT: Final = (  # what other packages and the API itself call it, and what it can be here
     (("limit", "size", "count", "per_page", "max_results", "pageSize"), ("page_size", "max_items")),
-    (("max_retries", "retries", "max_attempts", "attempts"), ("retry",)),
+    (("max_retries", "retries", "max_attempts", "attempts"), ("retry", "attempts")),
+    (("backoff", "delay", "wait", "backoff_factor"), ("base", "factor")),
+    (("max_delay", "max_wait", "max_backoff"), ("cap",)),
+    (("path", "out", "output", "file", "filename"), ("to",)),
+    (("force", "overwrite"), ("if_exists",)),
     (("key", "token", "access_token", "auth"), ("api_key",)),
     (("session", "http_client", "client_session", "connector"), ("http_session",)),
     (("url", "host", "endpoint"), ("base_url",)),
@@ -287,7 +305,24 @@ def explain_names(function: Callable[P, R]) -> Callable[P, R]:
         finally:
             del args, kwargs  # a traceback with locals must not show the key
 
-    return call
+    if not inspect.iscoroutinefunction(function):
+        return call
+
+    @wraps(function)
+    async def call_later(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - typed by the function
+        result: Any = call(*args, **kwargs)
+        return await result
+
+    return call_later  # type: ignore[return-value]
+
+
+C = TypeVar("C", bound=type)
+
+
+def explain_options(options: C) -> C:
+    """Let a class whose ``__init__`` is made by attrs explain names as `explain_names` does."""
+    options.__init__ = explain_names(options.__init__)  # type: ignore[misc] # it is the class's own
+    return options
 
 
 def _explain(function: str, name: str, known: Collection[str]) -> str:

@@ -306,7 +306,7 @@ _registry: Final = threading.Lock()
 
 
 def share_limiter(
-    region: Region, fingerprint: str, user: object, *, tier: Tier | None, quota: float = 1.0
+    region: Region, fingerprint: str, user: object, *, tier: Tier | None, quota: float = 1.0, window: float = MINUTE
 ) -> LocalLimiter:
     """Find or create the limiter that all clients of a key share in this process.
 
@@ -318,6 +318,7 @@ def share_limiter(
         user: The object that uses the limiter. It is held by a weak reference.
         tier: Tier to start with, or None.
         quota: Share of the tier's rate that this process may use.
+        window: Length of the server's window, in seconds, if the limiter is created.
 
     Raises:
         ConfigError: The key's limiter has another quota.
@@ -326,7 +327,7 @@ def share_limiter(
     with _registry:
         for key in [key for key, users in _users.items() if not users and _shared[key].is_idle()]:
             del _shared[key], _users[key]
-        limiter = _shared.get(about) or LocalLimiter(quota=quota, name=f"the key of {region.name}")
+        limiter = _shared.get(about) or LocalLimiter(quota=quota, window=window, name=f"the key of {region.name}")
         if limiter.quota != quota:
             raise ConfigError(
                 f"quota={quota:g}, but this process uses the same key with quota={limiter.quota:g}, or did in the "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import define, field
@@ -17,6 +17,7 @@ from attrs import define, field
 from isnotai_async._models.pages import Page
 from isnotai_async._models.queries import EventFilters, Query, SessionQuery
 from isnotai_async._models.tiers import Tier
+from isnotai_async._models.times import to_milliseconds
 from isnotai_async._notices import count_own_frames
 from isnotai_async.errors import IsNotAIWarning
 
@@ -28,7 +29,6 @@ _WINDOWS: Final = {
     Tier.PRO: "30 days by default",
     Tier.ENTERPRISE: "up to 7 years",
 }
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def wall_clock() -> datetime:
@@ -85,4 +85,4 @@ def _start_of(query: Query) -> tuple[str, int | str | None]:
 def _lies_before(start: int | str, moment: datetime) -> bool:
     if isinstance(start, str):
         return datetime.fromisoformat(start) < moment
-    return start < (moment - _EPOCH) // timedelta(milliseconds=1)
+    return start < to_milliseconds(moment)

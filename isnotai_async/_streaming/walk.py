@@ -124,7 +124,9 @@ class Walk(Generic[T]):
         self._empty_pages = 0 if rows_of(page) or page.rejected else self._empty_pages + 1
         if self._empty_pages > MAX_EMPTY_PAGES:
             self._empty_pages = 0
-            raise PaginationError(f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more after it")
+            raise PaginationError(
+                f"more than {MAX_EMPTY_PAGES} empty pages in a row, each with more after it; try later"
+            )
 
     def take_whole(self, page: Page[T]) -> Page[T]:
         """Take the first page of the walk, and hand it out whole.
@@ -214,7 +216,9 @@ class Walk(Generic[T]):
             return Step.END
         digest = _digest(page.next_cursor or "")
         if digest in self._seen:
-            raise PaginationError("the next cursor was followed before in this walk; its pages go round in a circle")
+            raise PaginationError(
+                "the next cursor was followed before in this walk; its pages go round in a circle; try later"
+            )
         self._seen.add(digest)
         self._trail = self._trail_after(hand)
         if self._trail.watermark is not None and self._base.since != self._trail.watermark[0]:

@@ -16,15 +16,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import ceil, inf
 from typing import Final, NamedTuple
 
 from isnotai_async._models.records import SessionDetails
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
+from isnotai_async._models.times import to_milliseconds
 
 _ROUNDS: Final = 4  # windows for each reader, so that a slow window delays a quarter of a reader's share
 _MOST_PAGES: Final = 8  # the last page of a window is half empty on average: a sixteenth more requests
@@ -58,14 +55,14 @@ def spread_events(details: SessionDetails, start_time: int | None, end_time: int
     counts = Counter[int]()
     for bucket in details.timeline:
         if bucket.timestamp is not None:
-            counts[_milliseconds(bucket.timestamp)] += max(0, bucket.event_count or 0)
-    end = None if details.end_time is None else _milliseconds(details.end_time) + 1
+            counts[to_milliseconds(bucket.timestamp)] += max(0, bucket.event_count or 0)
+    end = None if details.end_time is None else to_milliseconds(details.end_time) + 1
     stretches: Iterator[Stretch] = iter(())
     if counts.total():
         last = max(counts)
         stretches = _stretches(sorted(counts.items()), last + 1 if end is None else end)
     elif details.start_time is not None and end is not None and details.event_counts is not None:
-        begin = _milliseconds(details.start_time)
+        begin = to_milliseconds(details.start_time)
         stretches = iter([Stretch(begin, max(begin + 1, end), max(0, details.event_counts.total or 0))])
     low, high = -inf if start_time is None else start_time, inf if end_time is None else end_time
     return tuple(_clip(stretches, low, high))
@@ -130,7 +127,3 @@ def count_windows(events: float, *, page_size: int, readers: int, ordered: bool,
         return min(readers, pages)
     pages_each = min(_MOST_PAGES, max(1, buffer // readers), -(-pages // (_ROUNDS * readers)))
     return -(-pages // pages_each)
-
-
-def _milliseconds(instant: datetime) -> int:
-    return (instant - _EPOCH) // _MILLISECOND

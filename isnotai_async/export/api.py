@@ -15,7 +15,7 @@ from attrs import field, frozen
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters
-from isnotai_async._models.validation import check_no_key, one_of
+from isnotai_async._models.validation import check_no_key, explain_names, one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
@@ -38,6 +38,7 @@ from isnotai_async.export.work_store import WorkStore
 _URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter and a colon is a drive of Windows
 
 
+@explain_names
 async def export_events(  # noqa: PLR0913 - one place for all options, each with a default
     source: Client | SessionManager,
     sessions: AnySessions,

@@ -16,7 +16,7 @@ from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.tiers import Tier
-from isnotai_async._models.validation import check_int
+from isnotai_async._models.validation import check_int, explain_names
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.windows import spread_events
 from isnotai_async.errors import NotFoundError
@@ -56,6 +56,7 @@ class ExportEstimate:
     tier: Tier | None
 
 
+@explain_names
 async def estimate_export(
     source: Client | SessionManager,
     sessions: AnySessions,

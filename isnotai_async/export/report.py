@@ -56,7 +56,7 @@ class SessionFailure:
         name: Name of its region, or of its credential.
         session_id: Its id.
         error: Name of the error's class, as in `isnotai_async.errors`.
-        message: What was wrong, printable.
+        message: Message of the error, printable.
     """
 
     name: str

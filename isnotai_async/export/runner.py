@@ -115,7 +115,7 @@ class Runner:
             raise ConfigError(invalid[0].message)
         addresses = {tracker.source.client(failure.name).region.base_url for failure in refused}
         raise ExportError(
-            f"{', '.join(sorted(addresses))} rejected each of the {len(refused):,} sessions, so nothing was "
+            f"{', '.join(sorted(addresses))} rejected {len(refused):,} of {len(refused):,} sessions, so nothing was "
             f"published; check ids, key and region. The first: {refused[0].message}"
         )
 

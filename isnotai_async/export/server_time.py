@@ -8,8 +8,8 @@ from typing import Any
 
 from isnotai_async._client import Client
 from isnotai_async._models.pages import Page
+from isnotai_async._models.times import to_milliseconds
 from isnotai_async.errors import DecodeError
-from isnotai_async.export.store_schema import to_milliseconds
 
 
 async def read_now(client: Client, page: Page[Any]) -> int:

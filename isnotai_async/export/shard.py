@@ -22,7 +22,8 @@ def check_shard(shard: object) -> Shard | None:
         raise ConfigError(f"shard must be two ints like (2, 8), the second of eight shards, not {quoted(shard)}")
     number, count = shard
     if not 1 <= number <= count:
-        raise ConfigError(f"shard {number}/{count} does not exist; the first is 1/{max(count, 1)}")
+        last = max(count, 1)
+        raise ConfigError(f"shard {number}/{count} does not exist; the shards are 1/{last} to {last}/{last}")
     return number, count
 
 

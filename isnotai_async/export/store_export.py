@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from isnotai_async._models.validation import one_of
+from isnotai_async._models.validation import explain_names, one_of
 from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
@@ -46,6 +46,7 @@ _ROWS: Final = (
 )
 
 
+@explain_names
 async def export_store(
     store: str | os.PathLike[str],
     to: str | os.PathLike[str],

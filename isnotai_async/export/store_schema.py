@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import fields_dict
 
 from isnotai_async._models.records import Session
+from isnotai_async._models.times import to_milliseconds, to_time
 from isnotai_async.export.batches import SQL_COLUMNS
 
 APPLICATION_ID: Final = 0x4E6F4149
@@ -84,9 +85,6 @@ ON CONFLICT (id, region) DO UPDATE SET
 WHERE ({", ".join(f"sessions.{name}" for name in FIELDS)}) IS NOT ({", ".join(f"excluded.{name}" for name in FIELDS)})
 """
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
-
 
 def describe_session(region: str, record: Session, now: int) -> tuple[Any, ...]:
     """Return a session's row of the temporary table ``listed``."""
@@ -112,14 +110,9 @@ def encode_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def to_milliseconds(moment: datetime) -> int:
-    """Return a time as Unix milliseconds, rounded down."""
-    return (moment - _EPOCH) // _MILLISECOND
-
-
 def to_datetime(milliseconds: int | None) -> datetime | None:
     """Return Unix milliseconds as a time; None if there are none, or if they are before the year 1."""
     try:
-        return None if milliseconds is None else _EPOCH + timedelta(milliseconds=milliseconds)
+        return None if milliseconds is None else to_time(milliseconds)
     except OverflowError:
         return None

@@ -23,6 +23,8 @@ from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters, SessionQuery
 from isnotai_async._models.stream_positions import SessionRef
+from isnotai_async._models.times import MILLISECOND, to_milliseconds
+from isnotai_async._models.validation import explain_names
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
@@ -35,7 +37,7 @@ from isnotai_async.export.source import ExportSource, find_source
 from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_file import READER_SECONDS, StoreFile
 from isnotai_async.export.store_report import StoreReport
-from isnotai_async.export.store_schema import encode_time, to_milliseconds
+from isnotai_async.export.store_schema import encode_time
 from isnotai_async.export.sync_listing import RegionLister, SessionListing
 from isnotai_async.export.sync_reading import SessionReader
 from isnotai_async.export.sync_rules import Choice, State, SyncRules
@@ -44,12 +46,12 @@ from isnotai_async.export.thread import FileThread
 Duration = timedelta | float
 """A `timedelta`, or seconds."""
 
-_MILLISECOND: Final = timedelta(milliseconds=1)
 _WATCH: Final = timedelta(days=7)
 _SETTLE: Final = timedelta(hours=24)
 _MAX_OPEN: Final = timedelta(days=30)
 
 
+@explain_names
 async def update_store(
     source: Client | SessionManager,
     path: str | os.PathLike[str],
@@ -134,14 +136,14 @@ async def update_store(
 def _read_duration(value: Duration, name: str) -> int:
     """Return a duration in milliseconds."""
     if isinstance(value, timedelta):
-        milliseconds = value / _MILLISECOND
+        milliseconds = value / MILLISECOND
     elif isinstance(value, int | float) and not isinstance(value, bool):
         milliseconds = value * 1000
     else:
         raise ConfigError(f"{name} must be a timedelta or seconds, not {value.__class__.__name__}")
     if not 0 < milliseconds < 1e15:
         shown = str(value) if isinstance(value, timedelta) else quoted(value)
-        raise ConfigError(f"{name} is {shown}; it must be more than nothing")
+        raise ConfigError(f"{name} is {shown}; it must be longer than 0 s and shorter than 1e12 s")
     return round(milliseconds)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
-from datetime import timedelta
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -12,6 +11,7 @@ from attrs import evolve, frozen
 from isnotai_async._client import Client
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Session
+from isnotai_async._models.times import MILLISECOND
 from isnotai_async._streaming.paginator import set_aside
 from isnotai_async.errors import (
     InvalidCursorError,
@@ -27,7 +27,6 @@ from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Coverage
 
 _PAGE_SIZE: Final = 100  # the largest of any tier; a smaller cap is applied by the server
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @frozen(kw_only=True)
@@ -169,7 +168,7 @@ class RegionLister:
 
 
 def _read_history(page: Page[Session]) -> int | None:
-    return None if page.tier is None else page.tier.history // _MILLISECOND
+    return None if page.tier is None else page.tier.history // MILLISECOND
 
 
 async def _no_pages() -> AsyncGenerator[Page[Session], None]:

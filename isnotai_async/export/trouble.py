@@ -33,7 +33,7 @@ def explain_rows(
         rows: Rows that are committed.
         needed: Bytes that the target takes; 0 if that is not known, and then the message has no figure.
     """
-    safe = f"{rows:,} rows are safe in the work store" if rows else "there are no rows yet"
+    safe = f"{rows:,} rows are safe in the work store" if rows else None
     missing = 0
     if needed:
         with suppress(OSError):
@@ -56,8 +56,8 @@ def explain_disk(
     if is_full(error):
         lack = "" if missing is None else f", about {missing:,} bytes are missing"
         reason, advice = f"the disk is full{lack}", "make room" if missing is None else "free that much"
-    kept, purpose = ("", "") if safe is None else (f". {safe}", " to resume")
-    return SinkError(f"cannot write {shown(target)}: {reason}{kept}: {advice}, and run the same again{purpose}")
+    kept, purpose = ("", "") if safe is None else (f"; {safe}", " to resume")
+    return SinkError(f"cannot write {shown(target)}: {reason}{kept}; {advice}, and run the same again{purpose}")
 
 
 def _reason(error: OSError | sqlite3.Error, target: Path) -> str:

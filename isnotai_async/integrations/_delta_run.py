@@ -14,10 +14,9 @@ from uuid import uuid4
 
 import anyio
 import pyarrow as pa  # type: ignore[import-untyped]
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from isnotai_async._models.stream_positions import SessionRef
-from isnotai_async._models.validation import FilterValue
 from isnotai_async._notices import capture_notices
 from isnotai_async._ratelimit.local import LocalLimiter
 from isnotai_async._streaming.tasks import run_behind
@@ -28,7 +27,6 @@ from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import SessionFailure
 from isnotai_async.export.source import AnySessions, ExportSource
 from isnotai_async.export.thread import FileThread
-from isnotai_async.export.tracker import OnExportError
 from isnotai_async.integrations import _delta_plan
 from isnotai_async.integrations._delta_checks import check_account, check_identity, check_sessions
 from isnotai_async.integrations._delta_faults import explain_store
@@ -45,36 +43,31 @@ ROUNDS: Final = 3
 T = TypeVar("T")
 
 
-@frozen(kw_only=True)
-class JobOptions:
-    """The options of a job, checked. Attributes as of `export_to_delta`, and whether the source is one client."""
+async def run_job(
+    source: ExportSource,
+    sessions: AnySessions,
+    tables: tuple[str, str, Mapping[str, str]],
+    *,
+    redis: str | None,
+    **options: Any,  # noqa: ANN401 - those of `PieceReader`
+) -> TableReport:
+    """Run until the job is whole; errors as of `export_to_delta`.
 
-    table: str
-    job: str
-    storage: Mapping[str, str]
-    redis: str | None
-    on_error: OnExportError
-    concurrency: int
-    is_single: bool
-    filters: Mapping[str, FilterValue]
-
-
-async def run_job(source: ExportSource, sessions: AnySessions, options: JobOptions) -> TableReport:
-    """Run until the job is whole; errors as of `export_to_delta`."""
-    metrics, run_id = ExportMetrics(), uuid4().hex
-    reader = PieceReader(
-        source=source,
-        is_single=options.is_single,
-        filters=options.filters,
-        on_error=options.on_error,
-        concurrency=options.concurrency,
-        metrics=metrics,
-    )
-    leases = Leases(options.redis, f"isnotai:delta:{options.table}:{options.job}", run_id)
-    tables = JobTables(options.table, options.job, options.storage)
-    notes = RunNotes(tables, run_id)
+    Args:
+        source: Where the events come from.
+        sessions: The sessions.
+        tables: The table, the name of the job, and how to reach the store.
+        redis: URL of the Redis for leases.
+        **options: How to read pieces.
+    """
+    table, job, storage = tables
+    run_id, metrics = uuid4().hex, ExportMetrics()
+    found = JobTables(table, job, storage)
+    leases = Leases(redis, f"isnotai:delta:{table}:{job}", run_id)
+    reader = PieceReader(source=source, metrics=metrics, **options)
     with FileThread() as thread, capture_notices(metrics.on_notice):
-        run = DeltaRun(source=source, reader=reader, tables=tables, notes=notes, leases=leases, thread=thread)
+        notes = RunNotes(found, run_id)
+        run = DeltaRun(source=source, reader=reader, tables=found, notes=notes, leases=leases, thread=thread)
         try:
             return await run.run(sessions)
         finally:
@@ -146,7 +139,7 @@ class DeltaRun:
     async def _find_plan(self, sessions: AnySessions) -> tuple[pa.Table, str]:
         known = await identify_sessions(self.source, sessions)
         identity = {
-            "job": self.tables.job,  # a file system may not tell june from June
+            "job": self.tables.job,  # for some file systems june and June are one name
             "regions": dict(self.source.regions),
             "filters": dict(self.reader.filters),
             "sessions": known,

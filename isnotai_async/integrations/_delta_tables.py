@@ -31,7 +31,6 @@ FAULTS: Final = (DeltaError, OSError)
 _RETENTION: Final = "delta.setTransactionRetentionDuration"
 _UNSAFE: Final = ("aws_s3_allow_unsafe_rename", "mount_allow_unsafe_rename", "allow_unsafe_rename")
 _APPENDS: Final = 3  # two runs may create a table at once
-_RETRIES: Final = 100  # of a commit that other writers were faster than: the piece is read already
 
 
 @frozen
@@ -189,11 +188,11 @@ class JobTables:
         Args:
             rows: Its rows, as a stream of Arrow.
             transaction: The application transaction of its slot.
-            version: What that has to be before.
-            also: A second transaction, which says that an attempt counts.
+            version: The version of that transaction before this commit.
+            also: A second transaction of the same commit, which marks an attempt as counted; None for none.
 
         Returns:
-            Whether it went in.
+            Whether it was committed; False if another run was first.
 
         Raises:
             StoreError: The table was changed, so that it does not fit any more.
@@ -205,7 +204,7 @@ class JobTables:
         transactions = [Transaction(transaction, version + 1)]
         if also is not None:
             transactions.append(Transaction(also, 1))
-        properties = CommitProperties(app_transactions=transactions, max_commit_retries=_RETRIES)
+        properties = CommitProperties(app_transactions=transactions)
         try:
             with pa.OSFile(str(rows)) as file, pa.ipc.open_stream(file) as reader:
                 write_deltalake(table, reader, mode="append", commit_properties=properties)

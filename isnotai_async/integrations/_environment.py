@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 from isnotai_async._client import Client
-from isnotai_async._ratelimit.redis.limiter import RedisLimiter
+from isnotai_async._ratelimit.redis.limiter import RedisLimiter, has_password
 from isnotai_async.errors import ConfigError
 
 
@@ -48,17 +47,9 @@ def find_redis(redis: str) -> str:
         if not url:
             raise ConfigError("redis is env, and ISNOTAI_REDIS_URL is not set; set it to redis://host:port/db")
         return url
-    if _has_password(redis):
+    if has_password(redis):
         raise ConfigError(
             "the URL of Redis has a password, and engines show options in plans and logs; set ISNOTAI_REDIS_URL "
             "instead, and pass redis='env'"
         )
     return redis
-
-
-def _has_password(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # RedisLimiter reports what is wrong with the URL
-        return "@" in url
-    return bool(parts.password) or "password=" in parts.query

@@ -18,31 +18,24 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 from anyio.from_thread import start_blocking_portal
-from attrs import define, field
 
 from isnotai_async._models.validation import check_int
 from isnotai_async.errors import ConfigError
 from isnotai_async.export.batches import COLUMNS
 from isnotai_async.export.places import shown
-from isnotai_async.export.store_file import READER_SECONDS
 from isnotai_async.export.store_report import StoreReport
-from isnotai_async.export.store_schema import FIELDS
 from isnotai_async.export.sync import update_store
+from isnotai_async.integrations._dlt_reader import SESSION, StoreReader
 from isnotai_async.integrations._environment import open_client
 
 WINDOW_ROWS: Final = 1_000_000
 """Most events of a load of `run_windows`."""
 
-_CHUNK_ROWS: Final = 20_000
-_SESSION: Final = ("region", "id", *FIELDS)
 _TYPES: Final = {
     "message_id": "bigint",
     "timestamp": "bigint",
@@ -51,13 +44,6 @@ _TYPES: Final = {
     "updated_at": "timestamp",
     "bot_score": "double",
 }
-_EVENTS: Final = (
-    f"SELECT rowid, {', '.join(COLUMNS)} FROM events WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"
-)
-_SESSIONS: Final = (
-    f"SELECT {', '.join(_SESSION)} FROM sessions "
-    "WHERE region = ? AND (_isnotai_state = 'open' OR ifnull(_isnotai_began, 0) >= ?)"
-)
 _logger: Final = logging.getLogger("isnotai_async")
 
 
@@ -94,7 +80,7 @@ def isnotai(
     _check_installed()
     path = _find_store() if store is None else Path(store)
     _update(path, options, region=region, quota=quota, redis=redis)
-    return _make_source(_StoreReader(path))
+    return _make_source(StoreReader(path))
 
 
 def run_windows(
@@ -132,7 +118,7 @@ def run_windows(
         loads.append(pipeline.run())
     path = _find_store() if store is None else Path(store)
     isnotai(store=path, **options)
-    reader = _StoreReader(path, rows)
+    reader = StoreReader(path, rows)
     source = _make_source(reader)
     while reader.is_more:
         loads.append(pipeline.run(source))
@@ -174,14 +160,14 @@ def _update(path: Path, options: Mapping[str, Any], *, region: str | None, quota
         )
 
 
-def _make_source(reader: _StoreReader) -> Any:  # noqa: ANN401 - a DltSource
+def _make_source(reader: StoreReader) -> Any:  # noqa: ANN401 - a DltSource
     import dlt
 
     merge: dict[str, Any] = {"write_disposition": "merge"}
 
     @dlt.source(name="isnotai", max_table_nesting=0)  # type: ignore[untyped-decorator]
     def source() -> Any:  # noqa: ANN401 - resources
-        @dlt.resource(primary_key=["region", "id"], columns=_columns(_SESSION), **merge)  # type: ignore[untyped-decorator]
+        @dlt.resource(primary_key=["region", "id"], columns=_columns(SESSION), **merge)  # type: ignore[untyped-decorator]
         def sessions() -> Iterator[list[dict[str, Any]]]:
             yield from reader.read_sessions()
 
@@ -196,96 +182,3 @@ def _make_source(reader: _StoreReader) -> Any:  # noqa: ANN401 - a DltSource
 
 def _columns(names: Iterable[str]) -> dict[str, dict[str, str]]:
     return {name: {"data_type": _TYPES.get(name, "text")} for name in names}
-
-
-@define(eq=False)
-class _StoreReader:
-    """What is new in a store, for one load after the other.
-
-    Attributes:
-        path: The store.
-        rows: Most events of a load; -1 for no limit.
-        is_more: Whether the last load left events out. True before the first one.
-    """
-
-    path: Path
-    rows: int = -1
-    is_more: bool = field(default=True, init=False)
-
-    def read_sessions(self) -> Iterator[list[dict[str, Any]]]:
-        """Give the sessions whose records may be new, and note the newest reading of each region."""
-        with self._open() as db:
-            known = _find_start()
-            newest = "SELECT region, max(ifnull(_isnotai_began, 0)) FROM sessions GROUP BY region"
-            times = dict(db.execute(newest).fetchall())
-            since = known.get("read", {}) if known.get("store") == _identify(db) else {}
-            for region in times:
-                found = db.execute(_SESSIONS, (region, since.get(region, 0)))
-                while chunk := found.fetchmany(_CHUNK_ROWS):
-                    yield [dict(zip(_SESSION, row, strict=True)) for row in chunk]
-            _note(known, {"store": _identify(db), "read": times})
-
-    def read_events(self) -> Iterator[list[dict[str, Any]]]:
-        """Give the next events, and note how far they go."""
-        with self._open() as db:
-            known = _find_start()
-            first = _find_row(db, known)
-            number, newest = first, db.execute("SELECT ifnull(max(rowid), 0) FROM events").fetchone()[0]
-            found = db.execute(_EVENTS, (first, newest, self.rows))
-            while chunk := found.fetchmany(_CHUNK_ROWS):
-                yield [dict(zip(COLUMNS, row[1:], strict=True)) for row in chunk]
-                number = chunk[-1][0]
-            self.is_more = number < newest
-            if number > first:
-                _note(known, {"store": _identify(db), "row": number, "event": _find_event(db, number)})
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=READER_SECONDS, isolation_level=None)) as db:
-            yield db
-
-
-def _find_start() -> dict[str, Any]:
-    """Return how far the last complete load of this resource went."""
-    import dlt
-
-    state = dlt.current.resource_state()
-    is_complete = "load" in state and _is_complete(state["load"])
-    found: dict[str, Any] = state.get("end" if is_complete else "start", {})
-    return found
-
-
-def _is_complete(load: str) -> bool:
-    """Return whether a load is complete, as far as the working folder of the pipeline knows."""
-    import dlt
-
-    pipeline = dlt.current.pipeline()
-    if load not in pipeline.list_completed_load_packages():
-        return False
-    info = pipeline.get_load_package_info(load)
-    return info.state == "loaded" and not info.jobs.get("failed_jobs")
-
-
-def _note(start: Mapping[str, Any], end: Mapping[str, Any]) -> None:
-    """Note in the state of this resource where its load starts and ends."""
-    import dlt
-
-    load = dlt.current.load_package_state()["load_id"]
-    dlt.current.resource_state().update(start=dict(start), end=dict(end), load=load)
-
-
-def _find_row(db: sqlite3.Connection, known: Mapping[str, Any]) -> int:
-    """Return the number of the last row that is loaded; 0 if it is that of another store."""
-    is_same = known.get("store") == _identify(db) and known["event"] == _find_event(db, known["row"])
-    return int(known["row"]) if is_same else 0
-
-
-def _find_event(db: sqlite3.Connection, number: int) -> list[str] | None:
-    found = db.execute("SELECT region, session_id, event_id FROM events WHERE rowid = ?", (number,)).fetchone()
-    return None if found is None else list(found)
-
-
-def _identify(db: sqlite3.Connection) -> str:
-    """Return the id of the store, which has none before its first load."""
-    db.execute("INSERT OR IGNORE INTO _isnotai_store VALUES ('id', ?)", (uuid4().hex,))
-    return str(db.execute("SELECT value FROM _isnotai_store WHERE name = 'id'").fetchone()[0])

@@ -14,12 +14,14 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 if TYPE_CHECKING:
     from isnotai_async import Client, Sandbox
+
+_SHORT_WINDOW: Final = 0.1  # seconds
 
 
 @pytest.fixture
@@ -33,7 +35,11 @@ def isnotai_sandbox_options() -> dict[str, Any]:
 
 @pytest.fixture
 def isnotai_sandbox(isnotai_sandbox_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Run a sandbox while the test runs, and point ``ISNOTAI_*`` at it, so that ``Client()`` finds it."""
+    """Run a sandbox while the test runs, and point ``ISNOTAI_*`` at it, so that ``Client()`` finds it.
+
+    A ``Client()`` waits a tenth of a second after a 429, unless the options give the sandbox a rate limit: then its
+    window is the sandbox's.
+    """
     from anyio.from_thread import start_blocking_portal  # only a test that asks for it pays for the imports
 
     from isnotai_async import Sandbox
@@ -45,7 +51,20 @@ def isnotai_sandbox(isnotai_sandbox_options: dict[str, Any], monkeypatch: pytest
         monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
         monkeypatch.setenv("ISNOTAI_BASE_URL", sandbox.base_url)
         monkeypatch.setenv("ISNOTAI_REGION", "us")
+        has_limit = isnotai_sandbox_options.get("rate_limit", "tier") is not None
+        _share_limiters(sandbox, sandbox.window if has_limit else _SHORT_WINDOW)
         yield sandbox
+
+
+def _share_limiters(sandbox: Sandbox, window: float) -> None:
+    """Create the limiters that all clients of the sandbox's keys share while it lives, with a window in seconds."""
+    from isnotai_async._http.credentials import ApiKey
+    from isnotai_async._models.regions import resolve_region
+    from isnotai_async._ratelimit.local import share_limiter
+
+    for name, base_url in sandbox.base_urls.items():
+        key = ApiKey(sandbox.api_keys[name])
+        share_limiter(resolve_region(name, base_url), key.fingerprint, sandbox, tier=None, window=window)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def describe(session_id: str, log: _TimedLog, pages: Sequence[dict[str, object]]
 
 
 def _timeline(log: _TimedLog) -> list[dict[str, object]]:
-    """At most `_BUCKETS` equally wide buckets; those without an event are left out."""
+    """Return at most `_BUCKETS` equally wide buckets, without those that have no event."""
     width = max(1, -(-(log.end_ms + 1 - log.start_ms) // _BUCKETS))
     edges = [(at, log.first_at(at)) for at in range(log.start_ms, log.end_ms + 1 + width, width)]
     filled = [(at, start, stop) for (at, start), (_, stop) in pairwise(edges) if stop > start]

@@ -38,12 +38,14 @@ class Delivery(Enum):
 
 def _check_times(_fault: object, _attribute: object, times: int | None) -> None:
     if times is not None and times < 1:
-        raise ConfigError("times must be at least 1, or None for every request until the faults are cleared")
+        raise ConfigError(
+            f"times is {times}; it must be at least 1, or None for every request until the faults are cleared"
+        )
 
 
 def _check_seconds(_fault: object, attribute: Attribute[float], seconds: float) -> None:
     if not 0 <= seconds < math.inf:
-        raise ConfigError(f"{attribute.name} must be seconds, 0 or more")
+        raise ConfigError(f"{attribute.name} must be seconds, 0 or more, not {seconds}")
 
 
 @frozen(kw_only=True)
@@ -118,7 +120,7 @@ class Fault:
             ConfigError: The status is no error status.
         """
         if not 400 <= status <= 599:
-            raise ConfigError("Fault.status takes 400 to 599; Fault.raw takes any status")
+            raise ConfigError(f"Fault.status takes 400 to 599, not {status}; Fault.raw takes any status")
         code = code or ("INVALID_API_KEY" if status == 401 else f"SANDBOX_{_status_name(status)}")
         answer = envelope(status, code, _MESSAGE, details=details) if body else SandboxReply(status)
         if retry_after is not None:
@@ -244,7 +246,7 @@ class Fault:
             True
         """
         if piece < 1:
-            raise ConfigError("piece must be at least 1 byte")
+            raise ConfigError(f"piece must be at least 1 byte, not {piece}")
         return cls(name="slow body", times=times, drip=drip, piece=piece)
 
     @classmethod
@@ -310,7 +312,7 @@ class Fault:
             ...     await client.list_events("big-100", page_size=10).to_list()
             ... except isnotai.PaginationError as error:
             ...     print(error)
-            the next cursor was followed before in this walk; its pages go round in a circle
+            the next cursor was followed before in this walk; its pages go round in a circle; try later
         """
         return cls(name="repeated cursor", times=times, page=PageFault.REPEATED_CURSOR, needs_cursor=True)
 
@@ -325,7 +327,7 @@ class Fault:
             ...     await client.list_events("big-100", page_size=10).to_list()
             ... except isnotai.PaginationError as error:
             ...     print(error)
-            hasMore is true and there is no cursor to continue with - at $.pagination.nextCursor
+            hasMore is true and there is no cursor to continue with; try later - at $.pagination.nextCursor
         """
         return cls(name="no cursor", times=times, page=PageFault.NO_CURSOR)
 
@@ -412,7 +414,7 @@ class Fault:
             203
         """
         if not 201 <= status <= 299:
-            raise ConfigError("Fault.success_status takes 201 to 299; Fault.raw takes any status")
+            raise ConfigError(f"Fault.success_status takes 201 to 299, not {status}; Fault.raw takes any status")
         return cls(name=f"status {status}", times=times, change=deviations.set_status(status))
 
     @classmethod

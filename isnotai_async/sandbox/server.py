@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from anyio import CancelScope
 from attrs import Attribute, define, field
 
-from isnotai_async.errors import ConfigError
+from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.faults import Fault
 from isnotai_async.sandbox.hosts import is_loopback
@@ -39,7 +39,7 @@ def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
         if value is None and optional:
             return
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ConfigError(f"{attribute.name} must be a whole number from {low} to {high}")
+            raise ConfigError(f"{attribute.name} must be a whole number from {low} to {high}, not {quoted(value)}")
 
     return check
 
@@ -51,7 +51,7 @@ def positive_seconds(*, optional: bool = False) -> Validator:
         if value is None and optional:
             return
         if not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigError(f"{attribute.name} must be seconds, more than 0")
+            raise ConfigError(f"{attribute.name} must be seconds, more than 0, not {quoted(value)}")
 
     return check
 
@@ -61,7 +61,7 @@ def one_of(*allowed: str) -> Validator:
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
         if value not in allowed:
-            raise ConfigError(f"{attribute.name} must be one of {', '.join(allowed)}")
+            raise ConfigError(f"{attribute.name} must be one of {', '.join(allowed)}, not {quoted(value)}")
 
     return check
 
@@ -79,7 +79,9 @@ def check_big_sessions(given: Iterable[int]) -> tuple[int, ...]:
 def check_rate_limit(_sandbox: object, _attribute: object, value: object) -> None:
     """Check the rate limit."""
     if value not in (None, "tier") and (type(value) is not int or value < 1):
-        raise ConfigError('rate_limit must be 1 or more requests a window, None for no limit, or "tier"')
+        raise ConfigError(
+            f'rate_limit must be 1 or more requests a window, None for no limit, or "tier", not {quoted(value)}'
+        )
 
 
 def check_latency(value: object) -> tuple[float, float]:
@@ -87,34 +89,36 @@ def check_latency(value: object) -> tuple[float, float]:
     match value if isinstance(value, tuple) else (value, value):
         case (int() | float() as low, int() | float() as high) if 0 <= low <= high < math.inf:
             return float(low), float(high)
-    raise ConfigError("latency must be seconds, 0 or more, or a pair (low, high) of such")
+    raise ConfigError(f"latency must be seconds, 0 or more, or a pair (low, high) of such, not {quoted(value)}")
 
 
 def check_host(host: str) -> str:
     """Check that a host is this machine only, and return its address."""
     if is_loopback(host):
         return "127.0.0.1" if host.lower() == "localhost" else host
-    raise ConfigError("host must be a loopback address such as 127.0.0.1: the sandbox's keys guard nothing")
+    raise ConfigError(
+        f"host must be a loopback address such as 127.0.0.1, not {quoted(host)}: the sandbox's keys guard nothing"
+    )
 
 
 def check_tier(name: object) -> str:
     """Check the name of a tier."""
     if not isinstance(name, str) or name not in PLANS:
-        raise ConfigError(f"tier must be one of {', '.join(PLANS)}")
+        raise ConfigError(f"tier must be one of {', '.join(PLANS)}, not {quoted(name)}")
     return name
 
 
 def check_region(name: str) -> str:
     """Check the name of a region."""
     if name not in REGION_NAMES:
-        raise ConfigError(f"region must be one of {', '.join(REGION_NAMES)}")
+        raise ConfigError(f"region must be one of {', '.join(REGION_NAMES)}, not {quoted(name)}")
     return name
 
 
 def check_operation(name: str) -> str:
     """Check the name of an operation."""
     if name not in OPERATION_NAMES:
-        raise ConfigError(f"operation must be one of {', '.join(sorted(OPERATION_NAMES))}")
+        raise ConfigError(f"operation must be one of {', '.join(sorted(OPERATION_NAMES))}, not {quoted(name)}")
     return name
 
 
@@ -391,7 +395,7 @@ class Sandbox:
         if region is not None:
             check_region(region)
         if probability is not None and not 0 <= probability <= 1:
-            raise ConfigError("probability must be a number from 0 to 1")
+            raise ConfigError(f"probability must be a number from 0 to 1, not {quoted(probability)}")
         self._regions["us"].faults.add(fault, operation=operation, region=region, probability=probability)
 
     def clear_faults(self) -> None:

@@ -295,7 +295,8 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["sandbox", "--port", str(port)]) == 2
-    assert capsys.readouterr().err == f"isnotai: cannot listen on port {port} and the next: Address already in use\n"
+    words = f"isnotai: cannot listen on port {port} and the next: Address already in use; --port 0 takes free ones"
+    assert capsys.readouterr().err == f"{words}\n"
 
 
 def test_a_full_disk_under_stdout_is_told() -> None:

@@ -10,18 +10,28 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from isnotai_async._cli import main
 from isnotai_async._cli.options import ExportFormat
 from isnotai_async.export.formats import FORMATS
 from isnotai_async.sandbox import Fault, Sandbox
+
+
+@pytest.fixture(name="sandbox")
+def serve_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Serve a sandbox from a thread of its own, so that a command in this process can ask it."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(Sandbox()) as sandbox:
+        monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("ISNOTAI_BASE_URL", sandbox.base_url)
+        yield sandbox
 
 
 async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = None, send: int = 0) -> tuple[int, str]:
@@ -35,7 +45,7 @@ async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = No
     """
     environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "isnotai_async", *(() if argv[0] in {"export", "sync"} else ("export",)), *argv),
+        *(sys.executable, "-m", "isnotai_async", "export", *argv),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
@@ -100,19 +110,18 @@ async def test_a_second_ctrl_c_adds_no_line(tmp_path: Path, waits_for_the_line: 
     assert words.endswith(b"rows are safe; run the same command again to resume\n")
 
 
-async def test_trouble_of_the_api_ends_it_with_4_and_a_refused_key_with_3(tmp_path: Path) -> None:
+def test_trouble_of_the_api_ends_it_with_4_and_a_refused_key_with_3(
+    tmp_path: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out.jsonl"
-    argv = ("--session", "big-300", "--session", "big-5", "--out", str(out), "--on-error", "collect")
-    async with Sandbox() as sandbox:
-        sandbox.inject(Fault.status(401), operation="list_events")
-        code, words = await run(*argv, sandbox=sandbox)
-        assert code == 3
-        assert "run the same command again" in words
-        sandbox.inject(Fault.status(500, times=100), operation="list_events")
-        code, words = await run(*argv, sandbox=sandbox)
-        assert code == 4
-        assert "ServerError" in words
-        assert not out.exists()
+    argv = ["export", "--session", "big-300", "--session", "big-5", "--out", str(out), "--on-error", "collect"]
+    sandbox.inject(Fault.status(401), operation="list_events")
+    assert main(argv) == 3
+    assert "run the same command again" in capsys.readouterr().err
+    sandbox.inject(Fault.status(500, times=100), operation="list_events")
+    assert main(argv) == 4
+    assert "ServerError" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_it_is_silent_when_asked_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,12 +264,12 @@ def test_shards_and_what_exists(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert sum(int(line.split()[1]) for line in done) == 36
 
 
-async def test_a_run_whose_sessions_are_all_refused_names_the_address_and_publishes_nothing(tmp_path: Path) -> None:
+def test_a_run_whose_sessions_are_all_refused_names_the_address_and_publishes_nothing(
+    tmp_path: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out.jsonl"
-    async with Sandbox() as sandbox:
-        code, words = await run("--session", "nope", "--out", str(out), sandbox=sandbox)
-        assert code == 1
-        assert f"{sandbox.base_url} rejected each of the 1 sessions" in words
+    assert main(["export", "--session", "nope", "--out", str(out)]) == 1
+    assert f"{sandbox.base_url} rejected 1 of 1 sessions" in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -335,23 +344,19 @@ def test_the_option_offers_each_format_of_files_and_delta() -> None:
 
 
 @pytest.mark.parametrize("command", [["export", "--all"], ["sync"]])
-async def test_a_misspelt_type_ends_it_after_one_refused_request(tmp_path: Path, command: list[str]) -> None:
-    async with Sandbox(sessions=30) as sandbox:
-        argv = ["--type", "keypres", "--out", str(tmp_path / "out.db")]
-        code, said = await run(*command, *argv, sandbox=sandbox)
-
-    assert (code, sandbox.stats.statuses[400]) == (1, 1)
-    assert "Did you mean keypress instead of 'keypres'" in said
+def test_a_misspelt_type_ends_it_after_one_refused_request(
+    tmp_path: Path, command: list[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--type", "keypres", "--out", str(tmp_path / "out.db")]) == 1
+    assert sandbox.stats.statuses[400] == 1
+    assert "Did you mean keypress instead of 'keypres'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["keypress", "0x07", "7", "scroll"])
-async def test_a_type_that_the_api_knows_is_exported_whole(tmp_path: Path, kind: str) -> None:
+def test_a_type_that_the_api_knows_is_exported_whole(tmp_path: Path, kind: str, sandbox: Sandbox) -> None:
     out = tmp_path / "out.jsonl"
-    async with Sandbox() as sandbox:
-        code, _ = await run(
-            "--session", "gone", "--session", "big-100", "--type", kind, "--out", str(out), sandbox=sandbox
-        )
+    code = main(["export", "--session", "gone", "--session", "big-100", "--type", kind, "--out", str(out)])
 
     assert code == 5  # one session does not exist, and that is found by the export, not by the check
     assert len(out.read_text().splitlines()) > 5

@@ -172,7 +172,7 @@ def test_the_proxy_of_environment_or_option_is_asked(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8" if options else "http://127.0.0.1:9")
     # api.isnotai.com is the proxy's to resolve: nothing leaves this machine.
     assert main(["health", "--deadline", "3", *options]) == 4
-    assert "cannot connect to the proxy: Connection refused" in capsys.readouterr().err
+    assert "cannot connect to the proxy 127.0.0.1:9: Connection refused" in capsys.readouterr().err
 
 
 async def test_a_reading_ends_with_4_if_the_same_command_can_succeed_later_else_with_1() -> None:

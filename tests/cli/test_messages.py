@@ -107,7 +107,10 @@ def test_a_message_has_the_names_of_options(text: str, shown: str) -> None:
         (["usage", "--since", "7"], "--since '7' has no unit; write 7d or 7h (ago)"),
         (["events", "big-3", "--start", "0"], "--start '0' has no unit; write 7d"),
         (["sync", "--out", "x.db", "--settle", "10d"], "--settle 10 days must not be above --watch 7 days"),
-        (["sync", "--out", "x.db", "--watch", "0d"], "--watch is 0:00:00; it must be more than nothing"),
+        (
+            ["sync", "--out", "x.db", "--watch", "0d"],
+            "--watch is 0:00:00; it must be longer than 0 s and shorter than 1e12 s",
+        ),
         (["events", "big-3", "--start", "1781067140"], "looks like seconds; multiply by 1000: 1781067140000"),
     ],
     ids=str,
@@ -191,3 +194,13 @@ def test_the_page_of_errors_explains_each_exit_code() -> None:
     headings = " ".join(line for line in page.splitlines() if line.startswith("### Exit code"))
     codes = [value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)]
     assert set(re.findall(r"\d+", headings)) == set(map(str, codes))
+
+
+@pytest.mark.parametrize("page", ["errors", "export", "operations"])
+def test_each_table_of_exit_codes_has_all_of_them_and_says_that_a_target_which_exists_is_1(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([0-9][0-9, ]*) \| (.*)$", text, re.MULTILINE))
+    codes = {value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
+
+    assert {int(code) for codes in rows for code in codes.split(",")} == codes
+    assert "exists" in rows["1"]

@@ -10,7 +10,7 @@ import pytest
 import isnotai_async as isnotai
 from isnotai_async._cli import main
 from isnotai_async._cli.options import Connection, open_client
-from isnotai_async._cli.quota import read_quota
+from isnotai_async._models.validation import read_share
 from tests.redis_server import running_redis
 
 PASSWORD = "hunter2-Zt9fKb3LmR8sVh5Yp0"
@@ -23,10 +23,10 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "share"), [(None, 1.0), ("1/8", 0.125), ("0.125", 0.125), ("1", 1.0), ("2/2", 1.0), ("1e-3", 0.001)]
+    ("text", "share"), [("1/8", 0.125), ("0.125", 0.125), ("1", 1.0), ("2/2", 1.0), ("1e-3", 0.001)]
 )
-def test_a_quota_is_a_fraction_or_a_number(text: str | None, share: float) -> None:
-    assert read_quota(text) == share
+def test_a_quota_is_a_fraction_or_a_number(text: str, share: float) -> None:
+    assert read_share(text, "--quota") == share
 
 
 @pytest.mark.parametrize("text", ["", "a", "1/", "1/0", "/8", "1/2/3", "0", "9/8", "-1/8", "nan", "1/inf", "25%"])

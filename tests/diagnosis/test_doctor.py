@@ -114,7 +114,8 @@ async def test_a_port_that_nobody_listens_on_is_a_connection_that_fails() -> Non
 
     assert (level, message) == (
         "trouble",
-        f"cannot connect to {base_url.removeprefix('http://')}: Connection refused",
+        f"cannot connect to {base_url.removeprefix('http://')}: Connection refused; check base_url, the network, and "
+        "whether a proxy is needed",
     )
 
 

@@ -96,7 +96,7 @@ async def test_an_error_envelope_under_a_success_is_the_sessions_answer(tmp_path
     assert [failure.session_id for failure in report.failures] == ["s2"]
 
     other = tmp_path / "other.jsonl"
-    with pytest.raises(ExportError, match=r"rejected each of the 1 sessions.*archived"):
+    with pytest.raises(ExportError, match=r"rejected 1 of 1 sessions.*archived"):
         await desk.export(other, sessions=["s2"], on_error="collect")
     assert not other.exists()
 

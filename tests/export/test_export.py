@@ -200,7 +200,7 @@ async def test_what_another_run_may_mend_leaves_the_export_unfinished(tmp_path: 
 
 async def test_if_the_api_refuses_each_session_nothing_is_published(tmp_path: Path) -> None:
     desk, target = make_desk({"s1": 1}), tmp_path / "out.jsonl"
-    with pytest.raises(ExportError, match=r"https://api\.example rejected each of the 2 sessions"):
+    with pytest.raises(ExportError, match=r"https://api\.example rejected 2 of 2 sessions"):
         await desk.export(target, sessions=["a", "b"], on_error="collect")
     assert not target.exists()
 

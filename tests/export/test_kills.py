@@ -116,7 +116,7 @@ def test_an_error_or_death_at_a_real_system_call_costs_no_row(tmp_path: Path, in
     code, words = run_traced(out, inject, tmp_path)
     assert code in ({1} if "error" in inject else {137, -9}), words
     if "ENOSPC" in inject:
-        assert "the disk is full. " in words, "how much more the rows would take is not known"
+        assert "the disk is full; " in words, "how much more the rows would take is not known"
     elif "error" in inject:
         assert "disk I/O error" in words, words
     assert not out.exists()
@@ -146,7 +146,7 @@ def test_a_small_disk_fills_up_and_the_export_resumes_when_there_is_room(small_d
     with start(out) as process:
         _, words = process.communicate(timeout=50)
     assert process.returncode == 1, words
-    missing = re.search(r"the disk is full, about ([\d,]+) bytes are missing\. ([\d,]+) rows are safe", words)
+    missing = re.search(r"the disk is full, about ([\d,]+) bytes are missing; ([\d,]+) rows are safe", words)
     assert missing is not None, words
     assert names_in(small_disk) == [store_of(out).name], "what was written of the target has gone, the store stays"
 

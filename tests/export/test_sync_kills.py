@@ -50,7 +50,7 @@ def make_world(sessions: int = 12, rows: int = 40) -> World:
     return world
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(1, 6))])
 async def test_killed_at_any_request_it_continues_and_loses_nothing(tmp_path: Path, seed: int) -> None:
     world, path, dice = make_world(), tmp_path / "events.db", random.Random(seed)
     for _ in range(3):

@@ -19,11 +19,11 @@ from isnotai_async import IsNotAIError
 from isnotai_async._client import Client
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Session
+from isnotai_async._models.times import to_milliseconds
 from isnotai_async.export import event_store, store_schema, sync_listing, sync_rules
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.session_reading import SessionReading
 from isnotai_async.export.store_file import StoreFile
-from isnotai_async.export.store_schema import to_milliseconds
 from isnotai_async.export.sync import Sync
 from isnotai_async.export.sync_listing import RegionLister
 from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules

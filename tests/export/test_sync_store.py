@@ -312,7 +312,7 @@ async def test_a_full_disk_keeps_what_was_committed_and_says_so(
     monkeypatch.setattr(StoreFile, "open", open_small)
     play.world.page_size = 1_000
     play.world.grow("s1", *(play.world.now - 3 * DAY + n for n in range(1_000)), moves=False)
-    with pytest.raises(SinkError, match=r"disk is full\. what was committed is safe: make room"):
+    with pytest.raises(SinkError, match=r"disk is full; what was committed is safe; make room"):
         await update_store(play.client, play.path)
     monkeypatch.undo()
     assert (await update_store(play.client, play.path)).is_complete

@@ -185,7 +185,7 @@ async def test_a_connection_closed_in_the_moment_of_its_reuse_is_never_an_error(
 
 async def test_headers_that_never_come_end_the_attempt_and_not_the_call() -> None:
     server = FaultServer([asyncio.Event()], PAGE)
-    async with asking(server, timeout=0.2) as client:
+    async with asking(server, timeout=1.0) as client:
         page = await client.list_events("s1")
     assert len(page.data) == 2
     assert len(server.requests) == 2
@@ -193,8 +193,8 @@ async def test_headers_that_never_come_end_the_attempt_and_not_the_call() -> Non
 
 async def test_a_body_that_drips_ends_the_attempt_and_not_the_call() -> None:
     async with isnotai.Sandbox() as sandbox:
-        sandbox.inject(Fault.slow_body(0.05))
-        async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, timeout=0.3, retry=HASTY) as client:
+        sandbox.inject(Fault.slow_body(0.2))
+        async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, timeout=1.0, retry=HASTY) as client:
             await client.get_session("big-1")
         assert sandbox.stats.requests == 2
 
@@ -287,10 +287,10 @@ async def test_an_oversized_body_is_not_asked_for_again() -> None:
 
 
 async def test_waiting_for_a_connection_uses_up_no_attempt() -> None:
-    """Twelve calls of 0.1 s over two connections, with 0.4 s for an attempt: the last ones wait for longer."""
-    async with isnotai.Sandbox(latency=0.1) as sandbox:
+    """Twelve calls of 0.5 s over two connections, with 2 s for an attempt: the last ones wait for longer."""
+    async with isnotai.Sandbox(latency=0.5) as sandbox:
         client = isnotai.Client(
-            sandbox.api_key, base_url=sandbox.base_url, timeout=0.4, max_concurrency=2, limiter=isnotai.Unlimited()
+            sandbox.api_key, base_url=sandbox.base_url, timeout=2.0, max_concurrency=2, limiter=isnotai.Unlimited()
         )
         async with client:
             await asyncio.gather(*(client.get_session("big-1") for _ in range(12)))
@@ -299,8 +299,8 @@ async def test_waiting_for_a_connection_uses_up_no_attempt() -> None:
 
 
 async def test_a_deadline_covers_the_wait_for_a_connection() -> None:
-    async with isnotai.Sandbox(latency=0.3) as sandbox:
-        client = isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, max_concurrency=1, deadline=0.45)
+    async with isnotai.Sandbox(latency=1.0) as sandbox:
+        client = isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, max_concurrency=1, deadline=1.8)
         async with client:
             ends = await asyncio.gather(*(client.get_session("big-1") for _ in range(3)), return_exceptions=True)
     late = [end for end in ends if isinstance(end, isnotai.TransportTimeoutError)]
@@ -315,7 +315,7 @@ def test_only_monotonic_clocks_measure() -> None:
     root = Path(isnotai.__file__).parent
     # The doctor compares the clock of this machine with the server's, and a Delta table says to other machines when a
     # run was there; neither measures anything by it.
-    apart = {"sandbox", "_diagnosis", "_delta_tables.py"}
+    apart = {"sandbox", "_diagnosis", "_delta_runs.py"}
     sources = [path for path in root.rglob("*.py") if not apart & {*path.parts}]
     assert len(sources) > 20
     for path in sources:

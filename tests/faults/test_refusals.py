@@ -81,7 +81,7 @@ async def test_a_refused_cursor_has_a_class_of_its_own() -> None:
     server = FaultServer(event_page(1, cursor="c2"), refusal)
     async with connected(server) as client:
         walk = client.list_events("s1")
-        with pytest.raises(isnotai.InvalidCursorError, match="walk again without it") as caught:
+        with pytest.raises(isnotai.InvalidCursorError, match="iterate again to resume") as caught:
             _ = [event async for event in walk]
     assert caught.value.position is not None
     assert caught.value.position.watermark == (1_781_000_000_001, "e1")

@@ -147,7 +147,7 @@ def test_a_refused_key_is_explained_by_the_region() -> None:
 def test_a_refusal_that_names_the_cursor_is_about_the_cursor(envelope: bytes) -> None:
     with_cursor = answer(400, envelope, request=Request("list_events", "/x?cursor=c", cursor="c"))
 
-    with pytest.raises(InvalidCursorError, match="walk again without it"):
+    with pytest.raises(InvalidCursorError, match="iterate again to resume"):
         endpoints.LIST_EVENTS.read(with_cursor)
     with pytest.raises(InvalidRequestError) as caught:
         endpoints.LIST_EVENTS.read(answer(400, envelope))

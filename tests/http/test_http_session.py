@@ -234,3 +234,15 @@ async def _ask(client: isnotai.Client) -> None:
 async def test_a_client_is_not_pickled() -> None:
     with pytest.raises(TypeError, match="build one where it is used"):
         pickle.dumps(build_client("http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize("value", [3, aiohttp.ClientSession, "session"], ids=["int", "class", "str"])
+def test_what_is_no_http_session_is_refused_before_it_is_used(value: object) -> None:
+    with pytest.raises(isnotai.ConfigError, match=r"^http_session must be an aiohttp\.ClientSession, not "):
+        isnotai.Client(CANARY_KEY, http_session=value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [3, [3], aiohttp.TraceConfig()], ids=["int", "list of int", "one"])
+def test_what_are_no_trace_configurations_is_refused_before_it_is_used(value: object) -> None:
+    with pytest.raises(isnotai.ConfigError, match=r"^trace_configs must be a list of aiohttp\.TraceConfig"):
+        isnotai.Client(CANARY_KEY, trace_configs=value)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+from aiohttp import web
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from redis.asyncio import Redis
@@ -208,6 +210,30 @@ async def test_an_outage_in_each_of_many_rounds_is_no_failure(world: World, clie
     world.refuse = lambda kind, request: None
     assert (await export(client, table)).failures == ()
     assert read_table(table) == sorted(world.exists.values())
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_each_session_is_whole_or_named_if_runs_meet_errors_at_random(
+    world: World, client: Client, table: str, seed: int
+) -> None:
+    """Three runs at once; one session never ends, and each page fails now and then."""
+    dice = random.Random(seed)
+
+    def refuse(kind: str, request: web.Request) -> int | None:
+        return 500 if kind == "events" and ("s03/" in request.path or dice.random() < 0.3) else None
+
+    async def run() -> TableReport:
+        while True:
+            try:
+                return await export(client, table)
+            except ServerError:
+                continue
+
+    world.refuse = refuse
+    reports = await asyncio.gather(*(run() for _ in range(3)))
+    (failed,) = {frozenset(failure.session_id for failure in report.failures) for report in reports}
+    assert "s03" in failed
+    assert read_table(table) == sorted(row for row in world.exists.values() if row[1] not in failed)
 
 
 async def test_an_outage_in_the_middle_of_a_piece_loses_no_session(

@@ -14,6 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 from isnotai_async import Client, ConfigError, Retry, SinkError, StoreError
 from isnotai_async.integrations import _delta_plan
 from isnotai_async.integrations._delta_faults import explain_store
+from isnotai_async.integrations._delta_tables import JobTables, event_schema
 from isnotai_async.integrations.delta import TableReport, export_to_delta
 from tests.export.sync_world import World
 from tests.integrations.delta_processes import make_world, read_table
@@ -115,7 +116,7 @@ async def test_a_table_with_a_column_of_another_type_is_rejected(client: Client,
 
 
 async def test_rows_of_another_writer_stay(world: World, client: Client, table: str) -> None:
-    """Another program appends rows and deletes its own ones meanwhile."""
+    """Another program appends rows while the job runs."""
     await export_to_delta(client, ["s01"], f"{table}-2", job="june")
     others = DeltaTable(f"{table}-2").to_pyarrow_table()
 
@@ -128,6 +129,21 @@ async def test_rows_of_another_writer_stay(world: World, client: Client, table: 
     rows = read_table(table)
     assert len(rows) == 35 + 5 * 7
     assert set(rows) == set(world.exists.values())
+
+
+async def test_a_piece_goes_in_if_others_commit_often_while_it_is_written(
+    client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check, nothing = JobTables._check, event_schema().empty_table()
+
+    def check_and_write(tables: JobTables, found: DeltaTable) -> None:
+        check(tables, found)
+        for _ in range(40):
+            write_deltalake(table, nothing, mode="append")
+
+    await export_to_delta(client, ["s00"], table, job="june")
+    monkeypatch.setattr(JobTables, "_check", check_and_write)
+    assert (await export_to_delta(client, ["s01"], table, job="july")).rows == 5
 
 
 async def test_two_jobs_into_one_table_at_once_are_both_whole(world: World, client: Client, table: str) -> None:

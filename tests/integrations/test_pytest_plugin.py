@@ -54,6 +54,38 @@ def test_options(isnotai_client):
             return len([session async for session in client.list_sessions()])
     assert asyncio.run(count()) == 3
 """
+OWN_CLIENT = """
+import anyio, pytest
+import isnotai_async as isnotai
+from isnotai_async.sandbox import Fault
+
+@pytest.mark.parametrize("fault", [Fault.rate_limited(), Fault.rate_limited(0), Fault.status(429)])
+def test_own_client(isnotai_sandbox, fault):
+    waits = []
+    async def count():
+        async with isnotai.Client(retry=isnotai.Retry(base=0.01), on_notice=waits.append) as client:
+            return len((await client.list_events("big-100")).data)
+    anyio.run(count)
+    isnotai_sandbox.inject(fault)
+    assert anyio.run(count) == 100
+    assert sum(getattr(notice, "wait", 0) for notice in waits) < 0.5  # of a minute: a second at least
+    assert isnotai_sandbox.stats.statuses[429] == fault.times
+"""
+OF_A_TIER = """
+import asyncio, pytest
+import isnotai_async as isnotai
+
+@pytest.fixture
+def isnotai_sandbox_options():
+    return {"tier": "free", "window": 0.2}
+
+def test_quota(isnotai_sandbox):
+    async def walk():
+        async with isnotai.Client() as client:
+            return len([event async for event in client.list_events("big-7000", page_size=100)])
+    assert asyncio.run(walk()) == 7000
+    assert not isnotai_sandbox.stats.statuses[429]  # the client's window is the sandbox's
+"""
 
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "testing.md"
@@ -71,11 +103,12 @@ def run_pytest(*files: Path, timeout: int) -> str:
 
 def test_the_fixtures_work_in_every_kind_of_a_users_test(tmp_path: Path) -> None:
     programs = {"plain": PLAIN, "anyio": ANYIO, "asyncio": ASYNCIO, "options": OPTIONS}
+    programs |= {"own_client": OWN_CLIENT, "of_a_tier": OF_A_TIER}
     files = [tmp_path / f"test_{name}.py" for name in programs]
     for file, program in zip(files, programs.values(), strict=True):
         file.write_text(program)
 
-    assert "4 passed" in run_pytest(*files, timeout=60)
+    assert "8 passed" in run_pytest(*files, timeout=60)
 
 
 def test_the_file_of_the_page_passes_as_it_is_in_seconds(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from isnotai_async import ConfigError, NotFoundError
-from isnotai_async.integrations.spark import IsNotAIDataSource, SparkJob, read_batches
+from isnotai_async.integrations._spark_job import SparkJob
+from isnotai_async.integrations.spark import IsNotAIDataSource, read_batches
 from tests.export.sync_world import KEY, World
 from tests.integrations.delta_processes import make_world
 

@@ -33,6 +33,10 @@ CALLS: list[tuple[Callable[..., Any], str, str]] = [
     (isnotai.Client, "session", "here it is http_session="),
     (isnotai.Client, "token", "here it is api_key="),
     (isnotai.SessionManager, "concurrency", "here it is max_concurrency="),
+    (isnotai.Retry, "max_retries", "here it is attempts="),
+    (isnotai.Retry, "backoff_factor", "here it is base= or factor="),
+    (isnotai.Retry, "max_delay", "here it is cap="),
+    (isnotai.Credential, "url", "here it is base_url="),
 ]
 
 
@@ -40,6 +44,31 @@ CALLS: list[tuple[Callable[..., Any], str, str]] = [
 def test_the_error_says_what_it_is_called_here(call: Callable[..., Any], name: str, says: str) -> None:
     with pytest.raises(TypeError) as caught:
         call("s1", **{name: 1})
+
+    assert str(caught.value).startswith(f"{call.__name__}() has no argument '{name}'; ")
+    assert says in str(caught.value)
+
+
+AWAITED: list[tuple[Callable[..., Any], str, str]] = [
+    (CLIENT.get_analytics, "groupBy", "did you mean group_by="),
+    (CLIENT.get_analytics, "max_retries", "pass it to client.with_options(retry=Retry(attempts=…))"),
+    (CLIENT.get_usage, "since", "here it is start_date="),
+    (CLIENT.request, "query", "it takes params, path"),
+    (isnotai.export_events, "max_retries", "pass it to client.with_options(retry=Retry(attempts=…))"),
+    (isnotai.export_events, "max_items", "pass it to a list, such as list_events(…, max_items=…)"),
+    (isnotai.export_events, "path", "here it is to="),
+    (isnotai.export_events, "overwrite", "here it is if_exists="),
+    (isnotai.estimate_export, "samples", "did you mean sample="),
+    (isnotai.export_store, "output", "here it is to="),
+    (isnotai.update_store, "since", "here it is start_date="),
+]
+
+
+@pytest.mark.parametrize(("call", "name", "says"), AWAITED, ids=lambda value: getattr(value, "__name__", str(value)))
+async def test_a_coroutine_says_so_when_it_is_awaited(call: Callable[..., Any], name: str, says: str) -> None:
+    assert inspect.iscoroutinefunction(call)
+    with pytest.raises(TypeError) as caught:
+        await call(**{name: 1})
 
     assert str(caught.value).startswith(f"{call.__name__}() has no argument '{name}'; ")
     assert says in str(caught.value)

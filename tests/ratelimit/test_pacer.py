@@ -31,6 +31,17 @@ def test_late_wake_ups_do_not_add_up() -> None:
     assert count >= 0.97 * 6000
 
 
+@pytest.mark.parametrize(("rate", "at_once"), [(60, 1), (600, 6), (6_000, 60)])
+def test_a_long_delay_is_caught_up_by_a_hundredth_of_the_limit_and_no_more(rate: float, at_once: int) -> None:
+    pacer, sent = Pacer(), 0
+    pacer.spend(rate, 0.0)
+    while not pacer.wait(100.0):
+        pacer.spend(rate, 100.0)
+        sent += 1
+
+    assert sent == at_once
+
+
 def test_each_unexpected_429_takes_a_fifth_down_to_a_tenth() -> None:
     pacer = Pacer(60.0)
     shares = []

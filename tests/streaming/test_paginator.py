@@ -27,7 +27,7 @@ class Row:
     number: int
 
 
-mark: Final = Mark[Row](lambda row: row.number, lambda row: f"id-{row.number}")
+mark: Final = Mark[Row](lambda rows: [row.number for row in rows], lambda row: f"id-{row.number}")
 
 
 class Source:

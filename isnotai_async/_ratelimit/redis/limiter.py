@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._models.validation import check_int
@@ -149,6 +150,15 @@ class RedisLimiter(StoreLimiter):
 
     def __repr__(self) -> str:
         return f"<RedisLimiter of {self._store.place}, on_outage={self._on_outage!r}>"
+
+
+def has_password(url: str) -> bool:
+    """Return whether the URL of a Redis shows a password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # `from_url` reports what is wrong with it
+        return "@" in url
+    return bool(parts.password) or "password=" in parts.query
 
 
 def _connect(url: str) -> Redis:

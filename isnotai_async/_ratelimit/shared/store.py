@@ -45,7 +45,8 @@ class Store(ABC):
 
     def refusal(self, reason: str) -> LimiterError:
         """Create the error that reports what is wrong with the store, and what to do."""
-        text = f"the shared limit does not answer, so nothing was sent: {self.place}: {reason}; {self.advice}"
+        shown = f"{self.place}: {reason.rstrip('.')}"
+        text = f"the shared limit does not answer, so nothing was sent: {shown}; {self.advice}"
         return LimiterError(text, reason=reason)
 
     def attach(self) -> None:
