@@ -139,7 +139,7 @@ class DeltaRun:
     async def _find_plan(self, sessions: AnySessions) -> tuple[pa.Table, str]:
         known = await identify_sessions(self.source, sessions)
         identity = {
-            "job": self.tables.job,  # a file system may not tell june from June
+            "job": self.tables.job,  # for some file systems june and June are one name
             "regions": dict(self.source.regions),
             "filters": dict(self.reader.filters),
             "sessions": known,

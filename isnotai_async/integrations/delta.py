@@ -9,7 +9,7 @@ log is what keeps them apart:
    there is one: if it was removed, no other one is made, because its pieces may be in.
 2. **A piece** goes in with the application transaction ``JOB/PLAN/slot-k``: PLAN is the id of the plan, and the
    version is the number of pieces of that slot that are in. It is read and written on one table object, so a piece
-   that another run has committed is refused. A run resumes from the version, and from nothing else.
+   that another run has committed is rejected. A run resumes from the version, and from nothing else.
 3. **A piece always goes in.** A session that did not end is left out whole. What is left out is in the table
    `attempts` before the commit, which carries a second transaction ``JOB/PLAN/slot-k/UUID``: an attempt whose
    transaction the table does not know does not count.

@@ -116,7 +116,7 @@ async def test_a_table_with_a_column_of_another_type_is_rejected(client: Client,
 
 
 async def test_rows_of_another_writer_stay(world: World, client: Client, table: str) -> None:
-    """Another program appends rows and deletes its own ones meanwhile."""
+    """Another program appends rows while the job runs."""
     await export_to_delta(client, ["s01"], f"{table}-2", job="june")
     others = DeltaTable(f"{table}-2").to_pyarrow_table()
 
