@@ -38,6 +38,51 @@ def burst(policy: RateLimitPolicy, now: float, *, bulk: bool = False) -> list[Pe
 # Window and spacing.
 
 
+@pytest.mark.parametrize(("held", "now", "bursts"), [(14, 120.0, True), (14, 119.9, False), (15, 130.0, False)])
+def test_bulk_work_bursts_again_after_two_windows_with_less_than_a_quarter_of_the_limit_in_use(
+    held: int, now: float, bursts: bool
+) -> None:
+    policy = RateLimitPolicy(FREE)
+    for permit in burst(policy, 0.0, bulk=True)[held:]:
+        policy.record_outcome(permit, OK, 0.0)
+
+    try_acquire(policy, now, bulk=True)
+    assert (policy.try_acquire(now, bulk=True) is not None) is bursts
+
+
+def test_a_share_of_one_request_a_window_waits_for_the_window_alone() -> None:
+    policy = RateLimitPolicy(FREE, quota=1 / 60)
+    for number in range(30):  # even spacing is slower, and would be behind after 17
+        now = number * 60.25
+        policy.record_outcome(try_acquire(policy, now), OK, now)
+        assert policy.wait(now, bulk=False) == (60.25, FULL)
+
+
+@pytest.mark.parametrize(("outcome", "lasts"), [(OK, 60.25), (None, 65.25)])
+def test_a_slot_is_free_a_window_after_its_answer_and_later_without_one(
+    outcome: RequestOutcome | None, lasts: float
+) -> None:
+    policy = RateLimitPolicy(FREE)
+
+    assert policy.record_outcome(try_acquire(policy, 0.0), outcome, 0.0) == 0.0
+    assert (policy.occupied(lasts - 0.01), policy.occupied(lasts)) == (1, 0)
+
+
+def test_the_end_of_a_pause_opens_no_full_window() -> None:
+    policy = RateLimitPolicy(FREE)
+    policy.record_outcome(burst(policy, 0.0)[-1], RequestOutcome(429, retry_after=10), 0.0)
+
+    assert policy.wait(10.0, bulk=False)[1] == FULL
+
+
+def test_the_answer_to_a_probe_forgets_how_often_the_key_was_rejected() -> None:
+    policy = RateLimitPolicy(FREE)
+    policy.record_outcome(try_acquire(policy, 0.0), RequestOutcome(429, retry_after=10), 0.0)
+    policy.record_outcome(try_acquire(policy, 10.0), OK, 10.0)
+
+    assert policy.state.rejections == 0
+
+
 @pytest.mark.parametrize("tier", list(Tier))
 def test_an_idle_key_lets_bulk_work_burst_through_half_of_its_window(tier: Tier) -> None:
     policy = RateLimitPolicy(tier)
