@@ -73,6 +73,7 @@ def kill_in_store(kills: int, seed: str, folder: Path) -> Iterator[tuple[str, ..
         bad += start(out, events=_SHORT).wait() != 0 or read_all(out) != whole  # its receipt is found
         out.unlink()
         store_of(out).unlink()
+        print(f"{exports} exports, {killed} kills, {bad} bad", file=sys.stderr, flush=True)
     bad += len(list(folder.iterdir())) != 2  # the whole one and its receipt
     yield "any moment", f"{exports}", f"{killed}", f"{bad}"
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import aiohttp
 import pytest
 
 import isnotai_async as isnotai
@@ -49,6 +50,29 @@ async def test_the_life_of_a_page_names_the_modules_that_a_warm_call_enters() ->
 
     steps = section("The life of one page").partition("A stream does the same")[0]
     assert set(re.findall(r"\]\(\.\./isnotai_async/([\w/]+\.py)\)", steps)) == entered
+
+
+async def test_the_stack_of_a_request_is_the_one_that_the_page_shows() -> None:
+    stack: list[tuple[str, str]] = []
+
+    async def note_stack(*_: object) -> None:
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            path = Path(frame.f_code.co_filename)
+            if path.is_relative_to(PACKAGE):
+                stack.insert(0, (path.relative_to(PACKAGE).as_posix(), frame.f_code.co_qualname))
+            frame = frame.f_back
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(note_stack)
+    async with (
+        isnotai.Sandbox() as sandbox,
+        isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, trace_configs=[trace]) as client,
+    ):
+        await client.list_events("big-3")
+
+    shown = section("The life of one page").partition("```text\n")[2].partition("```")[0]
+    assert [tuple(line.split()) for line in shown.splitlines()] == stack
 
 
 async def test_a_page_enters_few_modules(caplog: pytest.LogCaptureFixture) -> None:

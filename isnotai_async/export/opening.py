@@ -131,9 +131,15 @@ class Opener:
         if finished is not None and _is_target(self.publisher.target, finished, self.publisher.system):
             given = sum_sessions(self.identity["sessions"])
             if given is not None and given != finished["sessions"]:
-                return self._replace_others(given["count"], finished["sessions"]["count"])
+                there = finished["sessions"]["count"]
+                found = (
+                    f"has the events of {there:,} session{'' if there == 1 else 's'} that an earlier export was "
+                    f"given, not those of the {given['count']:,} given now"
+                )
+                return self._check_target(found) or self._start(store)
             if finished["format"] != self.publisher.format.described:
-                return self._remake(finished["format"], totals)
+                found = f"is there as {finished['format']}, not as {self.publisher.format.described}"
+                return self._check_target(found) or self._continue(totals)
             try:
                 report = report_from_json(finished["report"], self.publisher.target)
             except (KeyError, TypeError):
@@ -158,25 +164,6 @@ class Opener:
             is_unproven=identity.get("sessions") is None and self.identity["sessions"] is not None,
         )
 
-    def _replace_others(self, given: int, there: int) -> Opening:
-        """Return how to start over if the target has other sessions; it is replaced only if asked."""
-        if self.if_exists == "fail":
-            raise SinkError(
-                f"{shown(self.publisher.target)} has the events of {there:,} session{'' if there == 1 else 's'} that "
-                f"an earlier export was given, not those of the {given:,} given now; choose another name, or replace "
-                'it with if_exists="replace" (--if-exists replace)'
-            )
-        return self._check_target() or self._start(self.publisher.store)
-
-    def _remake(self, made_as: str, totals: Totals) -> Opening:
-        """Return how to make the target of this same export in another format; it is replaced only if asked."""
-        if self.if_exists == "fail":
-            raise SinkError(
-                f"{shown(self.publisher.target)} is there as {made_as}, not as {self.publisher.format.described}; "
-                'choose another name, or replace it with if_exists="replace" (--if-exists replace)'
-            )
-        return self._check_target() or self._continue(totals)
-
     def _recover_folder(self, store: WorkStore) -> None:
         """Finish or undo the replacing of a folder that was interrupted."""
         system, target = self.publisher.system, self.publisher.target
@@ -193,8 +180,11 @@ class Opener:
             )
         system.remove(old)
 
-    def _check_target(self) -> Opening | None:
+    def _check_target(self, found: str = "") -> Opening | None:
+        """Check that the target can be written; `found` says why not, if it is the export's own file."""
         publisher = self.publisher
+        if found and self.if_exists == "fail":
+            raise _taken(publisher.target, found)
         report = check_target(publisher.target, publisher.format, self.if_exists, publisher.system)
         return None if report is None else Opening(report=report)
 
@@ -214,15 +204,18 @@ def check_target(target: Path, format: Format, if_exists: IfExists, system: Syst
         kind, wanted = ("a folder", "a file") if there.kind == "folder" else ("no folder", "a folder")
         raise SinkError(f"{shown(target)} is {kind}; name {wanted} to write into")
     if if_exists == "fail":
-        raise SinkError(
-            f'{shown(target)} exists; choose another name, or replace it with if_exists="replace" '
-            "(--if-exists replace)"
-        )
+        raise _taken(target, "exists")
     if there.kind == "other":
         raise SinkError(f"{shown(target)} is no regular file; name one to write into")
     if format.is_folder:
         check_replaceable(target, system)
     return None
+
+
+def _taken(target: Path, found: str) -> SinkError:
+    return SinkError(
+        f'{shown(target)} {found}; choose another name, or replace it with if_exists="replace" (--if-exists replace)'
+    )
 
 
 def check_given(store: WorkStore, given: Collection[bytes], target: Path) -> None:
