@@ -6,7 +6,7 @@ benchmarks``, because it takes long:
 
     python -m benchmarks.bench_crashes store [KILLS [SEED]]          # at any moment of an export, by default 200
     python -m benchmarks.bench_crashes publish [KILLS [FORMAT …]]    # while the target is written and named, 20 each
-    python -m benchmarks.bench_crashes calls [CALL …]              # at system calls of both, by strace; all by default
+    python -m benchmarks.bench_crashes calls [CALL …]                # at system calls of both, by strace
 """
 
 from __future__ import annotations
