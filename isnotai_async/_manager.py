@@ -30,13 +30,13 @@ from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
 from isnotai_async._streaming.stream import PageStream
-from isnotai_async._streaming.tasks import Block
+from isnotai_async._streaming.tasks import AsyncBlock
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 
 _VARIABLE: Final = "ISNOTAI_API_KEY_"
 
 
-class SessionManager(Block):
+class SessionManager(AsyncBlock):
     """Clients of several regions, with common settings: ``async with SessionManager({"us": …, "eu": …}) as manager``.
 
     ``manager["eu"]`` is the `Client` of that name. Its HTTP session is opened by its first request, and all are

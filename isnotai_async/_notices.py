@@ -148,16 +148,16 @@ class WaitNotice:
     """A request waits for the limiter.
 
     Example:
-        >>> sandbox.set_tier("us", "free")
-        >>> waits = []
-        >>> def note(notice: isnotai.Notice) -> None:
+        >>> limiter = isnotai.LocalLimiter(window=1)
+        >>> for permit in [limiter.acquire_nowait(bulk=False) for _ in range(60)]:
+        ...     await limiter.release(permit, isnotai.RequestOutcome(200))
+        >>> def show(notice: isnotai.Notice) -> None:
         ...     if isinstance(notice, isnotai.WaitNotice):
-        ...         waits.append(notice.reason)
-        >>> settings = {"limiter": isnotai.LocalLimiter(window=1), "on_notice": note}
-        >>> async with isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, **settings) as client:
-        ...     events = await client.list_events("big-2000").to_list()
-        >>> waits[0]
-        'requests are spaced evenly'
+        ...         print(notice.reason, notice.wait > 0.1)
+        >>> settings = {"base_url": sandbox.base_url, "limiter": limiter, "on_notice": show}
+        >>> async with isnotai.Client(sandbox.api_key, **settings) as client:
+        ...     page = await client.list_events("big-3")
+        the window is full True
 
     Attributes:
         region: Name of the region.

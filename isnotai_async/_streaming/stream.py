@@ -38,11 +38,11 @@ from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import StreamProgress
 from isnotai_async._streaming.readers import Failure, ReaderPool, StreamItem
 from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
-from isnotai_async._streaming.tasks import Block, run_behind
+from isnotai_async._streaming.tasks import AsyncBlock, run_behind
 from isnotai_async.errors import ConfigError, IsNotAIError
 
 
-class PageStream(Block):
+class PageStream(AsyncBlock):
     """The pages of many sessions; opened with ``async with``, and then an asynchronous iterator.
 
     Its background work ends with the block, also after an exception. It serves one task at a time; each page may be

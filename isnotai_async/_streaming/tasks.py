@@ -49,7 +49,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
         task.result()
 
 
-class Block(ABC):
+class AsyncBlock(ABC):
     """An object that is opened with ``async with``; a subclass has the whole block in one generator."""
 
     _block: AbstractAsyncContextManager[Self]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +182,18 @@ async def test_a_name_that_differs_in_case_only_is_rejected_if_the_file_system_t
     with pytest.raises(StoreError, match="was planned with the job 'june'"):
         await export(client, table, job="June")
     assert read_table(table) == sorted(world.exists.values())
+
+
+def test_without_deltalake_the_message_says_what_to_install() -> None:
+    program = """
+import asyncio, sys
+sys.modules["deltalake"] = None
+from isnotai_async import Client
+from isnotai_async.integrations.delta import export_to_delta
+asyncio.run(export_to_delta(Client("k"), ["s1"], "table", job="june"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr.endswith("a Delta table needs deltalake: pip install 'isnotai-async[delta]'\n")
 
 
 @pytest.mark.parametrize(
