@@ -6,7 +6,7 @@ benchmarks``, because it takes long:
 
     python -m benchmarks.bench_crashes store [KILLS [SEED]]          # at any moment of an export, by default 200
     python -m benchmarks.bench_crashes publish [KILLS [FORMAT …]]    # while the target is written and named, 20 each
-    python -m benchmarks.bench_crashes calls                         # at each system call of both, by strace
+    python -m benchmarks.bench_crashes calls [CALL …]                # at system calls of both, by strace
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -143,11 +143,11 @@ def trace(out: Path, call: str, fault: str | None, log: Path) -> int:
     return done.returncode
 
 
-def break_calls(folder: Path) -> Iterator[tuple[str, ...]]:
+def break_calls(kinds: Sequence[str], folder: Path) -> Iterator[tuple[str, ...]]:
     """Break system calls, one in each export; yield a line of the table for each kind."""
     whole, log = folder / "whole.jsonl", folder / "log"
     trace(whole, "openat", None, log)
-    for call in CALLS:
+    for call in kinds:
         counted = folder / f"{call}.jsonl"
         trace(counted, call, None, log)
         calls = len(log.read_text().splitlines())
@@ -171,7 +171,11 @@ def main() -> None:
         folder = Path(name)
         if what == "calls":
             columns: tuple[str, ...] = ("system call", "fault", "calls of an export", "exports", "ended by it", "bad")
-            table = Table("Exports broken at a system call, and run again", columns, tuple(break_calls(folder)))
+            table = Table(
+                "Exports broken at a system call, and run again",
+                columns,
+                tuple(break_calls(numbers or CALLS, folder)),
+            )
         elif what == "publish":
             columns = ("format", "exports", "kills", "had the file by then", "bad")
             lines = list[tuple[str, ...]]()

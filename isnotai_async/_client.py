@@ -225,13 +225,6 @@ class Client(Operations):
     async def open(self) -> None:
         """Open the client on the running event loop, if ``async with`` does not fit. A closed one is opened again.
 
-        Example:
-            >>> client = isnotai.Client(sandbox.api_key, base_url=sandbox.base_url)
-            >>> await client.open()
-            >>> (await client.health()).status
-            'healthy'
-            >>> await client.aclose()
-
         Raises:
             ConfigError: It is open on another event loop, or no event loop of asyncio is running.
         """
@@ -242,13 +235,7 @@ class Client(Operations):
         self._connections.open()
 
     async def aclose(self) -> None:
-        """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open.
-
-        Example:
-            >>> await client.aclose()
-            >>> print(client)
-            <Client of us (http://127.0.0.1:...): closed>
-        """
+        """Close what this client opened; idempotent. A borrowed HTTP session and the parent of a copy stay open."""
         if not self._is_copy or self._has_opened:
             self._has_opened = False
             await self._connections.aclose()

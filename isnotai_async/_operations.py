@@ -66,11 +66,6 @@ class Operations:
         """Ask whether the API is alive; needs no key.
 
         Reference page: "Health check".
-
-        Example:
-            >>> health = await client.health()
-            >>> health.status
-            'healthy'
         """
         return await self._get(endpoints.HEALTH)
 
@@ -80,11 +75,6 @@ class Operations:
         Reference page: "Get the current integration". Only ``apiKeyMasked`` of its schema is known here, so the
         answer is a plain dict, as the server sent it. The API's own OpenAPI document has the schema: run
         ``isnotai doctor``.
-
-        Example:
-            >>> integration = await client.get_integration()
-            >>> integration["data"]["apiKeyMasked"]
-            'aik_v1_****A1yI'
 
         Raises:
             AuthenticationError: The key is not known in this region.
@@ -270,11 +260,6 @@ class Operations:
         Reference page of ``getUserSessions``. The vendor does not publish the schema of its items; this client reads
         them like those of `list_sessions`.
 
-        Example:
-            >>> user = await client.list_users(search="souza").first()
-            >>> [session.status async for session in client.get_user_sessions(user.user_id)]
-            ['closed', 'closed', 'closed']
-
         Args:
             user_id: Id of the user, as in `Session` and `User`.
             page_size: Sessions a page, from 1; default the server's 50. The tier's cap clamps it.
@@ -299,11 +284,6 @@ class Operations:
         Reference page of ``listCourses``. The schema of a course is not known here, so each is a plain dict, as
         the server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
 
-        Example:
-            >>> courses = await client.list_courses().to_list()
-            >>> len(courses), type(courses[0])
-            (3, <class 'dict'>)
-
         Args:
             page_size: Courses a page, from 1; default the server's 50. The tier's cap clamps it.
             max_items: Courses after which to stop; None for all.
@@ -325,11 +305,6 @@ class Operations:
 
         Reference page of ``getAnalytics``.
 
-        Example:
-            >>> analytics = await client.get_analytics(period="7d", group_by="day")
-            >>> analytics.summary.total_sessions, len(analytics.time_series)
-            (40, 8)
-
         Args:
             period: An open list; documented are ``"24h"``, ``"7d"``, ``"30d"`` and ``"90d"``. Default the server's,
                 7d.
@@ -347,11 +322,6 @@ class Operations:
 
         Reference page of ``getStats``. Its schema is not known here, so the answer is a plain dict, as the
         server sent it. The API's own OpenAPI document has the schema: run ``isnotai doctor``.
-
-        Example:
-            >>> stats = await client.get_stats()
-            >>> sorted(stats["data"])[:2]
-            ['activeSessions', 'botSessions']
         """
         return await self._get(endpoints.GET_STATS)
 
@@ -366,11 +336,6 @@ class Operations:
         """Return the consumption of the API.
 
         Reference page of ``getUsage``. The answer has no pages.
-
-        Example:
-            >>> usage = await client.get_usage(start_date="2026-06-04", metric="Sessions")
-            >>> dict(usage.totals)
-            {'Sessions': 40}
 
         Args:
             start_date: The first instant, inclusive: an aware datetime, a date (its first instant, UTC) or ISO 8601
@@ -391,11 +356,6 @@ class Operations:
         """Get any path of the API, also one without a method here. It is paced, retried and checked like every call.
 
         The key is sent, except to ``/health``, ``/openapi/v3.json`` and ``/swagger``, which are documented as open.
-
-        Example:
-            >>> answer = await client.request("/v1/sessions", params={"pageSize": 1})
-            >>> answer.status, len(answer.json()["data"])
-            (200, 1)
 
         Args:
             path: Absolute path without a query, such as ``"/v1/sessions"``.

@@ -168,28 +168,11 @@ def _revive(cls: type[IsNotAIError], args: tuple[object, ...], state: dict[str, 
 
 
 class ConfigError(IsNotAIError):
-    """The call or the client was set up wrongly; nothing was sent.
-
-    Example:
-        >>> try:
-        ...     client.list_events("s1", type=256)
-        ... except isnotai.ConfigError as error:
-        ...     print(error)
-        type is 256; it must be from 0 to 255
-    """
+    """The call or the client was set up wrongly; nothing was sent."""
 
 
 class TransportError(IsNotAIError):
     """No answer of the API: none came, the connection broke, or something in front of the API answered.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.reset(times=None))
-        >>> try:
-        ...     await client.list_sessions()
-        ... except isnotai.TransportError as error:
-        ...     print(type(error).__name__, error.attempts)
-        TransportError 4
 
     Attributes:
         retry_limit: Maximum number of retries for this kind of failure: 0 if a retry cannot help, None for no limit
@@ -202,14 +185,6 @@ class TransportError(IsNotAIError):
 class ConnectError(TransportError):
     """No connection: refused, name not found, or the TLS handshake failed.
 
-    Example:
-        >>> async with isnotai.Client(base_url="http://127.0.0.1:9", retry=isnotai.Retry(base=0.01)) as client:
-        ...     try:
-        ...         await client.health()
-        ...     except isnotai.ConnectError as error:
-        ...         print(error.attempts, error.tls)
-        4 False
-
     Attributes:
         tls: Whether the certificate or the handshake failed; a retry does not help then.
     """
@@ -218,30 +193,11 @@ class ConnectError(TransportError):
 
 
 class TransportTimeoutError(TransportError, TimeoutError):
-    """No complete answer in time: of one attempt, or of all (`deadline_exceeded`). Also a builtin `TimeoutError`.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.slow_headers(5))
-        >>> try:
-        ...     await client.with_options(deadline=0.05).list_sessions()
-        ... except isnotai.TransportTimeoutError as error:
-        ...     print(error.deadline_exceeded)
-        True
-    """
+    """No complete answer in time: of one attempt, or of all (`deadline_exceeded`). Also a builtin `TimeoutError`."""
 
 
 class ProtocolError(TransportError):
     """What came back is not HTTP as agreed: unparsable, redirected, truncated or too large.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.raw(302, b"", {"Location": "/login"}))
-        >>> try:
-        ...     await client.list_sessions()
-        ... except isnotai.ProtocolError as error:
-        ...     print(str(error)[:31])
-        the answer is a redirect (302),
 
     Attributes:
         status: The HTTP status, or None if none could be read.
@@ -252,18 +208,7 @@ class ProtocolError(TransportError):
 
 
 class LimiterError(TransportError):
-    """The Redis or file that keeps the shared limit did not answer (`reason`); nothing was sent.
-
-    Example:
-        >>> limiter = isnotai.RedisLimiter.from_url("redis://127.0.0.1:9")
-        >>> settings = {"base_url": sandbox.base_url, "limiter": limiter, "deadline": 1}
-        >>> async with isnotai.Client(sandbox.api_key, **settings) as client:
-        ...     try:
-        ...         await client.list_sessions()
-        ...     except isnotai.LimiterError as error:
-        ...         print(error.reason.partition(":")[0])
-        ConnectionError
-    """
+    """The Redis or file that keeps the shared limit did not answer (`reason`); nothing was sent."""
 
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)
@@ -275,15 +220,6 @@ class GatewayError(TransportError):
 
     It is raised for a 4xx without the API's error envelope (except 408, 425 and 429), for any 2xx that is HTML or
     text, and for a 200 without a body. It is retried like a lost connection.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.captive_portal(times=None))
-        >>> try:
-        ...     await client.list_sessions()
-        ... except isnotai.GatewayError as error:
-        ...     print(error.status, error.attempts)
-        200 4
 
     Attributes:
         status: HTTP status.
@@ -298,13 +234,6 @@ class GatewayError(TransportError):
 
 class APIError(IsNotAIError):
     """The API answered with an error.
-
-    Example:
-        >>> try:
-        ...     await client.get_session("no-such-session")
-        ... except isnotai.APIError as error:
-        ...     print(error.status, error.code)
-        404 SESSION_NOT_FOUND
 
     Attributes:
         status: HTTP status.
@@ -349,115 +278,40 @@ class APIError(IsNotAIError):
 
 
 class InvalidRequestError(APIError):
-    """400 or 422: the API rejected the request as malformed.
-
-    Example:
-        >>> try:
-        ...     await client.get_analytics(period="1y")
-        ... except isnotai.InvalidRequestError as error:
-        ...     print(error.status, error.message)
-        400 period must be one of 24h, 7d, 30d, 90d.
-    """
+    """400 or 422: the API rejected the request as malformed."""
 
 
 class InvalidCursorError(InvalidRequestError):
     """The API rejected the cursor: it is expired, altered, or of another query.
 
     Start the walk again without it; `position` holds the watermark of the last record that was given.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.refused_cursor(400))
-        >>> walk = client.list_events("big-100", page_size=50)
-        >>> try:
-        ...     async for event in walk:
-        ...         last = event.event_id
-        ... except isnotai.InvalidCursorError as error:
-        ...     print(error.position)
-        <Position in list_events of session 'big-100', region us, after 'ev-302798fb-f57c959a'>
     """
 
 
 class AuthenticationError(APIError):
-    """401: the key is missing, malformed, unknown, or of the other region.
-
-    Example:
-        >>> async with isnotai.Client("aik_v1_" + "a" * 40, base_url=sandbox.base_url) as client:
-        ...     try:
-        ...         await client.get_integration()
-        ...     except isnotai.AuthenticationError as error:
-        ...         print(error.status, error.code)
-        401 INVALID_API_KEY
-    """
+    """401: the key is missing, malformed, unknown, or of the other region."""
 
 
 class PermissionDeniedError(APIError):
-    """403: the key is valid, but the resource belongs to another integration.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.status(403))
-        >>> try:
-        ...     await client.get_session("big-100")
-        ... except isnotai.PermissionDeniedError as error:
-        ...     print(error.status, error.code)
-        403 SANDBOX_FORBIDDEN
-    """
+    """403: the key is valid, but the resource belongs to another integration."""
 
 
 class NotFoundError(APIError):
-    """404: no such resource.
-
-    Example:
-        >>> try:
-        ...     await client.get_session("no-such-session")
-        ... except isnotai.NotFoundError as error:
-        ...     print(error.code)
-        SESSION_NOT_FOUND
-    """
+    """404: no such resource."""
 
 
 class RateLimitedError(APIError):
-    """429: the per-minute window of this key is used up.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.rate_limited(retry_after=3600))
-        >>> try:
-        ...     await client.list_sessions()
-        ... except isnotai.RateLimitedError as error:
-        ...     print(error.retry_after)
-        3600.0
-    """
+    """429: the per-minute window of this key is used up."""
 
 
 class ServerError(APIError):
-    """5xx: the API, or a server in front of it, failed.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.status(503, times=None))
-        >>> try:
-        ...     await client.list_sessions()
-        ... except isnotai.ServerError as error:
-        ...     print(error.status, error.attempts)
-        503 4
-    """
+    """5xx: the API, or a server in front of it, failed."""
 
 
 class DecodeError(IsNotAIError):
     """The answer cannot be read, because it does not follow the contract.
 
     If a walk raises it for one record, its position is after that record: iterate again to read the others.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.absent_field("data.id", times=None))
-        >>> try:
-        ...     await client.get_session("big-100")
-        ... except isnotai.DecodeError as error:
-        ...     print(error.path)
-        $.data.id
 
     Attributes:
         path: JSON path of the wrong value, such as ``$.data[3].timestamp``; ``$`` for the whole body.
@@ -476,28 +330,11 @@ class DecodeError(IsNotAIError):
 
 
 class PaginationError(DecodeError):
-    """The chain of cursors is broken or the order of the rows has changed, so rows could be lost or repeated.
-
-    Example:
-        >>> from isnotai_async.sandbox import Fault
-        >>> sandbox.inject(Fault.no_cursor(times=None))
-        >>> try:
-        ...     await client.list_events("big-100").to_list()
-        ... except isnotai.PaginationError as error:
-        ...     print(error)
-        hasMore is true and there is no cursor to continue with; try later - at $.pagination.nextCursor
-    """
+    """The chain of cursors is broken or the order of the rows has changed, so rows could be lost or repeated."""
 
 
 class ExportError(IsNotAIError):
     """An export could not be written or published.
-
-    Example:
-        >>> try:
-        ...     await isnotai.export_events(client, ["big-100"], "no-such-folder/events.jsonl")
-        ... except isnotai.ExportError as error:
-        ...     print(type(error).__name__, error.is_temporary)
-        SinkError False
 
     Attributes:
         is_temporary: Whether the same call can succeed later, unchanged, because another program was in the way.
@@ -508,56 +345,16 @@ class ExportError(IsNotAIError):
 
 
 class SinkError(ExportError):
-    """The output could not be written.
-
-    Example:
-        >>> report = await isnotai.export_events(client, ["big-100"], "events.jsonl")
-        >>> try:
-        ...     await isnotai.export_events(client, ["big-300"], "events.jsonl")
-        ... except isnotai.SinkError as error:
-        ...     print(error)
-        events.jsonl exists; choose another name, or replace it with if_exists="replace" (--if-exists replace)
-    """
+    """The output could not be written."""
 
 
 class StoreError(ExportError):
-    """The work store is damaged, was removed, or belongs to another export.
-
-    Example:
-        >>> from pathlib import Path
-        >>> written = Path(".events.jsonl.isnotai").write_text("not a work store")
-        >>> try:
-        ...     await isnotai.export_events(client, ["big-100"], "events.jsonl")
-        ... except isnotai.StoreError as error:
-        ...     print(str(error).partition(";")[0])
-        .events.jsonl.isnotai is damaged: file is not a database
-    """
+    """The work store is damaged, was removed, or belongs to another export."""
 
 
 class ExportLockedError(ExportError):
-    """Another process is exporting to the same target.
-
-    Example:
-        >>> import asyncio
-        >>> async def export() -> None:
-        ...     try:
-        ...         await isnotai.export_events(client, ["big-1000"], "events.jsonl")
-        ...     except isnotai.ExportLockedError as error:
-        ...         print(error)
-        >>> done = await asyncio.gather(export(), export())
-        another export is writing events.jsonl; wait for it, or choose another target
-    """
+    """Another process is exporting to the same target."""
 
 
 class IsNotAIWarning(UserWarning):
-    """An answer was read, but it differs from the contract; or the request is probably a mistake.
-
-    Example:
-        >>> import warnings
-        >>> sandbox.inject(isnotai.sandbox.Fault.absent_field("data.status"))
-        >>> with warnings.catch_warnings(record=True) as caught:
-        ...     warnings.simplefilter("always", isnotai.IsNotAIWarning)
-        ...     session = await client.get_session("big-100")
-        >>> session.status, str(caught[0].message)
-        (None, 'get_session of region us is not as documented: the field is absent - at $.data.status')
-    """
+    """An answer was read, but it differs from the contract; or the request is probably a mistake."""

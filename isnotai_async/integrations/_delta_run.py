@@ -124,15 +124,15 @@ class DeltaRun:
             await self._fill(prefix, _delta_plan.deal(plan))
             found = await self._ask(self.tables.read_attempts, prefix)
             tries.update(each.target for each in found if each.kind == "unfinished")
-            again = {each.target for each in found if _may_try_again(each, tries)}
-            left_out += [each for each in found if each.target not in again]
+            retried = {each.target for each in found if _may_try_again(each, tries)}
+            left_out += [each for each in found if each.target not in retried]
             await self._check_plan(plan_id)
-            if not again:
+            if not retried:
                 break
-            self._unlucky |= again
+            self._unlucky |= retried
             if self._trouble is not None:
                 raise self._trouble
-            plan = await self._plan_again(f"{plan_id}/again-{number}", sorted(again))
+            plan = await self._plan_again(f"{plan_id}/again-{number}", sorted(retried))
             prefix = f"{first}/again-{number}"
         return left_out
 

@@ -99,15 +99,6 @@ class Fault:
     ) -> Self:
         """Answer with an error status.
 
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.status(404))
-            >>> try:
-            ...     await client.get_session("big-100")
-            ... except isnotai.NotFoundError as error:
-            ...     print(error.code)
-            SANDBOX_NOT_FOUND
-
         Args:
             status: 400 to 599.
             times: How many requests it meets.
@@ -131,63 +122,25 @@ class Fault:
 
     @classmethod
     def rate_limited(cls, retry_after: float | str | None = None, *, times: int | None = 1) -> Self:
-        """Answer 429, with or without ``Retry-After``, although the window has room.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.rate_limited(retry_after=3600))
-            >>> try:
-            ...     await client.list_sessions()
-            ... except isnotai.RateLimitedError as error:
-            ...     print(error.retry_after)
-            3600.0
-        """
+        """Answer 429, with or without ``Retry-After``, although the window has room."""
         return cls.status(429, times=times, retry_after=retry_after, code="SANDBOX_RATE_LIMITED")
 
     @classmethod
     def html(cls, status: int = 502, *, times: int | None = 1) -> Self:
-        """Answer with an HTML error page, as proxies do.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.html(502))
-            >>> page = await client.list_sessions()
-            >>> sandbox.stats.requests
-            2
-        """
+        """Answer with an HTML error page, as proxies do."""
         title = f"{status} {_status_name(status).replace('_', ' ').title()}"
         page = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
         return cls.raw(status, page.encode(), {"Content-Type": HTML}, times=times, name=f"html {status}")
 
     @classmethod
     def captive_portal(cls, *, times: int | None = 1) -> Self:
-        """Answer 200 with an HTML page that asks to sign in.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.captive_portal(times=None))
-            >>> try:
-            ...     await client.list_sessions()
-            ... except isnotai.GatewayError as error:
-            ...     print(error.status)
-            200
-        """
+        """Answer 200 with an HTML page that asks to sign in."""
         page = b"<html><body><form action='/login'>Welcome to Airport Wi-Fi</form></body></html>"
         return cls.raw(200, page, {"Content-Type": HTML}, times=times, name="captive portal")
 
     @classmethod
     def garbage(cls, body: bytes = b'{"data": [{"eventId": \x00\xff', *, times: int | None = 1) -> Self:
-        """Answer 200 with the content type of JSON, and a body that is not JSON.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.garbage(times=None))
-            >>> try:
-            ...     await client.list_sessions()
-            ... except isnotai.DecodeError as error:
-            ...     print(error.path)
-            $
-        """
+        """Answer 200 with the content type of JSON, and a body that is not JSON."""
         return cls.raw(200, body, {"Content-Type": "application/json"}, times=times, name="garbage")
 
     @classmethod
@@ -200,17 +153,7 @@ class Fault:
         times: int | None = 1,
         name: str = "raw",
     ) -> Self:
-        """Answer with exactly this status, body and headers (a mapping is sent as JSON).
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.raw(418, {"teapot": True}, times=None))
-            >>> try:
-            ...     await client.list_sessions()
-            ... except isnotai.GatewayError as error:
-            ...     print(error.status)
-            418
-        """
+        """Answer with exactly this status, body and headers (a mapping is sent as JSON)."""
         headers = dict(headers or {})
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -219,116 +162,45 @@ class Fault:
 
     @classmethod
     def slow_headers(cls, delay: float, *, times: int | None = 1) -> Self:
-        """Wait this many seconds before the first byte of the real answer.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.slow_headers(0.2))
-            >>> try:
-            ...     await client.with_options(deadline=0.1).list_sessions()
-            ... except isnotai.TransportTimeoutError as error:
-            ...     print(error.deadline_exceeded)
-            True
-        """
+        """Wait this many seconds before the first byte of the real answer."""
         return cls(name="slow headers", times=times, delay=delay)
 
     @classmethod
     def slow_body(cls, drip: float = 0.1, *, piece: int = 1, times: int | None = 1) -> Self:
-        """Send the real answer in pieces of `piece` bytes, with a wait between them.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.slow_body(0.1))
-            >>> try:
-            ...     await client.with_options(deadline=0.2).list_sessions()
-            ... except isnotai.TransportTimeoutError as error:
-            ...     print(error.deadline_exceeded)
-            True
-        """
+        """Send the real answer in pieces of `piece` bytes, with a wait between them."""
         if piece < 1:
             raise ConfigError(f"piece must be at least 1 byte, not {piece}")
         return cls(name="slow body", times=times, drip=drip, piece=piece)
 
     @classmethod
     def reset(cls, *, times: int | None = 1) -> Self:
-        """Reset the TCP connection before any byte of an answer.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.reset())
-            >>> page = await client.list_sessions()
-            >>> sandbox.stats.requests
-            2
-        """
+        """Reset the TCP connection before any byte of an answer."""
         return cls(name="reset", times=times, delivery=Delivery.RESET)
 
     @classmethod
     def cut_body(cls, *, chunked: bool = False, times: int | None = 1) -> Self:
-        """Send half of the real answer and close: before its ``Content-Length``, or in the middle of a chunk.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.cut_body())
-            >>> page = await client.list_sessions()
-            >>> sandbox.stats.requests
-            2
-        """
+        """Send half of the real answer and close: before its ``Content-Length``, or in the middle of a chunk."""
         delivery = Delivery.CUT_CHUNK if chunked else Delivery.CUT
         return cls(name="cut chunk" if chunked else "cut body", times=times, delivery=delivery)
 
     @classmethod
     def corrupt_gzip(cls, *, times: int | None = 1) -> Self:
-        """Compress the real answer, and corrupt bytes in the middle.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.corrupt_gzip())
-            >>> page = await client.list_sessions()
-            >>> sandbox.stats.requests
-            2
-        """
+        """Compress the real answer, and corrupt bytes in the middle."""
         return cls(name="corrupt gzip", times=times, delivery=Delivery.CORRUPT_GZIP)
 
     @classmethod
     def empty_page(cls, *, times: int | None = 1) -> Self:
-        """Answer a list with no rows, `hasMore`, and a fresh cursor to the same place: nothing is lost.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.empty_page())
-            >>> [len(page.data) async for page in client.list_events("big-100").pages()], sandbox.stats.requests
-            ([100], 2)
-        """
+        """Answer a list with no rows, `hasMore`, and a fresh cursor to the same place: nothing is lost."""
         return cls(name="empty page", times=times, page=PageFault.EMPTY)
 
     @classmethod
     def repeated_cursor(cls, *, times: int | None = 1) -> Self:
-        """Answer a list with `hasMore` and the cursor that was just sent; waits for a request that has one.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.repeated_cursor(times=None))
-            >>> try:
-            ...     await client.list_events("big-100", page_size=10).to_list()
-            ... except isnotai.PaginationError as error:
-            ...     print(error)
-            the next cursor was followed before in this walk; its pages go round in a circle; try later
-        """
+        """Answer a list with `hasMore` and the cursor that was just sent; waits for a request that has one."""
         return cls(name="repeated cursor", times=times, page=PageFault.REPEATED_CURSOR, needs_cursor=True)
 
     @classmethod
     def no_cursor(cls, *, times: int | None = 1) -> Self:
-        """Answer a list with `hasMore` and a null cursor.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.no_cursor(times=None))
-            >>> try:
-            ...     await client.list_events("big-100", page_size=10).to_list()
-            ... except isnotai.PaginationError as error:
-            ...     print(error)
-            hasMore is true and there is no cursor to continue with; try later - at $.pagination.nextCursor
-        """
+        """Answer a list with `hasMore` and a null cursor."""
         return cls(name="no cursor", times=times, page=PageFault.NO_CURSOR)
 
     @classmethod
@@ -336,15 +208,6 @@ class Fault:
         cls, status: int = 400, *, code: str = "SANDBOX_CONTINUATION_REFUSED", times: int | None = 1
     ) -> Self:
         """Reject a request because of its cursor; it applies to the next request that has one.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.refused_cursor(400))
-            >>> try:
-            ...     await client.list_events("big-100", page_size=10).to_list()
-            ... except isnotai.InvalidCursorError as error:
-            ...     print(error.status)
-            400
 
         Args:
             status: 400, 404, 410 or 422; the API's own is not known.
@@ -357,29 +220,13 @@ class Fault:
     def error_in_success(
         cls, code: str = "SANDBOX_HIDDEN_ERROR", message: str = "", *, times: int | None = 1
     ) -> Self:
-        """Answer 200 with an error envelope.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.error_in_success(times=None))
-            >>> try:
-            ...     await client.list_sessions()
-            ... except isnotai.APIError as error:
-            ...     print(error.status, error.code)
-            200 SANDBOX_HIDDEN_ERROR
-        """
+        """Answer 200 with an error envelope."""
         answer = envelope(200, code, message or _MESSAGE)
         return cls(name="error in success", times=times, answer=answer, from_api=True)
 
     @classmethod
     def changed_field(cls, path: str, value: object = None, *, times: int | None = 1) -> Self:
         """Answer with another value in a field, by default null.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.changed_field("data[0].status", None))
-            >>> [session.status for session in (await client.list_sessions(page_size=2)).data]
-            [None, 'active']
 
         Args:
             path: Which field: ``data[*].payloadSize`` in each record, ``data[0].userName`` in the first,
@@ -394,50 +241,24 @@ class Fault:
 
     @classmethod
     def absent_field(cls, path: str, *, times: int | None = 1) -> Self:
-        """Answer without a field; the path is written as in `changed_field`.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.absent_field("data[*].eventTypeName"))
-            >>> (await client.list_events("big-100").first()).event_type_name
-        """
+        """Answer without a field; the path is written as in `changed_field`."""
         return cls(name=f"absent {path}", times=times, change=deviations.remove_field(path))
 
     @classmethod
     def success_status(cls, status: int, *, times: int | None = 1) -> Self:
-        """Answer with another status of success instead of 200; 204 comes without a body.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.success_status(203))
-            >>> (await client.request("/v1/stats")).status
-            203
-        """
+        """Answer with another status of success instead of 200; 204 comes without a body."""
         if not 201 <= status <= 299:
             raise ConfigError(f"Fault.success_status takes 201 to 299, not {status}; Fault.raw takes any status")
         return cls(name=f"status {status}", times=times, change=deviations.set_status(status))
 
     @classmethod
     def decimal_numbers(cls, *, exponent: bool = False, times: int | None = 1) -> Self:
-        """Answer with whole numbers written as ``7.0``, or with an exponent as ``7e0``.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.decimal_numbers())
-            >>> (await client.list_events("big-100").first()).timestamp
-            1780574400000
-        """
+        """Answer with whole numbers written as ``7.0``, or with an exponent as ``7e0``."""
         return cls(name="decimal numbers", times=times, change=deviations.write_decimals(exponent=exponent))
 
     @classmethod
     def date_times(cls, form: DateTimeForm, *, times: int | None = 1) -> Self:
         """Answer with date-times in another form.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.date_times("no offset"))
-            >>> (await client.get_session("big-100")).created_at.isoformat()
-            '2026-06-04T12:00:00+00:00'
 
         Args:
             form: ``"no offset"``, ``"space"`` (for the T), ``"short offset"`` (+0000), ``"no seconds"``,
@@ -452,64 +273,26 @@ class Fault:
 
     @classmethod
     def byte_order_mark(cls, *, times: int | None = 1) -> Self:
-        """Answer with a byte order mark before the JSON.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.byte_order_mark())
-            >>> (await client.get_session("big-100")).id
-            'big-100'
-        """
+        """Answer with a byte order mark before the JSON."""
         return cls(name="byte order mark", times=times, change=deviations.add_byte_order_mark)
 
     @classmethod
     def x_gzip(cls, *, times: int | None = 1) -> Self:
-        """Compress the answer with gzip, and call that ``x-gzip``.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.x_gzip())
-            >>> len((await client.list_events("big-100")).data)
-            100
-        """
+        """Compress the answer with gzip, and call that ``x-gzip``."""
         return cls(name="x-gzip", times=times, change=deviations.use_x_gzip)
 
     @classmethod
     def tier_name(cls, name: str | None, *, times: int | None = 1) -> Self:
-        """Answer with this value of ``x-isnotai-tier``, such as ``"Enterprise"``; None leaves the header out.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.tier_name("Enterprise"))
-            >>> (await client.list_sessions()).tier
-            <Tier.ENTERPRISE: 'enterprise'>
-        """
+        """Answer with this value of ``x-isnotai-tier``, such as ``"Enterprise"``; None leaves the header out."""
         return cls(name=f"tier {name}", times=times, change=deviations.set_tier_name(name))
 
     @classmethod
     def clock_skew(cls, seconds: float, *, times: int | None = 1) -> Self:
-        """Answer with a ``Date`` that differs from this machine's clock by `seconds`; earlier if negative.
-
-        Example:
-            >>> from datetime import UTC, datetime
-            >>> from email.utils import parsedate_to_datetime
-            >>> sandbox.inject(isnotai.sandbox.Fault.clock_skew(-3600))
-            >>> answer = await client.request("/v1/stats")
-            >>> round((datetime.now(UTC) - parsedate_to_datetime(answer.headers["Date"])).total_seconds(), -2)
-            3600.0
-        """
+        """Answer with a ``Date`` that differs from this machine's clock by `seconds`; earlier if negative."""
         return cls(name="clock skew", times=times, change=deviations.shift_clock(seconds))
 
     def delayed(self, delay: float) -> Self:
-        """Return a copy that waits a number of seconds before its first byte.
-
-        Example:
-            >>> from isnotai_async.sandbox import Fault
-            >>> sandbox.inject(Fault.status(503).delayed(0.1))
-            >>> page = await client.list_sessions()
-            >>> sandbox.stats.requests
-            2
-        """
+        """Return a copy that waits a number of seconds before its first byte."""
         return evolve(self, delay=delay)
 
 

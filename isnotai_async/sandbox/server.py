@@ -250,13 +250,6 @@ class Sandbox:
     async def start(self) -> None:
         """Start listening. Do nothing if it already listens.
 
-        Example:
-            >>> sandbox = isnotai.Sandbox(seed=7)
-            >>> await sandbox.start()
-            >>> sandbox.base_url
-            'http://127.0.0.1:...'
-            >>> await sandbox.aclose()
-
         Raises:
             OSError: A port is taken.
         """
@@ -274,13 +267,7 @@ class Sandbox:
             raise
 
     async def aclose(self) -> None:
-        """Stop listening and close all connections; counters and data stay. Do nothing if it is closed.
-
-        Example:
-            >>> await sandbox.aclose()
-            >>> print(sandbox)
-            <Sandbox seed='isnotai' closed>
-        """
+        """Stop listening and close all connections; counters and data stay. Do nothing if it is closed."""
         listeners, self._listeners = self._listeners, []
         self._base_urls.clear()
         # Shielded, because a listener that a cancelled test leaves open would make the next test fail.
