@@ -241,8 +241,8 @@ class EventStore:
             self._set_distrust("ifnull(distrusted, ?)", reading.region, reading.began)
         self.file.db.execute(
             "UPDATE sessions SET _isnotai_rows = _isnotai_rows + ?, "
-            f"_isnotai_newest = max(ifnull(_isnotai_newest, ?2), ?2) {_KEY}",
-            (added, rows.newest, reading.session_id, reading.region),
+            f"_isnotai_newest = max(ifnull(_isnotai_newest, ?), ?) {_KEY}",
+            (added, rows.newest, rows.newest, reading.session_id, reading.region),
         )
         return added
 
@@ -332,8 +332,10 @@ class EventStore:
 @cache
 def _insert(count: int) -> str:
     """Return the statement that adds so many rows of a session; one for all, because it runs without the GIL."""
-    row = f"(?1, ?2{', ?' * len(EVENT_COLUMNS)})"
-    return f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES {', '.join([row] * count)} ON CONFLICT DO NOTHING"
+    row = f"({', '.join('?' * len(EVENT_COLUMNS))})"
+    # The session once, for all rows: numbered parameters would do, but Python 3.14 takes them by name alone.
+    chosen = f"SELECT * FROM (SELECT ?, ?) CROSS JOIN (VALUES {', '.join([row] * count)}) WHERE true"
+    return f"INSERT INTO events ({', '.join(COLUMNS)}) {chosen} ON CONFLICT DO NOTHING"
 
 
 def _read_state(row: Sequence[Any]) -> SessionState:
