@@ -204,7 +204,10 @@ class _SavedStream(msgspec.Struct, forbid_unknown_fields=True):
 def _read_unfinished(saved: _SavedSession) -> UnfinishedSession:
     walks = tuple(Position.from_json(json.dumps(walk)) for walk in saved.walks)
     if any(walk.operation != "list_events" or walk.session_id is None for walk in walks):
-        raise ConfigError("the stream position has a walk that is none over events; it was altered")
+        raise ConfigError(
+            "the stream position was altered: a session in it has the position of a list that is not events; "
+            "use the text as it was saved, or start without resume="
+        )
     if len(list(groupby((walk.region, walk.session_id) for walk in walks))) != 1:
         raise ConfigError("the stream position mixes the walks of two sessions; it was altered")
     return UnfinishedSession(saved.name, walks)

@@ -24,13 +24,13 @@ class PageInHand(Generic[T]):
 
     Attributes:
         page: The page as it was fetched.
-        data: Its records, without those that an earlier walk gave; or rows with the same attributes.
-        indexes: Index of each of them; None if that is its number.
-        skipped: How many records were passed before this walk.
-        last_skipped: The last of those that could be read.
+        data: The records of the page to hand out or already handed out. Those that an earlier walk gave are left out.
+        indexes: Index of each record of `data`; None if all records are there, so that index and number are equal.
+        skipped: How many records of the page were passed before this walk began.
+        last_skipped: The last of those that could be read, by which the walk checks that the page is the same.
         start: Number of the first record to hand out.
-        stops: Records that could not be read and are still to be passed.
-        rows: The records that are handed out now.
+        stops: The unreadable records that the walk has not reached yet.
+        rows: The records that are handed out next, up to the next unreadable one.
     """
 
     page: Page[T]

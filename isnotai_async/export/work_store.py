@@ -321,9 +321,9 @@ class WorkStore:
         )
 
     def shrink(self, receipt: Mapping[str, Any]) -> None:
-        """Keep nothing but the receipt, which is committed already: a small store takes the place of this one.
+        """Replace this store by a small one with only the receipt: what was exported, when the export is finished.
 
-        Deleting the rows would read all of them again, 3 s for each GB.
+        To delete the rows from this store would take longer, because SQLite reads them for that: 3 s for each GB.
         """
         identity = self.read_fact("identity") or {}
         path = self._path.with_name(f"{self._path.name}-small")

@@ -66,6 +66,7 @@ async def check_account(job: str, source: ExportSource, planned: Sequence[Sessio
             return
     if statuses and statuses != [404]:  # a single session may just be gone
         raise StoreError(
-            f"the job {quoted(job)} was planned with a key of another account, or its sessions are gone: this key "
-            f"may read none of {len(statuses)} that were tried; use the key of that account"
+            f"this key may read none of the {len(statuses)} sessions that were tried of the job {quoted(job)}: it "
+            "was planned with a key of another account, or the sessions are gone; use the key of that account, or "
+            "plan the sessions that are left under another job"
         )

@@ -74,7 +74,7 @@ class PieceReader:
     metrics: ExportMetrics
 
     async def read(self, sessions: Sequence[SessionRef], folder: Path) -> Piece:
-        """Read a piece into a folder.
+        """Read the events of a piece, which is some sessions of the job, into a Parquet file in a folder.
 
         Raises:
             AuthenticationError: The key was refused.

@@ -120,7 +120,7 @@ _SHUTDOWN: Final = 0.1
 
 @define(eq=False)
 class Listener:
-    """One region on one port.
+    """The HTTP server of one region of the sandbox, on one port.
 
     Args:
         region: The region.

@@ -41,7 +41,8 @@ def read_parquet(path: Path) -> Generator[tuple[int, Row], None, None]:
     except (pa.ArrowException, OSError) as error:  # a wrong checksum is an OSError
         where = f"after row {number:,}" if number else "at its beginning"
         raise ConfigError(
-            f"{where}, it is damaged or has other columns ({printable(str(error), 200)}); export it again"
+            f"the file is damaged or has other columns than an export, {where} "
+            f"({printable(str(error), 200)}); export it again"
         ) from None
 
 

@@ -1,21 +1,42 @@
 """What may be asked, and what is refused before anything is sent."""
 
+import inspect
 import traceback
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, fields_dict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isnotai_async._models.queries import EventQuery, SessionQuery
+import isnotai_async as isnotai
+from isnotai_async._models.queries import EventFilters, EventQuery, SessionQuery
 from isnotai_async._models.validation import check_id
 from isnotai_async.errors import ConfigError
 
 NAIVE = datetime(2026, 6, 10, 12)
 NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 NOON_MS = 1_781_092_800_000
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        isnotai.Client.list_events,
+        isnotai.Client.stream_events,
+        isnotai.SessionManager.stream_events,
+        isnotai.export_events,
+        isnotai.estimate_export,
+    ],
+    ids=lambda call: call.__qualname__,
+)
+def test_each_call_that_reads_events_takes_all_their_filters(call: Callable[..., object]) -> None:
+    filters = fields_dict(EventFilters)
+
+    assert "type" in filters
+    assert filters.keys() - inspect.signature(call).parameters.keys() == set()
 
 
 @pytest.mark.parametrize("value", ["a/b", "%2e%2e", "?x", "#f", "é", "...", " ", "x" * 1024, "a\u2028b"])

@@ -22,7 +22,7 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.file import place, store
 from isnotai_async._ratelimit.policy import FULL, PAUSED
-from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import SharedKeyLimiter
 from tests.canary import CANARY_KEY, find_key
 
 US, KEY = REGIONS["us"], "ab" * 16
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def opened(path: Path, **options: Any) -> AsyncIterator[RedisKeyLimiter]:
+async def opened(path: Path, **options: Any) -> AsyncIterator[SharedKeyLimiter]:
     async with isnotai.FileLimiter(path, **options) as limiter:
         yield limiter.bind(US, KEY)
 
@@ -50,7 +50,7 @@ def give_up_when_full(wait: float, reason: str) -> None:
         raise WindowIsFullError
 
 
-async def take(limiter: RedisKeyLimiter, *, at_most: int = 1000, answer: isnotai.RequestOutcome = OK) -> int:
+async def take(limiter: SharedKeyLimiter, *, at_most: int = 1000, answer: isnotai.RequestOutcome = OK) -> int:
     """Take permits, one after the other, until the window is full or a wait too long."""
     count = 0
     try:
@@ -65,7 +65,7 @@ async def take(limiter: RedisKeyLimiter, *, at_most: int = 1000, answer: isnotai
     return count
 
 
-async def told(limiter: RedisKeyLimiter) -> None:
+async def told(limiter: SharedKeyLimiter) -> None:
     """Wait until all that ended is in the file."""
     async with asyncio.timeout(10):
         while limiter._task is not None:
@@ -258,7 +258,7 @@ async def test_the_default_file_is_for_this_user_only_and_does_not_show_the_key(
     async with isnotai.FileLimiter() as limiter:
         client = isnotai.Client(CANARY_KEY, limiter=limiter)
         bound = client._paced.limiter
-        assert isinstance(bound, RedisKeyLimiter)
+        assert isinstance(bound, SharedKeyLimiter)
         assert await take(bound, at_most=2) == 2
         folder = tmp_path / "isnotai-async"
         files = {file: file.read_bytes() for file in folder.iterdir()}

@@ -15,7 +15,7 @@ from attrs import define, field
 import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.policy import FULL
-from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import SharedKeyLimiter
 from tests.redis_server import RedisServer, running_redis
 
 OK = isnotai.RequestOutcome(200)
@@ -109,7 +109,7 @@ def _info(server: RedisServer) -> str:
 
 
 @asynccontextmanager
-async def opened(url: str, **options: Any) -> AsyncIterator[RedisKeyLimiter]:
+async def opened(url: str, **options: Any) -> AsyncIterator[SharedKeyLimiter]:
     async with isnotai.RedisLimiter.from_url(url, **options) as limiter:
         yield limiter.bind(REGIONS["us"], "ab" * 16)
 

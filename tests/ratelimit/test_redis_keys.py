@@ -15,7 +15,7 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.limiter import NOT_SENT
 from isnotai_async._ratelimit.policy import FULL
-from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import SharedKeyLimiter
 from isnotai_async._ratelimit.shared.protocol import name_keys
 from tests.redis_server import RedisServer, running_redis
 
@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def opened(url: str, **options: Any) -> AsyncIterator[RedisKeyLimiter]:
+async def opened(url: str, **options: Any) -> AsyncIterator[SharedKeyLimiter]:
     async with isnotai.RedisLimiter.from_url(url, **options) as limiter:
         yield limiter.bind(US, KEY)
 
@@ -58,7 +58,7 @@ def give_up_when_full(wait: float, reason: str) -> None:
         raise WindowIsFullError
 
 
-async def take(limiter: RedisKeyLimiter, *, at_most: int = 1000, within: float = 2.5) -> int:
+async def take(limiter: SharedKeyLimiter, *, at_most: int = 1000, within: float = 2.5) -> int:
     """Take permits, one after the other, until the window is full or a wait too long."""
     count = 0
     try:
@@ -183,7 +183,7 @@ async def test_a_limit_above_the_highest_tier_is_not_believed(
 @asynccontextmanager
 async def opened_as_user(
     server: RedisServer, rights: Iterable[str], **options: Any
-) -> AsyncIterator[RedisKeyLimiter]:
+) -> AsyncIterator[SharedKeyLimiter]:
     server.ask("ACL", "SETUSER", "isnotai", "reset", "on", f">{PASSWORD}", *rights)
     async with opened(f"redis://isnotai:{PASSWORD}@127.0.0.1:{server.port}", **options) as limiter:
         yield limiter

@@ -22,7 +22,7 @@ import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.limiter import NOT_SENT
 from isnotai_async._ratelimit.policy import FULL, PAUSED
-from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import SharedKeyLimiter
 from isnotai_async._ratelimit.shared.protocol import name_keys
 from isnotai_async._ratelimit.shared.wait_queue import WaitQueue
 from isnotai_async.sandbox import Fault
@@ -50,7 +50,7 @@ def server(shared_server: RedisServer) -> RedisServer:
 
 
 @asynccontextmanager
-async def opened(server: RedisServer, **options: Any) -> AsyncIterator[RedisKeyLimiter]:
+async def opened(server: RedisServer, **options: Any) -> AsyncIterator[SharedKeyLimiter]:
     async with isnotai.RedisLimiter.from_url(server.url, **options) as limiter:
         yield limiter.bind(US, KEY)
 
@@ -136,7 +136,7 @@ async def test_two_keys_and_two_regions_have_nothing_in_common(server: RedisServ
 async def test_first_come_first_served_and_single_calls_before_bulk_work(server: RedisServer) -> None:
     came: list[str] = []
 
-    async def come(limiter: RedisKeyLimiter, name: str, *, bulk: bool) -> None:
+    async def come(limiter: SharedKeyLimiter, name: str, *, bulk: bool) -> None:
         permit = await limiter.acquire(bulk=bulk)
         came.append(name)
         await asyncio.sleep(0.02)
@@ -156,7 +156,7 @@ async def test_bulk_work_is_spaced_over_all_processes(server: RedisServer) -> No
     async with opened(server, window=3.0) as one, opened(server, window=3.0) as other:
         loop = asyncio.get_running_loop()
 
-        async def work(limiter: RedisKeyLimiter) -> None:
+        async def work(limiter: SharedKeyLimiter) -> None:
             while True:
                 await limiter.release(await limiter.acquire(bulk=True), OK)
                 times.append(loop.time())

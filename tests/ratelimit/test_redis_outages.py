@@ -14,7 +14,7 @@ import pytest
 import isnotai_async as isnotai
 from isnotai_async._models.regions import REGIONS
 from isnotai_async._ratelimit.policy import FULL
-from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import SharedKeyLimiter
 from tests.redis_server import RedisServer, running_redis
 
 OK = isnotai.RequestOutcome(200)
@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @asynccontextmanager
-async def opened(server: RedisServer, **options: Any) -> AsyncIterator[RedisKeyLimiter]:
+async def opened(server: RedisServer, **options: Any) -> AsyncIterator[SharedKeyLimiter]:
     async with isnotai.RedisLimiter.from_url(server.url, **options) as limiter:
         yield limiter.bind(REGIONS["us"], "ab" * 16)
 
@@ -41,7 +41,7 @@ def give_up_when_full(wait: float, reason: str) -> None:
         raise WindowIsFullError
 
 
-async def take(limiter: RedisKeyLimiter, *, at_most: int = 100, within: float = 3.0) -> int:
+async def take(limiter: SharedKeyLimiter, *, at_most: int = 100, within: float = 3.0) -> int:
     """Take permits, one after the other, until the window is full or a wait too long."""
     count = 0
     try:
@@ -56,7 +56,7 @@ async def take(limiter: RedisKeyLimiter, *, at_most: int = 100, within: float = 
     return count
 
 
-async def until(condition: Callable[[], bool], *, ask: RedisKeyLimiter | None = None) -> None:
+async def until(condition: Callable[[], bool], *, ask: SharedKeyLimiter | None = None) -> None:
     """Wait until something is so; what comes back does so only while somebody asks."""
     async with asyncio.timeout(20):
         while not condition():
@@ -65,11 +65,11 @@ async def until(condition: Callable[[], bool], *, ask: RedisKeyLimiter | None = 
             await asyncio.sleep(0.02)
 
 
-def is_shared(limiter: RedisKeyLimiter) -> Callable[[], bool]:
+def is_shared(limiter: SharedKeyLimiter) -> Callable[[], bool]:
     return lambda: "shared" in repr(limiter)
 
 
-async def fails(limiter: RedisKeyLimiter) -> float:
+async def fails(limiter: SharedKeyLimiter) -> float:
     """Tell how long it takes to be refused."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -218,7 +218,7 @@ ENTERPRISE = isnotai.RequestOutcome(200, None, isnotai.Tier.ENTERPRISE)
 FREE = isnotai.RequestOutcome(200, None, isnotai.Tier.FREE)
 
 
-async def learn(limiter: RedisKeyLimiter, answer: isnotai.RequestOutcome) -> None:
+async def learn(limiter: SharedKeyLimiter, answer: isnotai.RequestOutcome) -> None:
     for _ in range(2):  # one sighting of a higher tier is not believed
         await limiter.release(await limiter.acquire(bulk=False), answer)
     await asyncio.sleep(0.02)
@@ -283,7 +283,7 @@ async def test_whatever_happens_to_redis_no_window_has_twice_the_limit_and_work_
     sent: list[float] = []
     loop = asyncio.get_running_loop()
 
-    async def work(limiter: RedisKeyLimiter) -> None:
+    async def work(limiter: SharedKeyLimiter) -> None:
         while True:
             permit = await limiter.acquire(bulk=False)
             sent.append(loop.time())

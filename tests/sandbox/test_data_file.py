@@ -220,7 +220,7 @@ SURROGATE = json.dumps(make_row("a", 1, event_id="\ud800")).encode() + b"\n"
         (b"something else", "it is no JSON Lines, CSV, Parquet or SQLite"),
         (gzip.compress(RIGHT * 9_999)[:-20], "gzip data are cut short or damaged, after line "),
         (gzip.compress(RIGHT)[:-6] + b"xxxxxx", "CRC check failed"),
-        (b"PAR1 and no more", "at its beginning, it is damaged or has other columns"),
+        (b"PAR1 and no more", "damaged or has other columns than an export, at its beginning"),
     ],
 )
 def test_a_broken_file_is_refused_with_the_place_and_what_to_do(tmp_path: Path, data: bytes, message: str) -> None:
@@ -256,7 +256,7 @@ def test_a_flipped_bit_in_parquet_is_refused(tmp_path: Path) -> None:
     data[column.data_page_offset + column.total_compressed_size - 50] ^= 1
     (tmp_path / "rows.parquet").write_bytes(data)
 
-    with pytest.raises(ConfigError, match="it is damaged"):
+    with pytest.raises(ConfigError, match="the file is damaged"):
         Sandbox(data=tmp_path / "rows.parquet")
 
 

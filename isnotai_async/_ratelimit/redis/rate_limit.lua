@@ -36,7 +36,7 @@ local function make_state()
     probe = '', probe_until = -INF, slots = 0,
     -- as `PolicyState`; `tier` is the limit of the tier, `rising_tier` is 0 for none. Numbers of permits start at 1,
     -- because 0 means "no permit of this epoch".
-    tier = 60, is_tier_known = false, rising_tier = 0, number = 1, was_held_up = false, is_bursting = true,
+    tier = CONSTANTS.free, is_tier_known = false, rising_tier = 0, number = 1, was_held_up = false, is_bursting = true,
     idle_from = -INF, is_paused = false, paused_until = -INF, paused_after = 0, rejections = 0,
     -- as `Pacer`
     due = -INF, lowered = 1, lowered_at = -INF, spaced_until = -INF,

@@ -26,7 +26,7 @@ from isnotai_async._notices import TOLD_SECONDS, log_fields, logger, until
 from isnotai_async._ratelimit.limiter import OnWait, Permit, QuotaState, RequestOutcome
 from isnotai_async._ratelimit.policy import PAUSED, SPACED, RateLimitPolicy
 from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
-from isnotai_async._ratelimit.shared.state import RedisLimiterConfig, RedisSlotState
+from isnotai_async._ratelimit.shared.state import SharedLimiterConfig, SharedSlotState
 from isnotai_async._ratelimit.shared.store import Store
 from isnotai_async._ratelimit.shared.wait_queue import Waiter, WaitQueue
 from isnotai_async.errors import ConfigError, LimiterError
@@ -36,7 +36,7 @@ _TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
 
 @define(eq=False)
-class RedisKeyLimiter:
+class SharedKeyLimiter:
     """The limiter of one key in one process; `RedisLimiter` and `FileLimiter` create one for each key.
 
     Args:
@@ -49,12 +49,12 @@ class RedisKeyLimiter:
 
     _store: Store
     _keys: tuple[str, str]
-    _config: RedisLimiterConfig
+    _config: SharedLimiterConfig
     _name: str = field(kw_only=True)
     _clock: Callable[[], float] = field(kw_only=True)
     lease: float = field(init=False)
     _policy: RateLimitPolicy = field(init=False)
-    _slots: RedisSlotState = field(init=False)
+    _slots: SharedSlotState = field(init=False)
     _queue: WaitQueue = field(factory=WaitQueue, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -71,7 +71,7 @@ class RedisKeyLimiter:
         self._policy = RateLimitPolicy(
             self._config.tier or Tier.FREE, self._config.window, 1 / (self._config.workers or 1)
         )
-        self._slots = RedisSlotState(self._config)
+        self._slots = SharedSlotState(self._config)
         self.lease = self._config.lease
 
     @property

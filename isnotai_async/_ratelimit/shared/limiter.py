@@ -10,9 +10,9 @@ from typing import NoReturn, Self
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier, check_tier
 from isnotai_async._models.validation import check_duration
-from isnotai_async._ratelimit.shared.key_limiter import RedisKeyLimiter
+from isnotai_async._ratelimit.shared.key_limiter import SharedKeyLimiter
 from isnotai_async._ratelimit.shared.protocol import name_keys
-from isnotai_async._ratelimit.shared.state import RedisLimiterConfig
+from isnotai_async._ratelimit.shared.state import SharedLimiterConfig
 from isnotai_async._ratelimit.shared.store import Store
 
 
@@ -32,14 +32,14 @@ class StoreLimiter(ABC):
     def __init__(self, tier: Tier | str | None, lease: float, window: float, workers: int | None) -> None:
         start = None if tier is None else check_tier(tier)
         window, lease = check_duration(window, "window"), check_duration(lease, "lease")
-        self._config = RedisLimiterConfig(start, window, lease, workers)
-        self._keys: dict[tuple[str, str], RedisKeyLimiter] = {}
+        self._config = SharedLimiterConfig(start, window, lease, workers)
+        self._keys: dict[tuple[str, str], SharedKeyLimiter] = {}
 
     @abstractmethod
     def _find_store(self, names: tuple[str, str]) -> Store:
         """Return the store of a key, by the names that `name_keys` returns."""
 
-    def bind(self, region: Region, fingerprint: str) -> RedisKeyLimiter:
+    def bind(self, region: Region, fingerprint: str) -> SharedKeyLimiter:
         """Return the limiter of one key; all clients of the key get the same one. A client calls this method.
 
         Example:
@@ -57,7 +57,7 @@ class StoreLimiter(ABC):
         names = name_keys(region.base_url, fingerprint)
         if names not in self._keys:
             store, name = self._find_store(names), f"the key of {region.name}"
-            self._keys[names] = RedisKeyLimiter(store, names, self._config, name=name, clock=time.monotonic)
+            self._keys[names] = SharedKeyLimiter(store, names, self._config, name=name, clock=time.monotonic)
         return self._keys[names]
 
     async def __aenter__(self) -> Self:

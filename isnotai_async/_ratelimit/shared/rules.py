@@ -19,7 +19,6 @@ the same random histories.
 
 from __future__ import annotations
 
-import secrets
 from math import inf
 from typing import Final
 
@@ -72,7 +71,7 @@ def answer(ask: ScriptRequest, packed: bytes | None, slots: NamedSlots) -> tuple
     state, is_foreign = _read_state(ask, packed, slots.now)
     if state is None:
         slots.clear()
-        state = SharedState(secrets.token_hex(8), slots.now, slots.now + CONSTANTS.joining, PolicyState(number=1))
+        state = SharedState(f"{slots.now:.17g}", slots.now, slots.now + CONSTANTS.joining, PolicyState(number=1))
     slots.now = state.last = max(slots.now, state.last)
     turn = _Turn(ask, state, slots)
     is_lost = ask.epoch is not None and ask.epoch != state.epoch

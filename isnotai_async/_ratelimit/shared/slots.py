@@ -35,7 +35,7 @@ class NamedSlots(ABC):
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Free a slot, if it is occupied."""
+        """Free the slot of a request, so that another one may be sent; do nothing if it is free already."""
 
     @abstractmethod
     def clear(self) -> None:
@@ -62,5 +62,5 @@ class NamedSlots(ABC):
         self.put(self.name, answered_lasts(self.length))
 
     def abandoned(self, now: float) -> None:  # noqa: ARG002 - as `OccupiedSlots`
-        """Keep the slot occupied for one window plus a linger."""
+        """Keep the slot of a request without an answer for a window and more: the server may count it late."""
         self.put(self.name, abandoned_lasts(self.length))

@@ -14,7 +14,7 @@ from isnotai_async._ratelimit.sliding_window import abandoned_lasts
 
 
 @frozen
-class RedisLimiterConfig:
+class SharedLimiterConfig:
     """The options of a shared limiter, the same for all its keys.
 
     Attributes:
@@ -31,7 +31,7 @@ class RedisLimiterConfig:
 
 
 @define(eq=False)
-class RedisSlotState:
+class SharedSlotState:
     """The slots that this process took in the last window, and the outcomes that it still has to report.
 
     Times are seconds on the process's own clock.
@@ -41,7 +41,7 @@ class RedisSlotState:
         prefix: Prefix of the names of its slots; no other process may use it.
     """
 
-    _config: RedisLimiterConfig
+    _config: SharedLimiterConfig
     prefix: str = ""
     _first: int = field(default=0, init=False)
     _epoch: str | None = field(default=None, init=False)
