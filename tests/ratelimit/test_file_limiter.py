@@ -153,7 +153,8 @@ async def test_a_state_that_cannot_be_read_is_replaced_with_one_warning_and_noth
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("update state set packed = ?", (packed,))
         assert await take(limiter) == 20
-    assert [record.levelno for record in caplog.records].count(logging.WARNING) == 1
+    ours = [record for record in caplog.records if record.name == "isnotai_async"]  # asyncio's debug mode warns too
+    assert [record.levelno for record in ours].count(logging.WARNING) == 1
     assert "something else" in caplog.text
 
 

@@ -328,4 +328,6 @@ async def test_a_storm_of_faults_leaves_no_error_in_the_log(ask: Any, caplog: py
 
     assert sandbox.stats.in_flight == 0
     assert sandbox.stats.statuses[503] > 0
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    # In debug mode asyncio warns of a callback that took 0.1 s, which says how busy the machine is.
+    records = [record for record in caplog.records if "Executing" not in record.msg]
+    assert [record for record in records if record.levelno >= logging.WARNING] == []
