@@ -229,7 +229,7 @@ def test_an_empty_list_from_before_the_history_window_is_explained(capsys: pytes
     said = capsys.readouterr()
     assert said.out == ""
     interval, warning, empty = said.err.splitlines()
-    assert empty == "isnotai: no session matches"
+    assert empty == "isnotai: no session matches; the sandbox has only 2026-06-04 to 2026-06-10"
     assert interval == "sessions created from 2001-01-01 00:00:00 (UTC)"
     assert warning.startswith("isnotai: warning: nothing was found, and --since 2001-01-01T00:00:00.000000Z is")
     assert "the history window of the enterprise tier: up to 7 years" in said.err
