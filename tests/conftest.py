@@ -1,5 +1,7 @@
 """What every test stands on."""
 
+import gc
+import logging
 import os
 import runpy
 import sys
@@ -50,7 +52,10 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture
 def run_program(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> Callable[[str], tuple[str, str]]:
     """Return a function that runs a program of a page, and returns what it printed on stdout and stderr.
 
@@ -65,6 +70,8 @@ def run_program(
         with running_redis(tmp_path) if "REDIS_URL" in program else nullcontext() as redis:
             monkeypatch.setenv("REDIS_URL", redis.url if redis else "")
             runpy.run_path(str(file), run_name="__main__")
+        gc.collect()  # what it left open is logged or warned about
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
         return capsys.readouterr()
 
     return run

@@ -76,7 +76,7 @@ def _read(lines: Iterator[tuple[int, str]]) -> Iterator[str]:
     if first.startswith("["):
         yield from _read_document("\n".join((first, *(text for _, text in lines))))
         return
-    if first != "id":  # the header of a CSV
+    if first not in {"id", '"id"'}:  # the header of a CSV
         yield _read_line(first, number)
     for number, text in lines:
         yield _read_line(text, number)

@@ -181,7 +181,7 @@ def _sample(response: Response) -> str:
 def add_words(error: IsNotAIError, words: str) -> None:
     """Add words of ours to an error, such as the bound that ended a call; an `APIError` keeps the API's message."""
     if isinstance(error, APIError):
-        error.hint = f"{error.hint} {words.capitalize()}".strip()
+        error.hint = f"{error.hint}; {words}" if error.hint else words.capitalize()
         return
     error.message += f"; {words}"
     error.args = (error.message, *error.args[1:])

@@ -251,7 +251,8 @@ class AiohttpTransport:
                 body = await self._read_body(answer, begun)
             content = self._unpack(answer, body)
             if content is None:
-                content = await asyncio.to_thread(self._unpack_large, answer, body)
+                # Not `asyncio.to_thread`, because its frame would show them.
+                content = await loop.run_in_executor(None, self._unpack_large, answer, body)
             return self._build_response(request, answer, content)
         except ProtocolError as error:
             failure = error.with_traceback(None)

@@ -74,6 +74,10 @@ _TABLE: Final[tuple[tuple[type[BaseException], type[TransportError], str], ...]]
     (BaseException, ProtocolError, "{where} did not answer in HTTP ({kind})"),
 )
 
+_PROXY_NOT_FOUND: Final = (
+    "the name of the proxy {proxy} was not found: {cause}; check its URL and the DNS of this machine"
+)
+
 # Not EAI_AGAIN, which means that the resolver is out of order for now. Not every system has EAI_NODATA.
 _NO_SUCH_NAME: Final = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
@@ -91,7 +95,9 @@ def translate(error: BaseException, where: str, scrub: Callable[[str], str]) -> 
     ours, text = next((ours, text) for theirs, ours, text in _TABLE if isinstance(error, theirs))
     cause, kind = printable(scrub(_cause(error))), type(error).__name__
     what = "login in the URL" if _proxy_status(error) == 407 else "rules"
-    proxy = f"{error.host}:{error.port}" if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    proxy = f"{error.host}:{error.port}" if isinstance(error, aiohttp.ClientConnectorError) else ""
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and error.host != where.removesuffix(f":{error.port}"):
+        text = _PROXY_NOT_FOUND
     failure = ours(text.format(where=where, cause=cause, kind=kind, what=what, proxy=proxy))
     if isinstance(failure, ConnectError):
         failure.tls = isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError)

@@ -310,7 +310,10 @@ def explain_names(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     async def call_later(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - typed by the function
-        result: Any = call(*args, **kwargs)
+        try:
+            result: Any = call(*args, **kwargs)
+        finally:
+            del args, kwargs  # as above
         return await result
 
     return call_later  # type: ignore[return-value]

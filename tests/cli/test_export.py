@@ -391,6 +391,7 @@ def test_a_finished_target_says_that_a_relative_time_is_another_interval_now(
         '"big-3"\n"big-4"\n',
         '[\n{"id":"big-3","status":"x"},\n{"id":"big-4"}\n]\n',
         '\n["big-3", "big-4"]',
+        '"id"\n"big-3"\n"big-4"\n',
     ],
 )
 def test_ids_come_as_lines_as_json_lines_or_as_csv(tmp_path: Path, lines: str) -> None:

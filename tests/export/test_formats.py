@@ -129,6 +129,19 @@ def test_in_csv_a_null_is_nothing_and_the_empty_string_is_quoted() -> None:
     assert names == ["", '""', '"x,y"', '"say ""it"""', '"a\nb"', '"a\rb"']
 
 
+@pytest.mark.parametrize("text", ["key[press]", "[", "]", 'a"b', "a\\b", "a\tb", "a,b", "\x7f", "\u2028"], ids=ascii)
+@pytest.mark.parametrize("field", ["event_id", "event_type_name"])
+def test_in_csv_a_text_of_any_sign_is_exact_among_plain_rows(field: str, text: str) -> None:
+    rows = named("keypress", "scroll", "keypress")
+    odd: Any = {field: text}
+    batch = make_batch([rows[0], attrs.evolve(rows[1], **odd), rows[2]])
+
+    found = list(csv.DictReader(StringIO(b"".join(encode_csv([batch])).decode(), newline="")))
+
+    assert [row["event_id"] for row in found] == ["e0", text if field == "event_id" else "e1", "e2"]
+    assert found[1][field] == text
+
+
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\0"], ids=ascii)
 def test_a_formula_is_guarded_in_csv_and_exact_elsewhere(first: str) -> None:
     batch = make_batch(named(f"{first}1+1"))

@@ -22,6 +22,7 @@ from isnotai_async import (
     LocalLimiter,
     PaginationError,
     ProtocolError,
+    RateLimitedError,
     Retry,
     RetryNotice,
     ServerError,
@@ -336,6 +337,12 @@ def test_an_error_of_the_api_that_the_deadline_made_final_says_so() -> None:
         fetch(World(503), deadline=0.9)
     assert str(caught.value).endswith(". The deadline of 0.9 s ended the call")
     assert "deadline" not in caught.value.message
+
+
+def test_the_words_about_the_deadline_follow_those_about_the_quota() -> None:
+    with pytest.raises(RateLimitedError) as caught:
+        fetch(World({"status": 429, "retry_after": "5"}), deadline=2.0)
+    assert str(caught.value).endswith("or try later; the deadline of 2 s ended the call")
 
 
 def test_the_deadline_bounds_the_attempt_and_the_last_real_outcome_is_told() -> None:

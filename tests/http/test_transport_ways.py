@@ -130,6 +130,18 @@ class _NoNames(AbstractResolver):
     async def close(self) -> None: ...
 
 
+async def test_the_name_of_a_proxy_that_is_not_found_is_not_taken_for_the_name_of_the_api() -> None:
+    connector = aiohttp.TCPConnector(resolver=_NoNames())
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        build_client(
+            "https://api.isnotai.example", http_session=session, proxy="http://proxy.example:3128"
+        ) as client,
+    ):
+        with pytest.raises(isnotai.ConnectError, match=r"the name of the proxy proxy\.example:3128 was not found"):
+            await client.list_events("s1")
+
+
 async def test_a_name_that_is_not_found_is_a_connect_error() -> None:
     connector = aiohttp.TCPConnector(resolver=_NoNames())
     base_url = "https://api.isnotai.example"

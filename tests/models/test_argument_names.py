@@ -74,6 +74,25 @@ async def test_a_coroutine_says_so_when_it_is_awaited(call: Callable[..., Any], 
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: isnotai.export_events(CLIENT, "s1", "a.jsonl", api_key=CANARY_KEY),  # type: ignore[call-arg]
+        lambda: CLIENT.request(f"/v1/sessions/{CANARY_KEY}"),
+        lambda: CLIENT.get_analytics(period=CANARY_KEY),
+    ],
+    ids=["an argument that there is not", "a path", "a value"],
+)
+async def test_no_frame_of_a_coroutine_holds_the_key(call: Callable[[], Any]) -> None:
+    with pytest.raises((TypeError, isnotai.ConfigError)) as caught:
+        await call()
+
+    frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+    wrapped = [frame for frame in frames if frame.name in {"call", "call_later"}]
+    assert wrapped
+    assert not any(shows_key(str(frame.locals)) for frame in wrapped)
+
+
 def test_signatures_and_other_errors_are_as_before() -> None:
     assert "max_items" in inspect.signature(CLIENT.list_events).parameters
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
