@@ -76,12 +76,17 @@ class ExportMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 8), error=st.sampled_from(ERRORS), times=st.integers(1, 9))
     def meet_a_fault(self, number: int, error: Exception, times: int) -> None:
-        desk, asked = make_desk(SIZES), [0]
+        desk, asked, refused = make_desk(SIZES), [0], set[str]()
 
         def fail(session_id: str, cursor: str | None) -> None:
             asked[0] += 1
-            if number < asked[0] <= number + times and not (cursor is None and isinstance(error, InvalidCursorError)):
-                raise error
+            if not number < asked[0] <= number + times:
+                return
+            if isinstance(error, InvalidCursorError):
+                if cursor is None or session_id in refused:  # a second one in a run is the session's own answer
+                    return
+                refused.add(session_id)
+            raise error
 
         desk.source.fail = fail
         self.run_export(desk, FaultySystem())
