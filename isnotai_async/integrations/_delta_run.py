@@ -211,9 +211,10 @@ class DeltaRun:
                     left.remove(slot)
                     continue
                 async with self.leases.hold(transaction, version) as is_mine:
-                    if is_mine:
+                    is_idle = is_idle and not is_mine
+                    # Another run may have added it after the version was read, and before the lease was free.
+                    if is_mine and await self._ask(self.tables.version, transaction) == version:
                         await self._add(prefix, slot, version, slots[slot][version])
-                        is_idle = False
             if left and is_idle:
                 await anyio.sleep(1)  # other runs have leases on all that is left
 

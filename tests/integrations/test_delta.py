@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +32,7 @@ from isnotai_async import (
     Unlimited,
 )
 from isnotai_async.integrations import _delta_plan, _delta_run, _delta_runs, _delta_tables
+from isnotai_async.integrations._delta_leases import Leases
 from isnotai_async.integrations._delta_runs import RunNotes
 from isnotai_async.integrations._delta_tables import JobTables, event_schema
 from isnotai_async.integrations.delta import TableReport, export_to_delta
@@ -468,6 +469,26 @@ async def test_runs_with_leases_do_not_read_the_same_piece(
         reports = await asyncio.gather(*(export(client, table, redis=server.url) for _ in range(2)))
     assert [report.in_vain for report in reports] == [0, 0]
     assert world.requests["events"] == 7
+    assert read_table(table) == sorted(world.exists.values())
+
+
+async def test_a_piece_that_was_added_just_before_its_lease_is_not_read_again(
+    world: World, client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, others, nowhere = Leases.hold, list[str](), "redis://127.0.0.1:1"
+
+    @asynccontextmanager
+    async def hold_late(leases: Leases, transaction: str, version: int) -> AsyncGenerator[bool, None]:
+        if not others:
+            others.append(transaction)
+            await export(client, table, redis=nowhere)
+        async with hold(leases, transaction, version) as is_mine:
+            yield is_mine
+
+    monkeypatch.setattr(Leases, "hold", hold_late)
+    report = await export(client, table, redis=nowhere)
+
+    assert (report.in_vain, world.requests["events"]) == (0, 7)
     assert read_table(table) == sorted(world.exists.values())
 
 
