@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from isnotai_async._ratelimit import local
 from tests.canary import KeyWatch
 from tests.loops import backend_of
 from tests.redis_server import running_redis
@@ -38,6 +39,12 @@ settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(KeyWatch(), "key-watch")
+
+
+def pytest_runtest_setup() -> None:
+    # A sandbox may get the port of an earlier one, and its key is the same: what that one used must not count.
+    local._shared.clear()
+    local._users.clear()
 
 
 def pytest_xdist_auto_num_workers() -> int:

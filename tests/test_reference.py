@@ -16,7 +16,6 @@ import pytest
 
 import isnotai_async
 from isnotai_async import IsNotAIWarning
-from isnotai_async._ratelimit import local
 from tests import prompt
 from tests.public_api import PLACE
 from tests.redis_server import running_redis
@@ -92,8 +91,6 @@ def test_each_name_of_the_reference_has_an_example() -> None:
 async def test_each_example_of_the_reference_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ISNOTAI_API_KEY_US", "")  # an example sets it
-    for name in ("_shared", "_users"):  # an example pauses its key for an hour, and a later sandbox may get its port
-        monkeypatch.setattr(local, name, {})
     with running_redis(tmp_path) if "REDIS_URL" in text else nullcontext() as redis:
         monkeypatch.setenv("REDIS_URL", redis.url if redis else "")
         names: dict[str, Any] = {}
