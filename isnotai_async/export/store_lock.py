@@ -5,9 +5,31 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from isnotai_async.errors import ExportLockedError, SinkError
 from isnotai_async.export.places import lock_of, shown
+
+_PATIENCE_MS: Final = 50  # enough for the other one of two to give up; a lock that is held longer is in use
+
+
+def hold(connection: sqlite3.Connection) -> None:
+    """Lock a database until its connection is closed.
+
+    Of two that start in the same instant, one gets the lock. Without the wait both could fail, because SQLite takes a
+    shared lock first, and each would find that of the other.
+
+    Args:
+        connection: Its connection, without a transaction.
+
+    Raises:
+        sqlite3.OperationalError: Another connection has the lock.
+    """
+    connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # from here on, the end of a transaction keeps the lock
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA busy_timeout = 0")
 
 
 class StoreLock:
@@ -36,9 +58,8 @@ class StoreLock:
         name = shown(self._store)
         try:
             self._db = sqlite3.connect(self._path, timeout=0, isolation_level=None)
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            # The lock is taken by the first write and kept; a read alone would take a shared one.
-            self._db.execute("PRAGMA user_version = 1")
+            hold(self._db)
+            self._db.execute("PRAGMA user_version = 1")  # so that the file is a database
         except sqlite3.Error as error:
             self.release()
             if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:

@@ -32,6 +32,7 @@ from attrs import asdict
 from isnotai_async.errors import ExportLockedError, SinkError, StoreError
 from isnotai_async.export.batches import Batch, unpack_pages
 from isnotai_async.export.places import shown
+from isnotai_async.export.store_lock import hold
 from isnotai_async.export.system import FileInfo, System
 from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, Change, Receipt, SessionRow, Totals
 
@@ -39,9 +40,10 @@ T = TypeVar("T")
 
 _APPLICATION: Final = 0x69736E61  # "isna"
 _VERSION: Final = 1  # of these tables
+_PAGE_BYTES: Final = 16_384
 _PRAGMAS: Final[Mapping[str, tuple[object, object]]] = {  # set to, and read back as
     "locking_mode": ("EXCLUSIVE", "exclusive"),
-    "page_size": (16384, 16384),
+    "page_size": (_PAGE_BYTES, _PAGE_BYTES),
     "journal_mode": ("TRUNCATE", "truncate"),
     "synchronous": ("FULL", 2),
     "fullfsync": (1, 1),
@@ -114,7 +116,8 @@ class WorkStore:
 
     def _open(self) -> None:
         connection = self._connection = self._system.connect(self._path)
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file, as long as nothing was read from it
+        hold(connection)
         kind = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -126,7 +129,7 @@ class WorkStore:
             found = connection.execute(f"PRAGMA {name}").fetchone()[0]
             if found != expected:
                 raise StoreError(f"{shown(self._path)} has {name}={found}, not {expected}; {self._start_over}")
-        connection.execute("BEGIN IMMEDIATE")  # with a write, so that the lock is held before anything is read
+        connection.execute("BEGIN IMMEDIATE")
         if is_new:
             for statement in _TABLES.split(";"):
                 connection.execute(statement)
@@ -142,8 +145,10 @@ class WorkStore:
         return f"move it away, or start over with resume=False (--no-resume), to export to {shown(self._target)}"
 
     def _explain(self, error: sqlite3.Error) -> Exception:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        full = getattr(error, "sqlite_errorcode", 0)
+        code = full & 0xFF
+        # A file that was replaced while this one waited for its lock belonged to an export that has just ended.
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or full == sqlite3.SQLITE_READONLY_DBMOVED:
             return ExportLockedError(
                 f"another export is writing {shown(self._target)}; wait for it, or choose another target"
             )

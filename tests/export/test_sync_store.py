@@ -30,6 +30,7 @@ from isnotai_async import (
 from isnotai_async.export import store_file
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.store_file import StoreFile
+from isnotai_async.export.store_lock import StoreLock
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS
 from isnotai_async.export.sync import update_store
 from tests.export.sync_world import DAY, HOUR, KEY, Played, World, read_rows
@@ -58,18 +59,21 @@ async def test_it_is_a_database_with_two_tables_for_everyone(play: Played) -> No
 
 
 async def test_a_second_sync_is_kept_out_and_a_third_one_afterwards_is_not(play: Played) -> None:
-    errors: list[BaseException] = []
+    lock, refused = StoreLock(play.path), list[str]()
 
-    async def second() -> None:
-        with pytest.raises(ExportLockedError, match="another sync is updating") as caught:
-            await update_store(play.client, play.path)
-        errors.append(caught.value)
+    def try_to_lock(kind: str) -> None:
+        if not refused:
+            with pytest.raises(ExportLockedError):
+                lock.acquire()
+            refused.append(kind)
 
-    tasks: list[asyncio.Task[None]] = []
-    play.world.during = lambda kind: tasks.append(asyncio.create_task(second())) if not tasks else None
+    play.world.during = try_to_lock
     await update_store(play.client, play.path)
-    await asyncio.gather(*tasks)
-    assert len(errors) == 1
+    assert len(refused) == 1
+    lock.acquire()
+    with pytest.raises(ExportLockedError, match="another sync is updating"):
+        await update_store(play.client, play.path)
+    lock.release()
     await update_store(play.client, play.path)
     assert play.is_whole()
 

@@ -19,6 +19,8 @@ from typing import Any
 from attrs import define, field
 from deltalake import DeltaTable
 
+from isnotai_async import Client
+from isnotai_async.integrations.delta import TableReport, export_to_delta
 from tests.export.sync_world import DAY, KEY, Row, World
 
 COLUMNS = ("region", "session_id", "event_id", "message_id", "event_type_name", "timestamp", "payload_size")
@@ -31,6 +33,11 @@ def make_world(sessions: int = 24, rows: int = 20) -> World:
         world.add_session(f"s{number:02}", world.now - 3 * DAY)
         world.grow(f"s{number:02}", *(world.now - 3 * DAY + n for n in range(rows)), moves=False)
     return world
+
+
+async def export(client: Client, table: str, **options: Any) -> TableReport:
+    """Do the job "june" for all sessions."""
+    return await export_to_delta(client, client.list_sessions(), table, **{"job": "june", **options})
 
 
 def read_table(table: str, options: Mapping[str, str] = {}) -> list[Row]:

@@ -24,7 +24,6 @@ from isnotai_async import (
     ConfigError,
     Credential,
     IsNotAIError,
-    Retry,
     ServerError,
     SessionManager,
     SinkError,
@@ -37,34 +36,10 @@ from isnotai_async.integrations._delta_runs import RunNotes
 from isnotai_async.integrations._delta_tables import JobTables, event_schema
 from isnotai_async.integrations.delta import TableReport, export_to_delta
 from tests.export.sync_world import DAY, KEY, World
-from tests.integrations.delta_processes import Round, make_world, open_s3, read_table
+from tests.integrations.delta_processes import Round, export, make_world, open_s3, read_table
 from tests.redis_server import running_redis
 
-
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_delta_plan, "PIECE_SESSIONS", 2)
-    monkeypatch.setattr(_delta_plan, "SLOTS", 2)
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world(sessions=7, rows=5)
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    async with world.serve() as client:
-        yield client.with_options(retry=Retry(attempts=1))
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> str:
-    return str(tmp_path / "table")
-
-
-async def export(client: Client, table: str, **options: Any) -> TableReport:
-    return await export_to_delta(client, client.list_sessions(), table, **{"job": "june", **options})
+pytestmark = pytest.mark.usefixtures("small_pieces")
 
 
 async def test_the_table_has_each_row_once_and_the_same_call_adds_nothing(

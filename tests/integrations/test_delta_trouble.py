@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +12,15 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from isnotai_async import Client, ConfigError, Retry, SinkError, StoreError
-from isnotai_async.integrations import _delta_plan
+from isnotai_async import Client, ConfigError, SinkError, StoreError
 from isnotai_async.integrations._delta_faults import explain_store
 from isnotai_async.integrations._delta_tables import JobTables, event_schema
-from isnotai_async.integrations.delta import TableReport, export_to_delta
+from isnotai_async.integrations.delta import export_to_delta
 from tests.export.sync_world import World
-from tests.integrations.delta_processes import make_world, read_table
+from tests.integrations.delta_processes import export, read_table
 from tests.integrations.s3_faults import open_faulty_s3
 
-
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_delta_plan, "PIECE_SESSIONS", 2)
-    monkeypatch.setattr(_delta_plan, "SLOTS", 2)
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world(sessions=7, rows=5)
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    async with world.serve() as client:
-        yield client.with_options(retry=Retry(attempts=1))
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> str:
-    return str(tmp_path / "table")
-
-
-async def export(client: Client, table: str, **options: Any) -> TableReport:
-    return await export_to_delta(client, client.list_sessions(), table, **{"job": "june", **options})
+pytestmark = pytest.mark.usefixtures("small_pieces")
 
 
 @pytest.mark.timeout(180)
