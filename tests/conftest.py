@@ -41,6 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(KeyWatch(), "key-watch")
 
 
+def pytest_collection_finish() -> None:
+    # The tests and what they import stay. Without this, each collection of garbage looks through all of it again.
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_setup() -> None:
     # A sandbox may get the port of an earlier one, and its key is the same: what that one used must not count.
     local._shared.clear()
