@@ -122,7 +122,7 @@ def check(operation: Operation, body: Any, changes: Bent, schemas: Mapping[Way, 
     try:
         found, reported = read(operation.name, text)
     except PaginationError as error:  # two values that are allowed, and contradict each other
-        assert fatal - in_records or {("pagination", "hasMore"), ("pagination", "nextCursor")} <= set(changes), error
+        assert fatal - in_records or {("pagination", "hasMore"), ("pagination", "nextCursor")} & set(changes), error
         return
     except DecodeError as error:
         assert fatal - in_records, error
