@@ -83,7 +83,7 @@ class PieceReader:
         """
         named: list[tuple[str, str | Session]] = [(each.name, each.session_id) for each in sessions]
         given: AnySessions = [each.session_id for each in sessions] if self.is_single else named
-        target, before = folder / "piece", self.metrics.requests
+        before = self.metrics.requests
         tracker = SessionTracker(
             source=self.source,
             sessions=given,
@@ -92,11 +92,11 @@ class PieceReader:
             on_error=self.on_error,
             metrics=self.metrics,
         )
-        store = WorkStore(System(), folder / "work", target)
+        store = WorkStore(System(), folder / "work", folder / "piece")
         with FileThread() as thread:
             try:
                 await thread.run(_open, store)
-                await self._read(thread, store, tracker, target)
+                await self._read(thread, store, tracker)
                 left = await thread.run(_find_left, store, tracker, sessions)
                 path, rows, attempts = await thread.run(_spool, store, tracker, folder, left)
             finally:
@@ -110,11 +110,9 @@ class PieceReader:
             requests=self.metrics.requests - before,
         )
 
-    async def _read(self, thread: FileThread, store: WorkStore, tracker: SessionTracker, target: Path) -> None:
+    async def _read(self, thread: FileThread, store: WorkStore, tracker: SessionTracker) -> None:
         streaming = {"concurrency": self.concurrency, "split": None, "ordered": False}
-        runner = Runner(
-            target=target, tracker=tracker, store=store, system=System(), thread=thread, streaming=streaming
-        )
+        runner = Runner(tracker=tracker, store=store, thread=thread, streaming=streaming)
         try:
             await runner.read()
         except (ConfigError, ExportError) as error:
