@@ -41,7 +41,7 @@ def _compare(
 ) -> list[tuple[str, ...]]:
     """Let both ways take turns; add figures and targets to the report, and return the lines of its table."""
     few, whole, many = sizes
-    small = measure("write_export", base_url, file_format, few)["peak"]
+    small, _ = (measure(module, base_url, file_format, few)["peak"] for module in _WAYS.values())  # warm from here
     turns: dict[str, list[dict[str, Any]]] = {way: [] for way in _WAYS}
     starts: dict[str, list[dict[str, Any]]] = {way: [] for way in _WAYS}
     for _ in range(rounds):
