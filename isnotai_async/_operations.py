@@ -153,7 +153,7 @@ class Operations:
         Example:
             >>> details = await client.get_session_details("big-1000")
             >>> details.duration_seconds, details.event_counts.keyboard
-            (114.664, 323)
+            (271.435, 333)
 
         Raises:
             ConfigError: As of `get_session`.
@@ -181,8 +181,8 @@ class Operations:
         Example:
             >>> async for event in client.list_events("big-1000", type="keypress", max_items=2):
             ...     print(event.event_id, event.timestamp)
-            ev-434e58bd-13d0ae5e 1780574403244
-            ev-434e58bd-25730a58 1780574404224
+            ev-434e58bd-d97695f5 1780574400162
+            ev-434e58bd-b41d0308 1780574400373
             >>> page = await client.list_events("big-1000", page_size=50)
             >>> len(page.data), page.has_more
             (50, True)

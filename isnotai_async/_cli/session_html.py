@@ -107,7 +107,7 @@ def _parts(summary: SessionSummary) -> Iterator[str]:
     yield "</dl>\n"
     if source := describe_source(summary):
         yield f'<p class="note">{_safe(source)}</p>\n'
-    if summary.total and summary.everything.columns:
+    if summary.series:
         yield from _chart(summary)
     for table in make_tables(summary):
         yield from _table(table)
@@ -125,21 +125,19 @@ def _chart(summary: SessionSummary) -> Iterator[str]:
     yield f"<h2>Events over time</h2>\n<figure>\n<figcaption>{_safe(describe_columns(summary))}</figcaption>\n"
     for series in summary.series:
         yield _row(series, "row")
-    if summary.has_all:
+    if len(summary.series) > 1:
         yield _row(summary.everything, "row all")
     if any(summary.openings):
-        marks = tuple(min(1, count) for count in summary.openings)
-        yield _row(Series("pages opened", sum(summary.openings), marks), "row marks", peak="")
+        yield _row(Series("pages opened", summary.openings), "row marks")
     times = dict.fromkeys(clock(at or 0, summary) for at in (summary.start_ms, summary.end_ms))
     ends = "".join(f"<span>{_safe(time)}</span>" for time in times)
     yield f'<div class="row axis"><span class="ends">{ends}</span></div>\n</figure>\n'
 
 
-def _row(series: Series, kind: str, *, peak: str | None = None) -> str:
-    peak = f"peak {max(series.columns):,}" if peak is None else peak
+def _row(series: Series, kind: str) -> str:
     return (
         f'<div class="{kind}"><bdi>{_safe(series.name, _NAME)}</bdi><span class="number">{series.total:,}</span>'
-        f'{_bars(series)}<span class="peak">{peak}</span></div>\n'
+        f'{_bars(series)}<span class="peak">peak {max(series.columns):,}</span></div>\n'
     )
 
 

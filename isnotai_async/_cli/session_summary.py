@@ -13,12 +13,12 @@ Pure: records in, a frozen `SessionSummary` out. The rules:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import evolve, frozen
 
 from isnotai_async._models.records import Event, Session, SessionDetails, TimelineBucket
 from isnotai_async._models.times import to_milliseconds
@@ -30,6 +30,11 @@ MOST_SERIES: Final = 20
 _MINUTE_MS: Final = 60_000
 _LARGEST: Final = 5
 
+EventTimes = dict[str, "array[int]"]
+"""Unix milliseconds of the events of each type, by its name: nine bytes an event."""
+Weights = Sequence[tuple[int, int]]
+"""Unix milliseconds, and how many events are there."""
+
 
 class Source(Enum):
     """The source of the counts: the events, or the timeline of the details."""
@@ -39,40 +44,9 @@ class Source(Enum):
     TIMELINE = auto()
 
 
-@define(eq=False)
-class EventTimes:
-    """Times of events by type, nine bytes an event.
-
-    Attributes:
-        by_type: Unix milliseconds of the events of each type, by its name.
-        count: How many events there are.
-    """
-
-    by_type: dict[str, array[int]] = field(factory=dict)
-    count: int = 0
-
-    def add(self, events: Iterable[Event]) -> None:
-        """Add events, in any order."""
-        for event in events:
-            name = event.event_type_name
-            if name is None:
-                name = "(no type)" if event.message_id is None else f"0x{event.message_id:02x}"
-            times = self.by_type.get(name)
-            if times is None:
-                times = self.by_type[name] = array("q")
-            times.append(event.timestamp)
-            self.count += 1
-
-
 @frozen
 class ActivityStretch:
-    """A stretch of time with the number of events in it.
-
-    Attributes:
-        start_ms: Unix milliseconds of its beginning.
-        end_ms: Unix milliseconds of its end.
-        events: Events in it.
-    """
+    """A stretch of time, in Unix milliseconds, with the number of events in it."""
 
     start_ms: int
     end_ms: int
@@ -101,17 +75,15 @@ class Runs:
 
 @frozen
 class Series:
-    """The events of one type over time.
-
-    Attributes:
-        name: Name of the type, as the API sent it.
-        total: Events of it.
-        columns: Events in each column of time.
-    """
+    """The events of one type in each column of time. The name is as the API sent it."""
 
     name: str
-    total: int
     columns: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Number of its events."""
+        return sum(self.columns)
 
 
 @frozen(kw_only=True)
@@ -121,12 +93,11 @@ class SessionSummary:
     Attributes:
         session: The session.
         details: Its details; None if the API could not compute them.
-        source: The source of the counts: the events, or the timeline of the details.
+        source: The source of the counts.
         total: Number of events: those read, or those that the details report.
         start_ms: Unix milliseconds at which the first column starts; None if nothing has a time.
         end_ms: Unix milliseconds of the last event, or the end of the last stretch of the timeline.
         column_ms: Width of a column in milliseconds.
-        everything: All events over time.
         series: One for each event type, the most frequent first. From a timeline: all events of the stretches in
             which the type is the most frequent.
         openings: Pages opened in each column.
@@ -142,7 +113,6 @@ class SessionSummary:
     start_ms: int | None = None
     end_ms: int | None = None
     column_ms: int = 1
-    everything: Series = Series("all", 0, ())
     series: tuple[Series, ...] = ()
     openings: tuple[int, ...] = ()
     bursts: Runs | None = None
@@ -150,113 +120,49 @@ class SessionSummary:
     busiest: ActivityStretch | None = None
 
     @property
-    def has_all(self) -> bool:
-        """Whether a row for all events says more than the rows of the types."""
-        return len(self.series) > 1
+    def everything(self) -> Series:
+        """All events over time."""
+        return _together("all", self.series)
 
 
-@frozen
-class _Axis:
-    """The division of a session's time into columns.
-
-    Attributes:
-        start_ms: Unix milliseconds at which the first column starts.
-        width_ms: Width of each column, in milliseconds.
-        count: How many there are.
-    """
-
-    start_ms: int
-    width_ms: int
-    count: int
-
-    @classmethod
-    def over(cls, start_ms: int, end_ms: int, most: int, step_ms: int = 1) -> _Axis:
-        """Return the most columns of equal width from start to end, both included, that are whole steps wide."""
-        steps = (end_ms - start_ms) // step_ms + 1
-        width = -(-steps // most) * step_ms
-        return cls(start_ms, width, (end_ms - start_ms) // width + 1)
-
-    def count_in(self, weighted: Iterable[tuple[int, int]]) -> tuple[int, ...]:
-        """Add up weights (time, weight) in the columns; times outside of them are left out."""
-        columns = [0] * self.count
-        for time_ms, weight in weighted:
-            at = (time_ms - self.start_ms) // self.width_ms
-            if 0 <= at < self.count:
-                columns[at] += weight
-        return tuple(columns)
+def add_events(times: EventTimes, events: Iterable[Event]) -> None:
+    """Add the times of events, in any order."""
+    for event in events:
+        name = event.event_type_name
+        if name is None:
+            name = "(no type)" if event.message_id is None else f"0x{event.message_id:02x}"
+        times.setdefault(name, array("q")).append(event.timestamp)
 
 
 def summarize_events(
     session: Session, details: SessionDetails | None, times: EventTimes, *, columns: int, is_cut: bool = False
 ) -> SessionSummary:
-    """Summarize a session from its events.
-
-    Args:
-        session: The session.
-        details: Its details, or None.
-        times: Its events.
-        columns: Most columns of time.
-        is_cut: Whether more events follow that were not read.
-    """
+    """Summarize a session from its events, in at most so many columns; `is_cut` if more events follow."""
     source = Source.FIRST_EVENTS if is_cut else Source.EVENTS
-    ordered = sorted(time_ms for each in times.by_type.values() for time_ms in each)
+    ordered = sorted(chain.from_iterable(times.values()))
+    summary = SessionSummary(session=session, details=details, source=source, total=len(ordered))
     if not ordered:
-        return SessionSummary(session=session, details=details, source=source, total=0)
-    axis = _Axis.over(ordered[0], ordered[-1], columns)
-    series = {name: [(time_ms, 1) for time_ms in each] for name, each in times.by_type.items()}
+        return summary
+    weights = {name: [(time_ms, 1) for time_ms in each] for name, each in times.items()}
     bursts, pauses = _cut_at_pauses(ordered)
-    return SessionSummary(
-        session=session,
-        details=details,
-        source=source,
-        total=times.count,
-        start_ms=ordered[0],
-        end_ms=ordered[-1],
-        column_ms=axis.width_ms,
-        everything=_series("all", ((time_ms, 1) for time_ms in ordered), axis),
-        series=_most_frequent([_series(name, weighted, axis) for name, weighted in series.items()]),
-        openings=_count_openings(details, axis),
-        bursts=bursts,
-        pauses=pauses,
-        busiest=_find_busiest_minute(ordered),
-    )
+    busiest = _find_busiest_minute(ordered)
+    return evolve(_divide(summary, weights, most=columns), bursts=bursts, pauses=pauses, busiest=busiest)
 
 
 def summarize_timeline(session: Session, details: SessionDetails, *, columns: int) -> SessionSummary:
-    """Sum up a session from the timeline of its details, without its events.
-
-    Args:
-        session: The session.
-        details: Its details.
-        columns: Most columns of time.
-    """
-    total = total_of(details)
-    marks = sorted(
-        (to_milliseconds(bucket.timestamp), bucket) for bucket in details.timeline if bucket.timestamp is not None
-    )
+    """Sum up a session from the timeline of its details, without its events, in at most so many columns."""
+    summary = SessionSummary(session=session, details=details, source=Source.TIMELINE, total=total_of(details))
+    marks = sorted((to_milliseconds(each.timestamp), each) for each in details.timeline if each.timestamp is not None)
     if not marks:
-        return SessionSummary(session=session, details=details, source=Source.TIMELINE, total=total)
-    starts = [start_ms for start_ms, _ in marks]
-    step = min((after - before for before, after in pairwise(starts) if after > before), default=1)
-    axis = _Axis.over(starts[0], starts[-1], columns, step)
-    by_type: dict[str, list[tuple[int, int]]] = {}
+        return summary
+    step = min((after - before for (before, _), (after, _) in pairwise(marks) if after > before), default=1)
+    weights = dict[str, list[tuple[int, int]]]()
     for start_ms, bucket in marks:
         name = f"mostly {bucket.dominant_event_type or '(no type)'}"
-        by_type.setdefault(name, []).append((start_ms, _events_in(bucket)))
-    start_ms, busiest = max(marks, key=lambda mark: _events_in(mark[1]))
-    return SessionSummary(
-        session=session,
-        details=details,
-        source=Source.TIMELINE,
-        total=total,
-        start_ms=starts[0],
-        end_ms=starts[-1] + step,
-        column_ms=axis.width_ms,
-        everything=_series("all", ((start_ms, _events_in(bucket)) for start_ms, bucket in marks), axis),
-        series=_most_frequent([_series(name, weighted, axis) for name, weighted in by_type.items()]),
-        openings=_count_openings(details, axis),
-        busiest=ActivityStretch(start_ms, start_ms + step, _events_in(busiest)),
-    )
+        weights.setdefault(name, []).append((start_ms, _events_in(bucket)))
+    start_ms, bucket = max(marks, key=lambda mark: _events_in(mark[1]))
+    busiest = ActivityStretch(start_ms, start_ms + step, _events_in(bucket))
+    return evolve(_divide(summary, weights, most=columns, step_ms=step), end_ms=marks[-1][0] + step, busiest=busiest)
 
 
 def total_of(details: SessionDetails | None) -> int:
@@ -269,9 +175,32 @@ def _events_in(bucket: TimelineBucket) -> int:
     return max(0, bucket.event_count or 0)
 
 
-def _series(name: str, weighted: Iterable[tuple[int, int]], axis: _Axis) -> Series:
-    columns = axis.count_in(weighted)
-    return Series(name, sum(columns), columns)
+def _divide(
+    summary: SessionSummary, weights: Mapping[str, Weights], *, most: int, step_ms: int = 1
+) -> SessionSummary:
+    """Cut time into the most columns of equal width that are whole steps wide, and count what is in each."""
+    times = [time_ms for each in weights.values() for time_ms, _ in each]
+    start_ms, end_ms = min(times), max(times)
+    width = -(-((end_ms - start_ms) // step_ms + 1) // most) * step_ms
+
+    def cut(weighted: Weights) -> tuple[int, ...]:
+        columns = [0] * ((end_ms - start_ms) // width + 1)
+        for time_ms, weight in weighted:
+            at = (time_ms - start_ms) // width
+            if 0 <= at < len(columns):  # a page may be opened before the first event
+                columns[at] += weight
+        return tuple(columns)
+
+    visits = () if summary.details is None else summary.details.page_history
+    opened = [(to_milliseconds(visit.timestamp), 1) for visit in visits if visit.timestamp is not None]
+    return evolve(
+        summary,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        column_ms=width,
+        series=_most_frequent([Series(name, cut(each)) for name, each in weights.items()]),
+        openings=cut(opened),
+    )
 
 
 def _most_frequent(series: Sequence[Series]) -> tuple[Series, ...]:
@@ -279,13 +208,11 @@ def _most_frequent(series: Sequence[Series]) -> tuple[Series, ...]:
     if len(ordered) <= MOST_SERIES:
         return tuple(ordered)
     shown, rest = ordered[: MOST_SERIES - 1], ordered[MOST_SERIES - 1 :]
-    columns = tuple(map(sum, zip(*(each.columns for each in rest), strict=True)))
-    return *shown, Series(f"({len(rest)} other types)", sum(columns), columns)
+    return *shown, _together(f"({len(rest)} other types)", rest)
 
 
-def _count_openings(details: SessionDetails | None, axis: _Axis) -> tuple[int, ...]:
-    visits = () if details is None else details.page_history
-    return axis.count_in((to_milliseconds(visit.timestamp), 1) for visit in visits if visit.timestamp is not None)
+def _together(name: str, series: Sequence[Series]) -> Series:
+    return Series(name, tuple(map(sum, zip(*(each.columns for each in series), strict=True))))
 
 
 def _cut_at_pauses(ordered: Sequence[int]) -> tuple[Runs, Runs]:

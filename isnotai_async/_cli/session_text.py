@@ -6,6 +6,7 @@ terminal or ``NO_COLOR`` is set. Every line fits the width.
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Iterator
 from typing import Final
@@ -34,7 +35,7 @@ _LABEL: Final = 17
 _COUNT: Final = 9
 _PEAK: Final = 11
 _CELL: Final = 18
-_LEAST_WIDTH: Final = 60
+LEAST_WIDTH: Final = 60
 _RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN"})
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 
@@ -44,7 +45,7 @@ class Screen:
     """The screen for which the text is drawn.
 
     Attributes:
-        width: Cells of a line.
+        width: Cells of a line, at least `LEAST_WIDTH`.
         encoding: Encoding of the stream; letters that it lacks become backslash escapes, and blocks become ASCII.
     """
 
@@ -55,7 +56,7 @@ class Screen:
     def columns(self) -> int:
         """Number of cells for a sparkline, without its name and its numbers."""
         taken = 2 + _LABEL + 1 + _COUNT + 2 + _PEAK
-        return max(1, min(MOST_COLUMNS, max(_LEAST_WIDTH, self.width) - taken))
+        return min(MOST_COLUMNS, self.width - taken)
 
     @property
     def levels(self) -> str:
@@ -102,8 +103,8 @@ def draw_text(summary: SessionSummary, screen: Screen) -> Iterator[Text]:
         yield _fact(name, value, summary, screen)
     if source := describe_source(summary):
         yield Text()
-        yield from _wrapped(source, screen)
-    if summary.total and summary.everything.columns:
+        yield from (Text(line, "yellow") for line in textwrap.wrap(source, screen.width))
+    if summary.series:
         yield Text()
         yield from _chart(summary, screen)
     for table in make_tables(summary):
@@ -116,27 +117,16 @@ def _fact(name: str, value: str, summary: SessionSummary, screen: Screen) -> Tex
     style = ""
     if name == "bot score" and summary.session.bot_score is not None:
         style = "bold red" if summary.session.bot_score >= BOT_SCORE else "green"
-    return line.append(screen.fit(value, max(_LEAST_WIDTH, screen.width) - 15).rstrip(), style)
-
-
-def _wrapped(text: str, screen: Screen) -> Iterator[Text]:
-    words, line = text.split(), ""
-    for word in words:
-        if line and len(line) + 1 + len(word) > max(_LEAST_WIDTH, screen.width):
-            yield Text(line, "yellow")
-            line = ""
-        line = f"{line} {word}".lstrip()
-    yield Text(line, "yellow")
+    return line.append(screen.fit(value, screen.width - 15).rstrip(), style)
 
 
 def _chart(summary: SessionSummary, screen: Screen) -> Iterator[Text]:
-    width = max(_LEAST_WIDTH, screen.width)
-    caption = screen.fit(f": {describe_columns(summary)}", width - len(_CHART_TITLE)).rstrip()
+    caption = screen.fit(f": {describe_columns(summary)}", screen.width - len(_CHART_TITLE)).rstrip()
     yield Text(_CHART_TITLE, "bold").append(caption, "not bold")
     yield Text(f"  {'':{_LABEL}} {'events':>{_COUNT}}  {'':{len(summary.everything.columns)}}  peak", "dim")
     for series in summary.series:
         yield _sparkline(series, screen, "cyan")
-    if summary.has_all:
+    if len(summary.series) > 1:
         yield _sparkline(summary.everything, screen, "bold")
     if any(summary.openings):
         marks = "".join(screen.mark if count else " " for count in summary.openings)
@@ -163,14 +153,14 @@ def _axis(summary: SessionSummary) -> Text:
 
 
 def _table(table: SummaryTable, screen: Screen) -> Iterator[Text]:
-    title = Text(screen.fit(table.title, max(_LEAST_WIDTH, screen.width)).rstrip(), "bold")
+    title = Text(screen.fit(table.title, screen.width).rstrip(), "bold")
     if not table.columns:
         yield title
         return
     yield title.append(f" ({table.note})" if table.note else "", "not bold dim")
     widths = [max(map(cell_len, cells)) for cells in zip(table.columns, *table.rows, strict=True)]
     widths = [min(width, _CELL) for width in widths[:-1]] + widths[-1:]
-    widths[-1] = min(widths[-1], max(_LEAST_WIDTH, screen.width) - sum(widths[:-1]) - 2 * len(widths))
+    widths[-1] = min(widths[-1], screen.width - sum(widths[:-1]) - 2 * len(widths))
     yield Text(_cells(table.columns, widths, screen), "dim")
     for row in table.rows:
         yield Text(_cells(row, widths, screen))

@@ -13,13 +13,7 @@ from typing import Final
 from attrs import frozen
 
 from isnotai_async._cli.output import count_of
-from isnotai_async._cli.session_summary import (
-    PAUSE_MS,
-    Runs,
-    SessionSummary,
-    Source,
-    total_of,
-)
+from isnotai_async._cli.session_summary import PAUSE_MS, Runs, SessionSummary, Source, total_of
 from isnotai_async._models.times import to_milliseconds, to_time
 from isnotai_async.errors import printable
 
@@ -33,12 +27,12 @@ _FULL: Final = "%Y-%m-%d %H:%M:%S"
 
 @frozen
 class SummaryTable:
-    """A table under the picture.
+    """A table under the picture. All columns but the last hold numbers or times.
 
     Attributes:
         title: What it shows.
         columns: Heads of its columns; none if the title says it all.
-        rows: Its cells. All columns but the last hold numbers or times.
+        rows: Its cells.
         note: What it leaves out, or an empty string.
         is_long: Whether its last column holds long texts, such as addresses.
     """
@@ -60,20 +54,13 @@ def describe_facts(summary: SessionSummary) -> list[tuple[str, str]]:
         ("status", _text(session.status)),
         ("when", _describe_time(summary)),
         ("how long", _describe_length(summary)),
-        ("bot score", describe_score(session.bot_score)),
+        ("bot score", _describe_score(session.bot_score)),
         ("flags", ", ".join(map(_text, session.detection_flags)) or "none"),
         ("pages", _describe_pages(summary)),
         ("events", _describe_count(summary)),
         ("by kind", _describe_kinds(summary)),
     ]
     return [(name, value) for name, value in facts if value]
-
-
-def describe_score(score: float | None) -> str:
-    """Return the bot score as text."""
-    if score is None:
-        return "not known"
-    return f"{score:.2f}, {'a bot' if score >= BOT_SCORE else 'below the score of a bot'} ({BOT_SCORE} and above)"
 
 
 def describe_source(summary: SessionSummary) -> str:
@@ -110,12 +97,13 @@ def make_tables(summary: SessionSummary) -> list[SummaryTable]:
 def clock(time_ms: int, summary: SessionSummary) -> str:
     """Return a time (UTC) as exact as the session needs: with the day if it has several, to the ms if it is short."""
     start_ms, end_ms = summary.start_ms or 0, summary.end_ms or 0
-    moment, first, last = (_moment(at) for at in (time_ms, start_ms, end_ms))
-    if moment is None or first is None or last is None:
+    try:
+        moment, first, last = map(to_time, (time_ms, start_ms, end_ms))
+    except OverflowError:
         return f"{time_ms} ms"
-    if first.year != last.year or moment.year != first.year:
-        return f"{moment:%Y-%m-%d %H:%M:%S}"
-    if first.date() != last.date() or moment.date() != first.date():
+    if not first.year == last.year == moment.year:
+        return f"{moment:{_FULL}}"
+    if not first.date() == last.date() == moment.date():
         return f"{moment:%m-%d %H:%M:%S}"
     is_short = end_ms - start_ms < _SHORT_MS
     return f"{moment:%H:%M:%S}" + (f".{moment.microsecond // 1_000:03d}" if is_short else "")
@@ -135,13 +123,6 @@ def length(milliseconds: float) -> str:
     return " ".join(f"{count:,} {name}" for count, name in parts[:2] if count)
 
 
-def _moment(time_ms: int) -> datetime | None:
-    try:
-        return to_time(time_ms)
-    except OverflowError:
-        return None
-
-
 def _text(value: str | None) -> str:
     return "" if value is None else printable(value)
 
@@ -152,13 +133,22 @@ def _name_user(name: str | None, user_id: str | None) -> str:
     return f"{_text(name)} ({_text(user_id)})"
 
 
+def _describe_score(score: float | None) -> str:
+    if score is None:
+        return "not known"
+    return f"{score:.2f}, {'a bot' if score >= BOT_SCORE else 'below the score of a bot'} ({BOT_SCORE} and above)"
+
+
 def _describe_time(summary: SessionSummary) -> str:
     details, session = summary.details, summary.session
     start = session.created_at if details is None else details.start_time
     end = session.updated_at if details is None else details.end_time
-    form = "%H:%M:%S" if start is not None and end is not None and start.date() == end.date() else _FULL
-    shown = ("?" if start is None else start.strftime(_FULL), "?" if end is None else end.strftime(form))
-    return f"{' to '.join(shown)} UTC"
+    is_one_day = start is not None and end is not None and start.date() == end.date()
+    return f"{_moment(start)} to {_moment(end, '%H:%M:%S' if is_one_day else _FULL)} UTC"
+
+
+def _moment(moment: datetime | None, form: str = _FULL) -> str:
+    return "?" if moment is None else moment.strftime(form)
 
 
 def _describe_length(summary: SessionSummary) -> str:
@@ -189,9 +179,7 @@ def _describe_count(summary: SessionSummary) -> str:
 
 def _describe_kinds(summary: SessionSummary) -> str:
     counts = None if summary.details is None else summary.details.event_counts
-    if counts is None:
-        return ""
-    kinds = {name: getattr(counts, name) for name in ("mouse", "scroll", "keyboard", "touch", "form")}
+    kinds = {name: getattr(counts, name, None) for name in ("mouse", "scroll", "keyboard", "touch", "form")}
     return ", ".join(f"{name} {count:,}" for name, count in kinds.items() if count)
 
 
@@ -199,10 +187,9 @@ def _busiest(summary: SessionSummary) -> SummaryTable:
     busiest = summary.busiest
     if busiest is None:
         return SummaryTable("No events")
-    when = f"from {clock(busiest.start_ms, summary)}: {count_of(busiest.events, 'event')}"
-    if summary.source is Source.TIMELINE:
-        return SummaryTable(f"Busiest stretch of {length(busiest.length_ms)} {when}")
-    return SummaryTable(f"Busiest minute {when}")
+    which = f"stretch of {length(busiest.length_ms)}" if summary.source is Source.TIMELINE else "minute"
+    when = clock(busiest.start_ms, summary)
+    return SummaryTable(f"Busiest {which} from {when}: {count_of(busiest.events, 'event')}")
 
 
 def _bursts(summary: SessionSummary, bursts: Runs) -> SummaryTable:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.text import Text
 
 from isnotai_async._cli.exit_codes import about_session
 from isnotai_async._cli.options import Connection, Json, open_client
@@ -18,11 +16,12 @@ from isnotai_async._cli.session_html import COLUMNS, draw_html
 from isnotai_async._cli.session_summary import (
     EventTimes,
     SessionSummary,
+    add_events,
     summarize_events,
     summarize_timeline,
     total_of,
 )
-from isnotai_async._cli.session_text import Screen, draw_text
+from isnotai_async._cli.session_text import LEAST_WIDTH, Screen, draw_text
 from isnotai_async._client import Client
 from isnotai_async._models.records import SessionDetails
 from isnotai_async.errors import ConfigError, ServerError
@@ -59,7 +58,7 @@ async def show(
     if json and html is not None:
         raise ConfigError("--json writes the session's details, --html a picture of it; leave out one of them")
     console = Console(highlight=False, markup=False, emoji=False)
-    screen = Screen(console.width, sys.stdout.encoding or "ascii")
+    screen = Screen(max(LEAST_WIDTH, console.width), sys.stdout.encoding or "ascii")
     columns = screen.columns if html is None else COLUMNS
     async with open_client(connection) as client:
         with about_session(session):
@@ -68,7 +67,8 @@ async def show(
                 return
             summary = await _read(client, session, columns=columns, full=full)
     if html is None:
-        _print(draw_text(summary, screen), console)
+        for line in draw_text(summary, screen):
+            console.print(line, soft_wrap=True)
         return
     _write(html, draw_html(summary))
     say(f"wrote {html}")
@@ -79,7 +79,7 @@ async def _read(client: Client, session_id: str, *, columns: int, full: bool) ->
     details = await _get_details(client, session_id)
     if details is not None and details.timeline and total_of(details) > MOST_EVENTS and not full:
         return summarize_timeline(session, details, columns=columns)
-    times, is_cut = await (_read_all(client, session_id) if full else _read_first(client, session_id))
+    times, is_cut = await _read_events(client, session_id, full=full)
     return summarize_events(session, details, times, columns=columns, is_cut=is_cut)
 
 
@@ -92,27 +92,16 @@ async def _get_details(client: Client, session_id: str) -> SessionDetails | None
         return None  # documented: the details alone may be unavailable
 
 
-async def _read_all(client: Client, session_id: str) -> tuple[EventTimes, bool]:
+async def _read_events(client: Client, session_id: str, *, full: bool) -> tuple[EventTimes, bool]:
+    """Return the times of all events, or of the first, and whether more events follow."""
     times = EventTimes()
-    async with client.stream_events(session_id, split="auto") as pages:
+    walk = client.list_events(session_id).prefetch()
+    async with client.stream_events(session_id, split="auto") if full else walk as pages:
         async for page in pages:
-            times.add(page.data)
-    return times, False
-
-
-async def _read_first(client: Client, session_id: str) -> tuple[EventTimes, bool]:
-    times = EventTimes()
-    async with client.list_events(session_id).prefetch() as pages:
-        async for page in pages:
-            times.add(page.data)
-            if times.count >= MOST_EVENTS and page.has_more:
+            add_events(times, page.data)
+            if not full and page.has_more and sum(map(len, times.values())) >= MOST_EVENTS:
                 return times, True
     return times, False
-
-
-def _print(lines: Iterable[Text], console: Console) -> None:
-    for line in lines:
-        console.print(line, soft_wrap=True)
 
 
 def _write(path: Path, page: str) -> None:

@@ -109,7 +109,7 @@ class EventCounts:
     Example:
         >>> details = await client.get_session_details("big-1000")
         >>> details.event_counts.total, details.event_counts.mouse
-        (1000, 373)
+        (1000, 325)
 
     Attributes:
         total: Events in all.
@@ -139,7 +139,7 @@ class TimelineBucket:
     Example:
         >>> details = await client.get_session_details("big-1000")
         >>> details.timeline[0].event_count, details.timeline[0].dominant_event_type
-        (26, 'mouse_move')
+        (16, 'keypress')
 
     Attributes:
         timestamp: Start of the stretch (UTC).
@@ -165,7 +165,7 @@ class PageVisit:
     Example:
         >>> details = await client.get_session_details("big-1000")
         >>> details.page_history[0].url, details.page_history[0].duration_ms
-        ('https://learn.example.edu/courses/hist-204/forum', 7903)
+        ('https://learn.example.edu/courses/hist-204/forum', 106776)
 
     Attributes:
         url: Address of the page.
@@ -191,7 +191,7 @@ class SessionDetails:
     Example:
         >>> details = await client.get_session_details("big-1000")
         >>> details.duration_seconds, len(details.timeline), len(details.page_history)
-        (114.664, 83, 3)
+        (271.435, 49, 5)
 
     Attributes:
         session_id: Id of the session.

@@ -137,7 +137,7 @@ class Paginator(Generic[T]):
         Example:
             >>> event = await client.list_events("big-250", type="keypress").first()
             >>> event.time.isoformat(timespec="seconds")
-            '2026-06-04T12:00:13+00:00'
+            '2026-06-04T12:00:00+00:00'
         """
         async with aclosing(from_start(self).__aiter__()) as records:
             return await anext(records, None)

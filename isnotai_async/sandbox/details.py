@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, Protocol
 
-from isnotai_async.sandbox.event_generator import EventLog
-from isnotai_async.sandbox.seed_data import CATEGORIES, NAMES, PAGES, iso, scramble
+from isnotai_async.sandbox.seed_data import CATEGORIES, NAMES, iso
 
 _BUCKETS: Final = 100
 _CATEGORY_NAMES: Final = {name: frozenset(NAMES[kind] for kind in kinds) for name, kinds in CATEGORIES.items()}
@@ -79,25 +78,3 @@ def _timeline(log: _TimedLog) -> list[dict[str, object]]:
             }
         )
     return timeline
-
-
-def page_history(log: EventLog) -> list[dict[str, object]]:
-    """Return the pages that a generated session opens."""
-    openings = list(log.page_openings())
-    times = [log.time_of(index) for index in openings]
-    # The last page is still open: its duration is null, as the contract allows.
-    durations = [after - before for before, after in pairwise(times)] + [None]
-    return [
-        {
-            "url": page_url(log, index),
-            "timestamp": iso(at),
-            "type": "navigate" if index >= 2 else "load",
-            "durationMs": duration,
-        }
-        for index, at, duration in zip(openings, times, durations, strict=False)
-    ]
-
-
-def page_url(log: EventLog, index: int) -> str:
-    """Return the address of the page that opens at this event index."""
-    return PAGES[scramble(log.seed ^ index) % len(PAGES)]

@@ -1,20 +1,8 @@
 """Generates the event log of one session: any event by its index, without the ones before it.
 
-Indexes are places in time order, 0 to size - 1. Cost: a page of events is O(page), a time bound is O(log blocks), a
-type filter visits one small table per block it passes.
-
-Blocks: the fixed-size pieces that every session is put together from.
-
-Rules:
-
-1. A block is `BLOCK_SIZE` events; times inside it are relative to its first event, which is at 0.
-2. A `Library` holds the blocks of one persona: some that open a session, some that open a new page, and many in
-   the middle. It is made once from the seed.
-3. A session is a sequence of block numbers drawn from (session seed, block index). So a session of a million
-   events is 15,625 small numbers, any event is found without making those before it, and counting means adding up
-   the counts of whole blocks.
-
-What people and bots do, as short scenes of events.
+A persona has one tape: some thousand events in time order, made from the seed out of short scenes (typing, a click, a
+swipe). A session starts with an opening, and then plays the tape of its persona from a place of its own, round and
+round. So a session takes no memory of its own, a page of events takes O(page), and a time is found by bisection.
 
 A scene is a run of steps: (milliseconds since the step before, message-type byte, payload size in bytes). A gap of
 zero puts several events into one millisecond, as a browser does when one key press also changes a field.
@@ -27,12 +15,13 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import cached_property, lru_cache
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, frozen
 
 from isnotai_async.sandbox.columns import show_event
-from isnotai_async.sandbox.seed_data import NAMES, Dice, EventType, scramble
+from isnotai_async.sandbox.seed_data import NAMES, Dice
 from isnotai_async.sandbox.seed_data import EventType as E
 
 Step = tuple[int, int, int]
@@ -128,7 +117,7 @@ def _robot_paste(_dice: Dice) -> Iterator[Step]:
 @frozen
 class _Habits:
     scenes: tuple[Scene, ...]  # a scene named twice happens twice as often
-    pauses: tuple[tuple[int, int], ...]  # ranges of milliseconds between two blocks, each equally likely
+    pauses: tuple[tuple[int, int], ...]  # ranges of milliseconds, each equally likely
 
 
 class Persona(Enum):
@@ -136,161 +125,101 @@ class Persona(Enum):
 
     DESKTOP = _Habits(
         (_typing, _typing, _field, _field, _click, _mouse_path, _scrolling, _scrolling, _pasting, _elsewhere),
-        ((100, 900),) * 10 + ((900, 6_000),) * 5 + ((20_000, 90_000),),
+        ((100, 900),) * 9 + ((900, 12_000),) * 6 + ((20_000, 90_000),),
     )
     TOUCH = _Habits(
         (_swipe, _swipe, _swipe, _tap, _tap, _typing, _elsewhere),
-        ((100, 1_200),) * 10 + ((900, 9_000),) * 5 + ((20_000, 60_000),),
+        ((100, 1_200),) * 9 + ((900, 12_000),) * 6 + ((20_000, 60_000),),
     )
-    BOT = _Habits((_robot_typing, _robot_typing, _robot_click, _robot_paste), ((250, 250),))
+    BOT = _Habits((_robot_typing, _robot_typing, _robot_click, _robot_paste), ((0, 0),))
 
 
-OPENING: Final[tuple[Step, ...]] = ((0, E.INIT, 212), (0, E.NAVIGATE, 96), (2, E.FOCUS, 8))
-NEW_PAGE: Final[tuple[Step, ...]] = ((0, E.NAVIGATE, 96), (1, E.FOCUS, 8))
-
-
-BLOCK_SIZE: Final = 64
-_OPENINGS: Final = 8
-_NEW_PAGES: Final = 8
-_MIDDLES: Final = 64
-_PAUSES: Final = 256
-# One block in sixteen opens a page: often enough for a history, and 977 entries for a million events.
-_BLOCKS_PER_PAGE: Final = 16
-
-
-@frozen(eq=False)
-class Block:
-    """Sixty-four consecutive events, which sessions of a persona are made of.
-
-    Attributes:
-        kinds: Message-type byte of each.
-        offsets: Milliseconds from the first event, never falling.
-        sizes: Payload bytes of each.
-        counts: How often each message-type byte occurs.
-        places: Where each message-type byte occurs, rising.
-    """
-
-    kinds: tuple[int, ...]
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
-    counts: Counter[int]
-    places: dict[int, tuple[int, ...]]
-
-    @classmethod
-    def of(cls, steps: list[Step]) -> Block:
-        """Create a block from the first `BLOCK_SIZE` steps of a rhythm."""
-        steps = steps[:BLOCK_SIZE]
-        kinds = tuple(int(kind) for _, kind, _ in steps)
-        offsets, at = [], 0
-        for place, (gap, _, _) in enumerate(steps):
-            at += gap if place else 0
-            offsets.append(at)
-        places = {kind: tuple(i for i, k in enumerate(kinds) if k == kind) for kind in sorted(set(kinds))}
-        return cls(kinds, tuple(offsets), tuple(size for *_, size in steps), Counter(kinds), places)
-
-    def first_place_at(self, offset: int) -> int:
-        """Return the place of the first event at or after a number of milliseconds, else `BLOCK_SIZE`."""
-        return bisect_left(self.offsets, offset)
-
-
-@frozen(eq=False)
-class Library:
-    """The blocks of one persona and the pauses between them.
-
-    Attributes:
-        blocks: Openings, then page openings, then middles.
-        pauses: Milliseconds, drawn from by eight bits.
-    """
-
-    blocks: tuple[Block, ...]
-    pauses: tuple[int, ...]
-
-    @classmethod
-    def of(cls, seed: int, persona: Persona) -> Library:
-        """Make the library of a persona from the seed."""
-        openings = (OPENING,) * _OPENINGS + (NEW_PAGE,) * _NEW_PAGES + ((),) * _MIDDLES
-        blocks = tuple(
-            _make_block(Dice(seed, persona.name, number), opening, persona) for number, opening in enumerate(openings)
-        )
-        dice = Dice(seed, persona.name, "pauses")
-        return cls(blocks, tuple(dice.between(*dice.pick(persona.value.pauses)) for _ in range(_PAUSES)))
-
-    def draw(self, index: int, roll: int) -> tuple[int, int]:
-        """Choose the block at an index of the session.
-
-        Args:
-            index: Index of the block in its session.
-            roll: 64 random bits of this session and index.
-
-        Returns:
-            The number of the block, and the milliseconds from its last event to the next block.
-        """
-        pause = self.pauses[roll >> 56]
-        if index == 0:
-            return roll % _OPENINGS, pause
-        if roll % _BLOCKS_PER_PAGE == 0:
-            return _OPENINGS + (roll >> 8) % _NEW_PAGES, pause
-        return _OPENINGS + _NEW_PAGES + (roll >> 8) % _MIDDLES, pause
-
-
-def _make_block(dice: Dice, opening: tuple[Step, ...], persona: Persona) -> Block:
-    steps = list(opening)
-    while len(steps) < BLOCK_SIZE:
-        steps.extend(dice.pick(persona.value.scenes)(dice))
-    return Block.of(steps)
-
-
-def is_page_opening(block: Block) -> bool:
-    """Return whether a page starts in this block (in its first millisecond)."""
-    return EventType.NAVIGATE in block.places
-
-
+_OPENING: Final[tuple[Step, ...]] = ((0, E.INIT, 212), (0, E.NAVIGATE, 96), (2, E.FOCUS, 8))
+_OPENED_AT: Final = (0, 0, 2)  # milliseconds of each, from the start of the session
+_NEW_PAGE: Final = _OPENING[1:]
+_TAPE: Final = 16_384  # events, or a few more
 # Odd, so that multiplying by it modulo 2**32 never gives two indexes the same id. The ids do not sort by time, so
 # that no program relies on their order.
 _ID_STRIDE: Final = 0x9E3779B1
 _ID_MASK: Final = 2**32 - 1
-_BLOCK_STRIDE: Final = 0xD1B54A32D192ED03
 
 
 @frozen(eq=False)
+class Tape:
+    """What a persona does, event after event.
+
+    Attributes:
+        kinds: Message-type byte of each event.
+        times: Milliseconds of each, never falling.
+        sizes: Payload bytes of each.
+        length_ms: Milliseconds after which the tape starts again.
+        counts: How often each message-type byte occurs.
+        places: Where each message-type byte occurs, rising.
+    """
+
+    kinds: bytes
+    times: array[int]
+    sizes: array[int]
+    length_ms: int
+    counts: Counter[int]
+    places: dict[int, tuple[int, ...]]
+
+
+@lru_cache(maxsize=16)
+def make_tape(seed: int, persona: Persona) -> Tape:
+    """Make the tape of a persona from the seed."""
+    kinds, times, sizes, at = bytearray(), array("q"), array("i"), 0
+    dice, habits = Dice(seed, persona.name), persona.value
+    while len(kinds) < _TAPE:
+        at += dice.between(*dice.pick(habits.pauses)) if dice.chance(0.25) else 0
+        page = _NEW_PAGE if dice.chance(0.04) else ()
+        for gap, kind, size in (*page, *dice.pick(habits.scenes)(dice)):
+            at += gap
+            kinds.append(kind)
+            times.append(at)
+            sizes.append(size)
+    places = {kind: tuple(at for at, known in enumerate(kinds) if known == kind) for kind in sorted(set(kinds))}
+    return Tape(bytes(kinds), times, sizes, at + 1, Counter(kinds), places)
+
+
+@define(eq=False)
 class EventLog:
     """Events of one session.
 
     Args:
-        library: The blocks its persona works with.
+        tape: What its persona does.
         seed: Seed of the session.
         size: How many events it has.
         start_ms: Unix milliseconds of its first event.
     """
 
-    library: Library
+    tape: Tape
     seed: int
     size: int
     start_ms: int
-    _numbers: array[int] = field(init=False)  # which block of the library stands at each block index
-    _starts: array[int] = field(init=False)  # Unix milliseconds of the first event of each
-    _id_prefix: str = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        numbers, starts = array("B"), array("q")
-        at, draw, blocks = self.start_ms, self.library.draw, self.library.blocks
-        for index in range(-(-self.size // BLOCK_SIZE)):
-            number, pause = draw(index, scramble(self.seed + index * _BLOCK_STRIDE))
-            numbers.append(number)
-            starts.append(at)
-            at += blocks[number].offsets[-1] + pause
-        # A frozen attrs class fills the fields it derives itself in this way.
-        object.__setattr__(self, "_numbers", numbers)
-        object.__setattr__(self, "_starts", starts)
-        object.__setattr__(self, "_id_prefix", f"ev-{self.seed >> 32:08x}-")
+    @cached_property
+    def _shift(self) -> int:
+        """How much a place of the tape, laps included, is ahead of the index of its event."""
+        return 1 + self.seed % (len(self.tape.kinds) - 1) - len(_OPENING)
 
-    def _block(self, index: int) -> Block:
-        return self.library.blocks[self._numbers[index]]
+    @cached_property
+    def _zero_ms(self) -> int:
+        """Unix milliseconds at which the tape would have started."""
+        return self.start_ms + _OPENED_AT[-1] - self.tape.times[self._shift + len(_OPENING) - 1]
+
+    def _look_up(self, index: int) -> tuple[int, int, int]:
+        """Return message-type byte, Unix milliseconds and payload size of an event."""
+        if index < len(_OPENING):
+            _, kind, size = _OPENING[index]
+            return int(kind), self.start_ms + _OPENED_AT[index], size
+        tape = self.tape
+        lap, place = divmod(self._shift + index, len(tape.kinds))
+        return tape.kinds[place], self._zero_ms + lap * tape.length_ms + tape.times[place], tape.sizes[place]
 
     def time_of(self, index: int) -> int:
         """Return the Unix milliseconds of an event."""
-        block, place = divmod(index, BLOCK_SIZE)
-        return self._starts[block] + self._block(block).offsets[place]
+        return self._look_up(index)[1]
 
     @property
     def end_ms(self) -> int:
@@ -299,19 +228,18 @@ class EventLog:
 
     def event(self, index: int) -> dict[str, object]:
         """Return one event as the API shows it."""
-        at, place = divmod(index, BLOCK_SIZE)
-        block = self.library.blocks[self._numbers[at]]
-        kind = block.kinds[place]
-        event_id = f"{self._id_prefix}{(index * _ID_STRIDE + self.seed) & _ID_MASK:08x}"
-        return show_event(event_id, kind, NAMES[kind], self._starts[at] + block.offsets[place], block.sizes[place])
+        kind, at_ms, size = self._look_up(index)
+        event_id = f"ev-{self.seed >> 32:08x}-{(index * _ID_STRIDE + self.seed) & _ID_MASK:08x}"
+        return show_event(event_id, kind, NAMES[kind], at_ms, size)
 
     def first_at(self, at_ms: int) -> int:
         """Return the index of the first event at or after this instant; `size` if there is none."""
-        block = bisect_left(self._starts, at_ms)
-        if block == 0:
-            return 0
-        place = self._block(block - 1).first_place_at(at_ms - self._starts[block - 1])
-        return min((block - 1) * BLOCK_SIZE + place, self.size)
+        index = bisect_left(_OPENED_AT, at_ms - self.start_ms)
+        if index == len(_OPENING):
+            laps, rest = divmod(at_ms - self._zero_ms, self.tape.length_ms)
+            place = laps * len(self.tape.kinds) + bisect_left(self.tape.times, rest)
+            index = max(index, place - self._shift)
+        return min(index, self.size)
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
         """Yield the indexes of the events that pass the filters, in rising order."""
@@ -325,35 +253,25 @@ class EventLog:
 
     def of_kind(self, kind: int, start: int, stop: int) -> Iterator[int]:
         """Yield the indexes from `start` up to, not including, `stop` with a message-type byte."""
-        for block in range(start // BLOCK_SIZE, -(-stop // BLOCK_SIZE)):
-            base = block * BLOCK_SIZE
-            for place in self._block(block).places.get(kind, ()):
-                if start <= base + place < stop:
-                    yield base + place
+        for index in range(start, min(stop, len(_OPENING))):
+            if _OPENING[index][1] == kind:
+                yield index
+        start, places, length = max(start, len(_OPENING)), self.tape.places.get(kind, ()), len(self.tape.kinds)
+        for lap_start in range((self._shift + start) // length * length - self._shift, stop, length):
+            for place in places[bisect_left(places, start - lap_start) :]:
+                if lap_start + place >= stop:
+                    return
+                yield lap_start + place
 
     def counts(self, start: int, stop: int) -> Counter[int]:
         """Count each message-type byte from index `start` up to, not including, `stop`."""
-        total: Counter[int] = Counter()
-        first, last = -(-start // BLOCK_SIZE), stop // BLOCK_SIZE
-        if first > last:
-            return Counter(self._kinds(start, stop))
-        total.update(self._kinds(start, first * BLOCK_SIZE))
-        for number, times in Counter(self._numbers[first:last]).items():
-            for kind, count in self.library.blocks[number].counts.items():
-                total[kind] += count * times
-        total.update(self._kinds(last * BLOCK_SIZE, stop))
+        total = Counter[int](kind for _, kind, _ in _OPENING[start:stop])
+        kinds, length = self.tape.kinds, len(self.tape.kinds)
+        start, stop = (self._shift + max(index, len(_OPENING)) for index in (start, stop))
+        laps, rest = divmod(stop - start, length)
+        for kind, count in self.tape.counts.items() if laps else ():
+            total[kind] += count * laps
+        first = start % length
+        total.update(kinds[first : first + rest])
+        total.update(kinds[: max(0, first + rest - length)])
         return total
-
-    def _kinds(self, start: int, stop: int) -> Iterator[int]:
-        for index in range(start, stop):
-            block, place = divmod(index, BLOCK_SIZE)
-            yield self._block(block).kinds[place]
-
-    def page_openings(self) -> Iterator[int]:
-        """Yield the indexes of the events that open a page, in rising order."""
-        opening = [is_page_opening(block) for block in self.library.blocks]
-        for block, number in enumerate(self._numbers):
-            if opening[number]:
-                place = self.library.blocks[number].places[EventType.NAVIGATE][0]
-                if (index := block * BLOCK_SIZE + place) < self.size:
-                    yield index

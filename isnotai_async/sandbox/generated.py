@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
-from isnotai_async.sandbox.details import describe, page_history, page_url
-from isnotai_async.sandbox.event_generator import EventLog, Library, Persona
+from isnotai_async.sandbox.details import describe
+from isnotai_async.sandbox.event_generator import EventLog, Persona, make_tape
 from isnotai_async.sandbox.limits import BIGGEST
 from isnotai_async.sandbox.seed_data import (
     BOT_FLAGS,
     BYTES,
     DAY_MS,
     NOW_MS,
+    PAGES,
     USER_AGENTS,
     USER_NAMES,
     Dice,
+    EventType,
     iso,
     scramble,
     seed_of,
@@ -79,7 +82,6 @@ class Dataset:
         self._seed, self._sessions = seed, sessions
         self._ordinals = {name: ordinal for ordinal, name in enumerate(ordinary)}
         self._ordinary = lru_cache(maxsize=1024)(self._make_ordinary)
-        self._library = lru_cache(maxsize=None)(partial(Library.of, seed))
         self._log = lru_cache(maxsize=64)(self._lay_out)
         self.details = lru_cache(maxsize=64)(self._describe)
 
@@ -116,11 +118,11 @@ class Dataset:
         return self._log(self[session_id])
 
     def _lay_out(self, session: GeneratedSession) -> EventLog:
-        return EventLog(self._library(session.persona), session.seed, session.size, session.start_ms)
+        return EventLog(make_tape(self._seed, session.persona), session.seed, session.size, session.start_ms)
 
     def _describe(self, session_id: str) -> dict[str, Any]:
         log = self.log(session_id)
-        return describe(session_id, log, page_history(log))
+        return describe(session_id, log, _page_history(log))
 
     def show(self, session_id: str) -> dict[str, Any]:
         """Return a session as the API shows it."""
@@ -137,7 +139,7 @@ class Dataset:
             "status": session.status,
             "botScore": session.bot_score,
             "detectionFlags": [flag for flag in BOT_FLAGS if is_bot and dice.chance(0.6)],
-            "pageUrl": page_url(log, 1) if session.size else None,
+            "pageUrl": _page_url(log, 1) if session.size else None,
             "userAgentSummary": dice.pick(USER_AGENTS[session.persona.name]) if dice.chance(0.95) else None,
             "userId": f"u-{1000 + number}" if known else None,
             "userName": USER_NAMES[number] if known and named else None,
@@ -149,3 +151,23 @@ def _score(dice: Dice, persona: Persona) -> float | None:
     low, high = (BOT_SCORE, 0.99) if persona is Persona.BOT else (0.01, 0.55)
     score = round(low + dice.fraction() * (high - low), 4)
     return None if dice.chance(0.12) else score
+
+
+def _page_history(log: EventLog) -> list[dict[str, object]]:
+    openings = tuple(log.of_kind(EventType.NAVIGATE, 0, log.size))
+    times = [log.time_of(index) for index in openings]
+    # The last page is still open: its duration is null, as the contract allows.
+    durations = [after - before for before, after in pairwise(times)] + [None]
+    return [
+        {
+            "url": _page_url(log, index),
+            "timestamp": iso(at),
+            "type": "navigate" if index >= 2 else "load",
+            "durationMs": duration,
+        }
+        for index, at, duration in zip(openings, times, durations, strict=False)
+    ]
+
+
+def _page_url(log: EventLog, index: int) -> str:
+    return PAGES[scramble(log.seed ^ index) % len(PAGES)]

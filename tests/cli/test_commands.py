@@ -93,7 +93,7 @@ def test_export_into_a_place_that_cannot_be_written_fails(tmp_path: Path, capsys
 
 
 def test_events_are_json_lines_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["events", "big-500", "--sandbox", "--type", "keypress", "--limit", "150", "--page-size", "20"]) == 0
+    assert main(["events", "big-1000", "--sandbox", "--type", "keypress", "--limit", "150", "--page-size", "20"]) == 0
 
     rows = lines(capsys)
     assert len(rows) == 150

@@ -356,7 +356,7 @@ def test_a_misspelt_type_ends_it_after_one_refused_request(
 @pytest.mark.parametrize("kind", ["keypress", "0x07", "7", "scroll"])
 def test_a_type_that_the_api_knows_is_exported_whole(tmp_path: Path, kind: str, sandbox: Sandbox) -> None:
     out = tmp_path / "out.jsonl"
-    code = main(["export", "--session", "gone", "--session", "big-100", "--type", kind, "--out", str(out)])
+    code = main(["export", "--session", "gone", "--session", "big-1000", "--type", kind, "--out", str(out)])
 
     assert code == 5  # one session does not exist, and that is found by the export, not by the check
     assert len(out.read_text().splitlines()) > 5

@@ -16,6 +16,7 @@ from isnotai_async._cli.session_summary import (
     EventTimes,
     SessionSummary,
     Source,
+    add_events,
     summarize_events,
     summarize_timeline,
 )
@@ -30,7 +31,7 @@ events = st.lists(st.tuples(st.sampled_from(["move", "key", "click"]), NEAR | IN
 
 def summarize(marks: list[tuple[str, int]], columns: int = 40) -> SessionSummary:
     times = EventTimes()
-    times.add(Event(str(at), 1, name, time_ms, 0) for at, (name, time_ms) in enumerate(marks))
+    add_events(times, (Event(str(at), 1, name, time_ms, 0) for at, (name, time_ms) in enumerate(marks)))
     return summarize_events(SESSION, None, times, columns=columns)
 
 
