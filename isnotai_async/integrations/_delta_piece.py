@@ -34,40 +34,21 @@ from isnotai_async.integrations._delta_tables import Attempt, event_schema
 
 @frozen(kw_only=True)
 class Piece:
-    """A piece that was read.
+    """A piece that was read."""
 
-    Attributes:
-        path: Its rows, as a stream of Arrow.
-        rows: How many they are.
-        sessions: How many sessions were read to their end.
-        attempts: What does not go in.
-        troubles: Errors that are not the API's word on their session, which may be read later.
-        requests: Requests that it took.
-    """
-
-    path: Path
+    path: Path  # of its rows, as a stream of Arrow
     rows: int
-    sessions: int
-    attempts: tuple[Attempt, ...]
-    troubles: Mapping[SessionRef, IsNotAIError]
+    attempts: tuple[Attempt, ...]  # what does not go in
+    troubles: Mapping[SessionRef, IsNotAIError]  # not the API's word on their session, which may be read later
     requests: int
 
 
 @frozen(kw_only=True)
 class PieceReader:
-    """Reads pieces.
-
-    Attributes:
-        source: Where the events come from.
-        is_single: Whether that is one client, and not a `SessionManager`.
-        filters: The filters of the events.
-        on_error: Whether a session's error ends the run.
-        concurrency: Most requests in flight.
-        metrics: What the requests of the run cost.
-    """
+    """Reads pieces; its attributes are the options of `export_to_delta`."""
 
     source: ExportSource
-    is_single: bool
+    is_single: bool  # one client, and not a `SessionManager`
     filters: Mapping[str, FilterValue]
     on_error: OnExportError
     concurrency: int
@@ -104,7 +85,6 @@ class PieceReader:
         return Piece(
             path=path,
             rows=rows,
-            sessions=tracker.done,
             attempts=attempts,
             troubles={target: error for target, error in left.items() if not is_of_a_cursor(error)},
             requests=self.metrics.requests - before,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from attrs import asdict, fields, frozen
+from attrs import asdict, fields_dict, frozen
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
@@ -58,14 +58,9 @@ class Attempt:
         return SessionRef(self.region, self.session_id)
 
 
-_ATTEMPT: Final = [field.name for field in fields(Attempt)]
+_ATTEMPT: Final = tuple(fields_dict(Attempt))
 _ATTEMPTS: Final = pa.schema(
-    [
-        pa.field("slot", pa.int32()),
-        pa.field("version", pa.int32()),
-        pa.field("run", pa.string()),
-        *(pa.field(name, pa.string()) for name in _ATTEMPT),
-    ]
+    {"slot": pa.int32(), "version": pa.int32(), **dict.fromkeys(("run", *_ATTEMPT), pa.string())}
 )
 
 
@@ -79,17 +74,11 @@ def event_schema() -> pa.Schema:
 
 @frozen
 class JobTables:
-    """The tables of a job.
+    """The tables of a job."""
 
-    Attributes:
-        table: Folder or URL of the events.
-        job: Name of the job.
-        options: How to reach the store, as `storage_options` of deltalake.
-    """
-
-    table: str
+    table: str  # folder or URL of the events
     job: str
-    options: Mapping[str, str]
+    options: Mapping[str, str]  # `storage_options` of deltalake
 
     def open(self) -> None:
         """Create the table of events if it is not there, and check it.
