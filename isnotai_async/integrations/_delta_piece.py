@@ -29,7 +29,8 @@ from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
 from isnotai_async.export.work_store import WorkStore
-from isnotai_async.integrations._delta_tables import Attempt, event_schema
+from isnotai_async.integrations._delta_tables import Attempt
+from isnotai_async.integrations._event_request import batch_schema
 
 
 @frozen(kw_only=True)
@@ -126,7 +127,7 @@ def _spool(
     store: WorkStore, tracker: SessionTracker, folder: Path, left: Mapping[SessionRef, IsNotAIError]
 ) -> tuple[Path, int, tuple[Attempt, ...]]:
     """Write the rows of the sessions that were read to their end; return the file, their number, and what is left."""
-    path, schema, rejected = folder / "rows.arrow", event_schema(), list[Attempt]()
+    path, schema, rejected = folder / "rows.arrow", batch_schema(), list[Attempt]()
     done = {(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
     names = dict.fromkeys(row.source for row in store.read_sessions())
     batches = (batch for batch in store.read_batches(names) if (batch.region, batch.session_id) in done)
