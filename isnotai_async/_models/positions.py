@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, Generic, NamedTuple, Protocol, TypeVar, get_type_hints
 
 import msgspec
 from attrs import asdict, evolve, field, frozen
@@ -42,9 +42,8 @@ _EVIDENCE: Final = 20
 a chance of 1 in 20!. Below this, reading from the start again costs a page."""
 
 
-@frozen
-class Trail:
-    """A summary of the records that a walk has given.
+class Trail(NamedTuple):
+    """A summary of the records that a walk has given. A tuple, because one is created for each page.
 
     Attributes:
         watermark: Unix milliseconds and id of the last record that was given; None before the first.
@@ -75,10 +74,10 @@ class Trail:
         given = None if self.given is None else self.given + passed
         if not records:
             return Trail(self.watermark, given, self.rising, self.ids)
-        watermark, before = mark(records[-1]), self.watermark
         if not self.rising:  # nothing but the last one matters any more
-            return Trail(watermark, given, rising=False)
-        times = mark.times(records)
+            return Trail(mark(records[-1]), given, rising=False)
+        times, before = mark.times(records), self.watermark
+        watermark = times[-1], mark.name(records[-1])
         if times != sorted(times) or (before is not None and before[0] > times[0]):
             return Trail(watermark, given, rising=False)
         ids = tuple(map(mark.name, records[bisect_left(times, watermark[0]) :]))

@@ -291,11 +291,14 @@ def explain_names(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            if wrong := kwargs.keys() - known:
-                raise TypeError(_explain(function.__qualname__, min(wrong), known))
             return function(*args, **kwargs)
+        except TypeError:
+            wrong = kwargs.keys() - known
+            if not wrong:
+                raise
         finally:
             del args, kwargs  # a traceback with locals must not show the key
+        raise TypeError(_explain(function.__qualname__, min(wrong), known))
 
     if not inspect.iscoroutinefunction(function):
         return call
