@@ -42,41 +42,33 @@ class ResumePosition(Protocol):
     @property
     def operation(self) -> str:
         """The operation that is walked, such as ``"list_events"``."""
-        ...
 
     @property
     def region(self) -> str:
         """Name of the region."""
-        ...
 
     @property
     def session_id(self) -> str | None:
         """Session whose events are walked; None for other lists."""
-        ...
 
     @property
     def filters(self) -> Mapping[str, str | int | bool]:
         """The filters of the walk."""
-        ...
 
     @property
     def cursor(self) -> str | None:
         """Cursor of the page that the walk has reached; None for the first page."""
-        ...
 
     @property
     def index(self) -> int:
         """Number of records of that page that were given."""
-        ...
 
     @property
     def watermark(self) -> tuple[int, str] | None:
         """Unix milliseconds and id of the last record that was given; None before the first."""
-        ...
 
     def to_json(self) -> str:
         """Write the position as one line of JSON, which ``Position.from_json`` reads."""
-        ...
 
 
 KEY_PREFIX: Final = "aik_v1_"

@@ -20,7 +20,7 @@ from collections.abc import Awaitable
 from functools import partial
 from itertools import chain
 from math import inf
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import aiohttp
 from attrs import define, field
@@ -201,30 +201,41 @@ class AiohttpTransport:
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     trust: ssl.SSLContext | None = field(default=None, repr=False)
     user_agent: str | None = None
-    _headers: CIMultiDict[str] = field(init=False, repr=False)
-    _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
+    _options: dict[str, Any] = field(init=False, repr=False)  # of each request
+    _keyed: tuple[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
+    _keyless: tuple[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
     _silence: float | None = field(init=False, repr=False)
     _until_head: float | None = field(init=False, repr=False)
     _origin: tuple[str, str] = field(init=False, repr=False)
     _prefix: str = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        # No br or zstd, so that a hostile body reaches fewer decoders.
-        self._headers = CIMultiDict(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "User-Agent": _name_program(self.user_agent),
-            }
-        )
         base = URL(self.region.base_url, encoded=True)
         self._origin, self._prefix = (base.scheme, base.raw_authority), base.raw_path.rstrip("/")
-        connect, self._silence = _least(_CONNECT_SECONDS, self.timeout), _least(_SILENCE_SECONDS, self.timeout)
+        self._silence = _least(_SILENCE_SECONDS, self.timeout)
         # In a borrowed session a request may have to wait for a connection. Then the server is not the silent one.
         is_borrowed = self.connections.is_borrowed
-        sock_read, until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
-        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read)
-        self._until_head = until_head
+        sock_read, self._until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
+        connect, send_once = _least(_CONNECT_SECONDS, self.timeout), self.connections.guard.send_once
+        authorization = None if self.key is None else self.key.authorization
+        self._keyed = (partial(send_once, authorization=authorization),)
+        self._keyless = (partial(send_once, authorization=None),)
+        # No br or zstd, so that a hostile body reaches fewer decoders.
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": _name_program(self.user_agent),
+        }
+        self._options = {
+            "headers": CIMultiDict(headers),
+            "allow_redirects": False,
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read),
+            "proxy": self.proxy,
+            "ssl": True if self.trust is None else self.trust,
+            "raise_for_status": False,
+            "read_bufsize": _BUFFER_BYTES,
+            "auto_decompress": False,  # also if a borrowed session enables it: see `compression`
+        }
 
     async def send(self, request: Request) -> Response:
         """Send a request once and return the response, whatever its status.
@@ -308,19 +319,7 @@ class AiohttpTransport:
         )
 
     def _ask(self, session: aiohttp.ClientSession, request: Request, url: URL) -> Awaitable[aiohttp.ClientResponse]:
-        authorization = self.key.authorization if self.key is not None and request.authenticated else None
-        return session.get(
-            url,
-            headers=self._headers,
-            allow_redirects=False,
-            timeout=self._limits,
-            proxy=self.proxy,
-            ssl=True if self.trust is None else self.trust,
-            middlewares=(partial(self.connections.guard.send_once, authorization=authorization),),
-            raise_for_status=False,
-            read_bufsize=_BUFFER_BYTES,
-            auto_decompress=False,  # also if a borrowed session enables it: see `compression`
-        )
+        return session.get(url, middlewares=self._keyed if request.authenticated else self._keyless, **self._options)
 
     def _read_body(self, answer: aiohttp.ClientResponse, begun: float) -> Awaitable[bytes]:
         end = None if self.timeout is None else begun + self.timeout

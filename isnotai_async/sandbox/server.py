@@ -234,6 +234,7 @@ class Sandbox:
         """Start listening. Do nothing if it already listens.
 
         Raises:
+            ConfigError: No asyncio event loop is running.
             OSError: A port is taken.
         """
         if self._listeners:
