@@ -91,9 +91,7 @@ class Endpoint(Generic[T]):
 
 
 def _find_decoder(endpoint: ListEndpoint[Any]) -> Callable[..., Page[Any]]:
-    if endpoint.page_of is Event:
-        return codec.decode_events
-    return codec.decode_mappings if endpoint.page_of is dict else partial(codec.decode_page, record=endpoint.page_of)
+    return codec.decode_events if endpoint.page_of is Event else partial(codec.decode_page, record=endpoint.page_of)
 
 
 @frozen(eq=False)

@@ -309,7 +309,7 @@ class AiohttpTransport:
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
-            raise ConfigError("no API key; pass api_key= or set ISNOTAI_API_KEY")
+            raise ConfigError("no API key; pass api_key= or set ISNOTAI_API_KEY", is_key_missing=True)
         path, _, query = request.target.partition("?")
         if not path.startswith("/"):
             raise ConfigError(f"the path of {request.operation} would leave {self.region.base_url}; nothing was sent")

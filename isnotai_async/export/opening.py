@@ -50,33 +50,18 @@ IfExists = Literal["fail", "skip", "replace"]
 
 @frozen(kw_only=True)
 class Opening:
-    """The decision about how an export starts.
+    """The decision about how an export starts."""
 
-    Attributes:
-        report: The report, if there is nothing to do.
-        totals: Totals of what the store has.
-        only_failed: Whether just the sessions are to be read that have failed.
-        replace: Whether the target may be replaced.
-        is_unproven: Whether an iterator gave the sessions of the store, so that those given now may be others.
-    """
-
-    report: ExportReport | None = None
+    report: ExportReport | None = None  # if there is nothing to do
     totals: Totals = field(factory=Totals)
-    only_failed: bool = False
+    only_failed: bool = False  # whether to read just the sessions that have failed
     replace: bool = False
-    is_unproven: bool = False
+    is_unproven: bool = False  # whether an iterator gave the sessions of the store: those given now may be others
 
 
 @frozen(kw_only=True)
 class Opener:
-    """Opens the store of a target.
-
-    Attributes:
-        publisher: The target, its format and its store.
-        identity: Which export this is.
-        resume: Whether to resume what an earlier run left; otherwise it is removed.
-        if_exists: What to do if the target is there and is not of this export.
-    """
+    """Opens the store of a target."""
 
     publisher: Publisher
     identity: Identity
@@ -218,13 +203,8 @@ def _taken(target: Path, found: str) -> SinkError:
     )
 
 
-def check_given(store: WorkStore, given: Collection[bytes], target: Path) -> None:
+def check_given(store: WorkStore, given: Collection[bytes]) -> None:
     """Check that the sessions of a store, which an iterator gave, are among those given now.
-
-    Args:
-        store: The store; it is open.
-        given: Digests of the sessions given now.
-        target: The target, for the message.
 
     Raises:
         StoreError: Some are not.
@@ -233,7 +213,7 @@ def check_given(store: WorkStore, given: Collection[bytes], target: Path) -> Non
     others = [ref for ref in refs if digest_target(ref) not in given]
     if others:
         raise StoreError(
-            f"{shown(target)} was started with other sessions, which an iterator gave: {len(others):,} of its "
+            f"{shown(store.target)} was started with other sessions, which an iterator gave: {len(others):,} of its "
             f"sessions {'is' if len(others) == 1 else 'are'} not among the {len(given):,} given now (the first: "
             f"{quoted(others[0].session_id)}). Give those too, start over with resume=False (--no-resume), or choose "
             "another target"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
+import trio
 
 from isnotai_async import (
     Client,
@@ -222,3 +223,8 @@ async def test_the_sandbox_serves_an_export_to_sqlite_and_names_what_it_cannot(p
         db.execute("CREATE TABLE mine (x)")
     with pytest.raises(ConfigError, match="no table events"):
         Sandbox(data=tmp_path / "none.sqlite")
+
+
+def test_trio_is_a_config_error_that_names_asyncio(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="asyncio"):
+        trio.run(export_store, tmp_path / "events.db", tmp_path / "events.csv")
