@@ -41,7 +41,6 @@ class Fetch(Protocol):
 
     def __call__(self, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
         """Send a request and read its answer; raise the errors of both."""
-        ...
 
 
 class Operations:

@@ -29,9 +29,9 @@ from isnotai_async._cli.options import (
 )
 from isnotai_async._cli.output import count_of, say, write_json
 from isnotai_async._cli.progress import ExportDisplay
-from isnotai_async._cli.sandbox_clock import describe_clock, explain_empty, read_clock
+from isnotai_async._cli.sandbox_clock import explain_empty, read_clock, say_interval
 from isnotai_async._cli.session_ids import SessionsFile
-from isnotai_async._cli.times import describe_interval, is_relative
+from isnotai_async._cli.times import is_relative
 from isnotai_async._client import Client
 from isnotai_async._models.plain import to_dict
 from isnotai_async._models.records import Session
@@ -242,8 +242,7 @@ class _Times:
             ("sessions created", sessions.interval, (self.sessions.since, self.sessions.until)),
             ("events", events.interval, (self.events.start, self.events.end)),
         ):
-            if words := describe_interval(what, *interval, describe_clock(*texts, is_sandbox=self.is_sandbox)):
-                say(words)
+            say_interval(what, interval, texts, is_sandbox=self.is_sandbox)
 
     @property
     def relative(self) -> str:

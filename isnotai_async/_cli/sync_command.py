@@ -16,8 +16,8 @@ from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, 
 from isnotai_async._cli.options import LONG, LongConnection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
-from isnotai_async._cli.sandbox_clock import describe_clock, read_clock
-from isnotai_async._cli.times import describe_interval, read_duration, read_time
+from isnotai_async._cli.sandbox_clock import read_clock, say_interval
+from isnotai_async._cli.times import read_duration, read_time
 from isnotai_async._client import Client
 from isnotai_async._models.plain import to_dict
 from isnotai_async.errors import (
@@ -89,9 +89,8 @@ async def sync(
         Show only errors.
     """
     start = read_time(rules.since, "--since", now=read_clock(is_sandbox=connection.sandbox))
-    clock = describe_clock(rules.since, is_sandbox=connection.sandbox)
-    if not quiet and (interval := describe_interval("sessions created", start, None, clock)):
-        say(interval)
+    if not quiet:
+        say_interval("sessions created", (start, None), (rules.since,), is_sandbox=connection.sandbox)
     options = {
         "start_date": start,
         "watch": read_duration(rules.watch, "--watch"),

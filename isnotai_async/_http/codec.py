@@ -39,10 +39,9 @@ from isnotai_async._http.wire_format import (
     skip_mark,
 )
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
+from isnotai_async._models.pages import MAX_RECORD_BYTES, Headers, Page, RejectedRecord, Unbuilt
 from isnotai_async._models.positions import MAX_CURSOR_BYTES
 from isnotai_async._models.records import Event, Int32
-from isnotai_async._models.responses import Headers
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, PaginationError
 
@@ -117,26 +116,13 @@ def decode_page(
     headers: Mapping[str, str] = NO_HEADERS,
     deviations: list[Deviation] | None = None,
 ) -> Page[T]:
-    """Decode a page of any other list; arguments and errors as of `decode_events`."""
+    """Decode a page of records, or of objects without a public schema (`dict`); else as `decode_events`."""
 
     def read_row(value: object, path: str, found: list[Deviation]) -> T:
         return read_record(value, record, path, found)
 
-    rows, pagination, rejected = _decode_list(body, read_row, deviations)
-    return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
-
-
-def decode_mappings(
-    body: bytes,
-    *,
-    tier: Tier | None,
-    region: str,
-    session_id: str | None = None,
-    headers: Mapping[str, str] = NO_HEADERS,
-    deviations: list[Deviation] | None = None,
-) -> Page[dict[str, Any]]:
-    """Decode a page of objects without a public schema; arguments and errors as of `decode_events`."""
-    rows, pagination, rejected = _decode_list(body, _open_object, deviations)
+    read: Any = _open_object if record is dict else read_row
+    rows, pagination, rejected = _decode_list(body, read, deviations)
     return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 
 

@@ -174,6 +174,8 @@ def _group_by(value: str | None) -> str | None:
 
 
 def _metric(value: str | None) -> str | None:
+    if value is None:
+        return None
     # The only parameter for which the API ignores case.
     names = {name.lower(): name for name in METRICS}
     return one_of(names.get(value.lower(), value) if isinstance(value, str) else value, "metric", METRICS)

@@ -90,14 +90,7 @@ async def export_store(
 
 @frozen
 class StoreExport:
-    """An export of a store; it blocks.
-
-    Attributes:
-        store: The store.
-        target: The file or folder to make.
-        format: How.
-        system: The operating system.
-    """
+    """An export of a store; it blocks."""
 
     store: Path
     target: Path
