@@ -267,7 +267,7 @@ class Sandbox:
 
     def __repr__(self) -> str:
         where = " ".join(f"{name}={url}" for name, url in self._base_urls.items()) or "closed"
-        return f"<Sandbox seed={self.seed!r} {where}>"
+        return f"<Sandbox seed={quoted(self.seed)} {where}>"
 
     @property
     def base_url(self) -> str:
