@@ -138,7 +138,7 @@ class SessionManager(AsyncBlock):
         names = [name for name in REGIONS if os.environ.get(f"{_VARIABLE}{name.upper()}")]
         if not names:
             variables = " or ".join(f"{_VARIABLE}{name.upper()}" for name in REGIONS)
-            raise ConfigError(f"no API key; set {variables}, or pass the keys to SessionManager")
+            raise ConfigError(f"no API key; set {variables}, or pass the keys to SessionManager", is_key_missing=True)
         return cls({name: os.environ[f"{_VARIABLE}{name.upper()}"] for name in names})
 
     def __repr__(self) -> str:

@@ -160,7 +160,15 @@ def _revive(cls: type[IsNotAIError], args: tuple[object, ...], state: dict[str, 
 
 
 class ConfigError(IsNotAIError):
-    """The call or the client was set up wrongly; nothing was sent."""
+    """The call or the client was set up wrongly; nothing was sent.
+
+    Attributes:
+        is_key_missing: Whether there is no API key, which the call needs. Default False.
+    """
+
+    def __init__(self, message: str, *, is_key_missing: bool = False) -> None:
+        super().__init__(message)
+        self.is_key_missing = is_key_missing
 
 
 class TransportError(IsNotAIError):

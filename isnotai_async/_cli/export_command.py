@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import attrs
 from attrs import define, field, frozen
 from cyclopts import Parameter
 from rich.filesize import decimal
@@ -35,6 +34,7 @@ from isnotai_async._cli.sandbox_clock import explain_empty, read_clock, say_inte
 from isnotai_async._cli.session_ids import SessionsFile
 from isnotai_async._cli.times import is_relative
 from isnotai_async._client import Client
+from isnotai_async._models.plain import to_dict
 from isnotai_async._models.records import Session
 from isnotai_async._models.tiers import Tier
 from isnotai_async._streaming.paginator import Paginator
@@ -92,7 +92,7 @@ def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
 
 def write_report(report: ExportReport) -> None:
     """Write the report of an export to stdout, as JSON."""
-    write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
+    write_json(to_dict(report))
 
 
 def say_report(report: ExportReport, if_empty: str = "") -> None:

@@ -20,6 +20,7 @@ from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.sandbox_clock import read_clock, say_interval
 from isnotai_async._cli.times import read_duration, read_time
 from isnotai_async._client import Client
+from isnotai_async._models.plain import to_dict
 from isnotai_async.errors import (
     ConfigError,
     ExportError,
@@ -143,7 +144,7 @@ def _end_with(error: IsNotAIError) -> int:
 def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
     """Write the result to stderr or stdout; return the exit code."""
     if json:
-        write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
+        write_json(to_dict(report))
     if not quiet:
         _say_report(report)
     if not report.is_complete:

@@ -84,7 +84,7 @@ class SharedKeyLimiter:
         policy, now = self._policy, self._clock()
         is_shared = self._trouble is None and now < self._used_at + self._config.window
         limit = policy.limit if self._trouble else policy.tier.requests_per_minute
-        used = self._used if is_shared else policy.occupied(now)
+        used = self._used if is_shared else policy.slots.occupied(now)
         pause = max(0.0, self._paused_until - now, policy.pause_left(now))
         return QuotaState(limit=limit, used=used, waiting=len(self._queue), pause=pause)
 
