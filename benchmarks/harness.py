@@ -189,8 +189,16 @@ def pin_to_all() -> None:
 def run_module(module: str, *argv: str, given: str = "", core: int | None = None) -> Any:  # noqa: ANN401 - JSON
     """Run a module of this package in a process of its own; returns the JSON that it prints last."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *argv]
+    # Bytecode is kept, as pip does when it installs; else the start of Python would be the compiling of all imports.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(
-        command, input=given, stdout=subprocess.PIPE, text=True, check=True, preexec_fn=_pinned(core)
+        command,
+        input=given,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=environment,
+        preexec_fn=_pinned(core),
     )
     return json.loads(done.stdout.splitlines()[-1])
 

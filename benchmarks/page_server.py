@@ -153,13 +153,14 @@ class PageServer:
 
 
 @contextmanager
-def page_server(delay: tuple[float, float] = (0.0, 0.0)) -> Iterator[PageServer]:
+def page_server(delay: tuple[float, float] = (0.0, 0.0), module: str = "page_server") -> Iterator[PageServer]:
     """Run the server.
 
     Args:
         delay: Least and most seconds by which each answer is held back.
+        module: This module, or `other_server`, which holds nothing back.
     """
-    with background("page_server", *map(str, delay), core=SERVER_CORE) as process:
+    with background(module, *map(str, delay), core=SERVER_CORE) as process:
         assert process.stdout is not None
         yield PageServer(f"http://127.0.0.1:{int(process.stdout.readline())}")
 

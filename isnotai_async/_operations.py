@@ -41,7 +41,6 @@ class Fetch(Protocol):
 
     def __call__(self, request: Request, read: Callable[[Response], T]) -> Awaitable[T]:
         """Send a request and read its answer; raise the errors of both."""
-        ...
 
 
 class Operations:
@@ -376,14 +375,14 @@ class Operations:
         self, endpoint: ListEndpoint[T], query: Query, *, max_items: int | None, resume: ResumePosition | None
     ) -> Paginator[T]:
         start = Position.start(endpoint.operation, self._region_name, query)
-        if resume is None:
-            resume = start
-        elif not isinstance(resume, Position):
-            raise ConfigError(f"resume must be a Position, not {type(resume).__name__}; use Position.from_json(text)")
-        resume.check(start)
+        if resume is not None:
+            if not isinstance(resume, Position):
+                kind = type(resume).__name__
+                raise ConfigError(f"resume must be a Position, not {kind}; use Position.from_json(text)")
+            resume.check(start)
         return Paginator(
             partial(self._fetch_page, endpoint, query),
-            start=resume,
+            start=start if resume is None else resume,
             mark=endpoint.mark,
             record=None if endpoint.page_of is dict else endpoint.page_of,
             since=partial(self._fetch_since, endpoint, query) if isinstance(query, EventQuery) else None,

@@ -42,41 +42,33 @@ class ResumePosition(Protocol):
     @property
     def operation(self) -> str:
         """The operation that is walked, such as ``"list_events"``."""
-        ...
 
     @property
     def region(self) -> str:
         """Name of the region."""
-        ...
 
     @property
     def session_id(self) -> str | None:
         """Session whose events are walked; None for other lists."""
-        ...
 
     @property
     def filters(self) -> Mapping[str, str | int | bool]:
         """The filters of the walk."""
-        ...
 
     @property
     def cursor(self) -> str | None:
         """Cursor of the page that the walk has reached; None for the first page."""
-        ...
 
     @property
     def index(self) -> int:
         """Number of records of that page that were given."""
-        ...
 
     @property
     def watermark(self) -> tuple[int, str] | None:
         """Unix milliseconds and id of the last record that was given; None before the first."""
-        ...
 
     def to_json(self) -> str:
         """Write the position as one line of JSON, which ``Position.from_json`` reads."""
-        ...
 
 
 KEY_PREFIX: Final = "aik_v1_"
@@ -168,7 +160,15 @@ def _revive(cls: type[IsNotAIError], args: tuple[object, ...], state: dict[str, 
 
 
 class ConfigError(IsNotAIError):
-    """The call or the client was set up wrongly; nothing was sent."""
+    """The call or the client was set up wrongly; nothing was sent.
+
+    Attributes:
+        is_key_missing: Whether there is no API key, which the call needs. Default False.
+    """
+
+    def __init__(self, message: str, *, is_key_missing: bool = False) -> None:
+        super().__init__(message)
+        self.is_key_missing = is_key_missing
 
 
 class TransportError(IsNotAIError):

@@ -23,7 +23,7 @@ from attrs import define, field
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from isnotai_async._ratelimit.redis.script import SCRIPT
+from isnotai_async._ratelimit.redis.connection import SCRIPT
 from isnotai_async._ratelimit.shared.protocol import ScriptRequest
 
 

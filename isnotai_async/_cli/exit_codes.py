@@ -70,7 +70,7 @@ def explain(error: IsNotAIError) -> str:
     The error itself escapes any text of the server in it.
     """
     if isinstance(error, ConfigError):
-        return _NO_KEY if error.message.startswith("no API key") else in_options(str(error))
+        return _NO_KEY if error.is_key_missing else in_options(str(error))
     notes = [*_session_of(error), *getattr(error, "__notes__", ())]
     if error.attempts > 1:
         notes.append(f"{error.attempts} attempts")

@@ -110,54 +110,33 @@ async def write_records(
         fields: Head of the CSV if there is no record and no field was named.
         empty: What to say on stderr if there is no record.
     """
-    names = output.names
-    match output.form:
-        case "table":
-            count = await _write_table_records(records, names, columns, row)
-        case "csv":
-            count = await _write_csv_records(records, names, fields)
-        case form:
-            count = await _write_json_records(records, names, in_document=form == "json")
+    names, form, count = output.names, output.form, 0
+    table = Table(names or columns) if form == "table" else None
+    async for record in records:
+        if table is not None:
+            table.add(tuple(pick(record, names).values()) if names else row(record))
+        else:
+            _write_record(pick(record, names), form, is_first=not count)
+        count += 1
+    if table is not None:
+        table.end()
+    elif form == "json":  # after an error the list stays open, so it cannot be read as complete
+        write_data("\n]\n" if count else "[]\n")
+    elif form == "csv" and not count and (names or fields):
+        write_csv(names or fields)
     if not count:
         say(empty)
 
 
-async def _write_table_records(
-    records: AsyncIterable[T], names: Sequence[str], columns: Sequence[str], row: Callable[[T], Sequence[object]]
-) -> int:
-    table, count = Table(names or columns), 0
-    async for record in records:
-        table.add(tuple(pick(record, names).values()) if names else row(record))
-        count += 1
-    table.end()
-    return count
-
-
-async def _write_csv_records(records: AsyncIterable[object], names: Sequence[str], fields: Sequence[str]) -> int:
-    count = 0
-    async for record in records:
-        values = pick(record, names)
-        if not count:
+def _write_record(values: Mapping[str, Any], form: Form, *, is_first: bool) -> None:
+    if form == "json":
+        write_data(f"{'[' if is_first else ','}\n{to_json(values)}")
+    elif form == "jsonl":
+        write_json(values)
+    else:
+        if is_first:
             write_csv(values)
         write_csv(values.values())
-        count += 1
-    if not count and (names or fields):
-        write_csv(names or fields)
-    return count
-
-
-async def _write_json_records(records: AsyncIterable[object], names: Sequence[str], *, in_document: bool) -> int:
-    count = 0
-    if not in_document:
-        async for record in records:
-            write_json(pick(record, names))
-            count += 1
-        return count
-    async for record in records:
-        write_data(f"{',' if count else '['}\n{to_json(pick(record, names))}")
-        count += 1
-    write_data("\n]\n" if count else "[]\n")  # after an error the list stays open, so it cannot be read as complete
-    return count
 
 
 def fields_of(kind: type) -> tuple[str, ...]:

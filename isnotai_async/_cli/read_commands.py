@@ -29,10 +29,9 @@ from isnotai_async._cli.output import (
     write_line,
     write_table,
 )
-from isnotai_async._cli.sandbox_clock import describe_clock, explain_empty, read_clock
-from isnotai_async._cli.times import check_interval, describe_interval, read_time
+from isnotai_async._cli.sandbox_clock import explain_empty, read_clock, say_interval
+from isnotai_async._cli.times import check_interval, read_time
 from isnotai_async._models.analytics import Analytics, Usage
-from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event, Session, User
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, printable, quoted
@@ -91,9 +90,7 @@ async def sessions(
         )
     times = (filters.since, filters.until)
     filters = filters.fix(read_clock(is_sandbox=connection.sandbox))
-    clock = describe_clock(*times, is_sandbox=connection.sandbox)
-    if interval := describe_interval("sessions created", *filters.interval, clock):
-        say(interval)
+    say_interval("sessions created", filters.interval, times, is_sandbox=connection.sandbox)
     async with open_client(connection) as client:
         if user is None:
             walk = list_sessions(client, filters, page_size=page_size, max_items=limit)
@@ -142,15 +139,13 @@ async def events(
     session
         Id of the session.
     """
-    form = output.form
+    form = output.form  # checked before anything is said or asked
     check_names(output.names, COLUMNS)
     times = (filters.start, filters.end)
-    query = read_query(filters.fix(read_clock(is_sandbox=connection.sandbox)))
-    clock = describe_clock(*times, is_sandbox=connection.sandbox)
-    if interval := describe_interval("events", query["start_time"], query["end_time"], clock):
-        say(interval)
+    filters = filters.fix(read_clock(is_sandbox=connection.sandbox))
+    say_interval("events", filters.interval, times, is_sandbox=connection.sandbox)
     async with open_client(connection) as client:
-        walk = client.list_events(session, max_items=limit, **query)
+        walk = client.list_events(session, max_items=limit, **read_query(filters))
         with about_session(session):
             empty = f"isnotai: no event matches{explain_empty(*times, is_sandbox=connection.sandbox)}"
             if form == "jsonl" and not output.names:
@@ -167,24 +162,14 @@ async def events(
 
 async def _event_rows(walk: Paginator[Event], session: str) -> AsyncIterator[dict[str, Any]]:
     async for page in walk.pages():
+        known = {"region": page.name, "session_id": session}
         for event in page.data:
-            yield _event_fields(page, event, session)
-
-
-def _event_fields(page: Page[Event], event: Event, session: str) -> dict[str, Any]:
-    known = {"region": page.name, "session_id": session}
-    return {name: known[name] if name in known else getattr(event, name) for name in COLUMNS}
+            yield {name: known[name] if name in known else getattr(event, name) for name in COLUMNS}
 
 
 def _event_row(fields: dict[str, Any]) -> tuple[object, ...]:
-    milliseconds = fields["timestamp"]
-    return (
-        to_millisecond(milliseconds),
-        fields["event_type_name"],
-        fields["message_id"],
-        fields["payload_size"],
-        fields["event_id"],
-    )
+    rest = (fields[name] for name in ("event_type_name", "message_id", "payload_size", "event_id"))
+    return to_millisecond(fields["timestamp"]), *rest
 
 
 async def users(
@@ -301,9 +286,7 @@ async def usage(
     now = read_clock(is_sandbox=connection.sandbox)
     start, end = read_time(since, "--since", now=now), read_time(until, "--until", is_end=True, now=now)
     check_interval(start, end, ("--since", "--until"))
-    clock = describe_clock(since, until, is_sandbox=connection.sandbox)
-    if interval := describe_interval("consumption", start, end, clock):
-        say(interval)
+    say_interval("consumption", (start, end), (since, until), is_sandbox=connection.sandbox)
     async with open_client(connection) as client:
         found = await client.get_usage(start_date=start, end_date=end, metric=metric)
     write_one(found, output, table=partial(_write_usage, found), rows=found.data)

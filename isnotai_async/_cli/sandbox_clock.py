@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from isnotai_async._cli.times import is_relative
+from isnotai_async._cli.output import say
+from isnotai_async._cli.times import describe_interval, is_relative
 from isnotai_async.sandbox.seed_data import NOW_MS
 
 SANDBOX_DAYS: Final = "2026-06-04 to 2026-06-10"
@@ -19,11 +20,14 @@ def read_clock(*, is_sandbox: bool) -> datetime:
     return _SANDBOX_NOW if is_sandbox else datetime.now(UTC)
 
 
-def describe_clock(*texts: str | None, is_sandbox: bool) -> str:
-    """Return what to add to an interval whose times, as written in `texts`, count from the sandbox's clock."""
-    if not is_sandbox or not any(text and is_relative(text) for text in texts):
-        return ""
-    return f", by the sandbox's clock, which always shows {_SANDBOX_NOW:%Y-%m-%d %H:%M}"
+def say_interval(
+    what: str, interval: tuple[datetime | None, datetime | None], texts: tuple[str | None, ...], *, is_sandbox: bool
+) -> None:
+    """Write to stderr the interval that options choose, and the clock that their times, as written, count from."""
+    is_counted = is_sandbox and any(text and is_relative(text) for text in texts)
+    clock = f", by the sandbox's clock, which always shows {_SANDBOX_NOW:%Y-%m-%d %H:%M}" if is_counted else ""
+    if words := describe_interval(what, *interval, clock):
+        say(words)
 
 
 def explain_empty(*texts: str | None, is_sandbox: bool) -> str:

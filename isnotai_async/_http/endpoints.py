@@ -17,8 +17,8 @@ from attrs import Factory, field, frozen
 
 from isnotai_async._http import codec
 from isnotai_async._http.api_errors import check_status, find_error, read_content
-from isnotai_async._http.converter import camel
 from isnotai_async._http.messages import TIER_HEADER, Request, Response
+from isnotai_async._http.record_reader import camel
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Page
@@ -35,7 +35,7 @@ from isnotai_async._models.queries import (
     UserSessionQuery,
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
-from isnotai_async._models.responses import Headers, RawResponse
+from isnotai_async._models.responses import RawResponse
 from isnotai_async._models.tiers import read_tier
 from isnotai_async._models.validation import check_id, check_no_key, check_path, check_text
 from isnotai_async.errors import APIError, DecodeError, PaginationError
@@ -91,9 +91,7 @@ class Endpoint(Generic[T]):
 
 
 def _find_decoder(endpoint: ListEndpoint[Any]) -> Callable[..., Page[Any]]:
-    if endpoint.page_of is Event:
-        return codec.decode_events
-    return codec.decode_mappings if endpoint.page_of is dict else partial(codec.decode_page, record=endpoint.page_of)
+    return codec.decode_events if endpoint.page_of is Event else partial(codec.decode_page, record=endpoint.page_of)
 
 
 @frozen(eq=False)
@@ -131,7 +129,8 @@ class ListEndpoint(Generic[T]):
 
     def read(self, response: Response) -> Page[T]:
         """Read a page; errors as of `Endpoint.read`."""
-        tier, headers = read_tier(response.headers.get(TIER_HEADER)), Headers(response.headers)
+        headers = response.headers
+        tier = read_tier(headers.get(TIER_HEADER))
         region, session_id, deviations = response.region, response.request.session_id, response.deviations
         if response.status == 204:
             return _read_nothing(
@@ -200,7 +199,7 @@ def read_raw(response: Response) -> RawResponse:
     check_status(response)
     return RawResponse(
         status=response.status,
-        headers=Headers(response.headers),
+        headers=response.headers,
         body=response.body,
         region=response.region,
         attempts=response.attempts,

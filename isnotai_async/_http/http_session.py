@@ -74,12 +74,9 @@ _SILENT_SECONDS: Final = 2.0  # an earlier cancellation does not mean that the c
 
 @define(eq=False, repr=False)
 class _UsedConnection:
-    """Whether a connection that was used carries a request now."""
+    """The last use of a connection; aiohttp takes the protocol away from it when it ends."""
 
-    is_idle: bool = False
-
-    def rest(self) -> None:
-        self.is_idle = True
+    last: Connection
 
 
 @define(eq=False, repr=False)
@@ -139,19 +136,18 @@ class ConnectionGuard:
         used = None if protocol is None else self._used.get(protocol)
         if protocol is None or (used is not None and _has_received(protocol)):
             raise _UnfitError
-        is_reused = used is not None
         if used is None:
             if len(protocol):  # responses that are already parsed
                 raise EarlyAnswerError
-            used = self._used[protocol] = _UsedConnection()
-        used.is_idle = False
-        connection.add_callback(used.rest)
-        return is_reused
+            self._used[protocol] = _UsedConnection(connection)
+        else:
+            used.last = connection
+        return used is not None
 
     def drop_idle(self) -> None:
         """Close the idle connections. They may all be dead for the same reason, and each would cost an attempt."""
         for protocol, used in list(self._used.items()):
-            if used.is_idle:
+            if used.last.protocol is None:
                 protocol.close()
 
 

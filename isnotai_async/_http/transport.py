@@ -20,7 +20,7 @@ from collections.abc import Awaitable
 from functools import partial
 from itertools import chain
 from math import inf
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import aiohttp
 from attrs import define, field
@@ -34,6 +34,7 @@ from isnotai_async._http.http_session import HttpSession, SentOnceError
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
+from isnotai_async._models.pages import Headers
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
@@ -201,30 +202,41 @@ class AiohttpTransport:
     proxy: str | None = field(default=None, repr=False)  # may hold a password
     trust: ssl.SSLContext | None = field(default=None, repr=False)
     user_agent: str | None = None
-    _headers: CIMultiDict[str] = field(init=False, repr=False)
-    _limits: aiohttp.ClientTimeout = field(init=False, repr=False)
+    _options: dict[str, Any] = field(init=False, repr=False)  # of each request
+    _keyed: tuple[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
+    _keyless: tuple[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
     _silence: float | None = field(init=False, repr=False)
     _until_head: float | None = field(init=False, repr=False)
     _origin: tuple[str, str] = field(init=False, repr=False)
     _prefix: str = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        # No br or zstd, so that a hostile body reaches fewer decoders.
-        self._headers = CIMultiDict(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "User-Agent": _name_program(self.user_agent),
-            }
-        )
         base = URL(self.region.base_url, encoded=True)
         self._origin, self._prefix = (base.scheme, base.raw_authority), base.raw_path.rstrip("/")
-        connect, self._silence = _least(_CONNECT_SECONDS, self.timeout), _least(_SILENCE_SECONDS, self.timeout)
+        self._silence = _least(_SILENCE_SECONDS, self.timeout)
         # In a borrowed session a request may have to wait for a connection. Then the server is not the silent one.
         is_borrowed = self.connections.is_borrowed
-        sock_read, until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
-        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read)
-        self._until_head = until_head
+        sock_read, self._until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
+        connect, send_once = _least(_CONNECT_SECONDS, self.timeout), self.connections.guard.send_once
+        authorization = None if self.key is None else self.key.authorization
+        self._keyed = (partial(send_once, authorization=authorization),)
+        self._keyless = (partial(send_once, authorization=None),)
+        # No br or zstd, so that a hostile body reaches fewer decoders.
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": _name_program(self.user_agent),
+        }
+        self._options = {
+            "headers": CIMultiDict(headers),
+            "allow_redirects": False,
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read),
+            "proxy": self.proxy,
+            "ssl": True if self.trust is None else self.trust,
+            "raise_for_status": False,
+            "read_bufsize": _BUFFER_BYTES,
+            "auto_decompress": False,  # also if a borrowed session enables it: see `compression`
+        }
 
     async def send(self, request: Request) -> Response:
         """Send a request once and return the response, whatever its status.
@@ -297,7 +309,7 @@ class AiohttpTransport:
 
     def _url(self, request: Request) -> URL:
         if request.authenticated and self.key is None:
-            raise ConfigError("no API key; pass api_key= or set ISNOTAI_API_KEY")
+            raise ConfigError("no API key; pass api_key= or set ISNOTAI_API_KEY", is_key_missing=True)
         path, _, query = request.target.partition("?")
         if not path.startswith("/"):
             raise ConfigError(f"the path of {request.operation} would leave {self.region.base_url}; nothing was sent")
@@ -308,19 +320,7 @@ class AiohttpTransport:
         )
 
     def _ask(self, session: aiohttp.ClientSession, request: Request, url: URL) -> Awaitable[aiohttp.ClientResponse]:
-        authorization = self.key.authorization if self.key is not None and request.authenticated else None
-        return session.get(
-            url,
-            headers=self._headers,
-            allow_redirects=False,
-            timeout=self._limits,
-            proxy=self.proxy,
-            ssl=True if self.trust is None else self.trust,
-            middlewares=(partial(self.connections.guard.send_once, authorization=authorization),),
-            raise_for_status=False,
-            read_bufsize=_BUFFER_BYTES,
-            auto_decompress=False,  # also if a borrowed session enables it: see `compression`
-        )
+        return session.get(url, middlewares=self._keyed if request.authenticated else self._keyless, **self._options)
 
     def _read_body(self, answer: aiohttp.ClientResponse, begun: float) -> Awaitable[bytes]:
         end = None if self.timeout is None else begun + self.timeout
@@ -350,15 +350,11 @@ class AiohttpTransport:
     def _scrub_body(self, body: bytes) -> bytes:
         return body if self.key is None else self.key.scrub(body)  # a server may echo the request
 
-    def _read_headers(self, answer: aiohttp.ClientResponse) -> dict[str, str]:
-        pairs = list(answer.headers.items())  # `keys` has each name once, also one that was sent twice
-        if self.key is not None and self.key.is_in("\n".join(chain.from_iterable(pairs))):  # it is in none, as a rule
-            pairs = [(self.key.scrub_text(name), self.key.scrub_text(value)) for name, value in pairs]
-        headers = {name.lower(): value for name, value in pairs}
-        if len(headers) < len(pairs):
-            pairs = [(name.lower(), value) for name, value in pairs]
-            headers = {name: ", ".join(value for key, value in pairs if key == name) for name in headers}
-        return headers  # several values of one name are joined: RFC 9110, section 5.3
+    def _read_headers(self, answer: aiohttp.ClientResponse) -> Headers:
+        if self.key is None or not self.key.is_in(b"\n".join(chain.from_iterable(answer.raw_headers))):
+            return Headers(answer.headers)
+        scrub = self.key.scrub_text
+        return Headers(CIMultiDict([(scrub(name), scrub(value)) for name, value in answer.headers.items()]))
 
     def _scrub_pieces(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_pieces(text)

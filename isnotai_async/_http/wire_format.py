@@ -1,18 +1,19 @@
 """The wire format: structs of the answers as documented, and reading bytes as one of them with msgspec.
 
-It knows JSON and the API's own names, and no record. msgspec's errors become a `DecodeError` with the path of the
-wrong field.
+It knows JSON and the API's own names, and of the records the fields of an event. msgspec's errors become a
+`DecodeError` with the path of the wrong field.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
 
 from isnotai_async._models.deviations import Deviation
+from isnotai_async._models.records import Event, Id, Int32
 from isnotai_async.errors import DecodeError, PaginationError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -29,18 +30,17 @@ class Pagination(msgspec.Struct, gc=False):
     nextCursor: str | None = None  # noqa: N815 - the wire's own name; may be absent on the last page
 
 
-class EventRow(msgspec.Struct, gc=False, rename="camel"):
-    """A checked event, with the attributes of one: it will do for all that needs no record."""
+_AS_DOCUMENTED: Final = {Id: Annotated[str, msgspec.Meta(min_length=1)], Int32: _Int32, int: _Int64, str | None: str}
+_FIELDS: Final = get_type_hints(Event, include_extras=True)
 
-    event_id: Annotated[str, msgspec.Meta(min_length=1)]
-    message_id: _Int32
-    event_type_name: str
-    timestamp: _Int64
-    payload_size: _Int32
+EventRow: Final = msgspec.defstruct(
+    "EventRow", [(name, _AS_DOCUMENTED[hint]) for name, hint in _FIELDS.items()], rename="camel", gc=False
+)
+"""A checked event, with the attributes of one: it will do for all that needs no record."""
 
 
 class EventList(msgspec.Struct, gc=False):
-    data: list[EventRow]
+    data: list[EventRow]  # type: ignore[valid-type] # a class that is made of the record's fields
     pagination: Pagination
     error: Any = None
 

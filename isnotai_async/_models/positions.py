@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from operator import attrgetter
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Final, Generic, NamedTuple, Protocol, TypeVar, get_type_hints
 
 import msgspec
 from attrs import asdict, evolve, field, frozen
@@ -42,9 +42,8 @@ _EVIDENCE: Final = 20
 a chance of 1 in 20!. Below this, reading from the start again costs a page."""
 
 
-@frozen
-class Trail:
-    """A summary of the records that a walk has given.
+class Trail(NamedTuple):
+    """A summary of the records that a walk has given. A tuple, because one is created for each page.
 
     Attributes:
         watermark: Unix milliseconds and id of the last record that was given; None before the first.
@@ -75,10 +74,10 @@ class Trail:
         given = None if self.given is None else self.given + passed
         if not records:
             return Trail(self.watermark, given, self.rising, self.ids)
-        watermark, before = mark(records[-1]), self.watermark
         if not self.rising:  # nothing but the last one matters any more
-            return Trail(watermark, given, rising=False)
-        times = mark.times(records)
+            return Trail(mark(records[-1]), given, rising=False)
+        times, before = mark.times(records), self.watermark
+        watermark = times[-1], mark.name(records[-1])
         if times != sorted(times) or (before is not None and before[0] > times[0]):
             return Trail(watermark, given, rising=False)
         ids = tuple(map(mark.name, records[bisect_left(times, watermark[0]) :]))
@@ -128,12 +127,10 @@ class AnyQuery(Protocol):
     @property
     def session(self) -> str | None:
         """Session whose events are listed; None for other lists."""
-        ...
 
     @property
     def filters(self) -> Mapping[str, FilterValue]:
         """All parameters that are set, except the session."""
-        ...
 
 
 @frozen(kw_only=True)
@@ -237,7 +234,7 @@ class Position:
             )
         if version == 1 and not data.keys() & _OF_VERSION_2.keys():
             data |= _OF_VERSION_2
-        saved = read_saved(data, _SavedPosition, "the position")
+        saved: Any = read_saved(data, _SavedPosition, "the position")
         if saved.cursor is not None and not is_cursor(saved.cursor):
             raise wrong_field("the position", "cursor")
         return cls(**msgspec.structs.asdict(saved))
@@ -257,13 +254,13 @@ class Position:
             ours, theirs = getattr(self, name), getattr(start, name)
             if ours != theirs:
                 raise ConfigError(
-                    f"the position to resume from has {name} {_show(ours)}, this walk has {_show(theirs)}; "
+                    f"the position to resume from has {name} {quoted(ours)}, this walk has {quoted(theirs)}; "
                     "resume with what it was made for, or start without resume="
                 )
         if dict(self.filters) != dict(start.filters):
             raise ConfigError(
-                f"the position to resume from has the filters {_show(dict(self.filters))}, this walk has "
-                f"{_show(dict(start.filters))}; pass the same ones, page_size included"
+                f"the position to resume from has the filters {quoted(dict(self.filters))}, this walk has "
+                f"{quoted(dict(start.filters))}; pass the same ones, page_size included"
             )
 
 
@@ -271,24 +268,14 @@ class Position:
 _OF_VERSION_2: Final[dict[str, Any]] = {"given": None, "rising": False, "ids": [], "since": None}
 
 
-def _show(value: object) -> str:
-    return quoted(value)
-
-
-class _SavedPosition(msgspec.Struct, forbid_unknown_fields=True):
-    """The fields of a saved position. It may be hostile."""
-
-    operation: str
-    region: str
-    session_id: str | None
-    filters: dict[str, str | int | bool]
-    cursor: str | None
-    index: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-    watermark: tuple[int, str] | None
-    given: Annotated[int, msgspec.Meta(ge=0)] | None
-    rising: bool
-    ids: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST_IDS)]
-    since: int | None
+_BOUNDS: Final = {  # a saved position may be hostile
+    "index": Annotated[int, msgspec.Meta(ge=0, lt=2**31)],
+    "given": Annotated[int, msgspec.Meta(ge=0)] | None,
+    "ids": Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST_IDS)],
+}
+_SavedPosition: Final = msgspec.defstruct(
+    "_SavedPosition", list({**get_type_hints(Position), **_BOUNDS}.items()), forbid_unknown_fields=True
+)
 
 
 S = TypeVar("S", bound=msgspec.Struct)

@@ -12,6 +12,9 @@ from typing import Final, Literal, NamedTuple
 
 from isnotai_async.errors import ConfigError
 
+UTILISATION: Final = 0.98
+"""Share of the rate that bulk work uses: the limiter spaces it so, and plans and estimates count with it."""
+
 
 class _Limits(NamedTuple):
     requests_per_minute: int

@@ -18,7 +18,7 @@ from attrs import Attribute
 
 from isnotai_async.errors import KEY_PREFIX, ConfigError, quoted
 
-Validator = Callable[[object, "Attribute[Any]", object], None]
+Validator = Callable[[object, "Attribute[Any]", object], object]
 """Checks a value for a field of an attrs class."""
 
 MAX_ID_BYTES: Final = 1024
@@ -127,14 +127,8 @@ def in_range(low: int, high: int, *, also: tuple[object, ...] = (), kind: str = 
 
 
 def is_one_of(*choices: str) -> Validator:
-    """Return a validator of a field that is one of these texts."""
-
-    def check(_: object, attribute: Attribute[Any], value: object) -> None:
-        if value not in choices:
-            names = " or ".join(map(repr, choices))
-            raise ConfigError(f"{attribute.name} must be {names}, not {quoted(value)}")
-
-    return check
+    """Return a validator of a field that is one of these texts; errors as of `one_of`."""
+    return lambda _, attribute, value: one_of(value, attribute.name, choices)
 
 
 def is_flag(_: object, attribute: Attribute[Any], value: object) -> None:
@@ -235,15 +229,13 @@ class Milliseconds(int):
     __slots__ = ()
 
 
-def one_of(value: str | None, name: str, choices: tuple[str, ...]) -> str | None:
+def one_of(value: object, name: str, choices: tuple[str, ...]) -> str:
     """Check a value of a list that the contract closes.
 
-    Args:
-        value: The value.
-        name: What to call it in the message.
-        choices: The list.
+    Raises:
+        ConfigError: It is none of the choices.
     """
-    if value is None or value in choices:
+    if isinstance(value, str) and value in choices:
         return value
     shown = quoted(value) if isinstance(value, str) else type(value).__name__
     raise ConfigError(f"{name} must be {', '.join(choices[:-1])} or {choices[-1]}, not {shown}")
@@ -299,11 +291,14 @@ def explain_names(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            if wrong := kwargs.keys() - known:
-                raise TypeError(_explain(function.__qualname__, min(wrong), known))
             return function(*args, **kwargs)
+        except TypeError:
+            wrong = kwargs.keys() - known
+            if not wrong:
+                raise
         finally:
             del args, kwargs  # a traceback with locals must not show the key
+        raise TypeError(_explain(function.__qualname__, min(wrong), known))
 
     if not inspect.iscoroutinefunction(function):
         return call

@@ -6,6 +6,8 @@ from typing import Final
 
 from attrs import frozen
 
+from isnotai_async._models.tiers import UTILISATION
+
 MINUTE: Final = 60.0
 """Length of the API's window, in seconds (guide page "Rate limits"). Others are for tests."""
 
@@ -50,7 +52,7 @@ class Constants:
     burst_share: float = 0.5
     idle_share: float = 0.25
     idle_windows: float = 2.0
-    utilisation: float = 0.98
+    utilisation: float = UTILISATION
     catch_up_rate: float = 0.01
     catch_up_offset: float = 0.35
     catch_up_least: float = 0.25

@@ -119,7 +119,7 @@ class LocalLimiter:
         """State of the rate limit now."""
         with self._lock:
             policy, now, waiting = self._policy, self._clock(), len(self._single) + len(self._bulk)
-            used, pause = policy.occupied(now), policy.pause_left(now)
+            used, pause = policy.slots.occupied(now), policy.pause_left(now)
             return QuotaState(limit=policy.limit, used=used, waiting=waiting, pause=pause)
 
     def __repr__(self) -> str:

@@ -88,10 +88,6 @@ class RateLimitPolicy:
         """The tier that a response named or another process knew; None if the tier is only assumed."""
         return self.state.tier if self.state.is_tier_known else None
 
-    def occupied(self, now: float) -> int:
-        """Count the slots that are occupied."""
-        return self.slots.occupied(now)
-
     def pause_left(self, now: float) -> float:
         """Return the seconds until the pause ends; 0 if there is none."""
         return max(0.0, self.state.paused_until - now) if self.state.is_paused else 0.0
@@ -104,17 +100,15 @@ class RateLimitPolicy:
         """Return the seconds between two spaced requests."""
         return self._pacer.spacing(self.rate, now)
 
-    def wait(self, now: float, *, bulk: bool) -> tuple[float, str]:
+    def wait(self, now: float, occupied: int | None = None, *, bulk: bool) -> tuple[float, str]:
         """Return the seconds to wait and the reason: 0 if a request may go now, infinite until a response comes.
 
         Args:
             now: The current time.
+            occupied: Number of occupied slots; None to count them.
             bulk: Whether the request is bulk work.
         """
-        return self._wait(now, self.slots.occupied(now), bulk=bulk)
-
-    def _wait(self, now: float, occupied: int, *, bulk: bool) -> tuple[float, str]:
-        state = self.state
+        state, occupied = self.state, self.slots.occupied(now) if occupied is None else occupied
         if state.is_paused:
             if state.probe:
                 return inf, PROBING
@@ -129,7 +123,7 @@ class RateLimitPolicy:
     def try_acquire(self, now: float, *, bulk: bool) -> Permit | None:
         """Return a permit if a request may go now, else None. The arguments are those of `wait`."""
         occupied = self.slots.occupied(now)  # counted once, because this runs for every request
-        wait, reason = self._wait(now, occupied, bulk=bulk)
+        wait, reason = self.wait(now, occupied, bulk=bulk)
         if wait > 0:
             self.state.was_held_up = reason is not SPACED
             return None
@@ -139,14 +133,11 @@ class RateLimitPolicy:
             self._pacer.restart(now)
         if is_spaced:
             self._pacer.spend(self.rate, now)  # single calls too, so that bulk work leaves room for them
-        return self._record(now, occupied)
+        return self.record(now, occupied)
 
-    def record(self, now: float) -> Permit:
-        """Count a request that a store admitted, which knows the requests of all processes."""
-        return self._record(now, self.slots.occupied(now))
-
-    def _record(self, now: float, occupied: int) -> Permit:
-        state = self.state
+    def record(self, now: float, occupied: int | None = None) -> Permit:
+        """Count a request that may go by `try_acquire`, or by a store, which knows the requests of all processes."""
+        state, occupied = self.state, self.slots.occupied(now) if occupied is None else occupied
         if occupied >= self._idle:
             state.idle_from = now + CONSTANTS.idle_windows * self.length
         self.slots.take()

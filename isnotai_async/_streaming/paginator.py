@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Mark, Position
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
@@ -82,13 +83,18 @@ class Paginator(Generic[T]):
         self._record = record
         self._max_items = max_items
         self._on_empty = on_empty
-        self._walk = self._start_walk(sets_aside=set_aside, begins_again=begins_again)
+        self._sets_aside = set_aside
+        self._begins_again = begins_again
         self._fetching = False
         self._ahead: ReadAhead[T] | None = None
 
-    def _start_walk(self, *, sets_aside: bool, begins_again: bool) -> Walk[T]:
+    @cached_property
+    def _walk(self) -> Walk[T]:
+        return self._start_walk(begins_again=self._begins_again)
+
+    def _start_walk(self, *, begins_again: bool) -> Walk[T]:
         by_time = self._since is not None
-        return Walk(self._start, self._mark, self._max_items, by_time, sets_aside, begins_again)
+        return Walk(self._start, self._mark, self._max_items, by_time, self._sets_aside, begins_again)
 
     def __repr__(self) -> str:
         return f"<Paginator at {self.position!r}>"
@@ -222,14 +228,22 @@ class Paginator(Generic[T]):
         return self._source(cursor) if self._ahead is None else self._ahead.fetch_page(cursor)
 
     async def _first(self) -> Page[T]:
-        walk = self._start_walk(sets_aside=self._walk.sets_aside, begins_again=False)
         try:
-            page = walk.take_whole(await self._fetch(self._start.cursor))
+            page = await self._fetch(self._start.cursor)
+            if self._takes_whole_pages and rows_of(page) and not page.rejected:
+                return page  # as it came
+            walk = self._start_walk(begins_again=False)
+            page = walk.take_whole(page)
         except IsNotAIError as error:
             _locate(error, self._start)
             raise
         self._note_end(walk)
         return page
+
+    @property
+    def _takes_whole_pages(self) -> bool:
+        """Whether no record of the first page was given before, or is one too many."""
+        return self._max_items is None and self._start.index == 0 and self._start.since is None
 
     async def _records(self) -> AsyncGenerator[T, None]:
         while hand := await self._advance():
@@ -282,13 +296,13 @@ def from_start(walk: Paginator[T]) -> Paginator[T]:
         since=walk._since,  # noqa: SLF001
         max_items=walk._max_items,  # noqa: SLF001
         on_empty=walk._on_empty,  # noqa: SLF001
-        set_aside=walk._walk.sets_aside,  # noqa: SLF001
+        set_aside=walk._sets_aside,  # noqa: SLF001
     )
 
 
 def set_aside(walk: Paginator[T]) -> Paginator[T]:
-    """Let a walk keep unreadable records in `rejected` of their pages, instead of raising them; return it."""
-    walk._walk.sets_aside = True  # noqa: SLF001 - for callers that keep such records, which is no part of the public face
+    """Let a new walk keep unreadable records in `rejected` of their pages, instead of raising them; return it."""
+    walk._sets_aside = True  # noqa: SLF001 - for callers that keep such records, which is no part of the public face
     return walk
 
 

@@ -28,13 +28,12 @@ from attrs import define, field
 from isnotai_async._models.pages import Page
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event, SessionDetails
-from isnotai_async._models.tiers import Tier
+from isnotai_async._models.tiers import UTILISATION, Tier
 from isnotai_async._streaming.options import Split
 from isnotai_async._streaming.progress import PendingRange, TimeWindow
 from isnotai_async._streaming.windows import count_windows, cut, spread_events
 
 _LEAST_PAGES: Final = 4  # below that, windows cost more requests than the time they save is worth
-_UTILISATION: Final = 0.98  # of the quota, as the limiter has it
 _PAGE_SIZE: Final = 100  # the server's default for events; a plan may be wrong, so it need not know the tier's
 
 
@@ -154,7 +153,7 @@ def most_readers(tier: Tier | None, round_trip: float) -> int:
     """
     if tier is not Tier.ENTERPRISE:
         return 1
-    return max(1, int(_UTILISATION * tier.requests_per_minute / 60 * round_trip))
+    return max(1, int(UTILISATION * tier.requests_per_minute / 60 * round_trip))
 
 
 def choose_readers(events: float, *, page_size: int, most: int) -> int:

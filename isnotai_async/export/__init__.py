@@ -6,26 +6,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isnotai_async.export.api import export_events
-    from isnotai_async.export.estimate import ExportEstimate, estimate_export
-    from isnotai_async.export.formats.jsonl import encode_rows
-    from isnotai_async.export.report import ExportProgress, ExportReport, SessionFailure
-    from isnotai_async.export.store_export import export_store
-    from isnotai_async.export.store_report import StoreReport
-    from isnotai_async.export.sync import update_store
-
-__all__ = [
-    "ExportEstimate",
-    "ExportProgress",
-    "ExportReport",
-    "SessionFailure",
-    "StoreReport",
-    "encode_rows",
-    "estimate_export",
-    "export_events",
-    "export_store",
-    "update_store",
-]
+    from isnotai_async.export.api import export_events as export_events
+    from isnotai_async.export.estimate import ExportEstimate as ExportEstimate
+    from isnotai_async.export.estimate import estimate_export as estimate_export
+    from isnotai_async.export.formats.jsonl import encode_rows as encode_rows
+    from isnotai_async.export.report import (
+        ExportProgress as ExportProgress,
+    )
+    from isnotai_async.export.report import (
+        ExportReport as ExportReport,
+    )
+    from isnotai_async.export.report import (
+        SessionFailure as SessionFailure,
+    )
+    from isnotai_async.export.store_export import export_store as export_store
+    from isnotai_async.export.store_report import StoreReport as StoreReport
+    from isnotai_async.export.sync import update_store as update_store
 
 # Imported when they are first asked for: an export does not wait for what only a sync needs, a third of it all.
 _MODULE_OF = {
@@ -48,3 +44,6 @@ if not TYPE_CHECKING:  # or type checkers would take any name for granted
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
         return value
+
+
+__all__ = sorted(_MODULE_OF)

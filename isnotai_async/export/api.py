@@ -198,20 +198,7 @@ def check_target_name(to: str | os.PathLike[str]) -> Path:
 
 @frozen(kw_only=True)
 class ExportJob:
-    """An export with its options checked, ready to run.
-
-    Attributes:
-        source: Where the events come from.
-        sessions: Their sessions.
-        target: The file or folder to make.
-        format: How.
-        query: Which events, of any session.
-        streaming: Options of the stream.
-        shard: Which of the sessions, or None for all.
-        on_error: Whether a session's error ends the export.
-        started: When it was asked for.
-        commit_bytes: Bytes after which to commit, at the latest.
-    """
+    """An export with its options checked, ready to run."""
 
     source: ExportSource
     sessions: AnySessions
@@ -233,7 +220,16 @@ class ExportJob:
         on_progress: OnProgress | None = None,
     ) -> ExportReport:
         """Run it; arguments and errors as of `export_events`."""
-        tracker = self._track()
+        tracker = SessionTracker(
+            source=self.source,
+            sessions=self.sessions,
+            filters=self.query.filters,
+            shard=self.shard,
+            on_error=self.on_error,
+            metrics=ExportMetrics(),
+        )
+        store = WorkStore(system, store_of(self.target), self.target)
+        publisher = Publisher(store, self.format, tuple(self.source.read(self.sessions)))
         with FileThread() as thread, capture_notices(tracker.metrics.on_notice):
             identity = await identify(
                 self.source,
@@ -243,20 +239,17 @@ class ExportJob:
                 strict=self.on_error == "raise",
             )
             identity = {**identity, "started": self.started.isoformat()}
-            publisher = self._publisher(system)
             opener = Opener(publisher=publisher, identity=identity, resume=resume, if_exists=if_exists)
             try:
-                opening = await thread.run(self._open, opener, tracker)
+                opening = await thread.run(_open, opener, tracker)
                 if opening.report is not None:
                     return opening.report
                 if opening.is_unproven:
                     given = await read_digests(self.source, self.sessions, shard=self.shard)
-                    await thread.run(check_given, publisher.store, given, self.target)
+                    await thread.run(check_given, store, given)
                 runner = Runner(
-                    target=self.target,
                     tracker=tracker,
-                    store=publisher.store,
-                    system=system,
+                    store=store,
                     thread=thread,
                     streaming=self.streaming,
                     on_progress=on_progress,
@@ -265,65 +258,51 @@ class ExportJob:
                 )
                 try:
                     await runner.read()
-                    return await self._finish(thread, opener, tracker, opening)
+                    return await _finish(thread, opener, tracker, opening)
                 except BaseException:
                     if tracker.is_fruitless:
-                        await thread.run(publisher.store.abandon)
+                        await thread.run(store.abandon)
                     raise
             finally:
-                await thread.run(publisher.store.close)
+                await thread.run(store.close)
 
-    def _publisher(self, system: System) -> Publisher:
-        store = WorkStore(system, store_of(self.target), self.target)
-        return Publisher(system, store, self.target, self.format, tuple(self.source.read(self.sessions)))
 
-    def _track(self) -> SessionTracker:
-        return SessionTracker(
-            source=self.source,
-            sessions=self.sessions,
-            filters=self.query.filters,
-            shard=self.shard,
-            on_error=self.on_error,
-            metrics=ExportMetrics(),
+def _open(opener: Opener, tracker: SessionTracker) -> Opening:
+    store = opener.publisher.store
+    try:
+        opening = opener.open()
+        if opening.report is None and opening.totals.sessions:
+            tracker.load(store.read_sessions(), opening.totals, only_failed=opening.only_failed)
+    except (ConfigError, ValueError):  # of a position
+        raise store.damaged("sessions") from None
+    except DISK_ERRORS as error:
+        raise explain_rows(error, store, rows=0) from None
+    return opening
+
+
+async def _finish(thread: FileThread, opener: Opener, tracker: SessionTracker, opening: Opening) -> ExportReport:
+    publisher, metrics = opener.publisher, tracker.metrics
+    report = ExportReport(
+        path=publisher.store.target,
+        format=publisher.format.name,
+        rows=tracker.rows,
+        size=publisher.store.size,
+        sessions=tracker.taken,
+        failures=tuple(tracker.describe_failures()),
+        rejected=tracker.totals.rejected,
+        resumed_rows=opening.totals.rows,
+        requests=metrics.requests,
+        waited=metrics.waited,
+        elapsed=metrics.elapsed,
+        is_complete=False,
+    )
+    if tracker.failures:
+        return report
+    with thread.too_late_to_cancel():
+        return await thread.run(
+            publisher.publish,
+            report,
+            sessions=sum_sessions(opener.identity["sessions"]) or tracker.taken_digest,
+            replace=opening.replace,
+            keep_pages=bool(tracker.failed),
         )
-
-    def _open(self, opener: Opener, tracker: SessionTracker) -> Opening:
-        store = opener.publisher.store
-        try:
-            opening = opener.open()
-            if opening.report is None and opening.totals.sessions:
-                tracker.load(store.read_sessions(), opening.totals, only_failed=opening.only_failed)
-        except (ConfigError, ValueError):  # of a position
-            raise store.damaged("sessions") from None
-        except DISK_ERRORS as error:
-            raise explain_rows(error, self.target, system=opener.publisher.system, rows=0) from None
-        return opening
-
-    async def _finish(
-        self, thread: FileThread, opener: Opener, tracker: SessionTracker, opening: Opening
-    ) -> ExportReport:
-        publisher, metrics = opener.publisher, tracker.metrics
-        report = ExportReport(
-            path=self.target,
-            format=self.format.name,
-            rows=tracker.rows,
-            size=publisher.store.size,
-            sessions=tracker.taken,
-            failures=tuple(tracker.describe_failures()),
-            rejected=tracker.totals.rejected,
-            resumed_rows=opening.totals.rows,
-            requests=metrics.requests,
-            waited=metrics.waited,
-            elapsed=metrics.elapsed,
-            is_complete=False,
-        )
-        if tracker.failures:
-            return report
-        with thread.too_late_to_cancel():
-            return await thread.run(
-                publisher.publish,
-                report,
-                sessions=sum_sessions(opener.identity["sessions"]) or tracker.taken_digest,
-                replace=opening.replace,
-                keep_pages=bool(tracker.failed),
-            )

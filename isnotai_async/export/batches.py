@@ -53,17 +53,11 @@ SQL_COLUMNS: Final = ", ".join(
 
 @frozen
 class Batch:
-    """Rows of one session, in their order.
-
-    Attributes:
-        region: Value of the column `region` in all of them.
-        session_id: Value of the column `session_id` in all of them.
-        columns: The other columns.
-    """
+    """Rows of one session, in their order."""
 
     region: str
     session_id: str
-    columns: Columns
+    columns: Columns  # without those two
 
     @property
     def rows(self) -> int:

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from datetime import datetime
 from math import ceil
 from random import Random
-from typing import Final
 
 from attrs import frozen
 
@@ -15,15 +14,13 @@ from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.stream_positions import SessionRef
-from isnotai_async._models.tiers import Tier
+from isnotai_async._models.tiers import UTILISATION, Tier
 from isnotai_async._models.validation import check_int, explain_names
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.windows import spread_events
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export.shard import Shard, check_shard
 from isnotai_async.export.source import AnySessions, ExportSource, Unlisted, find_source, take_shard
-
-_UTILISATION: Final = 0.98  # of the quota, as the limiter has it
 
 
 @frozen(kw_only=True)
@@ -145,6 +142,6 @@ def _add_up(events: list[float], count: int | None, limit: int, tier: Tier | Non
         pages_each=pages_each,
         events=None if count is None else round(count * events_each),
         pages=pages,
-        minutes=None if pages is None or tier is None else pages / (tier.requests_per_minute * _UTILISATION),
+        minutes=None if pages is None or tier is None else pages / (tier.requests_per_minute * UTILISATION),
         tier=tier,
     )

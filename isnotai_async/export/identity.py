@@ -47,13 +47,6 @@ async def identify(
 ) -> Identity:
     """Return the identity of an export, as values of JSON.
 
-    Args:
-        source: Where its events come from.
-        sessions: Its sessions.
-        filters: The filters of its events.
-        shard: Its shard, or None.
-        strict: Whether an id that cannot be one is an error; otherwise it is that session's failure.
-
     Raises:
         ConfigError: The sessions are no source of sessions, or have such an id.
     """
@@ -135,10 +128,6 @@ def count_sessions(sessions: Mapping[str, Any] | None) -> int | None:
 
 def check_identity(ours: Identity, theirs: Identity) -> None:
     """Check that a store belongs to this export.
-
-    Args:
-        ours: Identity of this export.
-        theirs: Identity in the store.
 
     Raises:
         StoreError: It belongs to another; the message says what differs.

@@ -21,17 +21,11 @@ class ExportMetrics:
     """Counts of an export's requests, taken from the notices of its clients.
 
     Waits that overlap, of requests side by side, count once.
-
-    Attributes:
-        clock: Returns the time in seconds.
-        requests: How many were sent.
-        refusals: How many of them were answered 401.
-        reason: Why requests wait, or waited last.
     """
 
     clock: Callable[[], float] = monotonic
     requests: int = field(default=0, init=False)
-    refusals: int = field(default=0, init=False)
+    refusals: int = field(default=0, init=False)  # requests that were answered 401
     reason: str = field(default="", init=False)
     _begun: float = field(init=False)
     _until: float = field(default=0.0, init=False)

@@ -50,33 +50,18 @@ IfExists = Literal["fail", "skip", "replace"]
 
 @frozen(kw_only=True)
 class Opening:
-    """The decision about how an export starts.
+    """The decision about how an export starts."""
 
-    Attributes:
-        report: The report, if there is nothing to do.
-        totals: Totals of what the store has.
-        only_failed: Whether just the sessions are to be read that have failed.
-        replace: Whether the target may be replaced.
-        is_unproven: Whether an iterator gave the sessions of the store, so that those given now may be others.
-    """
-
-    report: ExportReport | None = None
+    report: ExportReport | None = None  # if there is nothing to do
     totals: Totals = field(factory=Totals)
-    only_failed: bool = False
+    only_failed: bool = False  # whether to read just the sessions that have failed
     replace: bool = False
-    is_unproven: bool = False
+    is_unproven: bool = False  # whether an iterator gave the sessions of the store: those given now may be others
 
 
 @frozen(kw_only=True)
 class Opener:
-    """Opens the store of a target.
-
-    Attributes:
-        publisher: The target, its format and its store.
-        identity: Which export this is.
-        resume: Whether to resume what an earlier run left; otherwise it is removed.
-        if_exists: What to do if the target is there and is not of this export.
-    """
+    """Opens the store of a target."""
 
     publisher: Publisher
     identity: Identity
@@ -97,14 +82,14 @@ class Opener:
         if not self.resume and store.exists:
             self._discard(store)
         store.open()
-        theirs = store.read_fact("identity")
+        theirs = store.read_identity()
         if theirs is None:
             return self._check_target() or self._start(store)
         self._recover_folder(store)
         if is_same(self.identity, theirs):
             return self._resume(store)
         totals = store.read_totals()
-        if totals.rows and store.read_fact("receipt") is None:
+        if totals.rows and store.read_receipt("receipt") is None:
             check_identity(self.identity, theirs)
         return self._check_target() or self._start(store)
 
@@ -128,7 +113,7 @@ class Opener:
         finished = receipt or publishing
         totals = store.read_totals()
         is_known = self.identity["sessions"] is not None
-        if finished is not None and _is_target(self.publisher.target, finished, self.publisher.system):
+        if finished is not None and _is_target(self.publisher.store.target, finished, self.publisher.store.system):
             given = sum_sessions(self.identity["sessions"])
             if given is not None and given != finished["sessions"]:
                 there = finished["sessions"]["count"]
@@ -141,7 +126,7 @@ class Opener:
                 found = f"is there as {finished['format']}, not as {self.publisher.format.described}"
                 return self._check_target(found) or self._continue(totals)
             try:
-                report = report_from_json(finished["report"], self.publisher.target)
+                report = report_from_json(finished["report"], self.publisher.store.target)
             except (KeyError, TypeError):
                 raise store.damaged("facts") from None
             if any(row.state == "failed" for row in store.read_sessions()):
@@ -157,7 +142,7 @@ class Opener:
         store = self.publisher.store
         if not totals.sessions:  # it has shrunk, or there was nothing to keep
             return self._start(store)
-        identity = store.read_fact("identity") or {}
+        identity = store.read_identity() or {}
         return Opening(
             totals=totals,
             replace=self.if_exists == "replace",
@@ -166,7 +151,7 @@ class Opener:
 
     def _recover_folder(self, store: WorkStore) -> None:
         """Finish or undo the replacing of a folder that was interrupted."""
-        system, target = self.publisher.system, self.publisher.target
+        system, target = self.publisher.store.system, self.publisher.store.target
         old = replaced_of(target)
         if system.inspect(old) is None:
             return
@@ -184,8 +169,8 @@ class Opener:
         """Check that the target can be written; `found` says why not, if it is the export's own file."""
         publisher = self.publisher
         if found and self.if_exists == "fail":
-            raise _taken(publisher.target, found)
-        report = check_target(publisher.target, publisher.format, self.if_exists, publisher.system)
+            raise _taken(publisher.store.target, found)
+        report = check_target(publisher.store.target, publisher.format, self.if_exists, publisher.store.system)
         return None if report is None else Opening(report=report)
 
 
@@ -218,13 +203,8 @@ def _taken(target: Path, found: str) -> SinkError:
     )
 
 
-def check_given(store: WorkStore, given: Collection[bytes], target: Path) -> None:
+def check_given(store: WorkStore, given: Collection[bytes]) -> None:
     """Check that the sessions of a store, which an iterator gave, are among those given now.
-
-    Args:
-        store: The store; it is open.
-        given: Digests of the sessions given now.
-        target: The target, for the message.
 
     Raises:
         StoreError: Some are not.
@@ -233,7 +213,7 @@ def check_given(store: WorkStore, given: Collection[bytes], target: Path) -> Non
     others = [ref for ref in refs if digest_target(ref) not in given]
     if others:
         raise StoreError(
-            f"{shown(target)} was started with other sessions, which an iterator gave: {len(others):,} of its "
+            f"{shown(store.target)} was started with other sessions, which an iterator gave: {len(others):,} of its "
             f"sessions {'is' if len(others) == 1 else 'are'} not among the {len(given):,} given now (the first: "
             f"{quoted(others[0].session_id)}). Give those too, start over with resume=False (--no-resume), or choose "
             "another target"
@@ -247,7 +227,7 @@ def find_start(target: Path) -> datetime | None:
         return None
     try:
         store.open()
-        identity = None if store.read_fact("receipt") else store.read_fact("identity")
+        identity = None if store.read_receipt("receipt") else store.read_identity()
     except (ExportError, OSError, sqlite3.Error):
         return None  # the export itself reports what is wrong
     finally:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,6 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from isnotai_async.errors import SinkError, StoreError
-from isnotai_async.export.batches import Batch
 from isnotai_async.export.formats import Format
 from isnotai_async.export.places import replaced_of, shown, unnamed_of
 from isnotai_async.export.rejected import RowCount, keep_holdable, read_rejected, write_rejected
@@ -40,50 +39,37 @@ _PART: Final = re.compile(r"part-\d+\.parquet")
 
 @frozen
 class Publisher:
-    """Writes one target to a temporary file and renames it.
+    """Writes one target to a temporary file and renames it."""
 
-    Attributes:
-        system: The operating system.
-        store: The work store; it is open.
-        target: The file or folder to be.
-        format: How it is written.
-        sources: Names of the sources of sessions, in the order of the target.
-    """
-
-    system: System
-    store: WorkStore
-    target: Path
+    store: WorkStore  # it is open
     format: Format
-    sources: tuple[str, ...]
+    sources: tuple[str, ...]  # names of the sources of sessions, in the order of the target
 
     def publish(
         self, report: ExportReport, *, sessions: Mapping[str, Any], replace: bool, keep_pages: bool
     ) -> ExportReport:
         """Write the target, name it, and commit the receipt.
 
-        Args:
-            report: What the export did; sizes and counts of the target are added.
-            sessions: Number and digest of its sessions.
-            replace: Whether to replace what has the target's name.
-            keep_pages: Whether the store keeps its pages, because the same command is to try some sessions again.
-
         Raises:
             SinkError: The target cannot be written, or something has come to have its name.
             StoreError: The store is damaged, or was removed.
         """
-        unnamed, written = unnamed_of(self.target), RowCount()
+        unnamed, written = unnamed_of(self.store.target), RowCount()
         try:
-            self.system.remove(unnamed)
+            self.store.system.remove(unnamed)
             # Closed, because a statement that is still open keeps the lock although the store is closed.
-            with closing(written.count(self._read_batches())) as batches:
-                self.format.write(batches, unnamed, self.system)
+            with closing(self.store.read_batches(self.sources)) as batches:
+                holdable = keep_holdable(batches, self.format.timestamps)
+                self.format.write(written.count(holdable), unnamed, self.store.system)
             totals = self.store.read_totals()
             if written.rows > totals.rows or (self.format.timestamps is None and written.rows != totals.rows):
-                raise StoreError(f"{shown(self.target)} would have {written.rows:,} rows, not {totals.rows:,}")
+                raise StoreError(f"{shown(self.store.target)} would have {written.rows:,} rows, not {totals.rows:,}")
             rejected = totals.rejected + totals.rows - written.rows
             if rejected:
                 timestamps = self.format.timestamps if totals.rows != written.rows else None
-                write_rejected(read_rejected(self.store, self.sources, timestamps), self.target, self.system)
+                write_rejected(
+                    read_rejected(self.store, self.sources, timestamps), self.store.target, self.store.system
+                )
             size, digest = measure_target(unnamed)
             report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
             receipt = Receipt(
@@ -100,16 +86,15 @@ class Publisher:
             raise self._explain(error, unnamed, written.rows) from None
         return report
 
-    def _read_batches(self) -> Iterator[Batch]:
-        return keep_holdable(self.store.read_batches(self.sources), self.format.timestamps)
-
     def _name(self, *, replace: bool) -> None:
         self.store.check_place()
-        name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
+        name_target(self.store.target, self.store.system, is_folder=self.format.is_folder, replace=replace)
 
     def finish(self, receipt: Receipt, *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
-        self.system.remove(unnamed_of(self.target))  # if it was to be linked, and the process died before the unlink
+        self.store.system.remove(
+            unnamed_of(self.store.target)
+        )  # if it was to be linked, and the process died before the unlink
         self.store.write_fact("receipt", receipt)
         if not keep_pages:
             # The receipt is committed: if this fails, the store is only larger than it need be.
@@ -117,30 +102,18 @@ class Publisher:
                 self.store.shrink(receipt)
 
     def _explain(self, error: OSError | sqlite3.Error, unnamed: Path, written: int) -> SinkError:
-        total, needed = self.store_rows, 0
+        total = needed = 0
+        with suppress(StoreError):
+            total = self.store.read_totals().rows
         with suppress(OSError):
             size = measure_size(unnamed)
             needed = size * total // written if written else 0
-            self.system.remove(unnamed)  # first, so that what it took counts as free
-        return explain_rows(error, self.target, system=self.system, rows=total, needed=needed)
-
-    @property
-    def store_rows(self) -> int:
-        """Rows in the store, or 0 if it cannot be read any more."""
-        try:
-            return self.store.read_totals().rows
-        except StoreError:
-            return 0
+            self.store.system.remove(unnamed)  # first, so that what it took counts as free
+        return explain_rows(error, self.store, rows=total, needed=needed)
 
 
 def name_target(target: Path, system: System, *, is_folder: bool, replace: bool) -> None:
     """Give a finished target its name, and make that durable.
-
-    Args:
-        target: The target.
-        system: The operating system.
-        is_folder: Whether it is a folder.
-        replace: Whether to replace what has its name; of a folder, that is two steps.
 
     Raises:
         SinkError: Something has come to have its name, and is not to be replaced. Or the folder of its name has more

@@ -79,13 +79,7 @@ def write_rejected(records: Generator[dict[str, Any], None, None], target: Path,
 def read_rejected(
     store: WorkStore, sources: Iterable[str], timestamps: range | None
 ) -> Generator[dict[str, Any], None, None]:
-    """Return what the file says of all records of a work store that are not in the target.
-
-    Args:
-        store: The store.
-        sources: Its sources.
-        timestamps: The timestamps that the format can hold, if there are rows with others; they are set aside too.
-    """
+    """Return what the file says of all records of a work store that are not in the target."""
     for session, index, reason, raw in store.read_rejected():
         yield describe_rejected(SessionRef(session.region, session.session_id), index=index, reason=reason, raw=raw)
     if timestamps is not None:
@@ -93,11 +87,7 @@ def read_rejected(
 
 
 class RowCount:
-    """Counts the rows of batches.
-
-    Attributes:
-        rows: Those of the batches that were passed; one for which there is no room does not count.
-    """
+    """Counts the rows of the batches that were written; a batch for which there is no room does not count."""
 
     def __init__(self) -> None:
         self.rows = 0

@@ -174,13 +174,7 @@ class ExportReport:
 
 
 def show_progress(on_progress: OnProgress | None, metrics: ExportMetrics, **counts: Any) -> None:  # noqa: ANN401
-    """Call a caller's `on_progress`, if there is one. What it raises is logged and ignored.
-
-    Args:
-        on_progress: Called with the progress, or None.
-        metrics: What the requests cost.
-        counts: The other fields of `ExportProgress`, such as `rows`.
-    """
+    """Call a caller's `on_progress`, if there is one. What it raises is logged and ignored."""
     if on_progress is None:
         return
     names = ("requests", "rate", "quota", "waited", "waiting", "reason", "elapsed")

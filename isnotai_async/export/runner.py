@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
 import anyio
@@ -25,7 +24,6 @@ from isnotai_async.errors import (
 from isnotai_async.export.places import shown
 from isnotai_async.export.report import OnProgress, show_progress
 from isnotai_async.export.source import Stream
-from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import SessionTracker
 from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
@@ -43,28 +41,14 @@ _DOWN: Final = (TransportError, AuthenticationError, RateLimitedError, ServerErr
 
 @define(kw_only=True, eq=False)
 class Runner:
-    """Reads the sessions of an export into its store.
+    """Reads the sessions of an export into its store."""
 
-    Attributes:
-        target: The file or folder to be.
-        tracker: State of the sessions.
-        store: The work store; it is open.
-        system: The operating system.
-        thread: The thread of the store.
-        streaming: Options of the stream.
-        on_progress: Is called with the progress, or None.
-        count: How many sessions there are, if that is known.
-        commit_bytes: Bytes after which to commit, at the latest.
-    """
-
-    target: Path
     tracker: SessionTracker
-    store: WorkStore
-    system: System
-    thread: FileThread
+    store: WorkStore  # it is open
+    thread: FileThread  # of the store
     streaming: Mapping[str, Any]
     on_progress: OnProgress | None = None
-    count: int | None = None
+    count: int | None = None  # of sessions, if that is known
     commit_bytes: int = COMMIT_BYTES
     _committed_rows: int = field(default=0, init=False)
     _committed_done: int = field(default=0, init=False)
@@ -98,7 +82,7 @@ class Runner:
                 await self.tracker.source.client(name).get_session(session_id)
             except PermissionDeniedError:
                 raise StoreError(
-                    f"{shown(self.target)} was started with a key of another account, which may not read the "
+                    f"{shown(self.store.target)} was started with a key of another account, which may not read the "
                     "sessions it has; use that account's key, start over with resume=False (--no-resume), or choose "
                     "another target"
                 ) from None
@@ -170,11 +154,10 @@ class Runner:
             return await self.thread.run(call, *args)
         except DISK_ERRORS as error:
             self._is_broken = True
-            raise explain_rows(error, self.target, system=self.system, rows=self._committed_rows) from None
+            raise explain_rows(error, self.store, rows=self._committed_rows) from None
         except BaseException as error:
-            self._is_broken = not isinstance(
-                error, asyncio.CancelledError
-            )  # which is raised after a call that went well
+            # A cancellation is raised after a call that went well.
+            self._is_broken = not isinstance(error, asyncio.CancelledError)
             raise
 
     def _report_progress(self) -> None:

@@ -28,13 +28,7 @@ def check_shard(shard: object) -> Shard | None:
 
 
 def is_in_shard(name: str, session_id: str, shard: Shard | None) -> bool:
-    """Return whether a session is in a shard; the same in every release.
-
-    Args:
-        name: Name of its region, or of the credential in a `SessionManager`.
-        session_id: Its id.
-        shard: The shard; None has all sessions.
-    """
+    """Return whether a session is in a shard; the same in every release."""
     if shard is None:
         return True
     number, count = shard

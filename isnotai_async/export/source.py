@@ -119,11 +119,7 @@ def _from_start(sessions: object) -> object:
 
 
 class Unlisted(str):
-    """Stands for the id of a listed session whose record has none. No session can have this id, so it is never sent.
-
-    Attributes:
-        error: What is wrong with the record.
-    """
+    """Stands for the id of a listed session whose record has none. No session can have it, so it is never sent."""
 
     __slots__ = ("error",)
     error: DecodeError

@@ -90,14 +90,7 @@ async def export_store(
 
 @frozen
 class StoreExport:
-    """An export of a store; it blocks.
-
-    Attributes:
-        store: The store.
-        target: The file or folder to make.
-        format: How.
-        system: The operating system.
-    """
+    """An export of a store; it blocks."""
 
     store: Path
     target: Path
@@ -109,12 +102,13 @@ class StoreExport:
         started = monotonic()
         if (report := check_target(self.target, self.format, if_exists, self.system)) is not None:
             return report
-        lock = StoreLock(self.target)
-        lock.acquire()
-        try:
-            rows, rejected, sessions = self._write(replace=if_exists == "replace")
-        finally:
-            lock.release()
+        with closing(self._open()) as db:  # before the lock, whose file stays
+            lock = StoreLock(self.target)
+            lock.acquire()
+            try:
+                rows, rejected, sessions = self._write(db, replace=if_exists == "replace")
+            finally:
+                lock.release()
         return ExportReport(
             path=self.target,
             format=self.format.name,
@@ -125,33 +119,26 @@ class StoreExport:
             elapsed=monotonic() - started,
         )
 
-    def _write(self, *, replace: bool) -> tuple[int, int, int]:
+    def _write(self, db: sqlite3.Connection, *, replace: bool) -> tuple[int, int, int]:
         """Write and name the target; return its rows, those that were set aside, and its sessions."""
-        unnamed = unnamed_of(self.target)
-        with closing(self._open()) as db:
-            try:
-                db.execute(_TODO)
-                sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
-            except sqlite3.Error as error:
+        unnamed, read, written = unnamed_of(self.target), RowCount(), RowCount()
+        try:
+            db.execute(_TODO)
+            sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
+            self.system.remove(unnamed)
+            batches = keep_holdable(read.count(_read_batches(db)), self.format.timestamps)
+            self.format.write(written.count(batches), unnamed, self.system)
+            if written.rows < read.rows and self.format.timestamps is not None:
+                too_far = describe_too_far(_read_batches(db), self.format.timestamps)
+                write_rejected(too_far, self.target, self.system)
+            name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
+        except (SinkError, OSError, sqlite3.Error) as error:
+            self.system.remove(unnamed)
+            if isinstance(error, sqlite3.Error):
                 raise explain_error(error, self.store) from None
-            read, written = RowCount(), RowCount()
-            try:
-                self.system.remove(unnamed)
-                batches = keep_holdable(read.count(_read_batches(db)), self.format.timestamps)
-                self.format.write(written.count(batches), unnamed, self.system)
-                if written.rows < read.rows and self.format.timestamps is not None:
-                    too_far = describe_too_far(_read_batches(db), self.format.timestamps)
-                    write_rejected(too_far, self.target, self.system)
-                name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
-            except SinkError:
-                self.system.remove(unnamed)
-                raise
-            except OSError as error:
-                self.system.remove(unnamed)
+            if isinstance(error, OSError):
                 raise explain_disk(error, self.target) from None
-            except sqlite3.Error as error:
-                self.system.remove(unnamed)
-                raise explain_error(error, self.store) from None
+            raise
         return written.rows, read.rows - written.rows, sessions
 
     def _open(self) -> sqlite3.Connection:

@@ -36,17 +36,11 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @frozen
 class FileInfo:
-    """The identity of the file that a path names.
-
-    Attributes:
-        kind: A regular file, a folder, or anything else, such as a symbolic link.
-        size: Bytes in it.
-        identity: Device, inode and number of links; it changes if the file is removed or replaced.
-    """
+    """The identity of the file that a path names."""
 
     kind: Literal["file", "folder", "other"]
     size: int
-    identity: tuple[int, int, int]
+    identity: tuple[int, int, int]  # device, inode and number of links: another one if it is removed or replaced
 
 
 class System:

@@ -11,6 +11,8 @@ from typing import ParamSpec, Self, TypeVar
 
 from anyio import CancelScope
 
+from isnotai_async.errors import ConfigError
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -44,8 +46,15 @@ class FileThread:
 
         It is handed over before anything is awaited, and a cancellation is raised after it has ended. So a task that
         is cancelled here knows that the call was made, and its error comes before the cancellation.
+
+        Raises:
+            ConfigError: No asyncio event loop is running.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigError("no asyncio event loop is running; exports do not run on trio") from None
+        future = loop.run_in_executor(self._executor, lambda: call(*args, **kwargs))
         cancelled: asyncio.CancelledError | None = None
         with CancelScope(shield=True):  # else anyio would cancel in each turn of the loop
             while not future.done():

@@ -19,41 +19,23 @@ _MOST_ROWS: Final = 5_000  # of one row of the store; they are objects, 150 byte
 
 @define(eq=False)
 class TrackedSession:
-    """An unfinished session.
-
-    Attributes:
-        number: Its number.
-        source: Name of its source.
-        target: Which it is.
-        state: Its state.
-        walks: Where its walks stand.
-        pages: Pages of it that are committed.
-        rows: Rows that were taken from the stream, those of earlier runs too.
-        rejected: Records of it that were set aside.
-        is_restarted: Whether it is read again from its start.
-        failure: Why it has failed.
-        saved: Where its walks stood when this run started.
-        refused: The status with which a saved cursor was refused in this run; 0 if none was.
-        written: If it is read again, the ids that are in the store, and the raw records that were set aside.
-        is_stored: Whether the store has it.
-        held: Pages that are not committed: their rows, and what they are encoded as.
-    """
+    """An unfinished session."""
 
     number: int
     source: str
     target: SessionRef
     state: State = "open"
     walks: tuple[Position, ...] = ()
-    pages: int = 0
-    rows: int = 0
+    pages: int = 0  # that are committed
+    rows: int = 0  # that were taken from the stream, those of earlier runs too
     rejected: int = 0
-    is_restarted: bool = False
+    is_restarted: bool = False  # whether it is read again from its start
     failure: SessionFailure | None = None
-    saved: tuple[Position, ...] = ()
-    refused: int = 0
-    written: set[str | bytes] | None = None
+    saved: tuple[Position, ...] = ()  # where its walks stood when this run started
+    refused: int = 0  # the status with which a saved cursor was refused in this run
+    written: set[str | bytes] | None = None  # if it is read again: ids and raw rejected records that are in the store
     is_stored: bool = False
-    held: list[tuple[int, bytes]] = field(factory=list)
+    held: list[tuple[int, bytes]] = field(factory=list)  # pages that are not committed: rows, and encoded
 
     @classmethod
     def load(cls, row: SessionRow) -> TrackedSession:

@@ -37,13 +37,7 @@ from isnotai_async.export.report import SessionFailure, is_for_good, is_of_a_cur
 from isnotai_async.export.shard import Shard
 from isnotai_async.export.source import AnySessions, ExportSource, Stream, Unlisted, read_nothing, take_shard
 from isnotai_async.export.tracked_session import TrackedSession
-from isnotai_async.export.work_rows import (
-    PAGE_BITS,
-    Change,
-    RejectedRow,
-    SessionRow,
-    Totals,
-)
+from isnotai_async.export.work_rows import PAGE_BITS, Change, RejectedRow, SessionRow, Totals
 
 OnExportError = Literal["raise", "collect"]
 
@@ -52,26 +46,7 @@ _MOST_RAW: Final = 1 << 16  # bytes of a record that was set aside
 
 @define(kw_only=True, eq=False)
 class SessionTracker:
-    """State of all sessions of an export; the rules are above.
-
-    Attributes:
-        source: The clients to read from.
-        sessions: The sessions, as they were given.
-        filters: The filters of the events.
-        shard: The shard, or None.
-        on_error: Whether a session's error ends the export.
-        metrics: What the requests cost.
-        totals: Sums over all sessions, as of the last commit that was prepared.
-        rows: Rows that were taken, those of earlier runs too.
-        size: Bytes of the pages that are held.
-        done: Sessions that were read to their end.
-        failures: Errors of open sessions, in this run.
-        failed: Sessions that the API refused.
-        invalid: Sessions that cannot be asked for.
-        refusals: By name, that its key was refused.
-        witnesses: By name, a session that was read to its end.
-        is_resuming: Whether the stream is over sessions with saved cursors alone.
-    """
+    """State of all sessions of an export; the rules are above."""
 
     source: ExportSource
     sessions: AnySessions
@@ -79,16 +54,16 @@ class SessionTracker:
     shard: Shard | None
     on_error: OnExportError
     metrics: ExportMetrics
-    totals: Totals = field(factory=Totals, init=False)
-    rows: int = field(default=0, init=False)
-    size: int = field(default=0, init=False)
+    totals: Totals = field(factory=Totals, init=False)  # as of the last commit that was prepared
+    rows: int = field(default=0, init=False)  # that were taken, those of earlier runs too
+    size: int = field(default=0, init=False)  # bytes that are held until the next commit
     done: int = field(default=0, init=False)
-    failures: dict[SessionRef, IsNotAIError] = field(factory=dict, init=False)
-    failed: dict[SessionRef, SessionFailure] = field(factory=dict, init=False)
-    invalid: dict[SessionRef, SessionFailure] = field(factory=dict, init=False)
-    refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
-    witnesses: dict[str, str] = field(factory=dict, init=False)
-    is_resuming: bool = field(default=False, init=False)
+    failures: dict[SessionRef, IsNotAIError] = field(factory=dict, init=False)  # of open sessions, in this run
+    failed: dict[SessionRef, SessionFailure] = field(factory=dict, init=False)  # the API refused them
+    invalid: dict[SessionRef, SessionFailure] = field(factory=dict, init=False)  # they cannot be asked for
+    refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)  # by name, if its key was refused
+    witnesses: dict[str, str] = field(factory=dict, init=False)  # by name, a session that was read to its end
+    is_resuming: bool = field(default=False, init=False)  # whether the stream has only sessions with saved cursors
     _seen: set[bytes] = field(factory=set, init=False)
     _number: int = field(default=0, init=False)  # of the next session
     _tracked: dict[SessionRef, TrackedSession] = field(factory=dict, init=False)
@@ -100,13 +75,7 @@ class SessionTracker:
     _reads_source: bool = field(default=True, init=False)
 
     def load(self, rows: Iterable[SessionRow], totals: Totals, *, only_failed: bool) -> None:
-        """Load the state of the store.
-
-        Args:
-            rows: Its sessions.
-            totals: Its totals.
-            only_failed: Whether the export is finished but for those that failed.
-        """
+        """Load the state of the store."""
         self.totals, self.rows, self._reads_source = totals, totals.rows, not only_failed
         for row in rows:
             target = SessionRef(row.region, row.session_id)
@@ -267,14 +236,7 @@ class SessionTracker:
             self.failures[target] = error
 
     def restart_expired(self, error: IsNotAIError | None = None) -> bool:
-        """Restart the sessions whose saved cursors were refused, after the stream has ended.
-
-        Args:
-            error: What ended the stream; None if it collected errors.
-
-        Returns:
-            Whether there are any.
-        """
+        """Restart the sessions whose saved cursors were refused, after the stream has ended."""
         self._look()
         if error is not None:
             self._expired += [session for session in self._tracked.values() if _is_expired(session, error)]

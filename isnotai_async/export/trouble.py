@@ -5,55 +5,37 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from isnotai_async.errors import SinkError
 from isnotai_async.export.places import shown
-from isnotai_async.export.system import NO_ROOM, System
+from isnotai_async.export.system import NO_ROOM
+
+if TYPE_CHECKING:
+    from isnotai_async.export.work_store import WorkStore
 
 DISK_ERRORS: Final = (OSError, sqlite3.Error)
 
 
-def is_full(error: OSError | sqlite3.Error) -> bool:
-    """Return whether the disk, the quota or the largest size of a file is used up."""
-    if isinstance(error, OSError):
-        return error.errno in NO_ROOM
-    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-
-
-def explain_rows(
-    error: OSError | sqlite3.Error, target: Path, *, system: System, rows: int, needed: int = 0
-) -> SinkError:
+def explain_rows(error: OSError | sqlite3.Error, store: WorkStore, *, rows: int, needed: int = 0) -> SinkError:
     """Return what to raise for an error of the disk in an export, which resumes from its work store.
 
-    Args:
-        error: The error.
-        target: The target.
-        system: Knows how much room is left.
-        rows: Rows that are committed.
-        needed: Bytes that the target takes; 0 if that is not known, and then the message has no figure.
+    `rows` are committed; `needed` is how many bytes the target takes, 0 if that is not known.
     """
     safe = f"{rows:,} rows are safe in the work store" if rows else None
     missing = 0
     if needed:
         with suppress(OSError):
-            missing = needed - system.free_bytes(target.parent)
-    return explain_disk(error, target, safe=safe, missing=missing if missing > 0 else None)
+            missing = needed - store.system.free_bytes(store.target.parent)
+    return explain_disk(error, store.target, safe=safe, missing=missing if missing > 0 else None)
 
 
 def explain_disk(
     error: OSError | sqlite3.Error, target: Path, *, safe: str | None = None, missing: int | None = None
 ) -> SinkError:
-    """Return what to raise for an error of the disk.
-
-    Args:
-        error: The error.
-        target: The file or folder that was to be written.
-        safe: What is not lost, in words; None if there was nothing before.
-        missing: Bytes for which there was no room, if that is known.
-    """
+    """Return what to raise for an error of the disk. `safe` says what is not lost, `missing` bytes had no room."""
     reason, advice = _reason(error, target), "check the disk"
-    if is_full(error):
+    if getattr(error, "errno", 0) in NO_ROOM or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
         lack = "" if missing is None else f", about {missing:,} bytes are missing"
         reason, advice = f"the disk is full{lack}", "make room" if missing is None else "free that much"
     kept, purpose = ("", "") if safe is None else (f"; {safe}", " to resume")

@@ -18,51 +18,29 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class Receipt(TypedDict):
-    """The store's record of a finished target.
-
-    Attributes:
-        size: Bytes in it.
-        digest: Its SHA-256.
-        format: Its format, as of `Format.described`.
-        sessions: Number and digest of its sessions, as of `sum_digests`, whatever their source was.
-        report: The report of its export, as of `report_to_json`.
-    """
+    """The store's record of a finished target."""
 
     size: Count
-    digest: str
-    format: str
-    sessions: dict[str, Any]
-    report: dict[str, Any]
+    digest: str  # SHA-256
+    format: str  # as of `Format.described`
+    sessions: dict[str, Any]  # as of `sum_digests`, whatever their source was
+    report: dict[str, Any]  # as of `report_to_json`
 
 
 class SessionRow(NamedTuple):
-    """The row of a session in the store.
+    """The row of a session in the store."""
 
-    Attributes:
-        number: Its number, in the order in which its source gave it.
-        source: Name of its source.
-        region: Name that it is asked under.
-        session_id: Its id.
-        state: Whether it was read to its end, or has failed.
-        pages: Pages in the store.
-        rows: Rows in them.
-        rejected: Records of it that were set aside.
-        is_restarted: 1 if it is read again from its start, so that rows may come a second time.
-        walks: Where its walks stand, as a JSON array; empty if it is done.
-        failure: Why it has failed, as JSON; empty if it has not.
-    """
-
-    number: Count
+    number: Count  # in the order in which its source gave it
     source: str
-    region: str
+    region: str  # the name that it is asked under
     session_id: str
     state: State
     pages: Count
     rows: Count
     rejected: Count
-    is_restarted: Count
-    walks: str
-    failure: str
+    is_restarted: Count  # 1 if it is read again from its start, so that rows may come a second time
+    walks: str  # where they stand, as a JSON array; empty if it is done
+    failure: str  # as JSON; empty if it has not failed
 
 
 class PageRow(NamedTuple):

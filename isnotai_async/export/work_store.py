@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -66,25 +66,19 @@ FactName = Literal["identity", "totals", "publishing", "receipt"]
 
 
 class WorkStore:
-    """The store of one target; see the rules above. It serves one thread.
-
-    Args:
-        system: The operating system.
-        path: The file.
-        target: The target, for messages.
-    """
+    """The store of one target; see the rules above. It serves one thread."""
 
     def __init__(self, system: System, path: Path, target: Path) -> None:
-        self._system = system
+        self.system = system
+        self.target = target
         self._path = path
-        self._target = target
         self._connection: sqlite3.Connection | None = None
         self._place: FileInfo | None = None
 
     @property
     def exists(self) -> bool:
         """Whether there is a file of this name."""
-        return self._system.inspect(self._path) is not None
+        return self.system.inspect(self._path) is not None
 
     @property
     def size(self) -> int:
@@ -99,10 +93,10 @@ class WorkStore:
             StoreError: There is something else of this name, or it is damaged.
             SinkError: It cannot be made; the message says why.
         """
-        if self._system.inspect(self._path.parent) is None:
+        if self.system.inspect(self._path.parent) is None:
             raise SinkError(f"there is no folder {shown(self._path.parent)}; create it, or choose another")
         for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
-            found = self._system.inspect(path)
+            found = self.system.inspect(path)
             if found is not None and found.kind != "file":
                 raise StoreError(f"{shown(path)} is no regular file; remove it, or choose another target")
         try:
@@ -115,7 +109,7 @@ class WorkStore:
             raise
 
     def _open(self) -> None:
-        connection = self._connection = self._system.connect(self._path)
+        connection = self._connection = self.system.connect(self._path)
         connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file, as long as nothing was read from it
         hold(connection)
         kind = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -136,13 +130,13 @@ class WorkStore:
             self._write_fact("totals", asdict(Totals()))
         connection.execute(f"PRAGMA application_id={_APPLICATION}")
         connection.execute(f"PRAGMA user_version={_VERSION}")
-        self._system.commit(connection)
-        self._place = self._system.inspect(self._path)
+        self.system.commit(connection)
+        self._place = self.system.inspect(self._path)
         self.check_place()
 
     @property
     def _start_over(self) -> str:
-        return f"move it away, or start over with resume=False (--no-resume), to export to {shown(self._target)}"
+        return f"move it away, or start over with resume=False (--no-resume), to export to {shown(self.target)}"
 
     def _explain(self, error: sqlite3.Error) -> Exception:
         full = getattr(error, "sqlite_errorcode", 0)
@@ -150,7 +144,7 @@ class WorkStore:
         # A file that was replaced while this one waited for its lock belonged to an export that has just ended.
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or full == sqlite3.SQLITE_READONLY_DBMOVED:
             return ExportLockedError(
-                f"another export is writing {shown(self._target)}; wait for it, or choose another target"
+                f"another export is writing {shown(self.target)}; wait for it, or choose another target"
             )
         if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
             return SinkError(f"cannot write into {shown(self._path.parent)}: {error}; make it writable")
@@ -164,7 +158,7 @@ class WorkStore:
         Raises:
             StoreError: It was removed or replaced.
         """
-        found = self._system.inspect(self._path)
+        found = self.system.inspect(self._path)
         if found is None or self._place is None or found.identity != self._place.identity:
             self.close()
             raise StoreError(
@@ -187,7 +181,7 @@ class WorkStore:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
             self.check_place()
-            self._system.commit(connection)
+            self.system.commit(connection)
         except BaseException:
             self.close()
             raise
@@ -221,25 +215,25 @@ class WorkStore:
         row = (name, json.dumps(value))
         self._open_connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (*row, checksum_row(row)))
 
-    def read_fact(self, name: FactName) -> dict[str, Any] | None:
-        """Return one of the store's facts, or None.
-
-        Raises:
-            StoreError: It is damaged.
-        """
-        for row in self._select("SELECT * FROM facts WHERE name = ?", name):
-            return self._check(lambda: _decode_fact(row[1]), "facts")  # noqa: B023 - called at once
-        return None
+    def read_identity(self) -> dict[str, Any] | None:
+        """Return the identity of the export that started it; None if none did."""
+        return self._read_fact("identity", dict[str, Any])
 
     def read_receipt(self, name: Literal["publishing", "receipt"]) -> Receipt | None:
         """Return what the store says of a finished target, or None."""
-        found = self.read_fact(name)
-        return None if found is None else self._check(lambda: msgspec.convert(found, Receipt), "facts")
+        return self._read_fact(name, Receipt)
 
     def read_totals(self) -> Totals:
         """Return the sums over all sessions."""
-        found = self.read_fact("totals")
-        return self._check(lambda: msgspec.convert(found, Totals), "facts")
+        found = self._read_fact("totals", Totals)
+        if found is None:
+            raise self.damaged("facts")
+        return found
+
+    def _read_fact(self, name: FactName, kind: type[T]) -> T | None:
+        for row in self._select("SELECT * FROM facts WHERE name = ?", name):
+            return self._check(lambda: msgspec.json.decode(row[1], type=kind), "facts")  # noqa: B023 - called at once
+        return None
 
     def read_sessions(self, source: str | None = None) -> Iterator[SessionRow]:
         """Return the sessions, of all sources or of one, in the order in which they were given."""
@@ -247,7 +241,7 @@ class WorkStore:
         for row in self._select(f"SELECT * FROM sessions {where} ORDER BY number", *values):  # noqa: S608
             yield self._check(lambda: msgspec.convert(row, SessionRow), "sessions")  # noqa: B023 - called at once
 
-    def read_batches(self, sources: Iterable[str]) -> Iterator[Batch]:
+    def read_batches(self, sources: Iterable[str]) -> Generator[Batch, None, None]:
         """Return all rows: source after source, session after session, as the server gave them.
 
         Raises:
@@ -330,9 +324,9 @@ class WorkStore:
 
         To delete the rows from this store would take longer, because SQLite reads them for that: 3 s for each GB.
         """
-        identity = self.read_fact("identity") or {}
+        identity = self.read_identity() or {}
         path = self._path.with_name(f"{self._path.name}-small")
-        small = WorkStore(self._system, path, self._target)
+        small = WorkStore(self.system, path, self.target)
         small.discard()
         try:
             small.open()
@@ -342,15 +336,15 @@ class WorkStore:
             small.close()
         self.check_place()
         self.close()
-        self._system.replace(path, self._path)
-        self._system.sync_folder(self._path.parent)
+        self.system.replace(path, self._path)
+        self.system.sync_folder(self._path.parent)
 
     def close(self) -> None:
         """Close the store and release the lock; idempotent. What is not committed is rolled back."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        found = self._system.inspect(self._path)
+        found = self.system.inspect(self._path)
         if found is not None and self._place is not None and found.identity == self._place.identity:
             with suppress(sqlite3.Error):
                 connection.execute("PRAGMA journal_mode=DELETE")  # SQLite then removes its journal when it closes
@@ -366,11 +360,10 @@ class WorkStore:
     def discard(self) -> None:
         """Remove a closed store that has nothing worth keeping."""
         for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
-            self._system.remove(path)
+            self.system.remove(path)
 
 
 _encode_row: Final = msgspec.msgpack.Encoder().encode
-_decode_fact: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def checksum_row(columns: tuple[object, ...]) -> int:

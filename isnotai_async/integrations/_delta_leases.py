@@ -18,14 +18,7 @@ _RENEWALS: Final = 3  # in that time: two of them may fail
 
 @define(eq=False)
 class Leases:
-    """Leases of pieces, each of one run at a time; without Redis, every run has each.
-
-    Attributes:
-        url: URL of Redis, or None.
-        prefix: What its keys start with.
-        run: Id of this run.
-        sleep: Waits between renewals.
-    """
+    """Leases of pieces, each of one run at a time; without a URL of Redis, every run has each."""
 
     url: str | None
     prefix: str

@@ -29,45 +29,27 @@ from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
 from isnotai_async.export.work_store import WorkStore
-from isnotai_async.integrations._delta_tables import Attempt, event_schema
+from isnotai_async.integrations._delta_tables import Attempt
+from isnotai_async.integrations._event_request import batch_schema
 
 
 @frozen(kw_only=True)
 class Piece:
-    """A piece that was read.
+    """A piece that was read."""
 
-    Attributes:
-        path: Its rows, as a stream of Arrow.
-        rows: How many they are.
-        sessions: How many sessions were read to their end.
-        attempts: What does not go in.
-        troubles: Errors that are not the API's word on their session, which may be read later.
-        requests: Requests that it took.
-    """
-
-    path: Path
+    path: Path  # of its rows, as a stream of Arrow
     rows: int
-    sessions: int
-    attempts: tuple[Attempt, ...]
-    troubles: Mapping[SessionRef, IsNotAIError]
+    attempts: tuple[Attempt, ...]  # what does not go in
+    troubles: Mapping[SessionRef, IsNotAIError]  # not the API's word on their session, which may be read later
     requests: int
 
 
 @frozen(kw_only=True)
 class PieceReader:
-    """Reads pieces.
-
-    Attributes:
-        source: Where the events come from.
-        is_single: Whether that is one client, and not a `SessionManager`.
-        filters: The filters of the events.
-        on_error: Whether a session's error ends the run.
-        concurrency: Most requests in flight.
-        metrics: What the requests of the run cost.
-    """
+    """Reads pieces; its attributes are the options of `export_to_delta`."""
 
     source: ExportSource
-    is_single: bool
+    is_single: bool  # one client, and not a `SessionManager`
     filters: Mapping[str, FilterValue]
     on_error: OnExportError
     concurrency: int
@@ -83,7 +65,7 @@ class PieceReader:
         """
         named: list[tuple[str, str | Session]] = [(each.name, each.session_id) for each in sessions]
         given: AnySessions = [each.session_id for each in sessions] if self.is_single else named
-        target, before = folder / "piece", self.metrics.requests
+        before = self.metrics.requests
         tracker = SessionTracker(
             source=self.source,
             sessions=given,
@@ -92,11 +74,11 @@ class PieceReader:
             on_error=self.on_error,
             metrics=self.metrics,
         )
-        store = WorkStore(System(), folder / "work", target)
+        store = WorkStore(System(), folder / "work", folder / "piece")
         with FileThread() as thread:
             try:
                 await thread.run(_open, store)
-                await self._read(thread, store, tracker, target)
+                await self._read(thread, store, tracker)
                 left = await thread.run(_find_left, store, tracker, sessions)
                 path, rows, attempts = await thread.run(_spool, store, tracker, folder, left)
             finally:
@@ -104,17 +86,14 @@ class PieceReader:
         return Piece(
             path=path,
             rows=rows,
-            sessions=tracker.done,
             attempts=attempts,
             troubles={target: error for target, error in left.items() if not is_of_a_cursor(error)},
             requests=self.metrics.requests - before,
         )
 
-    async def _read(self, thread: FileThread, store: WorkStore, tracker: SessionTracker, target: Path) -> None:
+    async def _read(self, thread: FileThread, store: WorkStore, tracker: SessionTracker) -> None:
         streaming = {"concurrency": self.concurrency, "split": None, "ordered": False}
-        runner = Runner(
-            target=target, tracker=tracker, store=store, system=System(), thread=thread, streaming=streaming
-        )
+        runner = Runner(tracker=tracker, store=store, thread=thread, streaming=streaming)
         try:
             await runner.read()
         except (ConfigError, ExportError) as error:
@@ -146,7 +125,7 @@ def _spool(
     store: WorkStore, tracker: SessionTracker, folder: Path, left: Mapping[SessionRef, IsNotAIError]
 ) -> tuple[Path, int, tuple[Attempt, ...]]:
     """Write the rows of the sessions that were read to their end; return the file, their number, and what is left."""
-    path, schema, rejected = folder / "rows.arrow", event_schema(), list[Attempt]()
+    path, schema, rejected = folder / "rows.arrow", batch_schema(), list[Attempt]()
     done = {(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
     names = dict.fromkeys(row.source for row in store.read_sessions())
     batches = (batch for batch in store.read_batches(names) if (batch.region, batch.session_id) in done)

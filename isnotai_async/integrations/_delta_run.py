@@ -24,14 +24,13 @@ from isnotai_async.errors import ConfigError, IsNotAIError, SinkError, StoreErro
 from isnotai_async.export.batches import SCHEMA_VERSION
 from isnotai_async.export.identity import count_sessions, identify_sessions
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.report import SessionFailure
+from isnotai_async.export.report import SessionFailure, is_for_good
 from isnotai_async.export.source import AnySessions, ExportSource
 from isnotai_async.export.thread import FileThread
 from isnotai_async.integrations import _delta_plan
 from isnotai_async.integrations._delta_checks import check_account, check_identity, check_sessions
 from isnotai_async.integrations._delta_faults import explain_store
 from isnotai_async.integrations._delta_leases import Leases
-from isnotai_async.integrations._delta_outage import is_answering
 from isnotai_async.integrations._delta_piece import Piece, PieceReader
 from isnotai_async.integrations._delta_report import TableReport
 from isnotai_async.integrations._delta_runs import NOTE_SECONDS, RunNotes
@@ -39,6 +38,8 @@ from isnotai_async.integrations._delta_tables import FAULTS, Attempt, JobTables
 
 ROUNDS: Final = 3
 """How often an unfinished session is planned again."""
+
+_TRIED: Final = 3  # other sessions that are asked for, to know whether the API answers at all
 
 T = TypeVar("T")
 
@@ -51,15 +52,7 @@ async def run_job(
     redis: str | None,
     **options: Any,  # noqa: ANN401 - those of `PieceReader`
 ) -> TableReport:
-    """Run until the job is whole; errors as of `export_to_delta`.
-
-    Args:
-        source: Where the events come from.
-        sessions: The sessions.
-        tables: The table, the name of the job, and how to reach the store.
-        redis: URL of the Redis for leases.
-        **options: How to read pieces.
-    """
+    """Run a job of a table, reached with some options, until it is whole; errors as of `export_to_delta`."""
     table, job, storage = tables
     run_id, metrics = uuid4().hex, ExportMetrics()
     found = JobTables(table, job, storage)
@@ -76,23 +69,14 @@ async def run_job(
 
 @define(kw_only=True, eq=False)
 class DeltaRun:
-    """One run of a job.
-
-    Attributes:
-        source: Where the events come from.
-        reader: Reads pieces.
-        tables: The tables.
-        notes: What the runs note.
-        leases: Keep two runs from reading the same piece.
-        thread: Where the tables are used.
-    """
+    """One run of a job."""
 
     source: ExportSource
     reader: PieceReader
     tables: JobTables
     notes: RunNotes
     leases: Leases
-    thread: FileThread
+    thread: FileThread  # where the tables are used
     _is_open: bool = field(default=False, init=False)
     _planned: Sequence[SessionRef] = field(default=(), init=False)
     _unlucky: set[SessionRef] = field(factory=set, init=False)  # that some run could not read
@@ -102,7 +86,7 @@ class DeltaRun:
     _trouble: IsNotAIError | None = field(default=None, init=False)  # that was not the API's word on a session
 
     async def run(self, sessions: AnySessions) -> TableReport:
-        """Run until the job is whole; errors as of `export_to_delta`."""
+        """Run until the job is whole."""
         await self._ask(self.tables.open)
         self._is_open = True
         plan, plan_id = await self._find_plan(sessions)
@@ -308,6 +292,19 @@ class DeltaRun:
             waited=self.reader.metrics.waited,
             elapsed=self.reader.metrics.elapsed,
         )
+
+
+async def is_answering(source: ExportSource, others: Sequence[SessionRef]) -> bool:
+    """Return whether the API answers for any of a few sessions of a region; if there is none, it is not known to."""
+    for target in random.sample(others, min(_TRIED, len(others))):
+        try:
+            await source.client(target.name).list_events(target.session_id, page_size=1)
+        except IsNotAIError as error:
+            if is_for_good(error):
+                return True
+        else:
+            return True
+    return False
 
 
 def _may_try_again(attempt: Attempt, tries: Mapping[SessionRef, int]) -> bool:

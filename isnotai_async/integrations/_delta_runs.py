@@ -22,13 +22,7 @@ NOTE_SECONDS: Final = 240.0
 
 _RECENT_SECONDS: Final = 86_400.0  # notes that are read; clocks of machines differ by less
 _SCHEMA: Final = pa.schema(
-    [
-        pa.field("run", pa.string()),
-        pa.field("host", pa.string()),
-        pa.field("process", pa.int64()),
-        pa.field("time", pa.int64()),
-        pa.field("ended", pa.bool_()),
-    ]
+    {"run": pa.string(), "host": pa.string(), "process": pa.int64(), "time": pa.int64(), "ended": pa.bool_()}
 )
 
 
@@ -39,15 +33,11 @@ class RunNotes:
     A run counts as running if its last note is of the last ten minutes. Clocks of machines may differ by more: a run
     also does if it has a new note since the notes were last read.
 
-    Attributes:
-        tables: The tables of the job.
-        run: Id of this run.
-        clock: Gives the time, in Unix seconds.
     """
 
     tables: JobTables
     run: str
-    clock: Callable[[], float] = time
+    clock: Callable[[], float] = time  # in Unix seconds
     host: str = field(factory=socket.gethostname)
     _last: dict[str, int] | None = field(default=None, init=False)  # by run its newest note when last read
 
@@ -85,5 +75,5 @@ def is_dead(process: int) -> bool:
     except ProcessLookupError:
         return True
     except OSError:
-        return False
+        pass
     return False

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from attrs import asdict, fields, frozen
+from attrs import asdict, fields_dict, frozen
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ConfigError, StoreError, quoted
-from isnotai_async.export.formats.parquet import schema
+from isnotai_async.integrations._event_request import batch_schema
 
 FAULTS: Final = (DeltaError, OSError)
 """What deltalake raises if a store cannot be used, or another writer was first."""
@@ -58,38 +58,19 @@ class Attempt:
         return SessionRef(self.region, self.session_id)
 
 
-_ATTEMPT: Final = [field.name for field in fields(Attempt)]
+_ATTEMPT: Final = tuple(fields_dict(Attempt))
 _ATTEMPTS: Final = pa.schema(
-    [
-        pa.field("slot", pa.int32()),
-        pa.field("version", pa.int32()),
-        pa.field("run", pa.string()),
-        *(pa.field(name, pa.string()) for name in _ATTEMPT),
-    ]
+    {"slot": pa.int32(), "version": pa.int32(), **dict.fromkeys(("run", *_ATTEMPT), pa.string())}
 )
-
-
-def event_schema() -> pa.Schema:
-    """Return the schema of the rows: the columns of an export, with the microseconds that Delta has."""
-    found = schema()
-    index = found.get_field_index("timestamp")
-    column = pa.field("timestamp", pa.timestamp("us", tz="UTC"), nullable=False)
-    return found.set(index, column).remove_metadata()
 
 
 @frozen
 class JobTables:
-    """The tables of a job.
+    """The tables of a job."""
 
-    Attributes:
-        table: Folder or URL of the events.
-        job: Name of the job.
-        options: How to reach the store, as `storage_options` of deltalake.
-    """
-
-    table: str
+    table: str  # folder or URL of the events
     job: str
-    options: Mapping[str, str]
+    options: Mapping[str, str]  # `storage_options` of deltalake
 
     def open(self) -> None:
         """Create the table of events if it is not there, and check it.
@@ -105,7 +86,7 @@ class JobTables:
                 "the store a conditional put, such as aws_conditional_put=etag"
             )
         try:
-            DeltaTable.create(self.table, event_schema(), mode="ignore", storage_options=dict(self.options))
+            DeltaTable.create(self.table, batch_schema(), mode="ignore", storage_options=dict(self.options))
         except FAULTS as error:
             try:
                 self.fresh()  # another run may have created it
@@ -118,7 +99,7 @@ class JobTables:
         return DeltaTable(self.table, storage_options=dict(self.options))
 
     def _check(self, found: DeltaTable) -> None:
-        theirs, ours = _columns(pa.schema(found.schema())), _columns(event_schema())
+        theirs, ours = _columns(pa.schema(found.schema())), _columns(batch_schema())
         names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
         if names:
             others = {name: theirs.get(name, "missing") for name in names}
@@ -142,7 +123,7 @@ class JobTables:
             return
         properties = CommitProperties(app_transactions=[Transaction(self.job, 1)])
         try:
-            write_deltalake(self.fresh(), event_schema().empty_table(), mode="append", commit_properties=properties)
+            write_deltalake(self.fresh(), batch_schema().empty_table(), mode="append", commit_properties=properties)
         except FAULTS:
             if not self.is_planned():
                 raise

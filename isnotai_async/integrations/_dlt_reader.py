@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -30,17 +30,11 @@ _SESSIONS: Final = (
 
 @define(eq=False)
 class StoreReader:
-    """What is new in a store, for one load after the other.
-
-    Attributes:
-        path: The store.
-        rows: Most events of a load; -1 for no limit.
-        is_more: Whether the last load left events out. True before the first one.
-    """
+    """What is new in a store, for one load after the other."""
 
     path: Path
-    rows: int = -1
-    is_more: bool = field(default=True, init=False)
+    rows: int = -1  # most events of a load; -1 for no limit
+    is_more: bool = field(default=True, init=False)  # whether the last load left events out
 
     def read_sessions(self) -> Iterator[list[dict[str, Any]]]:
         """Give the sessions whose records may be new, and note the newest reading of each region."""
@@ -69,10 +63,8 @@ class StoreReader:
             if number > first:
                 _note(known, {"store": _identify(db), "row": number, "event": _find_event(db, number)})
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=READER_SECONDS, isolation_level=None)) as db:
-            yield db
+    def _open(self) -> closing[sqlite3.Connection]:
+        return closing(sqlite3.connect(self.path, timeout=READER_SECONDS, isolation_level=None))
 
 
 def _find_start() -> dict[str, Any]:

@@ -24,19 +24,12 @@ _SECRET: Final = re.compile("key|token|secret|password|authorization", re.IGNORE
 
 @frozen(kw_only=True)
 class SparkJob:
-    """What to read, by the options of a data source.
-
-    Attributes:
-        request: How to read events.
-        sessions: Ids of the sessions; None to list them.
-        listing: Filters of the sessions that are listed.
-        size: Sessions of a partition.
-    """
+    """What to read, by the options of a data source."""
 
     request: EventRequest
-    sessions: Sequence[str] | None
-    listing: Mapping[str, Any]
-    size: int
+    sessions: Sequence[str] | None  # None to list them
+    listing: Mapping[str, Any]  # filters of the sessions that are listed
+    size: int  # sessions of a partition
 
     @classmethod
     def from_options(cls, options: Mapping[str, str]) -> SparkJob:

@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from attrs import define, evolve, field
 
-from isnotai_async.errors import printable
+from isnotai_async.errors import ConfigError, printable
 from isnotai_async.sandbox.dispatch import Call, respond
 from isnotai_async.sandbox.faults import Delivery, Fault
 from isnotai_async.sandbox.region import SandboxRegion
@@ -140,8 +140,13 @@ class Listener:
             The base URL.
 
         Raises:
+            ConfigError: No asyncio event loop is running.
             OSError: The port is taken.
         """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigError("no asyncio event loop is running; the sandbox does not run on trio") from None
         # Cancel the handler when its client disconnects, so that slow faults do not continue without a client.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=logger)
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)

@@ -1,6 +1,6 @@
 """`Sandbox`: the public class of the server, and the checks of its options.
 
-Checks of `Sandbox`'s options. Each raises a `ConfigError` that says what to write instead.
+Each check raises a `ConfigError` that says what to write instead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from anyio import CancelScope
@@ -32,38 +31,42 @@ else:  # annotations resolve at run time too, without aiohttp.web
 Validator = Callable[[object, "Attribute[Any]", object], None]
 
 
-def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
-    """Return a validator for whole numbers from low to high."""
+def must_be(expected: str, is_good: Callable[[Any], bool]) -> Validator:
+    """Return a validator of an option, from what is expected in words and the check of it."""
 
     def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
-        if value is None and optional:
-            return
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ConfigError(f"{attribute.name} must be a whole number from {low} to {high}, not {quoted(value)}")
+        if not is_good(value):
+            raise ConfigError(f"{attribute.name} must be {expected}, not {quoted(value)}")
 
     return check
+
+
+def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
+    """Return a validator for whole numbers from low to high."""
+    return must_be(
+        f"a whole number from {low} to {high}",
+        lambda value: (value is None and optional) or (type(value) is int and low <= value <= high),
+    )
 
 
 def positive_seconds(*, optional: bool = False) -> Validator:
     """Return a validator for seconds above 0."""
-
-    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
-        if value is None and optional:
-            return
-        if not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigError(f"{attribute.name} must be seconds, more than 0, not {quoted(value)}")
-
-    return check
+    return must_be(
+        "seconds, more than 0",
+        lambda value: (value is None and optional) or (isinstance(value, int | float) and 0 < value < math.inf),
+    )
 
 
-def one_of(*allowed: str) -> Validator:
+def one_of(*words: str) -> Validator:
     """Return a validator for a choice of words."""
+    return must_be(f"one of {', '.join(words)}", words.__contains__)
 
-    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
-        if value not in allowed:
-            raise ConfigError(f"{attribute.name} must be one of {', '.join(allowed)}, not {quoted(value)}")
 
-    return check
+def check_name(what: str, name: object, known: Iterable[str]) -> str:
+    """Check the name of a tier, a region or an operation."""
+    if not isinstance(name, str) or name not in known:
+        raise ConfigError(f"{what} must be one of {', '.join(known)}, not {quoted(name)}")
+    return name
 
 
 def check_big_sessions(given: Iterable[int]) -> tuple[int, ...]:
@@ -74,14 +77,6 @@ def check_big_sessions(given: Iterable[int]) -> tuple[int, ...]:
     if len(set(sizes)) < len(sizes):
         raise ConfigError("big_sessions must differ from one another: each size is one session")
     return sizes
-
-
-def check_rate_limit(_sandbox: object, _attribute: object, value: object) -> None:
-    """Check the rate limit."""
-    if value not in (None, "tier") and (type(value) is not int or value < 1):
-        raise ConfigError(
-            f'rate_limit must be 1 or more requests a window, None for no limit, or "tier", not {quoted(value)}'
-        )
 
 
 def check_latency(value: object) -> tuple[float, float]:
@@ -101,39 +96,20 @@ def check_host(host: str) -> str:
     )
 
 
-def check_tier(name: object) -> str:
-    """Check the name of a tier."""
-    if not isinstance(name, str) or name not in PLANS:
-        raise ConfigError(f"tier must be one of {', '.join(PLANS)}, not {quoted(name)}")
-    return name
-
-
-def check_region(name: str) -> str:
-    """Check the name of a region."""
-    if name not in REGION_NAMES:
-        raise ConfigError(f"region must be one of {', '.join(REGION_NAMES)}, not {quoted(name)}")
-    return name
-
-
-def check_operation(name: str) -> str:
-    """Check the name of an operation."""
-    if name not in OPERATION_NAMES:
-        raise ConfigError(f"operation must be one of {', '.join(sorted(OPERATION_NAMES))}, not {quoted(name)}")
-    return name
-
-
 def check_tiers(given: str | Mapping[str, str]) -> dict[str, str]:
     """Spread one tier over the regions, or fill up a mapping of them with `enterprise`."""
     if not isinstance(given, Mapping):
-        return dict.fromkeys(REGION_NAMES, check_tier(given))
-    named = {check_region(name): check_tier(value) for name, value in given.items()}
+        return dict.fromkeys(REGION_NAMES, check_name("tier", given, PLANS))
+    named = {
+        check_name("region", key, REGION_NAMES): check_name("tier", value, PLANS) for key, value in given.items()
+    }
     return dict.fromkeys(REGION_NAMES, "enterprise") | named
 
 
 def check_keys(given: Mapping[str, str]) -> dict[str, str]:
     """Check API keys by region; the messages never show one."""
     for name, value in given.items():
-        check_region(name)
+        check_name("region", name, REGION_NAMES)
         # What a header can carry and a Bearer scheme can separate.
         if not value or not all("!" <= char <= "~" for char in value):
             raise ConfigError("api_keys must be printable ASCII without spaces")
@@ -193,7 +169,13 @@ class Sandbox:
     sessions: int = field(default=40, validator=whole_number(0, 1_000_000))
     big_sessions: tuple[int, ...] = field(default=(), converter=check_big_sessions)
     _tier: TierName | Mapping[str, TierName] = "enterprise"
-    rate_limit: int | Literal["tier"] | None = field(default="tier", validator=check_rate_limit)
+    rate_limit: int | Literal["tier"] | None = field(
+        default="tier",
+        validator=must_be(
+            '1 or more requests a window, None for no limit, or "tier"',
+            lambda value: value in (None, "tier") or (type(value) is int and value >= 1),
+        ),
+    )
     window: float = field(default=60.0, validator=positive_seconds())
     counter: Literal["log", "approximate"] = field(default="log", validator=one_of("log", "approximate"))
     retry_after: bool = True
@@ -251,6 +233,7 @@ class Sandbox:
         """Start listening. Do nothing if it already listens.
 
         Raises:
+            ConfigError: No asyncio event loop is running.
             OSError: A port is taken.
         """
         if self._listeners:
@@ -279,14 +262,12 @@ class Sandbox:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
         where = " ".join(f"{name}={url}" for name, url in self._base_urls.items()) or "closed"
-        return f"<Sandbox seed={self.seed!r} {where}>"
+        return f"<Sandbox seed={quoted(self.seed)} {where}>"
 
     @property
     def base_url(self) -> str:
@@ -319,6 +300,9 @@ class Sandbox:
         """Counters of `us`."""
         return self.region_stats("us")
 
+    def _region(self, name: str) -> SandboxRegion:
+        return self._regions[check_name("region", name, REGION_NAMES)]
+
     def region_stats(self, region: str) -> RegionStats:
         """Return the counters of a region.
 
@@ -326,7 +310,7 @@ class Sandbox:
             >>> sandbox.region_stats("eu").requests
             0
         """
-        return self._regions[check_region(region)].stats
+        return self._region(region).stats
 
     def session_ids(self, region: str = "us") -> tuple[str, ...]:
         """Return the ids of all sessions of a region, in the order of `list_sessions`.
@@ -335,7 +319,7 @@ class Sandbox:
             >>> sandbox.session_ids() == tuple([session.id async for session in client.list_sessions()])
             True
         """
-        return self._regions[check_region(region)].data.ids
+        return self._region(region).data.ids
 
     def set_tier(self, region: str, tier: TierName) -> None:
         """Change the tier of a region's key from the next request on; the window's history stays.
@@ -345,7 +329,7 @@ class Sandbox:
             >>> (await client.list_sessions()).tier
             <Tier.PRO: 'pro'>
         """
-        self._regions[check_region(region)].tier = check_tier(tier)
+        self._region(region).tier = check_name("tier", tier, PLANS)
 
     def inject(
         self,
@@ -378,9 +362,9 @@ class Sandbox:
             ConfigError: The operation or region is unknown, or the probability is not from 0 to 1.
         """
         if operation is not None:
-            check_operation(operation)
+            check_name("operation", operation, sorted(OPERATION_NAMES))
         if region is not None:
-            check_region(region)
+            self._region(region)
         if probability is not None and not 0 <= probability <= 1:
             raise ConfigError(f"probability must be a number from 0 to 1, not {quoted(probability)}")
         self._regions["us"].faults.add(fault, operation=operation, region=region, probability=probability)

@@ -396,6 +396,8 @@ async def test_what_cannot_work_is_refused_at_once(tmp_path: Path) -> None:
         ("unknown format 'xls'", target, {"format": "xls"}),
         ("on_error", target, {"on_error": "skip"}),
         ("if_exists", target, {"if_exists": "maybe"}),
+        ("on_error must be raise or collect, not NoneType", target, {"on_error": None}),
+        ("if_exists must be fail, skip or replace, not NoneType", target, {"if_exists": None}),
         ("segments are for the format parquet", target, {"segments": True}),
         ("bom is for the format csv", target, {"bom": True}),
         ("concurrency", target, {"concurrency": 0}),

@@ -44,7 +44,8 @@ async def idle_client(server: FaultServer, *, is_borrowed: bool = False, **optio
     async with server, aiohttp.ClientSession() as session:
         given = {"http_session": session} if is_borrowed else {}
         async with build_client(server, **given, **options) as client:
-            await asyncio.gather(*(client.list_events("s1") for _ in range(IDLE)))
+            patient = client.with_options(timeout=None)  # none may be sent again, however busy the machine is
+            await asyncio.gather(*(patient.list_events("s1") for _ in range(IDLE)))
             assert server.connections == IDLE
             yield client
 

@@ -15,7 +15,8 @@ from deltalake.exceptions import DeltaError
 
 from isnotai_async import Client, Retry, Unlimited
 from isnotai_async.integrations import _delta_plan
-from isnotai_async.integrations._delta_tables import JobTables, event_schema
+from isnotai_async.integrations._delta_tables import JobTables
+from isnotai_async.integrations._event_request import batch_schema
 from isnotai_async.integrations.delta import export_to_delta
 
 
@@ -30,7 +31,7 @@ def write_without_transactions(  # noqa: PLR0917 - as `JobTables.write_piece`
     with pa.OSFile(str(rows)) as file, pa.ipc.open_stream(file) as reader:
         write_deltalake(tables.fresh(), reader, mode="append", storage_options=dict(tables.options))
     note = CommitProperties(app_transactions=[Transaction(transaction, version + 1)])
-    nothing = event_schema().empty_table()
+    nothing = batch_schema().empty_table()
     with suppress(DeltaError):
         write_deltalake(tables.fresh(), nothing, mode="append", commit_properties=note)
     return True

@@ -33,7 +33,8 @@ from isnotai_async import (
 from isnotai_async.integrations import _delta_plan, _delta_run, _delta_runs, _delta_tables
 from isnotai_async.integrations._delta_leases import Leases
 from isnotai_async.integrations._delta_runs import RunNotes
-from isnotai_async.integrations._delta_tables import JobTables, event_schema
+from isnotai_async.integrations._delta_tables import JobTables
+from isnotai_async.integrations._event_request import batch_schema
 from isnotai_async.integrations.delta import TableReport, export_to_delta
 from tests.export.sync_world import DAY, KEY, World
 from tests.integrations.delta_processes import Round, export, make_world, open_s3, read_table
@@ -101,10 +102,10 @@ async def test_without_application_transactions_rows_are_doubled(tmp_path: Path)
 
 async def test_a_table_object_from_before_the_commit_is_refused_and_a_later_one_is_not(table: str) -> None:
     """What `write_piece` rests on, and why it does not open the table again after it has read the version."""
-    DeltaTable.create(table, event_schema())
+    DeltaTable.create(table, batch_schema())
     first, second = DeltaTable(table), DeltaTable(table)
     properties = CommitProperties(app_transactions=[Transaction("job/slot-0", 1)])
-    nothing = event_schema().empty_table()
+    nothing = batch_schema().empty_table()
     write_deltalake(first, nothing, mode="append", commit_properties=properties)
     with pytest.raises(CommitFailedError):
         write_deltalake(second, nothing, mode="append", commit_properties=properties)
@@ -392,7 +393,7 @@ async def test_tables_that_cannot_work_are_rejected(client: Client, tmp_path: Pa
     with pytest.raises(StoreError, match="columns"):
         await export(client, str(tmp_path / "other"))
     forgets = {"delta.setTransactionRetentionDuration": "interval 1 days"}
-    DeltaTable.create(table, event_schema(), configuration=forgets)
+    DeltaTable.create(table, batch_schema(), configuration=forgets)
     with pytest.raises(StoreError, match="forgets which pieces are in"):
         await export(client, table)
     with pytest.raises(ConfigError, match="lets two writers"):

@@ -14,7 +14,8 @@ from deltalake import DeltaTable, write_deltalake
 
 from isnotai_async import Client, ConfigError, SinkError, StoreError
 from isnotai_async.integrations._delta_faults import explain_store
-from isnotai_async.integrations._delta_tables import JobTables, event_schema
+from isnotai_async.integrations._delta_tables import JobTables
+from isnotai_async.integrations._event_request import batch_schema
 from isnotai_async.integrations.delta import export_to_delta
 from tests.export.sync_world import World
 from tests.integrations.delta_processes import export, read_table
@@ -110,7 +111,7 @@ async def test_rows_of_another_writer_stay(world: World, client: Client, table: 
 async def test_a_piece_goes_in_if_others_commit_often_while_it_is_written(
     client: Client, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check, nothing = JobTables._check, event_schema().empty_table()
+    check, nothing = JobTables._check, batch_schema().empty_table()
 
     def check_and_write(tables: JobTables, found: DeltaTable) -> None:
         check(tables, found)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import RequestOutcome
+from isnotai_async._ratelimit.local import LocalLimiter
 from isnotai_async._ratelimit.pacer import Pacer
 from isnotai_async._ratelimit.policy import RateLimitPolicy
+from tests import virtual
 
 
 def test_spaced_requests_come_at_98_percent_of_the_rate() -> None:
@@ -102,3 +106,34 @@ def test_a_stray_429_costs_single_calls_its_pause_and_no_more() -> None:
         policy.record_outcome(permit, answer, now + 0.05)
         now, sent = now + 0.05, sent + 1
     assert now < 3.0
+
+
+async def count_walked_pages(tier: Tier, *, windows: int, held: float) -> int:
+    """Count the requests of 64 walks that are always behind, on a loop that something holds twice a second."""
+    loop, sent = asyncio.get_running_loop(), 0
+    limiter = LocalLimiter(tier=tier, clock=virtual.now)
+
+    async def walk() -> None:
+        nonlocal sent
+        while True:
+            permit = await limiter.acquire(bulk=True)
+            sent += 1
+            await asyncio.sleep(0.1)
+            await limiter.release(permit, RequestOutcome(200, tier=tier))
+
+    walks = [asyncio.create_task(walk()) for _ in range(64)]
+    end = virtual.now() + 60.0 * windows
+    while virtual.now() < end:
+        await asyncio.sleep(min(0.5, end - virtual.now()))
+        assert isinstance(loop, virtual.VirtualLoop)
+        loop.jump(held)
+    for task in walks:
+        task.cancel()
+    return sent
+
+
+@pytest.mark.parametrize("held", [0.0, 0.05])
+@pytest.mark.parametrize("tier", Tier)
+def test_walks_use_98_percent_of_the_quota_on_a_machine_that_is_not_busy(tier: Tier, held: float) -> None:
+    sent = virtual.run(count_walked_pages(tier, windows=3, held=held))
+    assert 0.98 <= sent / (3 * tier.requests_per_minute) <= 1.0

@@ -65,7 +65,7 @@ def test_a_slot_is_free_a_window_after_its_answer_and_later_without_one(
     policy = RateLimitPolicy(FREE)
 
     assert policy.record_outcome(try_acquire(policy, 0.0), outcome, 0.0) == 0.0
-    assert (policy.occupied(lasts - 0.01), policy.occupied(lasts)) == (1, 0)
+    assert (policy.slots.occupied(lasts - 0.01), policy.slots.occupied(lasts)) == (1, 0)
 
 
 def test_the_end_of_a_pause_opens_no_full_window() -> None:
@@ -310,13 +310,13 @@ def test_a_key_is_idle_without_requests_pause_and_spacing() -> None:
 def test_a_request_that_a_store_admitted_takes_a_slot_and_is_the_probe_of_a_paused_key() -> None:
     policy = RateLimitPolicy(Tier.FREE)
     assert [policy.record(0.0).number for _ in range(61)] == list(range(1, 62))
-    assert policy.occupied(0.0) == 61  # the store knows better
+    assert policy.slots.occupied(0.0) == 61  # the store knows better
     policy.record_outcome(Permit(1), RequestOutcome(429, 1.0), 0.0)
     probe = policy.record(0.5)
     assert policy.wait(5.0, bulk=False) == (inf, PROBING)
     policy.withdraw(probe)
     assert policy.state.probe == 0
-    assert [policy.occupied(now) for now in (60.2, 60.3)] == [61, 60]
+    assert [policy.slots.occupied(now) for now in (60.2, 60.3)] == [61, 60]
 
 
 # Tier.

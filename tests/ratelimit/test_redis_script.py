@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from isnotai_async._models.tiers import Tier
-from isnotai_async._ratelimit.file.store import TABLES, StoredSlots
+from isnotai_async._ratelimit.file.rules import answer
+from isnotai_async._ratelimit.file.slots import TABLE, StoredSlots
 from isnotai_async._ratelimit.limiter import RequestOutcome
 from isnotai_async._ratelimit.policy import FULL, PAUSED, PROBING, SPACED
 from isnotai_async._ratelimit.shared.protocol import (
@@ -30,7 +31,6 @@ from isnotai_async._ratelimit.shared.protocol import (
     name_keys,
     read_reply,
 )
-from isnotai_async._ratelimit.shared.rules import answer
 from tests.examples import scaled
 from tests.redis_server import running_redis, script_at
 
@@ -79,7 +79,7 @@ class PythonRules:
 
     def __attrs_post_init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.executescript(TABLES)
+        self._connection.executescript(TABLE)
 
     def __call__(self, ask: ScriptRequest) -> ScriptReply:
         slots = StoredSlots(self.now, ask.length, ask.lease, self._connection, "key")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 import isnotai_async.sandbox as package
 from isnotai_async.errors import ConfigError
@@ -204,3 +205,9 @@ def test_it_shares_no_code_with_the_client() -> None:
         for line in file.read_text().splitlines():
             if line.lstrip().startswith(("import isnotai_async", "from isnotai_async")):
                 assert "isnotai_async.sandbox" in line or "isnotai_async.errors import" in line
+
+
+def test_trio_is_a_config_error_that_names_asyncio() -> None:
+    sandbox = Sandbox()
+    with pytest.raises(ConfigError, match="asyncio"):
+        trio.run(sandbox.start)

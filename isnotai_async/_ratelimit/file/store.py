@@ -13,16 +13,13 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from math import inf
 from pathlib import Path
 from typing import Final
 
-from attrs import define, field
-
 from isnotai_async._notices import logger
+from isnotai_async._ratelimit.file.rules import answer
+from isnotai_async._ratelimit.file.slots import TABLE, StoredSlots
 from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
-from isnotai_async._ratelimit.shared.rules import answer
-from isnotai_async._ratelimit.shared.slots import NamedSlots
 from isnotai_async._ratelimit.shared.store import Store
 from isnotai_async.errors import printable
 
@@ -35,11 +32,7 @@ blocked the others for more than one second.
 
 _PAUSES: Final = (0.001, 0.02)  # between two tries, in seconds
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # other systems: a clock that went back shows a restart
-TABLES: Final = """
-create table if not exists state (key text primary key, boot text, packed blob) without rowid;
-create table if not exists slots (key text, name text, until real, primary key (key, name)) without rowid;
-create index if not exists leaving on slots (key, until);
-"""
+_STATE: Final = "create table if not exists state (key text primary key, boot text, packed blob) without rowid;"
 
 
 class FileStore(Store):
@@ -108,7 +101,7 @@ class FileStore(Store):
         try:
             connection.execute("pragma synchronous = off")
             connection.execute("pragma journal_mode = wal")
-            connection.executescript(TABLES)
+            connection.executescript(_STATE + TABLE)
         except BaseException:
             connection.close()
             raise
@@ -125,52 +118,6 @@ class FileStore(Store):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-@define(eq=False)
-class StoredSlots(NamedSlots):
-    """The slots of one key in the file, within one transaction; see `NamedSlots`."""
-
-    _connection: sqlite3.Connection
-    _key: str
-    _count: int | None = field(default=None, init=False)
-
-    def put(self, name: str, seconds: float) -> None:
-        """Occupy a slot for so many seconds."""
-        self._change("insert or replace into slots values (?, ?, ?)", name, self.now + seconds)
-
-    def remove(self, name: str) -> None:
-        """Free a slot."""
-        self._change("delete from slots where key = ? and name = ?", name)
-
-    def clear(self) -> None:
-        """Free all slots."""
-        self._change("delete from slots where key = ?")
-
-    def take(self) -> None:
-        """Occupy a new slot, and count it without asking the database."""
-        count = self.occupied(self.now)
-        super().take()
-        self._count = count + 1
-
-    def occupied(self, now: float) -> int:
-        """Return the number of occupied slots."""
-        if self._count is None:
-            self._run("delete from slots where key = ? and until <= ?", now)
-            self._count = int(self._run("select count(*) from slots where key = ?").fetchone()[0])
-        return self._count
-
-    def next_leaving(self) -> float:
-        """Return when the next slot becomes free; infinite if no slot is occupied."""
-        (until,) = self._run("select min(until) from slots where key = ?").fetchone()
-        return inf if until is None else float(until)
-
-    def _change(self, statement: str, *values: object) -> None:
-        self._run(statement, *values)
-        self._count = None
-
-    def _run(self, statement: str, *values: object) -> sqlite3.Cursor:
-        return self._connection.execute(statement, (self._key, *values))
 
 
 def _boot() -> str:

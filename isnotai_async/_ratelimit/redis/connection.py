@@ -1,13 +1,17 @@
-"""The connection to Redis: it calls the script with a time limit, and raises one kind of error."""
+"""The connection to Redis: it calls the Lua script with a time limit, and raises one kind of error."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from isnotai_async._ratelimit.redis.script import SCRIPT
+from attrs import asdict
+
+from isnotai_async._models.tiers import Tier
+from isnotai_async._ratelimit.constants import CONSTANTS
 from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest, read_reply
 from isnotai_async._ratelimit.shared.store import Store
 from isnotai_async.errors import printable
@@ -17,6 +21,13 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 1.0
 """Longest time that one call to Redis may take, in seconds. It includes connecting."""
+
+_NUMBERS: Final = {**asdict(CONSTANTS), "free": Tier.FREE.requests_per_minute}
+SCRIPT: Final = (
+    f"local CONSTANTS = {{{', '.join(f'{name} = {value!r}' for name, value in _NUMBERS.items())}}}\n"
+    + Path(__file__).with_name("rate_limit.lua").read_text(encoding="utf-8")
+)
+"""The rules in ``rate_limit.lua``, after the numbers of `constants` as a table."""
 
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # Redis names a script by its SHA-1
 

@@ -1,7 +1,7 @@
 -- The rules of the shared rate limit, on the clock of Redis. One call is one request of a process.
 --
 -- The rules of one key are those of `policy.py`, `pacer.py` and `sliding_window.py`; those between processes, those of
--- `shared/rules.py`. Functions and fields have the same names there, and the tests run both on the same random
+-- `file/rules.py`. Functions and fields have the same names there, and the tests run both on the same random
 -- histories. Two rules are added here:
 --
 -- 1. The state is also lost if the number of slots differs from the number in it (Redis evicted one of the two keys),
@@ -91,7 +91,7 @@ if ask.epoch ~= '' and ask.epoch ~= state.epoch then
   return reply(1, state.epoch, 0, state.tier, 0, 0, 0, JOINING, 0, 0, is_foreign and 1 or 0)
 end
 
--- The slots: `NamedSlots`. ---------------------------------------------------------------------------------------
+-- The slots: `StoredSlots`. ---------------------------------------------------------------------------------------
 
 local function put(name, seconds) redis.call('ZADD', SLOTS, exact(now + seconds), name) end
 

@@ -25,14 +25,13 @@ from isnotai_async._models.tiers import Tier
 from isnotai_async._notices import TOLD_SECONDS, log_fields, logger, until
 from isnotai_async._ratelimit.limiter import OnWait, Permit, QuotaState, RequestOutcome
 from isnotai_async._ratelimit.policy import PAUSED, SPACED, RateLimitPolicy
-from isnotai_async._ratelimit.shared.protocol import ScriptReply, ScriptRequest
+from isnotai_async._ratelimit.shared.protocol import TIERS, ScriptReply, ScriptRequest
 from isnotai_async._ratelimit.shared.state import SharedLimiterConfig, SharedSlotState
 from isnotai_async._ratelimit.shared.store import Store
 from isnotai_async._ratelimit.shared.wait_queue import Waiter, WaitQueue
 from isnotai_async.errors import ConfigError, LimiterError
 
 _POLL: Final = 1.0  # longest sleep between two calls, and shortest time between two tries if the store is down
-_TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
 
 
 @define(eq=False)
@@ -85,7 +84,7 @@ class SharedKeyLimiter:
         policy, now = self._policy, self._clock()
         is_shared = self._trouble is None and now < self._used_at + self._config.window
         limit = policy.limit if self._trouble else policy.tier.requests_per_minute
-        used = self._used if is_shared else policy.occupied(now)
+        used = self._used if is_shared else policy.slots.occupied(now)
         pause = max(0.0, self._paused_until - now, policy.pause_left(now))
         return QuotaState(limit=limit, used=used, waiting=len(self._queue), pause=pause)
 
@@ -233,7 +232,7 @@ class SharedKeyLimiter:
         self._used, self._used_at = reply.used, now
         pause = reply.wait if reply.reason == PAUSED else reply.paused
         self._paused_until = max(self._paused_until, now + pause)  # a pause never becomes shorter
-        if tier := _TIERS.get(reply.limit):
+        if tier := TIERS.get(reply.limit):
             self._policy.adopt(tier)
 
     # While the store is unavailable.
@@ -273,7 +272,7 @@ class SharedKeyLimiter:
         try:
             await self._store.run(
                 self._keys, ScriptRequest(length=self._config.window)
-            )  # this writes, so it fails on a replica
+            )  # fails on a replica: it writes
         except LimiterError as error:
             self._trouble = error.reason
         else:

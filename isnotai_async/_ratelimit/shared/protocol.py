@@ -22,7 +22,10 @@ JOINING: Final = "the shared state is new, and the processes have a moment to re
 REASONS: Final = ("", FULL, SPACED, PAUSED, PROBING, BEHIND, JOINING)
 """The reasons for a wait, in the order of the numbers that the Lua script returns."""
 
-_HIGHEST: Final = max(tier.requests_per_minute for tier in Tier)
+TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
+"""The tiers by their limits, which stand for them in requests and replies."""
+
+_HIGHEST: Final = max(TIERS)
 _NAMES: Final = b"isnotai_async redis 1"  # not a secret: it only separates these hashes from others
 
 
@@ -154,16 +157,6 @@ def read_reply(raw: bytes | str) -> ScriptReply:
     """Read what the script returned, as bytes or as text."""
     text = raw.decode() if isinstance(raw, bytes) else raw
     lost, epoch, number, limit, singles, bulk, wait, reason, paused, used, foreign = text.split(" ")
-    return ScriptReply(
-        lost == "1",
-        epoch,
-        int(number),
-        int(limit),
-        int(singles),
-        int(bulk),
-        float(wait),
-        REASONS[int(reason)],
-        float(paused),
-        int(used),
-        foreign == "1",
-    )
+    counts = int(number), int(limit), int(singles), int(bulk)
+    waits = float(wait), REASONS[int(reason)], float(paused)
+    return ScriptReply(lost == "1", epoch, *counts, *waits, int(used), foreign == "1")

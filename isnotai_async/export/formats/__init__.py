@@ -28,36 +28,20 @@ Write = Callable[[Iterable[Batch], Path, System], None]
 
 @frozen(kw_only=True)
 class Format:
-    """A format of exports.
-
-    Attributes:
-        name: A key of `FORMATS`.
-        write: Writes batches into a new file or folder.
-        endings: Endings of names that mean this format, without the dot.
-        needs: A package that it needs, or an empty string.
-        is_folder: Whether the target is a folder.
-        timestamps: The timestamps that it can hold, or None for all.
-        variant: The options that make other bytes of the same rows, in words.
-    """
+    """A format of exports."""
 
     name: str
     write: Write
     endings: tuple[str, ...]
-    needs: str = ""
+    needs: str = ""  # a package
     is_folder: bool = False
-    timestamps: range | None = None
-    variant: str = ""
+    timestamps: range | None = None  # that it can hold, or None for all
+    variant: str = ""  # options that make other bytes of the same rows, in words
 
     @property
     def described(self) -> str:
         """Name and variant; what was written as something else is another file."""
         return f"{self.name}{self.variant}"
-
-
-def _write_chunks(
-    batches: Iterable[Batch], path: Path, system: System, *, encode: Callable[[Iterable[Batch]], Iterator[bytes]]
-) -> None:
-    system.write_file(path, encode(batches))
 
 
 def _write_parts(batches: Iterable[Batch], path: Path, system: System) -> None:
@@ -73,7 +57,7 @@ def _write_database(batches: Iterable[Batch], path: Path, system: System) -> Non
 
 
 def _chunks_of(encode: Callable[[Iterable[Batch]], Iterator[bytes]]) -> Write:
-    return partial(_write_chunks, encode=encode)
+    return lambda batches, path, system: system.write_file(path, encode(batches))
 
 
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
@@ -100,13 +84,6 @@ def choose_format(
     target: Path, name: str | None, *, formula_guard: bool = True, bom: bool = False, segments: bool = False
 ) -> Format:
     """Choose the format of a target.
-
-    Args:
-        target: The target, whose ending decides if `name` is None.
-        name: The format, or None.
-        formula_guard: Of CSV: whether strings that a spreadsheet would run get a ``'`` before them.
-        bom: Of CSV: whether it starts with a byte order mark.
-        segments: Of Parquet: whether the target is a folder of files.
 
     Raises:
         ConfigError: The format is not known, needs a package that is not installed, or does not go with an option.

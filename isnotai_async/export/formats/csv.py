@@ -27,13 +27,7 @@ _Row: Final = msgspec.defstruct("_Row", EVENT_COLUMNS, array_like=True, gc=False
 
 
 def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: bool = False) -> Iterator[bytes]:
-    """Encode batches, a chunk of whole lines each.
-
-    Args:
-        batches: The rows.
-        formula_guard: Put a ``'`` before strings that a spreadsheet would run as a formula. Numbers stay as they are.
-        bom: Start with a byte order mark.
-    """
+    """Encode batches, a chunk of whole lines each."""
     yield _BOM + _HEADER if bom else _HEADER
     cell = partial(_cell, guard=formula_guard)
     for batch in batches:

@@ -20,19 +20,22 @@ the same random histories.
 from __future__ import annotations
 
 from math import inf
-from typing import Final
 
 import msgspec
 
-from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.constants import CONSTANTS
+from isnotai_async._ratelimit.file.slots import StoredSlots
 from isnotai_async._ratelimit.limiter import Permit
 from isnotai_async._ratelimit.policy import FULL, PROBING, SPACED, RateLimitPolicy
 from isnotai_async._ratelimit.policy_state import PolicyState
-from isnotai_async._ratelimit.shared.protocol import BEHIND, JOINING, CompletedRequest, ScriptReply, ScriptRequest
-from isnotai_async._ratelimit.shared.slots import NamedSlots
-
-_TIERS: Final = {tier.requests_per_minute: tier for tier in Tier}
+from isnotai_async._ratelimit.shared.protocol import (
+    BEHIND,
+    JOINING,
+    TIERS,
+    CompletedRequest,
+    ScriptReply,
+    ScriptRequest,
+)
 
 
 class SharedState(msgspec.Struct, eq=False):
@@ -57,7 +60,7 @@ class SharedState(msgspec.Struct, eq=False):
     probe_until: float = -inf
 
 
-def answer(ask: ScriptRequest, packed: bytes | None, slots: NamedSlots) -> tuple[ScriptReply, bytes]:
+def answer(ask: ScriptRequest, packed: bytes | None, slots: StoredSlots) -> tuple[ScriptReply, bytes]:
     """Process one request of a process. Only one process at a time may do so.
 
     Args:
@@ -94,7 +97,7 @@ def _read_state(ask: ScriptRequest, packed: bytes | None, now: float) -> tuple[S
 class _Turn:
     """One request of a process, and the state that it changes."""
 
-    def __init__(self, ask: ScriptRequest, state: SharedState, slots: NamedSlots) -> None:
+    def __init__(self, ask: ScriptRequest, state: SharedState, slots: StoredSlots) -> None:
         self.ask, self.state, self.slots, self.now = ask, state, slots, slots.now
         self.policy = RateLimitPolicy(length=ask.length, slots=slots, state=state.policy)
 
@@ -116,7 +119,7 @@ class _Turn:
         ask, state, policy, now = self.ask, self.state, self.policy, self.now
         self.slots.occupied(now)  # drops the slots that became free
         if ask.expected > policy.limit:
-            policy.expect(_TIERS[ask.expected])
+            policy.expect(TIERS[ask.expected])
         if state.probe and now >= state.probe_until:  # its process counts as dead
             self._drop_probe(state.probe)
         if ask.joining and now > state.joined + CONSTANTS.calm:
