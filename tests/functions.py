@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from isnotai_async._http.messages import Request, Response
+from isnotai_async._models.pages import Headers
 
 Send = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -23,4 +24,4 @@ class Function:
 def reply(request: Request, status: int = 200, *, body: bytes = b"{}", **headers: str) -> Response:
     """Build an answer; underscores in the headers' names stand for hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(request, status, named, body, "us")
+    return Response(request, status, Headers.of(named), body, "us")

@@ -86,7 +86,7 @@ async def test_a_page_enters_few_modules(caplog: pytest.LogCaptureFixture) -> No
             async with client.stream_events(["big-1000"]) as pages:
                 await anext(pages)
 
-    assert len(page) <= 20
+    assert len(page) <= 18
     assert len(streamed) <= 26
 
 

@@ -17,7 +17,6 @@ from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._http.wire_format import BYTE_ORDER_MARK, has_words
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.event_types import hint_at_type
-from isnotai_async._models.responses import Headers
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,
@@ -95,7 +94,7 @@ def _gateway(response: Response, text: str) -> GatewayError:
     return GatewayError(
         f"something in front of the API {text}; check base_url and the proxies in between, or try later",
         status=response.status,
-        headers=Headers(response.headers),
+        headers=response.headers,
     )
 
 
@@ -135,7 +134,7 @@ def _api_error(response: Response, envelope: Mapping[str, Any]) -> APIError:
         code=code if isinstance(code, str) and code else "unknown",
         details=details if isinstance(details, dict | list | str) else None,
         retry_after=read_retry_after(response.headers),
-        headers=Headers(response.headers),
+        headers=response.headers,
         hint=_find_hint(kind, response, envelope),
     )
 

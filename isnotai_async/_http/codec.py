@@ -39,10 +39,9 @@ from isnotai_async._http.wire_format import (
     skip_mark,
 )
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.pages import MAX_RECORD_BYTES, Page, RejectedRecord, Unbuilt
+from isnotai_async._models.pages import MAX_RECORD_BYTES, Headers, Page, RejectedRecord, Unbuilt
 from isnotai_async._models.positions import MAX_CURSOR_BYTES
 from isnotai_async._models.records import Event, Int32
-from isnotai_async._models.responses import Headers
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, PaginationError
 

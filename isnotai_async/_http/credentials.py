@@ -100,9 +100,9 @@ class ApiKey:
                 end = match.end()
         return b"".join((*parts, body[end:])) if parts else body
 
-    def is_in(self, text: str) -> bool:
-        """Return whether a text has the key, so that it has to be removed."""
-        return self._is_scrubbed and self._text in text
+    def is_in(self, content: bytes) -> bool:
+        """Return whether the key is in some bytes, so that it has to be removed."""
+        return self._is_scrubbed and self._value in content
 
     def scrub_text(self, text: str) -> str:
         """Remove the key from a header or a message that echoes it."""

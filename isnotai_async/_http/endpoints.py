@@ -35,7 +35,7 @@ from isnotai_async._models.queries import (
     UserSessionQuery,
 )
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
-from isnotai_async._models.responses import Headers, RawResponse
+from isnotai_async._models.responses import RawResponse
 from isnotai_async._models.tiers import read_tier
 from isnotai_async._models.validation import check_id, check_no_key, check_path, check_text
 from isnotai_async.errors import APIError, DecodeError, PaginationError
@@ -129,7 +129,8 @@ class ListEndpoint(Generic[T]):
 
     def read(self, response: Response) -> Page[T]:
         """Read a page; errors as of `Endpoint.read`."""
-        tier, headers = read_tier(response.headers.get(TIER_HEADER)), Headers(response.headers)
+        headers = response.headers
+        tier = read_tier(headers.get(TIER_HEADER))
         region, session_id, deviations = response.region, response.request.session_id, response.deviations
         if response.status == 204:
             return _read_nothing(
@@ -198,7 +199,7 @@ def read_raw(response: Response) -> RawResponse:
     check_status(response)
     return RawResponse(
         status=response.status,
-        headers=Headers(response.headers),
+        headers=response.headers,
         body=response.body,
         region=response.region,
         attempts=response.attempts,

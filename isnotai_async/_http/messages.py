@@ -13,6 +13,7 @@ from urllib.parse import quote
 from attrs import define, field
 
 from isnotai_async._models.deviations import Deviation
+from isnotai_async._models.pages import Headers
 from isnotai_async.errors import printable
 
 TIER_HEADER: Final = "x-isnotai-tier"
@@ -90,8 +91,7 @@ class Response:
     Attributes:
         request: The request.
         status: HTTP status.
-        headers: Its headers by lower-case names, several values of one name joined with a comma; the API key is taken
-            out.
+        headers: Its headers; the API key is taken out.
         body: Decoded content, cut at 64 KiB if the status is an error.
         region: Name of the region that answered.
         attempts: Requests that were sent for it so far; the retry sets this and the next one.
@@ -101,7 +101,7 @@ class Response:
 
     request: Request
     status: int
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Headers = field(repr=False)
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
     region: str
     attempts: int = 1

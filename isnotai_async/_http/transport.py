@@ -34,6 +34,7 @@ from isnotai_async._http.http_session import HttpSession, SentOnceError
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
 from isnotai_async._http.transport_errors import translate
+from isnotai_async._models.pages import Headers
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text
 from isnotai_async._version import __version__
@@ -349,15 +350,11 @@ class AiohttpTransport:
     def _scrub_body(self, body: bytes) -> bytes:
         return body if self.key is None else self.key.scrub(body)  # a server may echo the request
 
-    def _read_headers(self, answer: aiohttp.ClientResponse) -> dict[str, str]:
-        pairs = list(answer.headers.items())  # `keys` has each name once, also one that was sent twice
-        if self.key is not None and self.key.is_in("\n".join(chain.from_iterable(pairs))):  # it is in none, as a rule
-            pairs = [(self.key.scrub_text(name), self.key.scrub_text(value)) for name, value in pairs]
-        headers = {name.lower(): value for name, value in pairs}
-        if len(headers) < len(pairs):
-            pairs = [(name.lower(), value) for name, value in pairs]
-            headers = {name: ", ".join(value for key, value in pairs if key == name) for name in headers}
-        return headers  # several values of one name are joined: RFC 9110, section 5.3
+    def _read_headers(self, answer: aiohttp.ClientResponse) -> Headers:
+        if self.key is None or not self.key.is_in(b"\n".join(chain.from_iterable(answer.raw_headers))):
+            return Headers(answer.headers)
+        scrub = self.key.scrub_text
+        return Headers(CIMultiDict([(scrub(name), scrub(value)) for name, value in answer.headers.items()]))
 
     def _scrub_pieces(self, text: str) -> str:
         return text if self.key is None else self.key.scrub_pieces(text)

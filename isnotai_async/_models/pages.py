@@ -1,4 +1,4 @@
-"""`Page`: the records of one answer, and the cursor of the next page.
+"""`Page`: the records of one answer, the cursor of the next page, and the answer's `Headers`.
 
 The records of a page of events are created when they are first used. Until then the page holds the rows that the
 decoder has checked; they have the same attributes. So a consumer of columns (an Arrow table) makes no record at all,
@@ -8,14 +8,14 @@ which takes half the time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
-from attrs import Factory, field, frozen
+from attrs import Factory, define, field, frozen
+from multidict import CIMultiDict, MultiMapping
 
 from isnotai_async._models.notebook import html_table
-from isnotai_async._models.responses import Headers
 from isnotai_async._models.tiers import Tier
 from isnotai_async._showing import show
 from isnotai_async.errors import DecodeError, printable, quoted
@@ -78,7 +78,7 @@ def _read_json(raw: bytes) -> object:
 _SHOWN: Final = 10
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Unbuilt:
     """Records that are not made yet; it stands for them in the place of `data` when a page is constructed.
 
@@ -96,6 +96,40 @@ class Unbuilt:
 
 def _build(data: tuple[T_co, ...] | Unbuilt) -> tuple[T_co, ...]:
     return data.build(data.rows) if isinstance(data, Unbuilt) else data
+
+
+@frozen(eq=False, repr=False)
+class Headers(Mapping[str, str]):
+    """Read-only response headers; a look-up takes a name in any case, and joins several values of one name.
+
+    Unlike the HTTP library's own class, which it holds, it pickles and does not show its content in tracebacks. It
+    does nothing with the headers that nobody asks for: there are a dozen with each page.
+
+    Args:
+        values: Values by name.
+    """
+
+    _values: MultiMapping[str] = field(factory=CIMultiDict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Headers:
+        """Return headers with these values."""
+        return cls(CIMultiDict(values))
+
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(self._values.getall(name))  # RFC 9110, section 5.3
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name.lower() for name in self._values))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} headers>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Headers.of, (dict(self),)
 
 
 @frozen

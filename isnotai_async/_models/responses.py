@@ -1,40 +1,15 @@
-"""Answers of the API as they came: `RawResponse`, and `Headers`, which are read by name in any case."""
+"""`RawResponse`: an answer of the API as it came."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
 
 from isnotai_async._showing import show
 from isnotai_async.errors import DecodeError
-
-
-@frozen(eq=False, repr=False)
-class Headers(Mapping[str, str]):
-    """Read-only response headers; a look-up takes a name in any case.
-
-    Unlike the HTTP library's own class it pickles, and it does not show its content in tracebacks.
-
-    Args:
-        values: Values by lower-case names.
-    """
-
-    _values: Mapping[str, str] = field(factory=dict)
-
-    def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} headers>"
 
 
 @frozen(kw_only=True)

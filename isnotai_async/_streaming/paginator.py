@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Mark, Position
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
@@ -228,14 +228,22 @@ class Paginator(Generic[T]):
         return self._source(cursor) if self._ahead is None else self._ahead.fetch_page(cursor)
 
     async def _first(self) -> Page[T]:
-        walk = self._start_walk(begins_again=False)
         try:
-            page = walk.take_whole(await self._fetch(self._start.cursor))
+            page = await self._fetch(self._start.cursor)
+            if self._takes_whole_pages and rows_of(page) and not page.rejected:
+                return page  # as it came
+            walk = self._start_walk(begins_again=False)
+            page = walk.take_whole(page)
         except IsNotAIError as error:
             _locate(error, self._start)
             raise
         self._note_end(walk)
         return page
+
+    @property
+    def _takes_whole_pages(self) -> bool:
+        """Whether no record of the first page was given before, or is one too many."""
+        return self._max_items is None and self._start.index == 0 and self._start.since is None
 
     async def _records(self) -> AsyncGenerator[T, None]:
         while hand := await self._advance():

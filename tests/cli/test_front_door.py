@@ -148,6 +148,22 @@ def test_a_wrong_name_says_what_it_is_called_here(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["export", "--all"], "isnotai: --out is missing (isnotai export --help)\n"),
+        (["export", "--all", "--out"], "isnotai: --out needs a value (isnotai export --help)\n"),
+        (["show"], "isnotai: SESSION is missing (isnotai show --help)\n"),
+    ],
+    ids=str,
+)
+def test_what_is_missing_is_not_taken_for_an_option_without_its_value(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    assert capsys.readouterr().err == says
+
+
 def test_help_and_refusal_list_the_documented_event_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["events", "--help"]) == 0
     assert "init, mouse_move, keypress" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from attrs import define, field
 
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.retry import check_strictly
+from isnotai_async._models.pages import Headers
 from isnotai_async._operations import Operations
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class Asker:
 
     async def _fetch(self, request: Request, read: Callable[[Response], T]) -> T:
         self.requests.append(request)
-        response = Response(request, 200, {}, self.body, "us")
+        response = Response(request, 200, Headers(), self.body, "us")
         value = read(response)
         check_strictly(response, value)
         return value

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.record_reader import camel
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Headers, Page
 from isnotai_async._operations import Operations
 from isnotai_async.errors import DecodeError, PaginationError
 from tests.contract.asking import ids_of, run
@@ -41,7 +41,7 @@ def read(name: str, text: str) -> tuple[Any, list[Deviation]]:
     reported: list[Deviation] = []
 
     async def fetch(request: Request, read: Callable[[Response], T]) -> T:
-        response = Response(request, 200, {}, text.encode("utf-8", "surrogatepass"), "us")
+        response = Response(request, 200, Headers(), text.encode("utf-8", "surrogatepass"), "us")
         value = read(response)
         reported.extend(response.deviations)
         return value

@@ -78,7 +78,7 @@ def test_pages_and_sessions_come_back_as_they_were_committed(tmp_path: Path) -> 
     store.close()
 
     store = open_store(tmp_path)
-    assert store.read_fact("identity") == {"a": 1}
+    assert store.read_identity() == {"a": 1}
     [session] = store.read_sessions()
     assert (session.pages, session.rows) == (3, 9)
     assert [name for batch in store.read_batches([""]) for name in batch.columns.event_id] == ids(

@@ -14,7 +14,7 @@ from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.record_reader import camel
 from isnotai_async._http.retry import check_strictly
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.pages import Page
+from isnotai_async._models.pages import Headers, Page
 from isnotai_async._models.records import Event, Health, Session, SessionDetails
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, IsNotAIError, PaginationError
@@ -27,7 +27,7 @@ NOON = datetime(2026, 6, 10, 12, tzinfo=UTC)
 
 def strictly(decode: Callable[[list[Deviation]], T]) -> T:
     """Decode as a client with ``strict=True`` does."""
-    response = Response(Request("", "/"), 200, {}, b"", "us")
+    response = Response(Request("", "/"), 200, Headers(), b"", "us")
     value = decode(response.deviations)
     check_strictly(response, value)
     return value

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from isnotai_async._http import endpoints
 from isnotai_async._http.messages import Request, Response
+from isnotai_async._models.pages import Headers
 from isnotai_async._models.queries import EventQuery, SessionIdQuery, SessionQuery
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import (
@@ -36,7 +37,7 @@ def answer(
     *,
     request: Request = REQUEST,
 ) -> Response:
-    return Response(request, status, headers or {}, body, "eu")
+    return Response(request, status, Headers.of(headers or {}), body, "eu")
 
 
 def test_every_request_goes_to_the_documented_path() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import isnotai_async as isnotai
 from isnotai_async._http.messages import TIER_HEADER, Request, Response
+from isnotai_async._models.pages import Headers
 from isnotai_async._models.queries import EventFilters, EventQuery
 from isnotai_async._operations import Operations
 from isnotai_async._streaming.history import HistoryWatch
@@ -34,7 +35,7 @@ def operations(tier: str | None = "free", *pages: Any) -> isnotai.Client:
     async def fetch(request: Request, read: Callable[[Response], T]) -> T:
         body = bodies.pop(0) if bodies else sample.dump(EMPTY)
         headers = {} if tier is None else {TIER_HEADER: tier}
-        return read(Response(request, 200, headers, body, "us"))
+        return read(Response(request, 200, Headers.of(headers), body, "us"))
 
     client = isnotai.Client("k")
     Operations.__init__(client, fetch, "us", clock=lambda: NOW)
