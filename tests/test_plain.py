@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,20 @@ def test_unknown_fields_are_kept_under_extra() -> None:
         "timestamp": "2026-06-10T00:00:00Z",
         "extra": {"zone": "a"},
     }
+
+
+async def test_a_report_is_plain(tmp_path: Path) -> None:
+    async with (
+        isnotai.Sandbox(sessions=2) as sandbox,
+        isnotai.Client(sandbox.api_key, base_url=sandbox.base_url) as client,
+    ):
+        report = await isnotai.export_events(client, ["big-1", "no-such"], tmp_path / "events.jsonl")
+        stored = await isnotai.update_store(client, tmp_path / "events.db")
+
+    plain = json.loads(isnotai.to_json(report))
+    assert (plain["path"], plain["rows"]) == (str(tmp_path / "events.jsonl"), 1)
+    assert [failure["session_id"] for failure in plain["failures"]] == ["no-such"]
+    assert json.loads(isnotai.to_json(stored))["path"] == str(tmp_path / "events.db")
 
 
 def test_what_is_no_value_is_an_error() -> None:

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import attrs
 from attrs import define, field, frozen
 from cyclopts import Parameter
+from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.delta_export import DeltaJob, check_delta
@@ -34,6 +34,7 @@ from isnotai_async._cli.sandbox_clock import explain_empty, read_clock, say_inte
 from isnotai_async._cli.session_ids import SessionsFile
 from isnotai_async._cli.times import is_relative
 from isnotai_async._client import Client
+from isnotai_async._models.plain import to_dict
 from isnotai_async._models.records import Session
 from isnotai_async._models.tiers import Tier
 from isnotai_async._streaming.paginator import Paginator
@@ -91,7 +92,7 @@ def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
 
 def write_report(report: ExportReport) -> None:
     """Write the report of an export to stdout, as JSON."""
-    write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
+    write_json(to_dict(report))
 
 
 def say_report(report: ExportReport, if_empty: str = "") -> None:
@@ -108,7 +109,7 @@ def say_report(report: ExportReport, if_empty: str = "") -> None:
         say(
             f"exported {count_of(report.rows, 'event')} of {count_of(report.sessions, 'session')} to "
             f"{printable(str(report.path))} "
-            f"({report.size / 1e6:.1f} MB) in {report.elapsed:.1f} s"
+            f"({decimal(report.size)}) in {report.elapsed:.1f} s"
         )
     if not report.sessions or (if_empty and not report.rows):
         say(f"isnotai: warning: there was no {'event' if report.sessions else 'session'} to export{if_empty}")

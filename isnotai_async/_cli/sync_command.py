@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import attrs
 from cyclopts import Group, Parameter
+from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.event_types import check_type
@@ -19,6 +20,7 @@ from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.sandbox_clock import read_clock, say_interval
 from isnotai_async._cli.times import read_duration, read_time
 from isnotai_async._client import Client
+from isnotai_async._models.plain import to_dict
 from isnotai_async.errors import (
     ConfigError,
     ExportError,
@@ -142,7 +144,7 @@ def _end_with(error: IsNotAIError) -> int:
 def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
     """Write the result to stderr or stdout; return the exit code."""
     if json:
-        write_json({**attrs.asdict(report, recurse=False), "path": str(report.path)})
+        write_json(to_dict(report))
     if not quiet:
         _say_report(report)
     if not report.is_complete:
@@ -154,7 +156,7 @@ def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
 def _say_report(report: StoreReport) -> None:
     say(
         f"added {report.added:,} events in {report.elapsed:.1f} s; {printable(str(report.path))} has "
-        f"{report.rows:,} events of {report.sessions:,} sessions ({report.size / 1e6:.1f} MB)"
+        f"{report.rows:,} events of {report.sessions:,} sessions ({decimal(report.size)})"
     )
     for name, value in _rows(report):
         say(f"  {name:<10}{value}")

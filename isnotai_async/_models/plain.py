@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -15,7 +16,7 @@ from isnotai_async._models.stream_positions import StreamPosition
 
 
 def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its hands
-    """Turn a record, a page, a position, or a list or mapping of them into plain JSON values.
+    """Turn a record, a page, a position, a report, or a list or mapping of them into plain JSON values.
 
     Times become ISO 8601 text in UTC, tuples become lists, and unknown fields of the API are under ``extra`` if there
     are any. It fits ``json.dumps(x, default=isnotai.to_dict)``.
@@ -33,10 +34,8 @@ def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its 
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
+    if (text := _as_text(value)) is not None:
+        return text
     if isinstance(value, Position | StreamPosition):
         return json.loads(value.to_json())
     if isinstance(value, Mapping):
@@ -48,6 +47,14 @@ def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its 
         fields = {name: getattr(value, name) for name in names}
         return {name: to_dict(item) for name, item in fields.items() if name != "extra" or item}
     raise TypeError(f"{type(value).__name__} is no value of this package and no plain JSON value")
+
+
+def _as_text(value: object) -> str | None:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, PurePath):  # of a report
+        return str(value)
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else None
 
 
 def to_json(value: Any) -> str:  # noqa: ANN401 - as of `to_dict`

@@ -201,13 +201,16 @@ class StreamProgress:
         by_source: How far each source was read, by name.
 
     Raises:
-        ConfigError: That stream had other filters, or other sources.
+        ConfigError: That stream had other filters, or other sources; or `resume` is no such position.
     """
 
     def __init__(
         self, filters: EventFilters, sources: Collection[str] = (ANY,), resume: StreamPosition | None = None
     ) -> None:
         if resume is not None:
+            if not isinstance(resume, StreamPosition):
+                kind = type(resume).__name__
+                raise ConfigError(f"resume must be a StreamPosition, not {kind}; use StreamPosition.from_json(text)")
             resume.check(filters.filters)
         self._filters = filters
         self.by_source = _open_sources(sources, resume)

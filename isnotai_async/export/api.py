@@ -283,7 +283,7 @@ def _open(opener: Opener, tracker: SessionTracker) -> Opening:
 async def _finish(thread: FileThread, opener: Opener, tracker: SessionTracker, opening: Opening) -> ExportReport:
     publisher, metrics = opener.publisher, tracker.metrics
     report = ExportReport(
-        path=publisher.target,
+        path=publisher.store.target,
         format=publisher.format.name,
         rows=tracker.rows,
         size=publisher.store.size,

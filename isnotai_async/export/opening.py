@@ -82,14 +82,14 @@ class Opener:
         if not self.resume and store.exists:
             self._discard(store)
         store.open()
-        theirs = store.read_fact("identity")
+        theirs = store.read_identity()
         if theirs is None:
             return self._check_target() or self._start(store)
         self._recover_folder(store)
         if is_same(self.identity, theirs):
             return self._resume(store)
         totals = store.read_totals()
-        if totals.rows and store.read_fact("receipt") is None:
+        if totals.rows and store.read_receipt("receipt") is None:
             check_identity(self.identity, theirs)
         return self._check_target() or self._start(store)
 
@@ -113,7 +113,7 @@ class Opener:
         finished = receipt or publishing
         totals = store.read_totals()
         is_known = self.identity["sessions"] is not None
-        if finished is not None and _is_target(self.publisher.target, finished, self.publisher.system):
+        if finished is not None and _is_target(self.publisher.store.target, finished, self.publisher.store.system):
             given = sum_sessions(self.identity["sessions"])
             if given is not None and given != finished["sessions"]:
                 there = finished["sessions"]["count"]
@@ -126,7 +126,7 @@ class Opener:
                 found = f"is there as {finished['format']}, not as {self.publisher.format.described}"
                 return self._check_target(found) or self._continue(totals)
             try:
-                report = report_from_json(finished["report"], self.publisher.target)
+                report = report_from_json(finished["report"], self.publisher.store.target)
             except (KeyError, TypeError):
                 raise store.damaged("facts") from None
             if any(row.state == "failed" for row in store.read_sessions()):
@@ -142,7 +142,7 @@ class Opener:
         store = self.publisher.store
         if not totals.sessions:  # it has shrunk, or there was nothing to keep
             return self._start(store)
-        identity = store.read_fact("identity") or {}
+        identity = store.read_identity() or {}
         return Opening(
             totals=totals,
             replace=self.if_exists == "replace",
@@ -151,7 +151,7 @@ class Opener:
 
     def _recover_folder(self, store: WorkStore) -> None:
         """Finish or undo the replacing of a folder that was interrupted."""
-        system, target = self.publisher.system, self.publisher.target
+        system, target = self.publisher.store.system, self.publisher.store.target
         old = replaced_of(target)
         if system.inspect(old) is None:
             return
@@ -169,8 +169,8 @@ class Opener:
         """Check that the target can be written; `found` says why not, if it is the export's own file."""
         publisher = self.publisher
         if found and self.if_exists == "fail":
-            raise _taken(publisher.target, found)
-        report = check_target(publisher.target, publisher.format, self.if_exists, publisher.system)
+            raise _taken(publisher.store.target, found)
+        report = check_target(publisher.store.target, publisher.format, self.if_exists, publisher.store.system)
         return None if report is None else Opening(report=report)
 
 
@@ -227,7 +227,7 @@ def find_start(target: Path) -> datetime | None:
         return None
     try:
         store.open()
-        identity = None if store.read_fact("receipt") else store.read_fact("identity")
+        identity = None if store.read_receipt("receipt") else store.read_identity()
     except (ExportError, OSError, sqlite3.Error):
         return None  # the export itself reports what is wrong
     finally:

@@ -45,16 +45,6 @@ class Publisher:
     format: Format
     sources: tuple[str, ...]  # names of the sources of sessions, in the order of the target
 
-    @property
-    def target(self) -> Path:
-        """The file or folder to be."""
-        return self.store.target
-
-    @property
-    def system(self) -> System:
-        """The operating system."""
-        return self.store.system
-
     def publish(
         self, report: ExportReport, *, sessions: Mapping[str, Any], replace: bool, keep_pages: bool
     ) -> ExportReport:
@@ -64,20 +54,22 @@ class Publisher:
             SinkError: The target cannot be written, or something has come to have its name.
             StoreError: The store is damaged, or was removed.
         """
-        unnamed, written = unnamed_of(self.target), RowCount()
+        unnamed, written = unnamed_of(self.store.target), RowCount()
         try:
-            self.system.remove(unnamed)
+            self.store.system.remove(unnamed)
             # Closed, because a statement that is still open keeps the lock although the store is closed.
             with closing(self.store.read_batches(self.sources)) as batches:
                 holdable = keep_holdable(batches, self.format.timestamps)
-                self.format.write(written.count(holdable), unnamed, self.system)
+                self.format.write(written.count(holdable), unnamed, self.store.system)
             totals = self.store.read_totals()
             if written.rows > totals.rows or (self.format.timestamps is None and written.rows != totals.rows):
-                raise StoreError(f"{shown(self.target)} would have {written.rows:,} rows, not {totals.rows:,}")
+                raise StoreError(f"{shown(self.store.target)} would have {written.rows:,} rows, not {totals.rows:,}")
             rejected = totals.rejected + totals.rows - written.rows
             if rejected:
                 timestamps = self.format.timestamps if totals.rows != written.rows else None
-                write_rejected(read_rejected(self.store, self.sources, timestamps), self.target, self.system)
+                write_rejected(
+                    read_rejected(self.store, self.sources, timestamps), self.store.target, self.store.system
+                )
             size, digest = measure_target(unnamed)
             report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
             receipt = Receipt(
@@ -96,11 +88,13 @@ class Publisher:
 
     def _name(self, *, replace: bool) -> None:
         self.store.check_place()
-        name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
+        name_target(self.store.target, self.store.system, is_folder=self.format.is_folder, replace=replace)
 
     def finish(self, receipt: Receipt, *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
-        self.system.remove(unnamed_of(self.target))  # if it was to be linked, and the process died before the unlink
+        self.store.system.remove(
+            unnamed_of(self.store.target)
+        )  # if it was to be linked, and the process died before the unlink
         self.store.write_fact("receipt", receipt)
         if not keep_pages:
             # The receipt is committed: if this fails, the store is only larger than it need be.
@@ -114,7 +108,7 @@ class Publisher:
         with suppress(OSError):
             size = measure_size(unnamed)
             needed = size * total // written if written else 0
-            self.system.remove(unnamed)  # first, so that what it took counts as free
+            self.store.system.remove(unnamed)  # first, so that what it took counts as free
         return explain_rows(error, self.store, rows=total, needed=needed)
 
 

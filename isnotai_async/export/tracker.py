@@ -37,13 +37,7 @@ from isnotai_async.export.report import SessionFailure, is_for_good, is_of_a_cur
 from isnotai_async.export.shard import Shard
 from isnotai_async.export.source import AnySessions, ExportSource, Stream, Unlisted, read_nothing, take_shard
 from isnotai_async.export.tracked_session import TrackedSession
-from isnotai_async.export.work_rows import (
-    PAGE_BITS,
-    Change,
-    RejectedRow,
-    SessionRow,
-    Totals,
-)
+from isnotai_async.export.work_rows import PAGE_BITS, Change, RejectedRow, SessionRow, Totals
 
 OnExportError = Literal["raise", "collect"]
 

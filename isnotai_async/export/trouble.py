@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 DISK_ERRORS: Final = (OSError, sqlite3.Error)
 
 
-def is_full(error: OSError | sqlite3.Error) -> bool:
-    """Return whether the disk, the quota or the largest size of a file is used up."""
-    if isinstance(error, OSError):
-        return error.errno in NO_ROOM
-    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
-
-
 def explain_rows(error: OSError | sqlite3.Error, store: WorkStore, *, rows: int, needed: int = 0) -> SinkError:
     """Return what to raise for an error of the disk in an export, which resumes from its work store.
 
@@ -42,7 +35,7 @@ def explain_disk(
 ) -> SinkError:
     """Return what to raise for an error of the disk. `safe` says what is not lost, `missing` bytes had no room."""
     reason, advice = _reason(error, target), "check the disk"
-    if is_full(error):
+    if getattr(error, "errno", 0) in NO_ROOM or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
         lack = "" if missing is None else f", about {missing:,} bytes are missing"
         reason, advice = f"the disk is full{lack}", "make room" if missing is None else "free that much"
     kept, purpose = ("", "") if safe is None else (f"; {safe}", " to resume")

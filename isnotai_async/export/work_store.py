@@ -215,25 +215,25 @@ class WorkStore:
         row = (name, json.dumps(value))
         self._open_connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (*row, checksum_row(row)))
 
-    def read_fact(self, name: FactName) -> dict[str, Any] | None:
-        """Return one of the store's facts, or None.
-
-        Raises:
-            StoreError: It is damaged.
-        """
-        for row in self._select("SELECT * FROM facts WHERE name = ?", name):
-            return self._check(lambda: _decode_fact(row[1]), "facts")  # noqa: B023 - called at once
-        return None
+    def read_identity(self) -> dict[str, Any] | None:
+        """Return the identity of the export that started it; None if none did."""
+        return self._read_fact("identity", dict[str, Any])
 
     def read_receipt(self, name: Literal["publishing", "receipt"]) -> Receipt | None:
         """Return what the store says of a finished target, or None."""
-        found = self.read_fact(name)
-        return None if found is None else self._check(lambda: msgspec.convert(found, Receipt), "facts")
+        return self._read_fact(name, Receipt)
 
     def read_totals(self) -> Totals:
         """Return the sums over all sessions."""
-        found = self.read_fact("totals")
-        return self._check(lambda: msgspec.convert(found, Totals), "facts")
+        found = self._read_fact("totals", Totals)
+        if found is None:
+            raise self.damaged("facts")
+        return found
+
+    def _read_fact(self, name: FactName, kind: type[T]) -> T | None:
+        for row in self._select("SELECT * FROM facts WHERE name = ?", name):
+            return self._check(lambda: msgspec.json.decode(row[1], type=kind), "facts")  # noqa: B023 - called at once
+        return None
 
     def read_sessions(self, source: str | None = None) -> Iterator[SessionRow]:
         """Return the sessions, of all sources or of one, in the order in which they were given."""
@@ -324,7 +324,7 @@ class WorkStore:
 
         To delete the rows from this store would take longer, because SQLite reads them for that: 3 s for each GB.
         """
-        identity = self.read_fact("identity") or {}
+        identity = self.read_identity() or {}
         path = self._path.with_name(f"{self._path.name}-small")
         small = WorkStore(self.system, path, self.target)
         small.discard()
@@ -364,7 +364,6 @@ class WorkStore:
 
 
 _encode_row: Final = msgspec.msgpack.Encoder().encode
-_decode_fact: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def checksum_row(columns: tuple[object, ...]) -> int:

@@ -10,7 +10,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from anyio import CancelScope
@@ -263,14 +262,12 @@ class Sandbox:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
         where = " ".join(f"{name}={url}" for name, url in self._base_urls.items()) or "closed"
-        return f"<Sandbox seed={self.seed!r} {where}>"
+        return f"<Sandbox seed={quoted(self.seed)} {where}>"
 
     @property
     def base_url(self) -> str:

@@ -77,6 +77,10 @@ def test_the_library_masks_it_too(call: Callable[[], object]) -> None:
     assert KEY[7:20] not in f"{error} {error!r} {error.message} {error.args}"
 
 
+def test_a_sandbox_does_not_show_a_key_that_was_passed_as_its_seed() -> None:
+    assert KEY[7:20] not in repr(isnotai.Sandbox(seed=KEY))
+
+
 @pytest.mark.parametrize(
     ("key", "says"),
     [(f"'{KEY}'", "is in quotes"), (f'"{KEY}"', "is in quotes"), (f"Bearer {KEY}", "starts with 'Bearer'")],

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isnotai_async._models.pages import Page
+from isnotai_async._models.positions import Position
+from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event, Session
 from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._streaming.options import StreamOptions
@@ -27,6 +29,7 @@ from isnotai_async.errors import (
     ServerError,
 )
 from tests.event_source import EPOCH, Source, events, ids, running_tasks, settle
+from tests.examples import scaled
 
 
 def many(count: int = 30, size: int = 7, **options: object) -> Source:
@@ -444,7 +447,7 @@ async def resume_all(source: Source, saved: str, sessions: list[str], seen: list
     await take(source.stream(sessions, resume=StreamPosition.from_json(saved), **options), seen)
 
 
-@settings(max_examples=150)
+@settings(max_examples=scaled(75))
 @given(
     seed=st.integers(0, 2**32),
     broken=st.sets(st.integers(1, 60), max_size=6),  # requests that fail
@@ -595,6 +598,12 @@ async def saved_text() -> str:
     async with stream as pages:
         await anext(pages)
     return stream.position.to_json()
+
+
+@pytest.mark.parametrize("resume", ["{}", {}, Position.start("list_events", "us", EventQuery(session_id="s1"))])
+def test_resuming_refuses_what_is_no_position_of_a_stream(resume: Any) -> None:
+    with pytest.raises(ConfigError, match=r"use StreamPosition\.from_json"):
+        many().stream(["s1"], resume=resume)
 
 
 async def test_a_position_comes_back_from_json() -> None:

@@ -85,13 +85,6 @@ def choose_format(
 ) -> Format:
     """Choose the format of a target.
 
-    Args:
-        target: The target, whose ending decides if `name` is None.
-        name: The format, or None.
-        formula_guard: Of CSV: whether strings that a spreadsheet would run get a ``'`` before them.
-        bom: Of CSV: whether it starts with a byte order mark.
-        segments: Of Parquet: whether the target is a folder of files.
-
     Raises:
         ConfigError: The format is not known, needs a package that is not installed, or does not go with an option.
     """
