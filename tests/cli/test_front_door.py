@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 import re
 import resource
 import subprocess
@@ -191,26 +190,25 @@ def test_the_proxy_of_environment_or_option_is_asked(
     assert "cannot connect to the proxy 127.0.0.1:9: Connection refused" in capsys.readouterr().err
 
 
-async def test_a_reading_ends_with_4_if_the_same_command_can_succeed_later_else_with_1() -> None:
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault.rate_limited(3_000), 4),
+        (Fault.status(503, retry_after=3_000), 4),
+        (Fault.html(502, times=None), 4),
+        (Fault.status(403), 1),
+        (Fault.status(401), 3),
+    ],
+)
+async def test_a_reading_ends_with_4_if_the_same_command_can_succeed_later_else_with_1(
+    fault: Fault, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with Sandbox(sessions=3) as sandbox:
-        environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
-        for fault, code in (
-            (Fault.rate_limited(3_000), 4),
-            (Fault.status(503, retry_after=3_000), 4),
-            (Fault.html(502, times=None), 4),
-            (Fault.status(403), 1),
-            (Fault.status(401), 3),
-        ):
-            sandbox.clear_faults()
-            sandbox.inject(fault)
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "isnotai_async", "sessions"),
-                stderr=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                env=environment,
-            )
-            assert (await process.communicate())[1].startswith(b"isnotai: ")
-            assert process.returncode == code
+        monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("ISNOTAI_BASE_URL", sandbox.base_url)
+        sandbox.inject(fault)
+        assert await asyncio.to_thread(main, ["sessions"]) == code
+    assert capsys.readouterr().err.startswith("isnotai: ")
 
 
 def test_faults_and_latencies_are_read() -> None:
