@@ -195,13 +195,13 @@ class Query:
     @property
     def filters(self) -> Mapping[str, FilterValue]:
         """All parameters that are set, except the session, by field name."""
-        values = {name: getattr(self, name) for name in self._names() if name != "session_id"}
-        # Plain int, because msgspec cannot encode a subclass of int.
-        return {
-            name: int(value) if isinstance(value, Milliseconds) else value
-            for name, value in values.items()
-            if value is not None
-        }
+        found = dict[str, FilterValue]()
+        for name in self._names():
+            value = getattr(self, name)
+            if value is not None and name != "session_id":
+                # Plain int, because msgspec cannot encode a subclass of int.
+                found[name] = int(value) if isinstance(value, Milliseconds) else value
+        return found
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)
