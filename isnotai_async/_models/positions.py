@@ -228,7 +228,7 @@ class Position:
         except (ValueError, TypeError, RecursionError):
             raise ConfigError("the position is not JSON; pass what Position.to_json() returned") from None
         version = data.pop("v", None) if isinstance(data, dict) else None
-        if version not in {1, _VERSION} or not isinstance(data, dict):
+        if version not in (1, _VERSION) or not isinstance(data, dict):  # a set would have to hash it
             raise ConfigError(
                 f"this is no position of version 1 to {_VERSION}; pass what Position.to_json() returned"
             )

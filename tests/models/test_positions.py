@@ -52,6 +52,8 @@ def test_a_position_survives_json(  # noqa: PLR0917 - hypothesis names them
     ("change", "says"),
     [
         ({"v": 3}, "no position of version 1 to 2"),
+        ({"v": []}, "no position of version 1 to 2"),
+        ({"v": {}}, "no position of version 1 to 2"),
         ({"cursor": 7}, "'cursor' is wrong"),
         ({"cursor": ""}, "'cursor' is wrong"),
         ({"cursor": "x" * 17_000}, "'cursor' is wrong"),
