@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 import aiohttp
@@ -216,9 +215,7 @@ class Client(Operations):
         await self.open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def open(self) -> None:

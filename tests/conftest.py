@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from isnotai_async._ratelimit import local
 from tests.canary import KeyWatch
+from tests.examples import scaled
 from tests.loops import backend_of
 from tests.redis_server import running_redis
 
@@ -31,6 +32,7 @@ settings.register_profile(
     # How long an example takes, or making one up, depends on what else the machine does.
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
+    max_examples=scaled(50),
     # The check of a change takes the same examples each time, so that it judges the change; other runs find new ones.
     derandomize=os.environ.get("ISNOTAI_TEST_EXAMPLES", "random") == "fixed",
 )
@@ -39,6 +41,12 @@ settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(KeyWatch(), "key-watch")
+
+
+def pytest_collection_finish() -> None:
+    # The tests and what they import stay. Without this, each collection of garbage looks through all of it again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup() -> None:

@@ -106,3 +106,15 @@ async def test_pages_and_errors_have_the_headers_of_their_answer() -> None:
     assert page.headers.get("x-unknown") is None
     assert "r-9" not in repr(page)
     assert pickle.loads(pickle.dumps(page)).headers == page.headers
+
+
+async def test_several_values_of_one_header_are_joined_in_any_case_also_in_a_copy() -> None:
+    server = FaultServer(event_page(1, headers=[("Via", "one"), ("via", "two")]))
+
+    async with connected(server) as client:
+        page = await client.list_events("s1")
+
+    for headers in (page.headers, pickle.loads(pickle.dumps(page.headers))):
+        assert headers["VIA"] == "one, two"
+        assert list(headers).count("via") == 1
+        assert len(headers) == len(dict(headers))

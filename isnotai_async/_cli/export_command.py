@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from attrs import define, field, frozen
 from cyclopts import Parameter
+from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.delta_export import DeltaJob, check_delta
@@ -108,7 +109,7 @@ def say_report(report: ExportReport, if_empty: str = "") -> None:
         say(
             f"exported {count_of(report.rows, 'event')} of {count_of(report.sessions, 'session')} to "
             f"{printable(str(report.path))} "
-            f"({report.size / 1e6:.1f} MB) in {report.elapsed:.1f} s"
+            f"({decimal(report.size)}) in {report.elapsed:.1f} s"
         )
     if not report.sessions or (if_empty and not report.rows):
         say(f"isnotai: warning: there was no {'event' if report.sessions else 'session'} to export{if_empty}")

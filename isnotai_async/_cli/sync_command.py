@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import attrs
 from cyclopts import Group, Parameter
+from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.event_types import check_type
@@ -155,7 +156,7 @@ def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
 def _say_report(report: StoreReport) -> None:
     say(
         f"added {report.added:,} events in {report.elapsed:.1f} s; {printable(str(report.path))} has "
-        f"{report.rows:,} events of {report.sessions:,} sessions ({report.size / 1e6:.1f} MB)"
+        f"{report.rows:,} events of {report.sessions:,} sessions ({decimal(report.size)})"
     )
     for name, value in _rows(report):
         say(f"  {name:<10}{value}")

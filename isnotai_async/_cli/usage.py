@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cyclopts import CycloptsError, UnknownOptionError, UnusedCliTokensError
+from cyclopts import CycloptsError, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
 from isnotai_async.errors import quoted
 
@@ -40,6 +40,11 @@ def explain_usage(error: CycloptsError) -> str:
     """Return what is wrong with the command line, and where to look."""
     command = " ".join(("isnotai", *(error.command_chain or ())))
     text = str(error).partition(" Available commands:")[0].strip().removesuffix(".")
+    if isinstance(error, MissingArgumentError):
+        is_given = error.keyword is not None or (error.argument is not None and error.argument.tokens)
+        text = (text.partition('" parameter ')[2] or text).replace(
+            "requires an argument", "needs a value" if is_given else "is missing"
+        )
     if isinstance(error, UnusedCliTokensError):
         text = f"too many arguments: {', '.join(map(quoted, error.unused_tokens or ()))}"
     if isinstance(error, UnknownOptionError):

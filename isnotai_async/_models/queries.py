@@ -29,7 +29,6 @@ _BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[
 
 
 def _page_size(value: int | None) -> int | None:
-    """Check a page size, from 1."""
     return None if value is None else check_int(value, "page_size", 1, _INT32_MAX)
 
 
@@ -66,28 +65,21 @@ def _end_date(value: datetime | date | str | None) -> str | None:
 
 
 def _status(value: str | None) -> str | None:
-    """Check a session status, an open list."""
     return None if value is None else check_text(value, "status")
 
 
 def _search(value: str | None) -> str | None:
-    """Check a text to search for."""
     return None if value is None else check_text(value, "search")
 
 
 def _bot_only(value: bool | None) -> bool | None:
-    """Check a boolean; numbers and words are rejected."""
     if value is not None and not isinstance(value, bool):
         raise ConfigError(f"bot_only must be True, False or None, not {type(value).__name__}")
     return value
 
 
 def _check_order(query: object, start: str, end: str) -> None:
-    """Check that one field of a query is not after another, if both are given.
-
-    Raises:
-        ConfigError: It does.
-    """
+    """Check that one field of a query is not after another, if both are given."""
     # Instants as text are normalised to UTC with the same number of digits, so their order is that of time.
     first, last = getattr(query, start), getattr(query, end)
     if first is None or last is None:
@@ -203,13 +195,13 @@ class Query:
     @property
     def filters(self) -> Mapping[str, FilterValue]:
         """All parameters that are set, except the session, by field name."""
-        values = {name: getattr(self, name) for name in self._names() if name != "session_id"}
-        # Plain int, because msgspec cannot encode a subclass of int.
-        return {
-            name: int(value) if isinstance(value, Milliseconds) else value
-            for name, value in values.items()
-            if value is not None
-        }
+        found = dict[str, FilterValue]()
+        for name in self._names():
+            value = getattr(self, name)
+            if value is not None and name != "session_id":
+                # Plain int, because msgspec cannot encode a subclass of int.
+                found[name] = int(value) if isinstance(value, Milliseconds) else value
+        return found
 
 
 @frozen(kw_only=True, repr=False, weakref_slot=False, cache_hash=True)

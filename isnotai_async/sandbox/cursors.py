@@ -54,13 +54,7 @@ class Mint:
     ttl: float | None = None
 
     def token(self, scope: tuple[object, ...], place: Place, *, now: float) -> str:
-        """Encode the start of a page as a cursor.
-
-        Args:
-            scope: JSON values to which the cursor is bound.
-            place: Start of the next page.
-            now: Seconds on a clock that never goes back.
-        """
+        """Encode the start of a page as a cursor, bound to JSON values; `now` is seconds of a monotonic clock."""
         return self._sign(scope, place, 0 if self.ttl is None else int(now * 1000))
 
     def place(self, scope: tuple[object, ...], token: str, *, now: float) -> Place:

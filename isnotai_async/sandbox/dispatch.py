@@ -34,16 +34,7 @@ class Call:
 
 
 def respond(region: SandboxRegion, call: Call, now: float) -> tuple[SandboxReply, Fault | None]:
-    """Answer a request.
-
-    Args:
-        region: The region that received it.
-        call: The request.
-        now: Seconds on the server's monotonic clock.
-
-    Returns:
-        The answer, and the fault to apply when it is sent, if any.
-    """
+    """Return the answer of a request, and the fault to apply when it is sent; `now` is monotonic seconds."""
     if not names_this_machine(call.headers.get("Host", "")):
         return envelope(421, "SANDBOX_FOREIGN_HOST", "The sandbox answers to localhost and loopback addresses."), None
     return _route(region, call, now)

@@ -73,26 +73,18 @@ class PagedList:
             raise bad_value("cursor", f"is refused: {error}", "SANDBOX_INVALID_CURSOR") from error
 
     def answer(self, place: Place, indexes: Iterator[int], show: Callable[[int], object]) -> SandboxReply:
-        """Answer with one page.
-
-        Args:
-            place: Start of the page, from `place`.
-            indexes: Indexes of the rows from there on that pass the filters; only as many as needed are drawn.
-            show: Function that returns the row of an index.
-        """
+        """Answer with the page at a place, from the indexes of the rows that pass the filters from there on."""
         # One more row than the page holds, to know whether there are more.
         found = list(islice(indexes, self.size + 1))
-        rows, more = found[: self.size], found[self.size :]
-        cursor = self._token(Place(more[0])) if more else None
+        rows, more = [show(index) for index in found[: self.size]], found[self.size :]
         match self.visit.page_fault:
             case PageFault.EMPTY:
                 return self._write([], self._token(Place(place.index, (place.turn + 1) % 2**16)), more=True)
             case PageFault.REPEATED_CURSOR:
-                cursor = self.visit.query.get("cursor")
-                return self._write([show(index) for index in rows], cursor, more=True)
+                return self._write(rows, self.visit.query.get("cursor"), more=True)
             case PageFault.NO_CURSOR:
-                return self._write([show(index) for index in rows], None, more=True)
-        return self._write([show(index) for index in rows], cursor, more=bool(more))
+                return self._write(rows, None, more=True)
+        return self._write(rows, self._token(Place(more[0])) if more else None, more=bool(more))
 
     def _token(self, place: Place) -> str:
         return self.visit.region.mints[self.operation].token(self._scope, place, now=self.visit.now)

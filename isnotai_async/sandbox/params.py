@@ -47,7 +47,7 @@ def bad_value(name: str, problem: str, code: str = "SANDBOX_INVALID_PARAMETER") 
 
 def page_size(query: Query, *, default: int, cap: int) -> int:
     """Read ``pageSize``: at least 1, clamped to the cap, which also clamps the default."""
-    size = _whole(query, "pageSize", _INT32)
+    size = whole(query, "pageSize", _INT32)
     if size is None:
         return min(default, cap)
     if size < 1:
@@ -55,12 +55,8 @@ def page_size(query: Query, *, default: int, cap: int) -> int:
     return min(size, cap)
 
 
-def milliseconds(query: Query, name: str) -> int | None:
-    """Read Unix milliseconds."""
-    return _whole(query, name, _INT64)
-
-
-def _whole(query: Query, name: str, bound: int) -> int | None:
+def whole(query: Query, name: str, bound: int = _INT64) -> int | None:
+    """Read a whole number, such as Unix milliseconds."""
     if (text := query.get(name)) is None:
         return None
     if not _WHOLE.fullmatch(text) or not -bound <= int(text) < bound:

@@ -34,12 +34,7 @@ class RequestCounter(Protocol):
 
 @define
 class ExactLog:
-    """Sliding window over an exact log.
-
-    Args:
-        window: Length in seconds.
-        count_rejected: Whether refused requests fill the window too.
-    """
+    """Sliding window, its length in seconds, over an exact log; rejected requests may fill it too."""
 
     window: float
     count_rejected: bool = False
@@ -58,12 +53,7 @@ class ExactLog:
 
 @define
 class ApproximateCounter:
-    """Sliding window over two counters.
-
-    Args:
-        window: Length in seconds.
-        count_rejected: Whether refused requests fill the window too.
-    """
+    """Sliding window, its length in seconds, over two counters; rejected requests may fill it too."""
 
     window: float
     count_rejected: bool = False

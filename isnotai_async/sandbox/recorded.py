@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from isnotai_async.errors import ConfigError, printable
 from isnotai_async.sandbox.columns import COLUMNS, INT32, Row, check_row
@@ -49,7 +49,7 @@ def _add_rows(part: Path, recordings: Mapping[str, Recording]) -> None:
     number, kind = 0, "line"
     try:
         kind, rows = _open(part)
-        for name, record in _records(part):
+        for name, record in read_sessions(part) if _magic(part) == MAGIC else ():
             recordings.get(name, recordings["us"]).add_session(name, record)
         with closing(rows):
             for numbered in rows:
@@ -85,10 +85,6 @@ def _parts(path: Path) -> list[Path]:
             "export with segments made, or a file"
         )
     return parts
-
-
-def _records(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    return read_sessions(path) if _magic(path) == MAGIC else []
 
 
 def _magic(path: Path) -> bytes:

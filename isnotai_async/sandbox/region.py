@@ -161,7 +161,7 @@ class SandboxRegion:
         return bucket if known else None
 
     def accept(self, bucket: str, now: float) -> float | None:
-        """Count a request in its window; see `limiter.Window.admit`."""
+        """Count a request in its window; see `RequestCounter.accept`."""
         self.stats.arrive(now)
         limit = self.plan.requests if self.edge.rate_limit == "tier" else self.edge.rate_limit
         if limit is None:

@@ -1,9 +1,7 @@
 """The routes of the API: a table, and one function for each operation.
 
-A new operation is one more function and one more row of `OPERATIONS`, and its name in
-`limits`; a new list also needs a mint in `region`.
-
-The operations on users, courses and the region as a whole; see `routes` for the table.
+A new operation is one more function and one more row of `OPERATIONS`, and its name in `limits`; a new list also needs
+a mint in `region`.
 """
 
 from __future__ import annotations
@@ -117,13 +115,8 @@ def list_sessions(visit: Visit) -> SandboxReply:
     status, bot_only = query.get("status"), params.boolean(query, "botOnly")
     start, end = params.instant(query, "startDate"), params.instant(query, "endDate")
     params.in_order(start, end, name="startDate")
-    listing = PagedList(
-        visit=visit,
-        operation="list_sessions",
-        filters=(status, bot_only, start, end),
-        size=size,
-        last_cursor="absent",
-    )
+    filters = (status, bot_only, start, end)
+    listing = PagedList(visit=visit, operation="list_sessions", filters=filters, size=size, last_cursor="absent")
     ids = region.data.ids
 
     def admits(session: SandboxSession) -> bool:
@@ -159,17 +152,12 @@ def list_events(visit: Visit) -> SandboxReply:
     query = visit.query
     size = params.page_size(query, default=100, cap=visit.region.page_cap)
     kind = params.event_type(query, visit.region.data.types)
-    start, end = params.milliseconds(query, "startTime"), params.milliseconds(query, "endTime")
+    start, end = params.whole(query, "startTime"), params.whole(query, "endTime")
     params.in_order(start, end, name="startTime")
     session_id = _find(visit)
     log = visit.region.data.log(session_id)
-    listing = PagedList(
-        visit=visit,
-        operation="list_events",
-        filters=(session_id, kind, start, end),
-        size=size,
-        last_cursor="null",
-    )
+    filters = (session_id, kind, start, end)
+    listing = PagedList(visit=visit, operation="list_events", filters=filters, size=size, last_cursor="null")
     place = listing.place()
     return listing.answer(place, log.select(place.index, kind=kind, start=start, end=end), log.event)
 

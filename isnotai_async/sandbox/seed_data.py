@@ -1,14 +1,8 @@
 """Names, event types and random numbers from which sessions are generated, and the API's time format.
 
-The event types of the sandbox.
-
-Documented are three short names (`init`, `mouse_move`, `keypress`) and that a type is one byte. All the other names
-here, every byte, and the sorting into categories are the sandbox's own: code that depends on them will not work
-against the real API.
-
-Chance that never changes: the same names give the same numbers on every run, machine and Python.
-
-The sandbox's own time, which stands still, and the API's way to write times.
+Documented are three short names of types (`init`, `mouse_move`, `keypress`) and that a type is one byte. All other
+names, every byte, and the sorting into categories are the sandbox's own: code that depends on them will not work
+against the real API. Chance never changes: the same names give the same numbers on every run, machine and Python.
 """
 
 from __future__ import annotations

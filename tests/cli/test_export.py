@@ -15,6 +15,7 @@ from contextlib import redirect_stderr, suppress
 from io import StringIO
 from pathlib import Path
 from typing import get_args
+from unittest.mock import patch
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -35,7 +36,7 @@ def serve_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 
 async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = None, send: int = 0) -> tuple[int, str]:
-    """Run the real command against a sandbox; return its exit code and what it said.
+    """Run the real command against a sandbox, in this process if no signal is sent; return its exit code and words.
 
     Args:
         argv: Arguments of ``isnotai export``.
@@ -44,13 +45,16 @@ async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = No
         send: The signal.
     """
     environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
+    if when is None:
+        with patch.dict(os.environ, environment), redirect_stderr(StringIO()) as said:
+            return await asyncio.to_thread(main, ["export", *argv]), said.getvalue()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "isnotai_async", "export", *argv),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
     )
-    while when is not None and process.returncode is None:
+    while process.returncode is None:
         if when():
             process.send_signal(send)
             break

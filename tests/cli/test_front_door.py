@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 import re
 import resource
 import subprocess
@@ -148,6 +147,22 @@ def test_a_wrong_name_says_what_it_is_called_here(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["export", "--all"], "isnotai: --out is missing (isnotai export --help)\n"),
+        (["export", "--all", "--out"], "isnotai: --out needs a value (isnotai export --help)\n"),
+        (["show"], "isnotai: SESSION is missing (isnotai show --help)\n"),
+    ],
+    ids=str,
+)
+def test_what_is_missing_is_not_taken_for_an_option_without_its_value(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    assert capsys.readouterr().err == says
+
+
 def test_help_and_refusal_list_the_documented_event_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["events", "--help"]) == 0
     assert "init, mouse_move, keypress" in capsys.readouterr().out
@@ -175,26 +190,25 @@ def test_the_proxy_of_environment_or_option_is_asked(
     assert "cannot connect to the proxy 127.0.0.1:9: Connection refused" in capsys.readouterr().err
 
 
-async def test_a_reading_ends_with_4_if_the_same_command_can_succeed_later_else_with_1() -> None:
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault.rate_limited(3_000), 4),
+        (Fault.status(503, retry_after=3_000), 4),
+        (Fault.html(502, times=None), 4),
+        (Fault.status(403), 1),
+        (Fault.status(401), 3),
+    ],
+)
+async def test_a_reading_ends_with_4_if_the_same_command_can_succeed_later_else_with_1(
+    fault: Fault, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with Sandbox(sessions=3) as sandbox:
-        environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
-        for fault, code in (
-            (Fault.rate_limited(3_000), 4),
-            (Fault.status(503, retry_after=3_000), 4),
-            (Fault.html(502, times=None), 4),
-            (Fault.status(403), 1),
-            (Fault.status(401), 3),
-        ):
-            sandbox.clear_faults()
-            sandbox.inject(fault)
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "isnotai_async", "sessions"),
-                stderr=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                env=environment,
-            )
-            assert (await process.communicate())[1].startswith(b"isnotai: ")
-            assert process.returncode == code
+        monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("ISNOTAI_BASE_URL", sandbox.base_url)
+        sandbox.inject(fault)
+        assert await asyncio.to_thread(main, ["sessions"]) == code
+    assert capsys.readouterr().err.startswith("isnotai: ")
 
 
 def test_faults_and_latencies_are_read() -> None:

@@ -61,7 +61,7 @@ def test_events_of_its_sessions_keep_to_the_contract(recorded: Sandbox, mode: Ge
         response = case.call(base_url=recorded.base_url, headers=key_of(recorded))
         case.validate_response(response, checks=CHECKS)
 
-    try_many(operations()["list_events"].as_strategy(mode), check, examples=30)
+    try_many(operations()["list_events"].as_strategy(mode), check, examples=15)
 
 
 @pytest.mark.parametrize("name", ["get_session", "get_session_details", "list_events"])

@@ -18,10 +18,11 @@ from isnotai_async.errors import DecodeError, PaginationError
 from tests.contract.asking import Asker, ids_of
 from tests.contract.bodies import allows, bodies, instant, places
 from tests.contract.contract import Schema, Way, is_open, operations
+from tests.examples import scaled
 
 NAMES = sorted(operations())
 # Without shrinking: an example is small enough to be read, and shrinking a failure takes minutes.
-many = settings(derandomize=True, database=None, deadline=None, max_examples=25, phases=[Phase.generate])
+many = settings(derandomize=True, database=None, deadline=None, max_examples=scaled(12), phases=[Phase.generate])
 MISSING, SURROGATE, TOO_LARGE, TOO_DEEP = "MISSING", '"\\ud800"', "1e999", "[" * 5_000 + "]" * 5_000
 
 WRONG: tuple[str, ...] = (
@@ -95,7 +96,7 @@ def test_every_body_that_the_contract_allows_is_read_as_it_was_sent(name: str) -
 def test_one_altered_place_is_an_error_with_its_path_or_allowed(name: str) -> None:
     operation = operations()[name]
 
-    @settings(many, max_examples=8)
+    @settings(many, max_examples=scaled(4))
     @given(body=bodies(operation.schema), random=st.randoms(use_true_random=False))
     def run(body: Any, random: Random) -> None:
         ways = sorted((way for way, _ in places(operation.schema, body)), key=str)

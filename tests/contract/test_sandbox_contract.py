@@ -28,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
 from isnotai_async.sandbox import Fault, Sandbox
 from isnotai_async.sandbox.routes import OPERATIONS
 from tests.contract.contract import PATH
+from tests.examples import scaled
 
 Case = GenericCase[Any]
 CHECKS: list[Any] = [
@@ -98,12 +99,12 @@ def key_of(sandbox: Sandbox) -> dict[str, str]:
     return {"Authorization": f"Bearer {sandbox.api_key}"}
 
 
-def try_many(strategy: Any, check: Callable[[Case], object], *, examples: int = 40) -> None:
+def try_many(strategy: Any, check: Callable[[Case], object], *, examples: int = 20) -> None:
     every = settings(
         derandomize=True,
         database=None,
         deadline=None,
-        max_examples=examples,
+        max_examples=scaled(examples),
         suppress_health_check=list(HealthCheck),
     )
 
@@ -130,7 +131,7 @@ def test_any_request_gets_an_answer_of_the_contract(sandbox: Sandbox, name: str)
     try_many(operations()[name].as_strategy(GenerationMode.POSITIVE), check)
 
 
-@pytest.mark.parametrize("examples", [50, pytest.param(300, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("name", WITH_QUERY)
 def test_malformed_requests_get_an_answer_of_the_contract(sandbox: Sandbox, name: str, examples: int) -> None:
     statuses: set[int] = set()

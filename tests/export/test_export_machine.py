@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from isnotai_async.errors import AuthenticationError, InvalidCursorError, IsNotAIError, ServerError
 from isnotai_async.export.places import store_of
 from isnotai_async.export.system import System
+from tests.examples import scaled
 from tests.export.desk import Desk, make_desk
 from tests.export.faulty_system import Crash, FaultySystem, names_in, read_all
 from tests.export.test_export import heal
@@ -93,5 +94,5 @@ class ExportMachine(RuleBasedStateMachine):
         heal(desk)
 
 
-ExportMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=4, deadline=None)
+ExportMachine.TestCase.settings = settings(max_examples=scaled(12), stateful_step_count=4, deadline=None)
 TestExport = ExportMachine.TestCase

@@ -35,6 +35,7 @@ from isnotai_async.export.formats.jsonl import encode_jsonl
 from isnotai_async.export.places import rejected_of, store_of, unnamed_of
 from isnotai_async.export.system import System
 from tests.event_source import events, ids
+from tests.examples import scaled
 from tests.export.desk import Desk, all_rows, make_desk
 from tests.export.faulty_system import names_in, read_all
 from tests.export.test_export import read_ids
@@ -96,7 +97,7 @@ def write(path: Path, batches: Sequence[Batch], **options: Any) -> Path:
     return path
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=scaled(40), deadline=None)
 @given(batches=st.lists(st.builds(make_batch, st.lists(EVENTS, max_size=4), TEXTS, TEXTS), max_size=3))
 def test_any_row_is_the_same_in_every_format(tmp_path_factory: pytest.TempPathFactory, batches: list[Batch]) -> None:
     folder, rows = tmp_path_factory.mktemp("rows"), expected(batches)

@@ -8,8 +8,10 @@ import random
 import signal
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -35,11 +37,18 @@ async def start(world: World, path: Path, *argv: str) -> tuple[asyncio.subproces
 
 
 async def run(world: World, path: Path, *argv: str) -> tuple[int, str, str]:
-    process, runner = await start(world, path, *argv)
-    out, words = await process.communicate()
-    await runner.cleanup()  # type: ignore[attr-defined]
-    assert process.returncode is not None
-    return process.returncode, out.decode(), words.decode()
+    """Run a command that is not killed, in this process; return its exit code and what it printed."""
+    runner = await world.start()
+    settings = {"ISNOTAI_API_KEY": KEY, "ISNOTAI_BASE_URL": f"http://127.0.0.1:{runner.addresses[0][1]}"}
+    with (
+        patch.dict(os.environ, settings),
+        redirect_stdout(TextIOWrapper(BytesIO())) as out,
+        redirect_stderr(StringIO()) as words,
+    ):
+        code = await asyncio.to_thread(main, ["sync", "--out", str(path), *argv])
+    await runner.cleanup()
+    out.seek(0)
+    return code, out.read(), words.getvalue()
 
 
 def make_world(sessions: int = 12, rows: int = 40) -> World:
@@ -148,17 +157,7 @@ async def test_a_saved_cursor_that_is_refused_costs_a_reading_from_the_start(tmp
     assert read_rows(path) == sorted(world.exists.values())
 
 
-async def test_the_exit_codes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    async def run(world: World, path: Path, *argv: str) -> tuple[int, str, str]:
-        runner = await world.start()
-        monkeypatch.setenv("ISNOTAI_BASE_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
-        code = await asyncio.to_thread(main, ["sync", "--out", str(path), *argv])
-        await runner.cleanup()
-        return code, *capfd.readouterr()
-
-    monkeypatch.setenv("ISNOTAI_API_KEY", KEY)
+async def test_the_exit_codes(tmp_path: Path) -> None:
     world, path = make_world(sessions=3), tmp_path / "events.db"
     world.refuse = lambda kind, request: 401
     assert (await run(world, path))[0] == 3
@@ -190,16 +189,18 @@ async def test_the_exit_codes(
 
 async def test_a_second_command_is_kept_out(tmp_path: Path) -> None:
     world, path = make_world(sessions=1), tmp_path / "events.db"
-    second: list[tuple[int, str, str]] = []
+    second: list[bytes] = []
 
     async def start_second() -> None:
         world.hold = go_on
-        second.append(await run(make_world(), path))
+        process, runner = await start(make_world(), path)
+        second.append((await process.communicate())[1])
+        await runner.cleanup()  # type: ignore[attr-defined]
+        assert process.returncode == 1
 
     world.hold = start_second
     code, _, words = await run(world, path)
-    assert second[0][0] == 1
-    assert "another sync is updating" in second[0][2]
+    assert b"another sync is updating" in second[0]
     assert code == 0, words
 
 

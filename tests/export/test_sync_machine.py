@@ -26,6 +26,7 @@ from isnotai_async.export.store_file import StoreFile
 from isnotai_async.export.store_report import StoreReport
 from isnotai_async.export.sync import run_sync
 from isnotai_async.export.sync_rules import SyncRules
+from tests.examples import scaled
 from tests.export.sync_world import DAY, HOUR, KEY, Row, Served, World, read_rows
 
 WATCH, SETTLE, MAX_OPEN = 7 * DAY, DAY, 30 * DAY
@@ -178,8 +179,8 @@ nights = st.tuples(st.lists(moves, min_size=3, max_size=8), runs).map(
 steps = st.lists(nights, min_size=1, max_size=8).map(lambda nights: [step for night in nights for step in night])
 
 
-@pytest.mark.timeout(300)  # 30 plays of some eight runs each, over HTTP
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@pytest.mark.timeout(300)  # 15 plays of some eight runs each, over HTTP
+@settings(max_examples=scaled(15), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     steps=steps,
     tells=st.booleans(),

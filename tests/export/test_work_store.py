@@ -29,6 +29,7 @@ from isnotai_async.export.tracked_session import TrackedSession
 from isnotai_async.export.work_rows import MOST_PAGES, Change, PageRow, SessionRow, Totals
 from isnotai_async.export.work_store import WorkStore
 from tests.event_source import events, ids
+from tests.examples import scaled
 from tests.export.desk import all_rows, make_desk
 from tests.export.faulty_system import FaultySystem, names_in, sqlite_error
 from tests.export.test_export import begin, read_ids
@@ -238,7 +239,7 @@ def half_done(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return store_of(target).read_bytes()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=scaled(40), deadline=None)
 @given(data=st.data())
 async def test_a_damaged_store_is_refused_or_does_no_harm(half_done: bytes, data: st.DataObject) -> None:
     with TemporaryDirectory() as name:

@@ -12,12 +12,13 @@ from hypothesis import settings
 
 import isnotai_async as isnotai
 from tests.canary import CANARY_KEY, find_key, show_trace, shows_key
+from tests.examples import scaled
 from tests.faults.server import FaultServer
 
 E = TypeVar("E", bound=isnotai.IsNotAIError)
 Ask = Callable[[isnotai.Client], Awaitable[object]]
 
-fixed_examples = settings(derandomize=True, deadline=None, max_examples=100)
+fixed_examples = settings(derandomize=True, deadline=None, max_examples=scaled(50))
 """Hypothesis' examples, the same in every run."""
 
 ERROR_BY_STATUS: dict[int, type[isnotai.APIError]] = {

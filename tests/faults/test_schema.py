@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import isnotai_async as isnotai
+from tests.examples import scaled
 from tests.faults.answers import event_row, json_reply, listing, session_row
 from tests.faults.clients import check_error, connected, fixed_examples
 from tests.faults.server import FaultServer
@@ -99,7 +100,7 @@ LISTS: dict[str, tuple[Any, Callable[[isnotai.Client], isnotai.Paginator[Any]]]]
     "events": (EVENTS, lambda client: client.list_events("s1")),
     "sessions": (SESSIONS, lambda client: client.list_sessions()),
 }
-many_examples = settings(fixed_examples, max_examples=250)
+many_examples = settings(fixed_examples, max_examples=scaled(125))
 
 
 def check_names_the_fault(error: isnotai.DecodeError, fault: Fault) -> None:

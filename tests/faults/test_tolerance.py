@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import warnings
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -226,6 +227,15 @@ async def test_what_is_no_whole_number_is_never_made_one(number: str) -> None:
             await client.list_events("s1").to_list()
 
     assert caught.value.path == "$.data[0].payloadSize"
+
+
+async def test_a_whole_number_that_a_double_may_have_rounded_is_not_read() -> None:
+    for written, is_exact in [(2**53 - 1, True), (2**53 + 1, False)]:  # as doubles, itself and 2**53
+        body = json.dumps(listing([event_row(1)]))
+        body = re.sub(r'"timestamp": \d+', f'"timestamp": {written}.0', body)
+        async with connected(FaultServer(http_reply(body.encode()))) as client:
+            with pytest.warns(isnotai.IsNotAIWarning) if is_exact else pytest.raises(isnotai.DecodeError):
+                assert await client.list_events("s1").first() is not None
 
 
 @pytest.mark.parametrize("status", [201, 202, 203, 206])

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 from isnotai_async import Retry
 from isnotai_async._http.retry_policy import Backoff, FailureKind, RetryCause, RetryQuota
+from tests.examples import scaled
 
 COSTS = {FailureKind.THROTTLED: 0, FailureKind.TRANSIENT: 5, FailureKind.TIMEOUT: 10}
 
@@ -120,7 +121,7 @@ class RetryMachine(RuleBasedStateMachine):
         assert 0 <= self.tokens <= 100
 
 
-RetryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
+RetryMachine.TestCase.settings = settings(max_examples=scaled(40), stateful_step_count=60)
 TestRetryPolicy = RetryMachine.TestCase
 
 

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.limiter import Permit, RequestOutcome
 from isnotai_async._ratelimit.policy import RateLimitPolicy
+from tests.examples import scaled
 
 
 @define(eq=False)
@@ -163,7 +164,7 @@ class PolicyMachine(RuleBasedStateMachine):
         assert now - self.now <= 100 + 66
 
 
-PolicyMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
+PolicyMachine.TestCase.settings = settings(max_examples=scaled(40), stateful_step_count=60)
 TestPolicy = PolicyMachine.TestCase
 
 

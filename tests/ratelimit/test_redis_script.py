@@ -31,6 +31,7 @@ from isnotai_async._ratelimit.shared.protocol import (
     name_keys,
     read_reply,
 )
+from tests.examples import scaled
 from tests.redis_server import running_redis, script_at
 
 START = 1_790_000_000.25
@@ -299,7 +300,9 @@ class BothStores(RuleBasedStateMachine):
 
 def test_the_script_in_redis_and_the_rules_in_python_decide_alike(client: Any) -> None:
     machine = type("Machine", (BothStores,), {"client": client})
-    run_state_machine_as_test(machine, settings=settings(max_examples=120, stateful_step_count=50, deadline=None))
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=scaled(60), stateful_step_count=50, deadline=None)
+    )
 
 
 def ask(**options: Any) -> ScriptRequest:

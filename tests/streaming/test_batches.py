@@ -14,6 +14,7 @@ from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
 from isnotai_async.errors import ConfigError, ServerError
 from tests.event_source import Source, events, ids, running_tasks
+from tests.examples import scaled
 
 
 def some(*sizes: int, limit: int = 10, **options: Any) -> Source:
@@ -25,7 +26,7 @@ def ids_in(batch: Any) -> list[str]:
 
 
 @given(st.lists(st.integers(0, 35), max_size=6), st.integers(1, 40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scaled(40), deadline=None)
 def test_batches_have_the_rows_asked_for_and_every_event_once(sizes: list[int], rows: int) -> None:
     async def run() -> None:
         source, seen = some(*sizes), list[Any]()
@@ -41,7 +42,7 @@ def test_batches_have_the_rows_asked_for_and_every_event_once(sizes: list[int], 
 
 
 @given(st.integers(1, 23), st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=scaled(40), deadline=None)
 def test_a_stream_resumes_behind_any_batch(rows: int, batches: int) -> None:
     async def run() -> None:
         source, first, rest = some(25, 0, 31, 9), list[str](), list[str]()

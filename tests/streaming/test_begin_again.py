@@ -28,6 +28,7 @@ from isnotai_async.errors import (
     ServerError,
 )
 from tests.event_source import Source, events, ids
+from tests.examples import scaled
 
 QUERY = EventQuery(session_id="s")
 ERRORS: dict[int, type[APIError]] = {
@@ -251,7 +252,7 @@ async def test_a_few_rows_that_rise_do_not_show_that_the_order_rises(times: list
     assert ids(rows) == ids(source.sessions["s"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=scaled(40))
 @given(
     times=RISING | SHUFFLED,
     limit=st.integers(1, 7),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from isnotai_async._streaming.buffer import OrderedLane, PageBuffer
 from tests.event_source import running_tasks, settle
+from tests.examples import scaled
 
 
 async def drain(buffer: PageBuffer[int]) -> list[int]:
@@ -108,7 +109,7 @@ async def test_the_foremost_lane_always_gets_on() -> None:
     assert [await buffer.get(), await buffer.get()] == [20, 21]
 
 
-@settings(max_examples=200)
+@settings(max_examples=scaled(100))
 @given(
     sizes=st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=5), min_size=1, max_size=3),
     capacity=st.integers(1, 6),

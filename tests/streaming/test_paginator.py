@@ -16,6 +16,7 @@ from isnotai_async._models.positions import Mark, Position
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.walk import MAX_EMPTY_PAGES
 from isnotai_async.errors import ConfigError, PaginationError, ServerError
+from tests.examples import scaled
 
 START = Position(operation="list_events", region="us", session_id="s")
 
@@ -249,7 +250,7 @@ async def test_the_position_names_page_index_and_watermark() -> None:
     assert repr(walk) == f"<Paginator at {walk.position!r}>"
 
 
-@settings(max_examples=200)
+@settings(max_examples=scaled(100))
 @given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=6), stops=st.lists(st.integers(0, 6), max_size=8))
 async def test_a_walk_resumed_from_json_at_any_record_gives_each_record_once(
     sizes: list[int], stops: list[int]

@@ -13,6 +13,7 @@ from isnotai_async._models.positions import Position
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, PaginationError, ServerError
 from tests.event_source import running_tasks, settle
+from tests.examples import scaled
 from tests.streaming.test_paginator import START, Row, Source, mark, numbers
 
 
@@ -148,7 +149,7 @@ def test_a_count_that_cannot_be_is_refused_at_the_call(count: int) -> None:
         Source(1).walk().prefetch(count)
 
 
-@settings(max_examples=150)
+@settings(max_examples=scaled(75))
 @given(
     sizes=st.lists(st.integers(0, 3), min_size=1, max_size=8),
     count=st.integers(1, 4),

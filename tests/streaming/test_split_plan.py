@@ -19,6 +19,7 @@ from isnotai_async._streaming.options import Split
 from isnotai_async._streaming.progress import PendingRange, SessionProgress, TimeWindow
 from isnotai_async._streaming.split_plan import PlanStep, SplitPlan
 from tests.event_source import NO_COUNTS, at
+from tests.examples import scaled
 from tests.streaming.test_planning import DETAILS
 
 T0 = 1_781_092_800_000
@@ -122,7 +123,7 @@ class SplitPlanMachine(RuleBasedStateMachine):
             assert start == end + 1
 
 
-SplitPlanMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=12, deadline=None)
+SplitPlanMachine.TestCase.settings = settings(max_examples=scaled(75), stateful_step_count=12, deadline=None)
 TestSplitPlanMachine = SplitPlanMachine.TestCase
 
 

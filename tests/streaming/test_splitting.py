@@ -24,6 +24,7 @@ from isnotai_async.errors import (
     TransportTimeoutError,
 )
 from tests.event_source import Source, details_of, events, ids, running_tasks, settle
+from tests.examples import scaled
 
 
 async def read(source: Source, sessions: Any = "s", **options: Any) -> list[Event]:
@@ -50,7 +51,7 @@ SPLITS = st.fixed_dictionaries(
 TIMES = st.lists(st.integers(0, 12) | st.integers(90, 120), max_size=80)
 
 
-@settings(max_examples=300)
+@settings(max_examples=scaled(100))
 @given(times=TIMES, wrong=TIMES, lies=st.booleans(), ordered=st.booleans(), options=SPLITS, seed=st.integers(0, 99))
 async def test_the_union_of_the_windows_is_one_walk(
     *, times: list[int], wrong: list[int], lies: bool, ordered: bool, options: dict[str, Any], seed: int

@@ -29,6 +29,7 @@ from isnotai_async.errors import (
     ServerError,
 )
 from tests.event_source import EPOCH, Source, events, ids, running_tasks, settle
+from tests.examples import scaled
 
 
 def many(count: int = 30, size: int = 7, **options: object) -> Source:
@@ -446,7 +447,7 @@ async def resume_all(source: Source, saved: str, sessions: list[str], seen: list
     await take(source.stream(sessions, resume=StreamPosition.from_json(saved), **options), seen)
 
 
-@settings(max_examples=150)
+@settings(max_examples=scaled(75))
 @given(
     seed=st.integers(0, 2**32),
     broken=st.sets(st.integers(1, 60), max_size=6),  # requests that fail

@@ -15,6 +15,7 @@ from isnotai_async._models.positions import Position, mark_event
 from isnotai_async._models.records import Event
 from isnotai_async._streaming.walk import MAX_EMPTY_PAGES, Step, Walk
 from isnotai_async.errors import DecodeError, PaginationError
+from tests.examples import scaled
 
 START = Position(operation="list_events", region="us", session_id="s")
 
@@ -180,7 +181,7 @@ class WalkMachine(RuleBasedStateMachine):
         self.the_end_stays_the_end()
 
 
-WalkMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+WalkMachine.TestCase.settings = settings(max_examples=scaled(40), stateful_step_count=30, deadline=None)
 TestWalkMachine = WalkMachine.TestCase
 
 
