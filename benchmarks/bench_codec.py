@@ -22,7 +22,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from benchmarks.harness import Report, Table
 from benchmarks.page_server import EVENTS, build_replies
 from isnotai_async._http.codec import decode_events
-from isnotai_async._http.record_reader import camel
+from isnotai_async._http.converter import camel
 from isnotai_async._models.records import Event
 
 BODY = build_replies(2)[b""].partition(b"\r\n\r\n")[2]

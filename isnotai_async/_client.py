@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, Self
 import aiohttp
 from attrs import evolve, field, frozen
 
+from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.endpoints import GET_SESSION_DETAILS, LIST_EVENTS
 from isnotai_async._http.http_session import HttpSession
@@ -224,6 +225,7 @@ class Client(Operations):
         Raises:
             ConfigError: It is open on another event loop, or no event loop of asyncio is running.
         """
+        load_converter()  # now, rather than within the first request
         if self._connections.is_orphaned:  # asyncio.run() ended without closing it, as in a test that failed
             await self._connections.aclose()
         self._has_opened = self._has_opened or self._connections.state is not OpenState.OPEN

@@ -14,6 +14,7 @@ import aiohttp
 import anyio
 
 from isnotai_async._client import Client
+from isnotai_async._http.converter import load_converter
 from isnotai_async._http.credentials import Credential, read_credential
 from isnotai_async._http.http_session import running_loop
 from isnotai_async._http.retry_policy import Retry
@@ -150,6 +151,7 @@ class SessionManager(AsyncBlock):
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[Self, None]:
         running_loop()  # there has to be one of asyncio
+        load_converter()  # now, rather than within the first request
         shared = None if self._most is None else anyio.Semaphore(self._most, fast_acquire=True)
         async with AsyncExitStack() as stack:
             for client in self._clients.values():

@@ -229,7 +229,7 @@ def test_opentelemetry_has_a_span_for_each_attempt_and_shows_no_key() -> None:
     assert "authorization" not in printed.lower()
 
 
-OF_THE_BASE = {"aiohttp", "anyio", "attrs", "isnotai_async", "msgspec", "multidict", "yarl", "examples"}
+OF_THE_BASE = {"aiohttp", "anyio", "attrs", "cattrs", "isnotai_async", "msgspec", "multidict", "yarl", "examples"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)

@@ -27,6 +27,19 @@ assert not hasattr(isnotai, "export_event") and set(isnotai.__all__) <= set(dir(
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_cattrs_is_imported_when_a_client_is_opened_and_not_within_a_request() -> None:
+    program = """
+import asyncio, sys, isnotai_async as isnotai
+assert "cattrs" not in sys.modules, "imported early"
+async def open_one():
+    async with MAKE:
+        assert "cattrs" in sys.modules
+asyncio.run(open_one())
+"""
+    for make in ("isnotai.Client('k')", "isnotai.SessionManager({'us': 'k'})"):
+        subprocess.run([sys.executable, "-c", program.replace("MAKE", make)], check=True)
+
+
 def test_every_public_class_says_what_it_is() -> None:
     for name in isnotai_async.__all__:
         value = getattr(isnotai_async, name)

@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 from itertools import chain, pairwise
+from operator import itemgetter
 from typing import Final
 
 from attrs import evolve, frozen
@@ -152,7 +153,8 @@ def summarize_events(
 def summarize_timeline(session: Session, details: SessionDetails, *, columns: int) -> SessionSummary:
     """Sum up a session from the timeline of its details, without its events, in at most so many columns."""
     summary = SessionSummary(session=session, details=details, source=Source.TIMELINE, total=total_of(details))
-    marks = sorted((to_milliseconds(each.timestamp), each) for each in details.timeline if each.timestamp is not None)
+    marks = [(to_milliseconds(each.timestamp), each) for each in details.timeline if each.timestamp is not None]
+    marks.sort(key=itemgetter(0))  # records have no order
     if not marks:
         return summary
     step = min((after - before for (before, _), (after, _) in pairwise(marks) if after > before), default=1)

@@ -1,17 +1,17 @@
 """Decodes JSON bodies (camelCase names) into records and pages (snake_case). It knows no HTTP.
 
-Theory of operation: as documented first, tolerant only if that fails.
+Theory of operation: strict first, tolerant only if that fails.
 
 1. msgspec reads the bytes (`wire_format`): strict (no ``"7"`` for 7, no NaN, no lone surrogates, no integer that
    would become a float), and it gives the path of a wrong field.
-2. `record_reader` makes records of the values, and lists each deviation from the documentation.
+2. One cattrs converter structures every record, with hooks as strict as that (`converter`).
 3. The event page, nearly all of the traffic, takes a way of its own: msgspec decodes it straight into structs of
    the documented types. A loop makes frozen records of those when they are first asked for, which an Arrow table
    never does. The values are checked by then, so the loop fills plain slots and freezes at the end: 34 µs for 100
    events, against 65 through the frozen ``__init__`` and 63 for `json.loads` to dicts (Python 3.11,
-   benchmarks/bench_codec.py). `msgspec.convert` with ``from_attributes`` would take 25 % longer than the loop.
-4. A page that fails is read a second time, record by record. A record that does not fit even so is set aside in
-   `Page.rejected`, and the rest of its page is good.
+   benchmarks/bench_codec.py).
+4. What fails is read a second time, record by record, by `tolerant`: it lists each deviation. A record that does not
+   fit even so is set aside in `Page.rejected`, and the rest of its page is good.
 
 Whatever is wrong beyond that becomes a `DecodeError`, before the first record of a page is handed out.
 """
@@ -24,7 +24,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import msgspec
 from attrs import fields_dict, frozen
 
-from isnotai_async._http.record_reader import Unreadable, read_record
+from isnotai_async._http.converter import structure
+from isnotai_async._http.tolerant import TolerantReader, Unreadable
 from isnotai_async._http.wire_format import (
     TOO_DEEP,
     Pagination,
@@ -65,8 +66,8 @@ class _Listing(NamedTuple, Generic[T]):
     rejected: tuple[RejectedRecord, ...] = ()
 
 
-ReadRow = Callable[[Any, str, list[Deviation]], T]
-"""Reads one record of a list, at a path; raises `ValueError` or `DecodeError` if it cannot."""
+ReadRow = Callable[[msgspec.Raw, str, list[Deviation]], T]
+"""Reads one record of a list, at a path; raises `ValueError` if it cannot."""
 
 
 def decode_events(
@@ -118,11 +119,14 @@ def decode_page(
 ) -> Page[T]:
     """Decode a page of records, or of objects without a public schema (`dict`); else as `decode_events`."""
 
-    def read_row(value: object, path: str, found: list[Deviation]) -> T:
-        return read_record(value, record, path, found)
+    def read_strictly(value: object, path: str) -> Any:  # noqa: ANN401 - a dict or a record, as `record` says
+        return _open_object(value, path) if record is dict else structure(value, record, path)
 
-    read: Any = _open_object if record is dict else read_row
-    rows, pagination, rejected = _decode_list(body, read, deviations)
+    def read_row(raw: msgspec.Raw, path: str, found: list[Deviation]) -> Any:  # noqa: ANN401
+        value = read_any(raw)
+        return _open_object(value, path) if record is dict else _structure(value, record, path, found)
+
+    rows, pagination, rejected = _decode_list(body, read_strictly, read_row, deviations)
     return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 
 
@@ -153,7 +157,7 @@ def decode_mapping(body: bytes, deviations: list[Deviation] | None = None) -> di
     Raises:
         DecodeError: The body is no JSON object.
     """
-    return _open_object(read_json(read_any, skip_mark(body, [] if deviations is None else deviations)), "$", [])
+    return _open_object(read_json(read_any, skip_mark(body, [] if deviations is None else deviations)), "$")
 
 
 def check_size(body: bytes) -> None:
@@ -185,18 +189,20 @@ def decode_error(body: bytes) -> Mapping[str, Any]:
     return {name: value for name, value in error.items() if _is_shallow(value)}
 
 
-def _decode_list(body: bytes, read_row: ReadRow[T], deviations: list[Deviation] | None) -> _Listing[T]:
-    noted: list[Deviation] = []
+def _decode_list(
+    body: bytes,
+    read_strictly: Callable[[Any, str], T],
+    read_row: ReadRow[T],
+    deviations: list[Deviation] | None,
+) -> _Listing[T]:
     try:
         found = read_list(body)
-        rows = tuple([read_row(row, f"$.data[{index}]", noted) for index, row in enumerate(found.data)])
+        rows = tuple(read_strictly(row, f"$.data[{index}]") for index, row in enumerate(found.data))
     except (DecodeError, ValueError, RecursionError):
         found = None
     if found is None:
-        return _decode_tolerantly(body, lambda raw, *where: read_row(read_any(raw), *where), deviations)
+        return _decode_tolerantly(body, read_row, deviations)
     check_no_error(found.error)
-    if deviations is not None:
-        deviations += noted
     return _Listing(rows, _ways(found.pagination))
 
 
@@ -227,13 +233,17 @@ def _read_event_row(raw: msgspec.Raw, path: str, deviations: list[Deviation]) ->
     try:
         return _build_events([read_event(raw)])[0]
     except (ValueError, RecursionError):
-        return read_record(read_any(raw), Event, path, deviations)
+        return TolerantReader(deviations).read_record(read_any(raw), Event, path)
 
 
 def _structure(value: object, record: type[T], path: str, deviations: list[Deviation]) -> T:
+    try:
+        return structure(value, record, path)
+    except DecodeError:
+        pass
     failure: DecodeError
     try:
-        return read_record(value, record, path, deviations)
+        return TolerantReader(deviations).read_record(value, record, path)
     except Unreadable as error:
         failure = DecodeError(str(error), path=error.path, record=value)
     try:
@@ -245,7 +255,7 @@ def _structure(value: object, record: type[T], path: str, deviations: list[Devia
 def _read_pagination(value: dict[str, Any], deviations: list[Deviation]) -> tuple[str | None, bool, int | None]:
     failure: DecodeError
     try:
-        found = read_record(value, _TolerantPagination, "$.pagination", deviations)
+        found = TolerantReader(deviations).read_record(value, _TolerantPagination, "$.pagination")
     except Unreadable as error:
         kind = PaginationError if error.path == "$.pagination.nextCursor" else DecodeError
         failure = kind(str(error), path=error.path)
@@ -259,7 +269,7 @@ def _read_pagination(value: dict[str, Any], deviations: list[Deviation]) -> tupl
         del failure
 
 
-def _open_object(value: object, path: str, _: list[Deviation]) -> dict[str, Any]:
+def _open_object(value: object, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DecodeError(f"expected a JSON object, got {type(value).__name__} - at {path}", path=path)
     if not _is_shallow(value):

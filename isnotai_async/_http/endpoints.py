@@ -17,8 +17,8 @@ from attrs import Factory, field, frozen
 
 from isnotai_async._http import codec
 from isnotai_async._http.api_errors import check_status, find_error, read_content
+from isnotai_async._http.converter import camel
 from isnotai_async._http.messages import TIER_HEADER, Request, Response
-from isnotai_async._http.record_reader import camel
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Page

@@ -73,17 +73,11 @@ _SILENT_SECONDS: Final = 2.0  # an earlier cancellation does not mean that the c
 
 
 @define(eq=False, repr=False)
-class _UsedConnection:
-    """The last use of a connection; aiohttp takes the protocol away from it when it ends."""
-
-    last: Connection
-
-
-@define(eq=False, repr=False)
 class ConnectionGuard:
     """The used connections of one HTTP session, and the middleware that checks them."""
 
-    _used: WeakKeyDictionary[ResponseHandler, _UsedConnection] = field(factory=WeakKeyDictionary, init=False)
+    # The last use of each; aiohttp takes the protocol away from it when it ends.
+    _used: WeakKeyDictionary[ResponseHandler, Connection] = field(factory=WeakKeyDictionary, init=False)
 
     async def send_once(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, authorization: str | None
@@ -133,21 +127,18 @@ class ConnectionGuard:
             EarlyAnswerError: The connection is new, and already received a response.
         """
         protocol = connection.protocol
-        used = None if protocol is None else self._used.get(protocol)
-        if protocol is None or (used is not None and _has_received(protocol)):
+        is_reused = protocol in self._used
+        if protocol is None or (is_reused and _has_received(protocol)):
             raise _UnfitError
-        if used is None:
-            if len(protocol):  # responses that are already parsed
-                raise EarlyAnswerError
-            self._used[protocol] = _UsedConnection(connection)
-        else:
-            used.last = connection
-        return used is not None
+        if not is_reused and len(protocol):  # responses that are already parsed
+            raise EarlyAnswerError
+        self._used[protocol] = connection
+        return is_reused
 
     def drop_idle(self) -> None:
         """Close the idle connections. They may all be dead for the same reason, and each would cost an attempt."""
-        for protocol, used in list(self._used.items()):
-            if used.last.protocol is None:
+        for protocol, last in list(self._used.items()):
+            if last.protocol is None:
                 protocol.close()
 
 

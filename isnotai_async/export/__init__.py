@@ -10,15 +10,9 @@ if TYPE_CHECKING:
     from isnotai_async.export.estimate import ExportEstimate as ExportEstimate
     from isnotai_async.export.estimate import estimate_export as estimate_export
     from isnotai_async.export.formats.jsonl import encode_rows as encode_rows
-    from isnotai_async.export.report import (
-        ExportProgress as ExportProgress,
-    )
-    from isnotai_async.export.report import (
-        ExportReport as ExportReport,
-    )
-    from isnotai_async.export.report import (
-        SessionFailure as SessionFailure,
-    )
+    from isnotai_async.export.report import ExportProgress as ExportProgress
+    from isnotai_async.export.report import ExportReport as ExportReport
+    from isnotai_async.export.report import SessionFailure as SessionFailure
     from isnotai_async.export.store_export import export_store as export_store
     from isnotai_async.export.store_report import StoreReport as StoreReport
     from isnotai_async.export.sync import update_store as update_store

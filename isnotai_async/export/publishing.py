@@ -92,9 +92,8 @@ class Publisher:
 
     def finish(self, receipt: Receipt, *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
-        self.store.system.remove(
-            unnamed_of(self.store.target)
-        )  # if it was to be linked, and the process died before the unlink
+        # If it was to be linked, and the process died before the unlink.
+        self.store.system.remove(unnamed_of(self.store.target))
         self.store.write_fact("receipt", receipt)
         if not keep_pages:
             # The receipt is committed: if this fails, the store is only larger than it need be.

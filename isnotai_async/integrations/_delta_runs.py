@@ -32,7 +32,6 @@ class RunNotes:
 
     A run counts as running if its last note is of the last ten minutes. Clocks of machines may differ by more: a run
     also does if it has a new note since the notes were last read.
-
     """
 
     tables: JobTables

@@ -83,6 +83,14 @@ def test_rare_types_share_a_row() -> None:
     assert sum(each.total for each in summary.series) == 130
 
 
+def test_two_stretches_of_a_timeline_may_start_at_the_same_time() -> None:
+    buckets = tuple(TimelineBucket(NOON, count, "move", 0.5) for count in (3, 4))
+    details = SessionDetails("s1", NOON, NOON, 1, EventCounts(7, 0, 0, 0, 0, 0), buckets, ())
+    summary = summarize_timeline(SESSION, details, columns=41)
+
+    assert [(each.name, each.columns) for each in summary.series] == [("mostly move", (7,))]
+
+
 def test_a_timeline_is_cut_between_its_stretches() -> None:
     buckets = tuple(
         TimelineBucket(NOON + timedelta(seconds=10 * at), 5, "key" if at % 2 else "move", 0.5) for at in range(100)

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async._http.record_reader import camel
+from isnotai_async._http.converter import camel
 from isnotai_async._models.records import Id, Int32
 from isnotai_async._operations import Operations
 from isnotai_async.errors import GatewayError

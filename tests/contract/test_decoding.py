@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from isnotai_async._http.record_reader import camel
+from isnotai_async._http.converter import camel
 from isnotai_async.errors import DecodeError, PaginationError
 from tests.contract.asking import Asker, ids_of
 from tests.contract.bodies import allows, bodies, instant, places

@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from isnotai_async._http import endpoints
+from isnotai_async._http.converter import camel
 from isnotai_async._http.endpoints import Endpoint, ListEndpoint
-from isnotai_async._http.record_reader import camel
 from tests.contract.contract import Operation, operations
 from tests.contract.test_coverage import differences
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isnotai_async._http.converter import camel
 from isnotai_async._http.messages import Request, Response
-from isnotai_async._http.record_reader import camel
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Headers, Page
 from isnotai_async._operations import Operations

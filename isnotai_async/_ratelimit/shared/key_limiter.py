@@ -270,9 +270,8 @@ class SharedKeyLimiter:
 
     async def _revive(self) -> None:
         try:
-            await self._store.run(
-                self._keys, ScriptRequest(length=self._config.window)
-            )  # fails on a replica: it writes
+            # This writes, so it fails on a replica.
+            await self._store.run(self._keys, ScriptRequest(length=self._config.window))
         except LimiterError as error:
             self._trouble = error.reason
         else:
