@@ -144,16 +144,20 @@ class StoreExport:
     def _open(self) -> sqlite3.Connection:
         if self.system.inspect(self.store) is None:
             raise StoreError(f"there is no store {shown(self.store)}; isnotai sync makes one")
+        failure: Exception
+        db: sqlite3.Connection | None = None
         try:
             # Not read-only: a crash may have left half a commit, which the next reader has to undo.
             uri = f"file:{quote(os.fspath(self.store.absolute()))}?mode=rw"
             db = sqlite3.connect(uri, uri=True, timeout=READER_SECONDS, isolation_level=None)
             if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
                 return db
+            failure = StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
         except sqlite3.Error as error:
-            raise explain_error(error, self.store) from None
-        db.close()
-        raise StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
+            failure = explain_error(error, self.store)
+        if db is not None:
+            db.close()
+        raise failure
 
 
 def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:

@@ -24,7 +24,7 @@ from tests.export.test_export import begin, fail_at, heal
 @pytest.mark.parametrize(
     ("first", "second", "says"),
     [
-        ({}, {"format": "csv"}, "is there as jsonl, not as csv;"),
+        ({"format": "jsonl"}, {"format": "csv"}, "is there as jsonl, not as csv;"),
         ({"format": "csv"}, {"format": "csv", "bom": True}, "as csv, not as csv with a byte order mark;"),
         ({"format": "csv"}, {"format": "csv", "formula_guard": False}, "as csv, not as csv without guard;"),
         ({"format": "parquet"}, {"format": "parquet", "segments": True}, "as parquet, not as parquet in segments;"),
@@ -34,7 +34,7 @@ from tests.export.test_export import begin, fail_at, heal
 async def test_a_finished_file_asked_for_in_another_form_is_ruled_by_if_exists(
     tmp_path: Path, first: dict[str, Any], second: dict[str, Any], says: str
 ) -> None:
-    target, other = tmp_path / "out.jsonl", tmp_path / "other.jsonl"
+    target, other = tmp_path / "out", tmp_path / "other"
     await make_desk().export(target, **first)
     whole = read_all(target)
     desk = make_desk()
@@ -55,9 +55,9 @@ async def test_a_finished_file_asked_for_in_another_form_is_ruled_by_if_exists(
 
 
 async def test_another_form_of_a_file_with_failed_sessions_needs_only_these(tmp_path: Path) -> None:
-    target, desk = tmp_path / "out.jsonl", make_desk()
+    target, desk = tmp_path / "out", make_desk()
     fail_at(desk, "s3", "3", PermissionDeniedError("not yours", status=403))
-    await desk.export(target, on_error="collect")
+    await desk.export(target, format="jsonl", on_error="collect")
     heal(desk)
     desk.source.requests.clear()
     await desk.export(target, format="csv", on_error="collect", if_exists="replace")

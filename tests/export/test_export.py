@@ -394,6 +394,7 @@ async def test_what_cannot_work_is_refused_at_once(tmp_path: Path) -> None:
     cases: list[tuple[str, Any, dict[str, Any]]] = [
         ("ending of 'out.txt' is not that of a format", tmp_path / "out.txt", {}),
         ("unknown format 'xls'", target, {"format": "xls"}),
+        ("has the ending of the format jsonl, and the format is csv", target, {"format": "csv"}),
         ("on_error", target, {"on_error": "skip"}),
         ("if_exists", target, {"if_exists": "maybe"}),
         ("on_error must be raise or collect, not NoneType", target, {"on_error": None}),

@@ -88,15 +88,7 @@ def choose_format(
     Raises:
         ConfigError: The format is not known, needs a package that is not installed, or does not go with an option.
     """
-    chosen = FORMATS.get(name) if name is not None else _find_by_ending(target)
-    if chosen is None:
-        known = ", ".join(FORMATS)
-        if name is not None:
-            raise ConfigError(f"unknown format {quoted(name)}; the formats are: {known}")
-        raise ConfigError(
-            f"the ending of {quoted(target.name)} is not that of a format; end it in .{', .'.join(FORMATS)}, or pass "
-            "format= (--format)"
-        )
+    chosen = _choose_row(target, name)
     if segments and chosen.name != "parquet":
         raise ConfigError(f"segments are for the format parquet, not for {chosen.name}; remove that option")
     if bom and chosen.name != "csv":
@@ -110,6 +102,25 @@ def choose_format(
         variant = f"{'' if formula_guard else ' without guard'}{' with a byte order mark' if bom else ''}"
         encode = partial(encode_csv, formula_guard=formula_guard, bom=bom)
         return evolve(chosen, write=_chunks_of(encode), variant=variant)
+    return chosen
+
+
+def _choose_row(target: Path, name: str | None) -> Format:
+    by_ending = _find_by_ending(target)
+    chosen = FORMATS.get(name) if name is not None else by_ending
+    if chosen is None:
+        known = ", ".join(FORMATS)
+        if name is not None:
+            raise ConfigError(f"unknown format {quoted(name)}; the formats are: {known}")
+        raise ConfigError(
+            f"the ending of {quoted(target.name)} is not that of a format; end it in .{', .'.join(FORMATS)}, or pass "
+            "format= (--format)"
+        )
+    if by_ending is not None and by_ending.name != chosen.name:
+        raise ConfigError(
+            f"{quoted(target.name)} has the ending of the format {by_ending.name}, and the format is {chosen.name}; "
+            "change one of them"
+        )
     return chosen
 
 
