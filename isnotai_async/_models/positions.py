@@ -310,3 +310,10 @@ def is_cursor(value: str) -> bool:
         return 0 < len(value.encode()) <= MAX_CURSOR_BYTES
     except UnicodeEncodeError:
         return False
+
+
+def ids_known_from(position: Position) -> frozenset[Watermark]:
+    """Return the watermarks that a walk from the time `since` of a position finds again."""
+    if position.since is None or position.watermark is None or position.watermark[0] != position.since:
+        return frozenset()
+    return frozenset((position.since, name) for name in position.ids)

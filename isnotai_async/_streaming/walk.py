@@ -31,14 +31,13 @@ from typing import Final, Generic, TypeVar
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page, rows_of
-from isnotai_async._models.positions import Mark, Position, Trail, Watermark
+from isnotai_async._models.positions import Mark, Position, Trail, Watermark, ids_known_from
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async.errors import PaginationError
 
 T = TypeVar("T")
 
 MAX_EMPTY_PAGES: Final = 100
-
 _REJECTIONS: Final = frozenset({400, 404, 410, 422})  # that may be about the cursor; its code is not documented
 
 
@@ -62,7 +61,6 @@ class Walk(Generic[T]):
         sets_aside: Whether records that could not be read stay in `rejected` of their pages, and are not raised.
         begins_again: Whether it may still start again if a saved cursor is rejected.
         cursor: Cursor of the page in hand, or of the page to fetch if there is none.
-        hand: The page in hand.
     """
 
     start: Position
@@ -82,7 +80,7 @@ class Walk(Generic[T]):
 
     def __attrs_post_init__(self) -> None:
         start = self._base = self.start
-        self.cursor, self._skip, self._known = start.cursor, start.index, _known_of(start)
+        self.cursor, self._skip, self._known = start.cursor, start.index, ids_known_from(start)
         # If what was given is of no use, it is not said to rise, because to follow it costs.
         self._trail = start.trail if self.begins_again else Trail(start.watermark, start.given, rising=False)
         self._seen = set() if start.cursor is None else {_digest(start.cursor)}
@@ -117,8 +115,6 @@ class Walk(Generic[T]):
         hand = self._open(page)
         self._skip -= hand.skipped
         self.hand = hand
-        if self.sets_aside:
-            hand.set_aside()
         if not hand.stops and len(hand.data) > hand.start:
             self._enter_run(hand)
         self._empty_pages = 0 if rows_of(page) or page.rejected else self._empty_pages + 1
@@ -136,9 +132,7 @@ class Walk(Generic[T]):
             PaginationError: As of `enter`.
         """
         hand = self.hand = self._open(page)
-        if self.sets_aside:
-            hand.set_aside()
-        elif hand.stops:
+        if hand.stops:
             raise hand.stops[0].as_error()
         hand.enter_run(self.left)
         return hand.take_page()
@@ -188,19 +182,15 @@ class Walk(Generic[T]):
     def begin_again(self) -> None:
         """Replace the walk by one that starts at `restart_time`; its first page is to be entered next.
 
-        Of the old walk stay `_trail`, `left` and `start`. Of the new one are `_base`, `cursor`, `_skip`, `_known` and
-        `_seen`. From a time on, the records that were given are known by their ids; from the start, they are skipped
-        by their number.
+        From a time on, the records that were given are known by their ids; from the start, by their number.
         """
         since, trail = self.restart_time, self._trail
         self.begins_again = False
         self.cursor = None
         self._base = evolve(self._base, since=since)
-        self._known = _known_of(self._base.at(None, 0, trail))
+        self._known = ids_known_from(self._base.at(None, 0, trail))
         self._seen.clear()
-        self._skip = 0
-        if since is None and trail.given is not None:
-            self._skip = trail.given
+        self._skip = trail.given or 0 if since is None else 0
 
     def _enter_run(self, hand: PageInHand[T]) -> None:
         """Get to the next records of a page; raise `DecodeError` if the next one could not be read."""
@@ -233,6 +223,8 @@ class Walk(Generic[T]):
         """Open a page after the records to skip, and check those."""
         skip = self._skip
         hand = PageInHand.open(page, skip, self._is_known if self._known else None)
+        if self.sets_aside:
+            hand.set_aside()
         if skip > hand.skipped:
             if page.has_more:  # the page became smaller: the rest of what to skip is after it
                 return hand
@@ -245,12 +237,6 @@ class Walk(Generic[T]):
         mark = self.mark(record)
         # An earlier one was given too, if the server does not keep to the time that it is asked for.
         return mark in self._known or (self._base.since is not None and mark[0] < self._base.since)
-
-
-def _known_of(position: Position) -> frozenset[Watermark]:
-    if position.since is None or position.watermark is None or position.watermark[0] != position.since:
-        return frozenset()
-    return frozenset((position.since, name) for name in position.ids)
 
 
 def _digest(cursor: str) -> str | bytes:
