@@ -106,7 +106,7 @@ def _not_found() -> SandboxReply:
 
 def _too_many(region: SandboxRegion, wait: float) -> SandboxReply:
     answer = envelope(429, "SANDBOX_RATE_LIMITED", "The rate limit of this key is reached.")
-    if not region.edge.retry_after:
+    if not region.options.retry_after:
         return answer
     # Whole seconds, rounded up and never 0, so that a client that waits exactly that long is admitted.
     return answer.with_headers(Retry_After=str(max(1, math.ceil(wait + 0.001))))
