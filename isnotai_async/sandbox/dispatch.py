@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
-from isnotai_async.sandbox.faults import Fault, FaultTarget
+from isnotai_async.sandbox.faults import Fault
 from isnotai_async.sandbox.hosts import names_this_machine
 from isnotai_async.sandbox.pagination import Visit
 from isnotai_async.sandbox.params import RefusedError
@@ -74,8 +74,7 @@ def _find(path: str) -> tuple[Operation | None, Mapping[str, str]]:
 def _operate(
     region: SandboxRegion, operation: Operation, call: Call, visit: Visit
 ) -> tuple[SandboxReply, Fault | None]:
-    target = FaultTarget(region.name, operation.name, has_cursor=bool(call.query.get("cursor")))
-    fault = region.faults.take(target)
+    fault = region.faults.take(region.name, operation.name, has_cursor=bool(call.query.get("cursor")))
     if fault is not None and fault.answer is not None:
         tiered = fault.from_api and not operation.public
         return _with_tier(fault.answer, region) if tiered else fault.answer, fault
