@@ -1,6 +1,7 @@
-"""The options of a sandbox, and their checks: each raises a `ConfigError` that says what to write instead."""
+"""The options of a sandbox, and their checks: each raises a `ConfigError` that says what to write instead.
 
-from __future__ import annotations
+Annotations are evaluated here, because a subclass in another module could not resolve them as text.
+"""
 
 import math
 import os
@@ -19,7 +20,7 @@ Validator = Callable[[object, "Attribute[Any]", object], None]
 def must_be(expected: str, is_good: Callable[[Any], bool]) -> Validator:
     """Return a validator of an option, from what is expected in words and the check of it."""
 
-    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
+    def check(_sandbox: object, attribute: "Attribute[Any]", value: object) -> None:
         if not is_good(value):
             raise ConfigError(f"{attribute.name} must be {expected}, not {quoted(value)}")
 
