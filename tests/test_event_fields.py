@@ -15,7 +15,7 @@ PACKAGE = Path(isnotai.__file__).parent
 FIELDS = frozenset(fields_dict(isnotai.Event))
 PLACES = {
     "_models/records.py": 1,  # the record
-    "_http/codec.py": 1,  # a row's way to a record: each way without the names takes 5 % more of a page's instructions
+    "_http/codec.py": 1,  # a row's way to a record; without the names, a page takes 5 % more instructions
     "sandbox/columns.py": 1,  # the second witness
 }
 
