@@ -94,9 +94,8 @@ async def test_null_names_and_awkward_strings_are_read_as_they_were_exported(tmp
     batch = Batch("us", "s1", ([f"e{n}" for n in range(7)], [1] * 7, names, [T] * 7, [5] * 7))
     choose_format(tmp_path / name, None).write(iter([batch]), tmp_path / name, System())
 
-    session = read_recordings(tmp_path / name)["us"].find("s1")
-    assert session is not None
-    assert [session.log.event(index)["eventTypeName"] for index in range(session.size)] == names
+    session = read_recordings(tmp_path / name)["us"]["s1"]
+    assert [session.log.event(index)["eventTypeName"] for index in range(session.log.size)] == names
 
 
 async def test_regions_stay_apart_and_other_names_are_served_by_us(tmp_path: Path, ask: Asker) -> None:
