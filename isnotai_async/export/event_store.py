@@ -4,7 +4,7 @@ Rows, newest event, counts and state of a session change in one transaction: bot
 transaction is open while the network is waited for, so a reader waits for the milliseconds of a commit only.
 
 Everything here blocks; it is called in one thread, never on the event loop. What SQLite raises comes out as it is;
-`store_file.explain_error` puts it into words.
+`StoreFile.explain` puts it into words.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from isnotai_async._models.records import Session
 from isnotai_async.errors import StoreError, quoted
 from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS
 from isnotai_async.export.places import rejected_of
+from isnotai_async.export.rejected import Rejected, append_rejected
 from isnotai_async.export.session_reading import Rows, SessionReading
 from isnotai_async.export.store_file import StoreFile
-from isnotai_async.export.store_rejected import Rejected, append_rejected
 from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
 from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
 

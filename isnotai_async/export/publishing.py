@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -24,9 +24,10 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from isnotai_async.errors import SinkError, StoreError
+from isnotai_async.export.batches import Batch
 from isnotai_async.export.formats import Format
 from isnotai_async.export.places import replaced_of, shown, unnamed_of
-from isnotai_async.export.rejected import RowCount, keep_holdable, read_rejected, write_rejected
+from isnotai_async.export.rejected import keep_holdable, read_rejected, write_rejected
 from isnotai_async.export.report import ExportReport, report_to_json
 from isnotai_async.export.system import System
 from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
@@ -35,6 +36,19 @@ from isnotai_async.export.work_store import WorkStore
 
 _CHUNK: Final = 1 << 20  # bytes that are read at once
 _PART: Final = re.compile(r"part-\d+\.parquet")
+
+
+class RowCount:
+    """Counts the rows of the batches that were written; a batch for which there is no room does not count."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def count(self, batches: Iterable[Batch]) -> Generator[Batch, None, None]:
+        """Return the batches."""
+        for batch in batches:
+            yield batch
+            self.rows += batch.rows
 
 
 @frozen
@@ -100,15 +114,12 @@ class Publisher:
             with suppress(OSError, sqlite3.Error, SinkError, StoreError):
                 self.store.shrink(receipt)
 
-    def _explain(self, error: OSError | sqlite3.Error, unnamed: Path, written: int) -> SinkError:
-        total = needed = 0
-        with suppress(StoreError):
-            total = self.store.read_totals().rows
+    def _explain(self, error: Exception, unnamed: Path, written: int) -> BaseException:
+        needed = 0
         with suppress(OSError):
-            size = measure_size(unnamed)
-            needed = size * total // written if written else 0
+            needed = measure_size(unnamed) * self.store.committed.rows // written if written else 0
             self.store.system.remove(unnamed)  # first, so that what it took counts as free
-        return explain_rows(error, self.store, rows=total, needed=needed)
+        return explain_rows(self.store, error, needed=needed)
 
 
 def name_target(target: Path, system: System, *, is_folder: bool, replace: bool) -> None:

@@ -25,15 +25,15 @@ from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
 from isnotai_async.export.formats import Format, choose_format
 from isnotai_async.export.opening import IfExists, check_target
 from isnotai_async.export.places import shown, unnamed_of
-from isnotai_async.export.publishing import measure_size, name_target
-from isnotai_async.export.rejected import RowCount, describe_too_far, keep_holdable, write_rejected
+from isnotai_async.export.publishing import RowCount, measure_size, name_target
+from isnotai_async.export.rejected import describe_too_far, keep_holdable, write_rejected
 from isnotai_async.export.report import ExportReport
 from isnotai_async.export.store_file import READER_SECONDS, explain_error
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
 from isnotai_async.export.store_schema import APPLICATION_ID
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
-from isnotai_async.export.trouble import explain_disk
+from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
 
 _BATCH_ROWS: Final = 10_000
 _TODO: Final = """
@@ -84,7 +84,7 @@ async def export_store(
     target = check_target_name(to)
     chosen = choose_format(target, format, formula_guard=formula_guard, bom=bom, segments=segments)
     job = StoreExport(Path(store), target, chosen, System())
-    with FileThread() as thread:
+    with FileThread(job.explain) as thread:
         return await thread.run(job.run, if_exists)
 
 
@@ -102,13 +102,8 @@ class StoreExport:
         started = monotonic()
         if (report := check_target(self.target, self.format, if_exists, self.system)) is not None:
             return report
-        with closing(self._open()) as db:  # before the lock, whose file stays
-            lock = StoreLock(self.target)
-            lock.acquire()
-            try:
-                rows, rejected, sessions = self._write(db, replace=if_exists == "replace")
-            finally:
-                lock.release()
+        with closing(self._open()) as db, closing(lock_store(self.target)):  # in this order: the lock's file stays
+            rows, rejected, sessions = self._write(db, replace=if_exists == "replace")
         return ExportReport(
             path=self.target,
             format=self.format.name,
@@ -132,32 +127,30 @@ class StoreExport:
                 too_far = describe_too_far(_read_batches(db), self.format.timestamps)
                 write_rejected(too_far, self.target, self.system)
             name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
-        except (SinkError, OSError, sqlite3.Error) as error:
+        except (SinkError, *DISK_ERRORS):
             self.system.remove(unnamed)
-            if isinstance(error, sqlite3.Error):
-                raise explain_error(error, self.store) from None
-            if isinstance(error, OSError):
-                raise explain_disk(error, self.target) from None
             raise
         return written.rows, read.rows - written.rows, sessions
 
     def _open(self) -> sqlite3.Connection:
         if self.system.inspect(self.store) is None:
             raise StoreError(f"there is no store {shown(self.store)}; isnotai sync makes one")
-        failure: Exception
-        db: sqlite3.Connection | None = None
+        # Not read-only: a crash may have left half a commit, which the next reader has to undo.
+        uri = f"file:{quote(os.fspath(self.store.absolute()))}?mode=rw"
+        db = sqlite3.connect(uri, uri=True, timeout=READER_SECONDS, isolation_level=None)
         try:
-            # Not read-only: a crash may have left half a commit, which the next reader has to undo.
-            uri = f"file:{quote(os.fspath(self.store.absolute()))}?mode=rw"
-            db = sqlite3.connect(uri, uri=True, timeout=READER_SECONDS, isolation_level=None)
-            if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-                return db
-            failure = StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
-        except sqlite3.Error as error:
-            failure = explain_error(error, self.store)
-        if db is not None:
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
+        except BaseException:
             db.close()
-        raise failure
+            raise
+        return db
+
+    def explain(self, error: BaseException) -> BaseException:
+        """Return what to raise for an error: of the disk, one that says what to do."""
+        if isinstance(error, OSError):
+            return explain_disk(error, self.target)
+        return explain_error(error, self.store)
 
 
 def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:

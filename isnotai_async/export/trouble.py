@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 DISK_ERRORS: Final = (OSError, sqlite3.Error)
 
 
-def explain_rows(error: OSError | sqlite3.Error, store: WorkStore, *, rows: int, needed: int = 0) -> SinkError:
-    """Return what to raise for an error of the disk in an export, which resumes from its work store.
+def explain_rows(store: WorkStore, error: BaseException, *, needed: int = 0) -> BaseException:
+    """Return what to raise for an error in an export, which resumes from its work store; most are raised as they are.
 
-    `rows` are committed; `needed` is how many bytes the target takes, 0 if that is not known.
+    `needed` is how many bytes the target takes, 0 if that is not known.
     """
+    if not isinstance(error, DISK_ERRORS):
+        return error
+    rows = store.committed.rows
     safe = f"{rows:,} rows are safe in the work store" if rows else None
     missing = 0
     if needed:

@@ -29,6 +29,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 from attrs import asdict
 
+from isnotai_async._models.pages import RejectedRecord
 from isnotai_async.errors import ExportLockedError, SinkError, StoreError
 from isnotai_async.export.batches import Batch, unpack_pages
 from isnotai_async.export.places import shown
@@ -74,6 +75,7 @@ class WorkStore:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._place: FileInfo | None = None
+        self.committed = Totals()  # as of the last commit, or the last time that they were read
 
     @property
     def exists(self) -> bool:
@@ -194,6 +196,7 @@ class WorkStore:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are those above
             self._write_fact("identity", identity)
             self._write_fact("totals", asdict(Totals()))
+        self.committed = Totals()
 
     def commit(self, change: Change) -> None:
         """Make pages and positions durable, in one transaction."""
@@ -205,6 +208,7 @@ class WorkStore:
                 _checked(change.sessions),
             )
             self._write_fact("totals", asdict(change.totals))
+        self.committed = change.totals
 
     def write_fact(self, name: FactName, value: Mapping[str, Any]) -> None:
         """Make one of the store's facts durable."""
@@ -228,6 +232,7 @@ class WorkStore:
         found = self._read_fact("totals", Totals)
         if found is None:
             raise self.damaged("facts")
+        self.committed = found
         return found
 
     def _read_fact(self, name: FactName, kind: type[T]) -> T | None:
@@ -277,21 +282,21 @@ class WorkStore:
             session = msgspec.convert(row, SessionRow)
             for batch in self._read_session(session):
                 found.update(batch.columns.event_id)
-            found.update(raw for _, _, raw in self._read_rejected(session))
+            found.update(record.raw for record in self._read_rejected(session))
         return found
 
-    def read_rejected(self) -> Iterator[tuple[SessionRow, int, str, bytes]]:
-        """Return the records that were set aside: session, index in its page, reason and raw bytes."""
+    def read_rejected(self) -> Iterator[tuple[SessionRow, RejectedRecord]]:
+        """Return the records that were set aside, each with its session."""
         for session in self.read_sessions():
             for record in self._read_rejected(session):
-                yield session, *record
+                yield session, record
 
-    def _read_rejected(self, session: SessionRow) -> Iterator[tuple[int, str, bytes]]:
+    def _read_rejected(self, session: SessionRow) -> Iterator[RejectedRecord]:
         count, first = 0, session.number << PAGE_BITS
         query = "SELECT * FROM rejected WHERE key >= ? AND key < ? ORDER BY key"
         for _, data in self._select(query, first, first + MOST_PAGES) if session.rejected else ():
             count += 1
-            yield msgspec.msgpack.decode(data, type=tuple[int, str, bytes])
+            yield RejectedRecord(*msgspec.msgpack.decode(data, type=tuple[int, str, bytes]))
         if count != session.rejected:
             raise self.damaged("rejected")
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 from attrs import frozen
 
-from isnotai_async._models.records import Session
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.validation import FilterValue
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError
@@ -24,10 +23,11 @@ from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.rejected import describe_rejected, keep_holdable
 from isnotai_async.export.report import SessionFailure, is_of_a_cursor
 from isnotai_async.export.runner import Runner
-from isnotai_async.export.source import AnySessions, ExportSource
+from isnotai_async.export.source import ExportSource
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
+from isnotai_async.export.trouble import explain_rows
 from isnotai_async.export.work_store import WorkStore
 from isnotai_async.integrations._delta_tables import Attempt
 from isnotai_async.integrations._event_request import batch_schema
@@ -49,7 +49,6 @@ class PieceReader:
     """Reads pieces; its attributes are the options of `export_to_delta`."""
 
     source: ExportSource
-    is_single: bool  # one client, and not a `SessionManager`
     filters: Mapping[str, FilterValue]
     on_error: OnExportError
     concurrency: int
@@ -63,19 +62,15 @@ class PieceReader:
             SinkError: The folder cannot be written.
             IsNotAIError: With ``on_error="raise"``, the error of a session.
         """
-        named: list[tuple[str, str | Session]] = [(each.name, each.session_id) for each in sessions]
-        given: AnySessions = [each.session_id for each in sessions] if self.is_single else named
         before = self.metrics.requests
         tracker = SessionTracker(
-            source=self.source,
-            sessions=given,
+            source=self.source.of(sessions),
             filters=self.filters,
-            shard=None,
             on_error=self.on_error,
             metrics=self.metrics,
         )
         store = WorkStore(System(), folder / "work", folder / "piece")
-        with FileThread() as thread:
+        with FileThread(partial(explain_rows, store)) as thread:
             try:
                 await thread.run(_open, store)
                 await self._read(thread, store, tracker)
@@ -156,11 +151,10 @@ def _describe(
         yield _make_attempt("unfinished", SessionFailure.describe(*target, error))
     for failure in (*tracker.failed.values(), *tracker.invalid.values()):
         yield _make_attempt("failed", failure)
-    for session, index, reason, raw in store.read_rejected():
+    for session, record in store.read_rejected():
         if (session.region, session.session_id) in done:
-            target = SessionRef(session.region, session.session_id)
-            record: dict[str, Any] = describe_rejected(target, index=index, reason=reason, raw=raw)
-            yield Attempt("rejected", session.region, session.session_id, "", json.dumps(record))
+            described = describe_rejected(session.region, session.session_id, record)
+            yield Attempt("rejected", session.region, session.session_id, "", json.dumps(described))
 
 
 def _make_attempt(kind: str, failure: SessionFailure) -> Attempt:

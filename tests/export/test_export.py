@@ -244,7 +244,7 @@ async def test_another_export_of_the_same_target_is_refused(tmp_path: Path) -> N
         with pytest.raises(StoreError, match=message) as caught:
             await desk.export(target, **options)  # type: ignore[arg-type]
         assert "--no-resume" in str(caught.value)
-    with pytest.raises(StoreError, match=r"its regions {'us': 'us'}, now {'eu': 'eu'}"):
+    with pytest.raises(StoreError, match=r"its regions {'us': 'us at .*'}, now {'eu': 'eu at .*'}"):
         await make_desk(region="eu").export(target, start_time=0)
 
     report = await desk.export(target, resume=False)
