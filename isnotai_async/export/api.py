@@ -22,7 +22,7 @@ from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.export.formats import Format, choose_format
 from isnotai_async.export.identity import count_sessions, identify, read_digests, sum_sessions
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.opening import IfExists, Opener, Opening, check_given
+from isnotai_async.export.opening import Opener, Opening, check_given
 from isnotai_async.export.places import store_of
 from isnotai_async.export.publishing import Publisher
 from isnotai_async.export.report import ExportReport, OnProgress
@@ -30,6 +30,7 @@ from isnotai_async.export.runner import COMMIT_BYTES, Runner
 from isnotai_async.export.shard import Shard
 from isnotai_async.export.source import AnySessions, ExportSource, find_source
 from isnotai_async.export.system import System
+from isnotai_async.export.target import IfExists, Target
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
 from isnotai_async.export.trouble import explain_rows
@@ -223,7 +224,7 @@ class ExportJob:
             metrics=ExportMetrics(),
         )
         store = WorkStore(system, store_of(self.target), self.target)
-        publisher = Publisher(store, self.format, tuple(self.source.read()))
+        publisher = Publisher(store, Target(self.target, self.format, system), tuple(self.source.read()))
         explain = partial(explain_rows, store)
         with FileThread(explain) as thread, capture_notices(tracker.metrics.on_notice):
             strict = self.on_error == "raise"
@@ -271,8 +272,8 @@ def _open(opener: Opener, tracker: SessionTracker) -> Opening:
 async def _finish(thread: FileThread, opener: Opener, tracker: SessionTracker, opening: Opening) -> ExportReport:
     publisher, metrics = opener.publisher, tracker.metrics
     report = ExportReport(
-        path=publisher.store.target,
-        format=publisher.format.name,
+        path=publisher.target.path,
+        format=publisher.target.format.name,
         rows=tracker.rows,
         size=publisher.store.size,
         sessions=tracker.taken,
