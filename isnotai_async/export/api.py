@@ -33,7 +33,6 @@ from isnotai_async.export.system import System
 from isnotai_async.export.target import IfExists, Target
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
-from isnotai_async.export.trouble import explain_rows
 from isnotai_async.export.work_store import WorkStore
 
 _URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter and a colon is a drive of Windows
@@ -225,8 +224,7 @@ class ExportJob:
         )
         store = WorkStore(system, store_of(self.target), self.target)
         publisher = Publisher(store, Target(self.target, self.format, system), tuple(self.source.read()))
-        explain = partial(explain_rows, store)
-        with FileThread(explain) as thread, capture_notices(tracker.metrics.on_notice):
+        with FileThread(store.explain) as thread, capture_notices(tracker.metrics.on_notice):
             strict = self.on_error == "raise"
             identity = await identify(self.source, filters=self.query.filters, strict=strict)
             identity = {**identity, "started": self.started.isoformat()}

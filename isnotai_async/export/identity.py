@@ -117,29 +117,16 @@ def count_sessions(sessions: Mapping[str, Any] | None) -> int | None:
     return None if found is None else found["count"]
 
 
-def check_identity(ours: Identity, theirs: Identity) -> None:
-    """Check that a store belongs to this export.
-
-    Raises:
-        StoreError: It belongs to another; the message says what differs.
-    """
-    name = next((name for name in _LABELS if _differs(name, ours.get(name), theirs.get(name))), None)
-    if name is None:
-        return
-    raise StoreError(
-        f"this target was started by another export: its {_LABELS[name]} {_say(theirs.get(name))}, now "
-        f"{_say(ours.get(name))}. Run that one again to finish it, start over with resume=False (--no-resume), "
-        "or choose another target"
-    )
-
-
-def is_same(ours: Identity, theirs: Identity) -> bool:
-    """Return whether two identities are those of one export."""
-    return not any(_differs(name, ours.get(name), theirs.get(name)) for name in _LABELS)
-
-
-def _differs(name: str, our: object, their: object) -> bool:
-    return our != their and not (name == "sessions" and (our is None or their is None))
+def find_difference(ours: Identity, theirs: Identity) -> StoreError | None:
+    """Return the error that says why a store belongs to another export; None if it belongs to this one."""
+    for name, label in _LABELS.items():
+        our, their = ours.get(name), theirs.get(name)
+        if our != their and not (name == "sessions" and None in (our, their)):
+            return StoreError(
+                f"this target was started by another export: its {label} {_say(their)}, now {_say(our)}. Run that "
+                "one again to finish it, start over with resume=False (--no-resume), or choose another target"
+            )
+    return None
 
 
 def _say(value: object) -> str:

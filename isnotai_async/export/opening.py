@@ -33,9 +33,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ExportError, StoreError, quoted
-from isnotai_async.export.identity import Identity, check_identity, digest_target, is_same, sum_sessions
+from isnotai_async.export.identity import Identity, digest_target, find_difference, sum_sessions
 from isnotai_async.export.places import shown, store_of
 from isnotai_async.export.publishing import Publisher
 from isnotai_async.export.report import ExportReport, report_from_json
@@ -83,11 +82,10 @@ class Opener:
         if theirs is None:
             return self._check_target() or self._start(store)
         self.publisher.target.recover(store.read_receipt("publishing"))
-        if is_same(self.identity, theirs):
+        if (difference := find_difference(self.identity, theirs)) is None:
             return self._resume(store)
-        totals = store.read_totals()
-        if totals.rows and store.read_receipt("receipt") is None:
-            check_identity(self.identity, theirs)
+        if store.read_totals().rows and store.read_receipt("receipt") is None:
+            raise difference
         return self._check_target() or self._start(store)
 
     def _discard(self, store: WorkStore) -> None:
@@ -157,13 +155,12 @@ def check_given(store: WorkStore, given: Collection[bytes]) -> None:
     Raises:
         StoreError: Some are not.
     """
-    refs = (SessionRef(row.region, row.session_id) for row in store.read_sessions())
-    others = [ref for ref in refs if digest_target(ref) not in given]
+    others = [row.session_id for row in store.read_sessions() if digest_target(row.target) not in given]
     if others:
         raise StoreError(
             f"{shown(store.target)} was started with other sessions, which an iterator gave: {len(others):,} of its "
             f"sessions {'is' if len(others) == 1 else 'are'} not among the {len(given):,} given now (the first: "
-            f"{quoted(others[0].session_id)}). Give those too, start over with resume=False (--no-resume), or choose "
+            f"{quoted(others[0])}). Give those too, start over with resume=False (--no-resume), or choose "
             "another target"
         )
 

@@ -25,7 +25,7 @@ from isnotai_async.export.places import shown, unnamed_of
 from isnotai_async.export.rejected import read_rejected, write_rejected
 from isnotai_async.export.report import ExportReport, report_to_json
 from isnotai_async.export.target import RowCount, Target, measure, measure_size
-from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
+from isnotai_async.export.trouble import DISK_ERRORS
 from isnotai_async.export.work_rows import Receipt
 from isnotai_async.export.work_store import WorkStore
 
@@ -94,4 +94,4 @@ class Publisher:
             size = measure_size(unnamed_of(self.target.path))
             needed = size * self.store.committed.rows // written if written else 0
             self.target.drop()  # first, so that what it took counts as free
-        return explain_rows(self.store, error, needed=needed)
+        return self.store.explain(error, needed=needed)

@@ -73,7 +73,7 @@ def read_rejected(
 ) -> Generator[dict[str, Any], None, None]:
     """Return what the file says of all records of a work store that are not in the target."""
     for session, record in store.read_rejected():
-        yield describe_rejected(session.region, session.session_id, record)
+        yield describe_rejected(*session.target, record)
     if timestamps is not None:
         yield from describe_too_far(store.read_batches(sources), timestamps)
 

@@ -72,14 +72,13 @@ class SessionTracker:
         """Load the state of the store."""
         self.totals, self.rows, self._reads_source = totals, totals.rows, not only_failed
         for row in rows:
-            target = SessionRef(row.region, row.session_id)
-            self._seen.add(digest_target(target))
+            self._seen.add(digest_target(row.target))
             self._number = row.number + 1
             if row.state == "done":
                 self.done += 1
                 self.witnesses.setdefault(row.region, row.session_id)
             else:
-                self._tracked[target] = TrackedSession.load(row)
+                self._tracked[row.target] = TrackedSession.load(row)
 
     @property
     def taken(self) -> int:

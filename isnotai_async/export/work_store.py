@@ -35,6 +35,7 @@ from isnotai_async.export.batches import Batch, unpack_pages
 from isnotai_async.export.places import shown
 from isnotai_async.export.store_lock import hold
 from isnotai_async.export.system import FileInfo, System
+from isnotai_async.export.trouble import explain_disk
 from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, Change, Receipt, SessionRow, Totals
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ class WorkStore:
             self._open()
         except sqlite3.Error as error:
             self.close()
-            raise self._explain(error) from None
+            raise self._explain_sqlite(error) from None
         except BaseException:
             self.close()
             raise
@@ -140,7 +141,7 @@ class WorkStore:
     def _start_over(self) -> str:
         return f"move it away, or start over with resume=False (--no-resume), to export to {shown(self.target)}"
 
-    def _explain(self, error: sqlite3.Error) -> Exception:
+    def _explain_sqlite(self, error: sqlite3.Error) -> Exception:
         full = getattr(error, "sqlite_errorcode", 0)
         code = full & 0xFF
         # A file that was replaced while this one waited for its lock belonged to an export that has just ended.
@@ -151,8 +152,20 @@ class WorkStore:
         if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
             return SinkError(f"cannot write into {shown(self._path.parent)}: {error}; make it writable")
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-            return error  # of the disk; the caller knows what it means
+            return error  # of the disk; `explain` says what it means
         return StoreError(f"{shown(self._path)} is damaged: {error}; {self._start_over}")
+
+    def explain(self, error: BaseException, *, needed: int = 0) -> BaseException:
+        """Return what to raise for an error: of the disk, one that says which rows are safe; any other as it is.
+
+        `needed` is how many bytes the target takes, 0 if that is not known.
+        """
+        rows, missing = self.committed.rows, 0
+        if needed:
+            with suppress(OSError):
+                missing = needed - self.system.free_bytes(self.target.parent)
+        safe = f"{rows:,} rows are safe in the work store" if rows else None
+        return explain_disk(error, self.target, safe=safe, missing=missing if missing > 0 else None)
 
     def check_place(self) -> None:
         """Check that the file still has the name under which it was opened.
@@ -308,7 +321,7 @@ class WorkStore:
                     raise self.damaged(query.split("FROM ")[1].split()[0])
                 yield tuple(columns)
         except sqlite3.DatabaseError as error:
-            raise self._explain(error) from None
+            raise self._explain_sqlite(error) from None
 
     def _check(self, read: Callable[[], T], table: str) -> T:
         """Read a value with a good checksum; it can be invalid all the same, if another program wrote it."""

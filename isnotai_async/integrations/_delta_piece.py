@@ -7,12 +7,13 @@ commit is read again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from attrs import frozen
+from attrs import astuple, frozen
 
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.validation import FilterValue
@@ -20,14 +21,14 @@ from isnotai_async.errors import ConfigError, ExportError, IsNotAIError
 from isnotai_async.export.batches import Batch
 from isnotai_async.export.formats.parquet import TIMESTAMPS, to_tables
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.rejected import describe_rejected, keep_holdable
+from isnotai_async.export.rejected import describe_rejected, describe_too_far, keep_holdable
 from isnotai_async.export.report import SessionFailure, is_of_a_cursor
 from isnotai_async.export.runner import Runner
 from isnotai_async.export.source import ExportSource
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
-from isnotai_async.export.trouble import explain_rows
+from isnotai_async.export.trouble import explain_disk
 from isnotai_async.export.work_store import WorkStore
 from isnotai_async.integrations._delta_tables import Attempt
 from isnotai_async.integrations._event_request import batch_schema
@@ -70,12 +71,13 @@ class PieceReader:
             metrics=self.metrics,
         )
         store = WorkStore(System(), folder / "work", folder / "piece")
-        with FileThread(partial(explain_rows, store)) as thread:
+        # What is in a temporary folder is not safe, so the store's own explanation would be wrong.
+        with FileThread(partial(explain_disk, target=store.target)) as thread:
             try:
                 await thread.run(_open, store)
                 await self._read(thread, store, tracker)
                 left = await thread.run(_find_left, store, tracker, sessions)
-                path, rows, attempts = await thread.run(_spool, store, tracker, folder, left)
+                path, rows, attempts = await thread.run(_spool, store, tracker, left)
             finally:
                 await thread.run(store.close)
         return Piece(
@@ -106,8 +108,7 @@ def _find_left(
     store: WorkStore, tracker: SessionTracker, sessions: Sequence[SessionRef]
 ) -> dict[SessionRef, IsNotAIError]:
     """Return the sessions that did not end, and why; if a key was refused, the rest of its region was not tried."""
-    ended = {SessionRef(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
-    ended |= tracker.failed.keys() | tracker.invalid.keys()
+    ended = _find_done(store) | tracker.failed.keys() | tracker.invalid.keys()
     untried = ExportError("the session was not read")
     return {
         target: tracker.failures.get(target) or tracker.refusals.get(target.name) or untried
@@ -116,46 +117,34 @@ def _find_left(
     }
 
 
+def _find_done(store: WorkStore) -> set[SessionRef]:
+    return {row.target for row in store.read_sessions() if row.state == "done"}
+
+
 def _spool(
-    store: WorkStore, tracker: SessionTracker, folder: Path, left: Mapping[SessionRef, IsNotAIError]
+    store: WorkStore, tracker: SessionTracker, left: Mapping[SessionRef, IsNotAIError]
 ) -> tuple[Path, int, tuple[Attempt, ...]]:
     """Write the rows of the sessions that were read to their end; return the file, their number, and what is left."""
-    path, schema, rejected = folder / "rows.arrow", batch_schema(), list[Attempt]()
-    done = {(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
-    names = dict.fromkeys(row.source for row in store.read_sessions())
-    batches = (batch for batch in store.read_batches(names) if (batch.region, batch.session_id) in done)
+    path, schema, done = store.target.with_name("rows.arrow"), batch_schema(), _find_done(store)
     rows = 0
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
-        for table in to_tables(_keep_holdable(batches, TIMESTAMPS, rejected.append)):
+        for table in to_tables(keep_holdable(_read_batches(store, done), TIMESTAMPS)):
             stream.write_table(table.cast(schema))
             rows += table.num_rows
-    return path, rows, (*_describe(store, tracker, done, left), *rejected)
+    unfinished = [SessionFailure.describe(*target, error) for target, error in left.items()]
+    failed = [*tracker.failed.values(), *tracker.invalid.values()]
+    rejected = chain(
+        (describe_rejected(*row.target, record) for row, record in store.read_rejected() if row.target in done),
+        describe_too_far(_read_batches(store, done), TIMESTAMPS),
+    )
+    attempts = (
+        *(Attempt("unfinished", *astuple(each)) for each in unfinished),
+        *(Attempt("failed", *astuple(each)) for each in failed),
+        *(Attempt("rejected", each["region"], each["session_id"], "", json.dumps(each)) for each in rejected),
+    )
+    return path, rows, attempts
 
 
-def _keep_holdable(batches: Iterator[Batch], times: range, reject: Callable[[Attempt], None]) -> Iterator[Batch]:
-    for batch in batches:
-        for event_id, moment in zip(batch.columns.event_id, batch.columns.timestamp, strict=True):
-            if moment not in times:
-                record = {"event_id": event_id, "timestamp": moment, "reason": "Delta cannot hold the timestamp"}
-                reject(Attempt("rejected", batch.region, batch.session_id, "", json.dumps(record)))
-        yield from keep_holdable([batch], times)
-
-
-def _describe(
-    store: WorkStore,
-    tracker: SessionTracker,
-    done: Collection[tuple[str, str]],
-    left: Mapping[SessionRef, IsNotAIError],
-) -> Iterator[Attempt]:
-    for target, error in left.items():
-        yield _make_attempt("unfinished", SessionFailure.describe(*target, error))
-    for failure in (*tracker.failed.values(), *tracker.invalid.values()):
-        yield _make_attempt("failed", failure)
-    for session, record in store.read_rejected():
-        if (session.region, session.session_id) in done:
-            described = describe_rejected(session.region, session.session_id, record)
-            yield Attempt("rejected", session.region, session.session_id, "", json.dumps(described))
-
-
-def _make_attempt(kind: str, failure: SessionFailure) -> Attempt:
-    return Attempt(kind, failure.name, failure.session_id, failure.error, failure.message)
+def _read_batches(store: WorkStore, done: Collection[SessionRef]) -> Iterator[Batch]:
+    names = dict.fromkeys(row.source for row in store.read_sessions())
+    return (batch for batch in store.read_batches(names) if SessionRef(batch.region, batch.session_id) in done)
