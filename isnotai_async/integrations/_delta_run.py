@@ -132,8 +132,7 @@ class DeltaRun:
             if was_planned:
                 raise self._say_removed()
             mine = _delta_plan.make_plan(await self._list())
-            await self.thread.run(self.tables.write_plan, "plan", mine, {**identity, "id": plan_id})
-            found = await self.thread.run(self.tables.read_plan, "plan")
+            found = await self.thread.run(self.tables.write_plan, "plan", mine, {**identity, "id": plan_id})
         if found is None:
             raise self._say_removed()
         plan, theirs = found
@@ -170,8 +169,7 @@ class DeltaRun:
     async def _plan_again(self, name: str, unfinished: Sequence[SessionRef]) -> pa.Table:
         found = await self.thread.run(self.tables.read_plan, name)
         if found is None:
-            await self.thread.run(self.tables.write_plan, name, _delta_plan.make_plan(unfinished), {})
-            found = await self.thread.run(self.tables.read_plan, name)
+            found = await self.thread.run(self.tables.write_plan, name, _delta_plan.make_plan(unfinished), {})
         if found is None:
             raise self._say_removed()
         return found[0]

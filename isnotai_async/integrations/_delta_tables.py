@@ -137,13 +137,16 @@ class JobTables:
             if not self.is_planned():
                 raise
 
-    def write_plan(self, name: str, plan: pa.Table, identity: Mapping[str, Any]) -> None:
-        """Write a plan unless there is one: the first one wins."""
+    def write_plan(
+        self, name: str, plan: pa.Table, identity: Mapping[str, Any]
+    ) -> tuple[pa.Table, dict[str, Any]] | None:
+        """Write a plan unless there is one, and return the one that is there: the first one wins."""
         try:
             self._write_plan(name, plan, identity)
         except FAULTS:
             if self.read_plan(name) is None:
                 raise
+        return self.read_plan(name)
 
     def check_store(self, name: str, plan: pa.Table) -> None:
         """Check that a second plan cannot be written.
