@@ -8,7 +8,8 @@ folder for a file, or a folder with other files in it, raises all the same).
 |---|---|---|
 | none, or empty | not there | start |
 | none, or empty | there | taken; then start |
-| this export, the target is its own | same format, sessions failed | read the failed sessions; replace the target |
+| this export, the target is its own | same format, sessions failed | read these again; replace the target |
+| this export, the target is its own | same format, read again since | finish that; replace the target |
 | this export, the target is its own | same format, complete | report; with ``replace`` and a receipt, start |
 | this export, the target is its own | of other sessions, which an iterator gave | taken; then start |
 | this export, the target is its own | another format | taken; then resume from the rows, or start if it has none |
@@ -33,6 +34,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ExportError, StoreError, quoted
 from isnotai_async.export.identity import Identity, digest_target, find_difference, sum_sessions
 from isnotai_async.export.places import shown, store_of
@@ -105,11 +107,11 @@ class Opener:
 
     def _resume(self, store: WorkStore) -> Opening:
         receipt, publishing = store.read_receipt("receipt"), store.read_receipt("publishing")
-        finished = receipt or publishing
         totals, target = store.read_totals(), self.publisher.target
-        is_known = self.identity["sessions"] is not None
-        if finished is not None and target.is_of(finished):
-            given = sum_sessions(self.identity["sessions"])
+        # The newer one first: a run that tries failed sessions again replaces the target that the receipt describes.
+        finished = next((each for each in (publishing, receipt) if each is not None and target.is_of(each)), None)
+        is_known, given = self.identity["sessions"] is not None, sum_sessions(self.identity["sessions"])
+        if finished is not None:
             if given is not None and given != finished["sessions"]:
                 there = finished["sessions"]["count"]
                 found = (
@@ -124,9 +126,11 @@ class Opener:
                 report = report_from_json(finished["report"], target.path)
             except (KeyError, TypeError):
                 raise store.damaged("facts") from None
-            if any(row.state == "failed" for row in store.read_sessions()):
-                return Opening(totals=totals, only_failed=is_known, replace=True)
-            if is_known and (receipt is None or self.if_exists != "replace"):
+            failed = {SessionRef(failure.name, failure.session_id) for failure in report.failures}
+            if any(row.state != "done" or row.target in failed for row in store.read_sessions()):
+                # A list of ids is read again, for those that cannot be asked for; a listing would cost requests.
+                return Opening(totals=totals, only_failed=is_known and given is None, replace=True)
+            if is_known and (finished != receipt or self.if_exists != "replace"):
                 self.publisher.finish(finished, keep_pages=False)
                 return Opening(report=report)
         if (opening := self._check_target()) is not None:
