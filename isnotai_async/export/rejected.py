@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
-from msgspec.structs import astuple
 
 from isnotai_async._models.pages import RejectedRecord
-from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
+from isnotai_async.export.batches import EVENT_COLUMNS, Batch
 from isnotai_async.export.places import rejected_of
 from isnotai_async.export.system import System
 from isnotai_async.export.work_store import WorkStore
@@ -34,12 +33,12 @@ _TOO_FAR: Final = "the format cannot hold the timestamp: readers of it show the 
 def keep_holdable(batches: Iterable[Batch], timestamps: range | None) -> Iterator[Batch]:
     """Return batches without the rows that a format cannot hold."""
     for batch in batches:
-        times = batch.columns.timestamp
+        times = batch.column("timestamp")
         if timestamps is None or not times or (min(times) in timestamps and max(times) in timestamps):
             yield batch
         elif kept := [index for index, time in enumerate(times) if time in timestamps]:
-            columns = ([column[index] for index in kept] for column in astuple(batch.columns))
-            yield Batch(batch.region, batch.session_id, Columns(*columns))
+            columns = tuple([column[index] for index in kept] for column in batch.columns)
+            yield Batch(batch.region, batch.session_id, columns)
 
 
 def describe_rejected(region: str, session_id: str | None, record: RejectedRecord) -> dict[str, Any]:
@@ -56,9 +55,9 @@ def describe_rejected(region: str, session_id: str | None, record: RejectedRecor
 def describe_too_far(batches: Iterable[Batch], timestamps: range) -> Generator[dict[str, Any], None, None]:
     """Return what the file says of rows that a format cannot hold."""
     for batch in batches:
-        for row in zip(*astuple(batch.columns), strict=True):
-            record = dict(zip(EVENT_COLUMNS, row, strict=True))
-            if record["timestamp"] not in timestamps:
+        for index, time in enumerate(batch.column("timestamp")):
+            if time not in timestamps:
+                record = dict(zip(EVENT_COLUMNS, [column[index] for column in batch.columns], strict=True))
                 yield {
                     "region": batch.region,
                     "session_id": batch.session_id,

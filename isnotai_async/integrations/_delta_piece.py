@@ -108,7 +108,8 @@ def _find_left(
     store: WorkStore, tracker: SessionTracker, sessions: Sequence[SessionRef]
 ) -> dict[SessionRef, IsNotAIError]:
     """Return the sessions that did not end, and why; if a key was refused, the rest of its region was not tried."""
-    ended = _find_done(store) | tracker.failed.keys() | tracker.invalid.keys()
+    ended = {row.target for row in store.read_sessions() if row.state == "done"}
+    ended |= tracker.failed.keys() | tracker.invalid.keys()
     untried = ExportError("the session was not read")
     return {
         target: tracker.failures.get(target) or tracker.refusals.get(target.name) or untried
@@ -117,16 +118,12 @@ def _find_left(
     }
 
 
-def _find_done(store: WorkStore) -> set[SessionRef]:
-    return {row.target for row in store.read_sessions() if row.state == "done"}
-
-
 def _spool(
     store: WorkStore, tracker: SessionTracker, left: Mapping[SessionRef, IsNotAIError]
 ) -> tuple[Path, int, tuple[Attempt, ...]]:
     """Write the rows of the sessions that were read to their end; return the file, their number, and what is left."""
-    path, schema, done = store.target.with_name("rows.arrow"), batch_schema(), _find_done(store)
-    rows = 0
+    path, schema, rows = store.target.with_name("rows.arrow"), batch_schema(), 0
+    done = {row.target: row.rows for row in store.read_sessions() if row.state == "done"}
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
         for table in to_tables(keep_holdable(_read_batches(store, done), TIMESTAMPS)):
             stream.write_table(table.cast(schema))
@@ -135,7 +132,7 @@ def _spool(
     failed = [*tracker.failed.values(), *tracker.invalid.values()]
     rejected = chain(
         (describe_rejected(*row.target, record) for row, record in store.read_rejected() if row.target in done),
-        describe_too_far(_read_batches(store, done), TIMESTAMPS),
+        describe_too_far(_read_batches(store, done), TIMESTAMPS) if rows < sum(done.values()) else (),
     )
     attempts = (
         *(Attempt("unfinished", *astuple(each)) for each in unfinished),
