@@ -12,8 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec.structs import astuple
-
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
 from isnotai_async.export.places import rejected_of
@@ -29,7 +27,7 @@ _TOO_FAR: Final = "the format cannot hold the timestamp: readers of it show the 
 def keep_holdable(batches: Iterable[Batch], timestamps: range | None) -> Iterator[Batch]:
     """Return batches without the rows that a format cannot hold."""
     for batch in batches:
-        times = batch.columns.timestamp
+        times = batch.column("timestamp")
         if timestamps is None or not times or (min(times) in timestamps and max(times) in timestamps):
             yield batch
         elif kept := [index for index, time in enumerate(times) if time in timestamps]:
@@ -37,7 +35,7 @@ def keep_holdable(batches: Iterable[Batch], timestamps: range | None) -> Iterato
 
 
 def _pick(columns: Columns, indexes: list[int]) -> Columns:
-    return Columns(*([column[index] for index in indexes] for column in astuple(columns)))
+    return tuple([column[index] for index in indexes] for column in columns)
 
 
 def describe_rejected(target: SessionRef, *, index: int, reason: str, raw: bytes) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def describe_rejected(target: SessionRef, *, index: int, reason: str, raw: bytes
 def describe_too_far(batches: Iterable[Batch], timestamps: range) -> Generator[dict[str, Any], None, None]:
     """Return what the file says of rows that a format cannot hold."""
     for batch in batches:
-        for row in zip(*astuple(batch.columns), strict=True):
+        for row in zip(*batch.columns, strict=True):
             record = dict(zip(EVENT_COLUMNS, row, strict=True))
             if record["timestamp"] not in timestamps:
                 yield {

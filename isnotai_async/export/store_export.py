@@ -21,7 +21,7 @@ from attrs import frozen
 from isnotai_async._models.validation import explain_names, one_of
 from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.api import check_target_name
-from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
+from isnotai_async.export.batches import EVENT_COLUMNS, Batch
 from isnotai_async.export.formats import Format, choose_format
 from isnotai_async.export.opening import IfExists, check_target
 from isnotai_async.export.places import shown, unnamed_of
@@ -168,4 +168,4 @@ def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:
         number, region, session_id = session
         rows = db.execute(_ROWS, (session_id, region))
         while chunk := rows.fetchmany(_BATCH_ROWS):
-            yield Batch(region, session_id, Columns(*(list(column) for column in zip(*chunk, strict=True))))
+            yield Batch(region, session_id, tuple(map(list, zip(*chunk, strict=True))))

@@ -276,7 +276,7 @@ class WorkStore:
         for row in self._select("SELECT * FROM sessions WHERE number = ?", number):
             session = msgspec.convert(row, SessionRow)
             for batch in self._read_session(session):
-                found.update(batch.columns.event_id)
+                found.update(batch.column("event_id"))
             found.update(raw for _, _, raw in self._read_rejected(session))
         return found
 

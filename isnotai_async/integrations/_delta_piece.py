@@ -139,7 +139,7 @@ def _spool(
 
 def _keep_holdable(batches: Iterator[Batch], times: range, reject: Callable[[Attempt], None]) -> Iterator[Batch]:
     for batch in batches:
-        for event_id, moment in zip(batch.columns.event_id, batch.columns.timestamp, strict=True):
+        for event_id, moment in zip(batch.column("event_id"), batch.column("timestamp"), strict=True):
             if moment not in times:
                 record = {"event_id": event_id, "timestamp": moment, "reason": "Delta cannot hold the timestamp"}
                 reject(Attempt("rejected", batch.region, batch.session_id, "", json.dumps(record)))

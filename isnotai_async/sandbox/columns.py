@@ -6,7 +6,6 @@ contain the same mistake.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from isnotai_async.errors import ConfigError, quoted
@@ -29,7 +28,6 @@ INT32: Final = ("message_id", "payload_size")
 _KINDS: Final = tuple(COLUMNS.values())
 _NAME: Final = list(COLUMNS).index(NULLABLE)
 _WITHOUT_NAME: Final = (*_KINDS[:_NAME], type(None), *_KINDS[_NAME + 1 :])
-_API_NAMES: Final = [re.sub("_([a-z])", lambda found: found[1].upper(), name) for name in list(COLUMNS)[2:]]
 _WORDS: Final = {str: "a string", int: "a whole number"}
 
 
@@ -53,6 +51,14 @@ def check_row(values: tuple[object, ...], where: str) -> Row:
     raise AssertionError
 
 
-def show_event(*values: object) -> dict[str, object]:
-    """Return an event as the API shows it, of the values of its own columns."""
-    return dict(zip(_API_NAMES, values, strict=True))
+def show_event(
+    event_id: str, message_id: int, event_type_name: str | None, *, timestamp: int, payload_size: int
+) -> dict[str, object]:
+    """Return an event as the API shows it."""
+    return {
+        "eventId": event_id,
+        "messageId": message_id,
+        "eventTypeName": event_type_name,
+        "timestamp": timestamp,
+        "payloadSize": payload_size,
+    }

@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -20,6 +21,8 @@ from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Fault, Sandbox
 from isnotai_async.sandbox.limits import OPERATION_NAMES
 from tests.command import in_shell
+
+ROOT = Path(__file__).parents[2]
 
 
 def cpu_of(*argv: str) -> float:
@@ -241,12 +244,18 @@ def test_a_wrong_number_of_sessions_is_named_by_its_option(count: str, capsys: p
     assert f'Invalid value "{count}" for --sessions' in capsys.readouterr().err
 
 
-def test_ctrl_c_while_it_imports_ends_it_in_words() -> None:
-    program = """
+@pytest.mark.parametrize(
+    ("module", "times"),
+    [("isnotai_async._cli.exit_codes", 1), ("isnotai_async._cli.exit_codes", 2), ("cyclopts.core", 1)],
+)
+def test_ctrl_c_while_it_imports_ends_it_in_words(module: str, times: int) -> None:
+    program = f"""
 import os, signal, sys
 class Interrupter:
+    left = ["{module}"] * {times}  # once more when the end imports it again
     def find_spec(self, name, *_):
-        if name == "cyclopts.core":
+        if name in self.left:
+            self.left.remove(name)
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupter())
 from isnotai_async._cli import main
@@ -254,6 +263,13 @@ sys.exit(main(["health", "--sandbox"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, "isnotai: interrupted\n")
+
+
+def test_ctrl_c_is_awaited_before_anything_is_imported_that_takes_time() -> None:
+    program = "import sys, isnotai_async._cli; print(*sys.modules)"
+    argv = [sys.executable, "-S", "-c", program]  # without what other packages import when Python starts
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, check=True, timeout=60)
+    assert not {"typing", "re", "enum", "threading", "pathlib"} & set(done.stdout.split())
 
 
 def test_too_few_files_are_blamed_on_the_limit() -> None:

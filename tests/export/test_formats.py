@@ -28,7 +28,7 @@ from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
 from isnotai_async.errors import ConfigError, SinkError
 from isnotai_async.export import encode_rows
-from isnotai_async.export.batches import COLUMNS, Batch, Columns, to_columns
+from isnotai_async.export.batches import COLUMNS, Batch, to_columns
 from isnotai_async.export.formats import FORMATS, choose_format, parquet
 from isnotai_async.export.formats.csv import encode_csv
 from isnotai_async.export.formats.jsonl import encode_jsonl
@@ -59,7 +59,7 @@ def named(*names: str | None) -> list[Event]:
 def expected(batches: Sequence[Batch]) -> list[Row]:
     return [
         {"region": batch.region, "session_id": batch.session_id}
-        | {name: getattr(batch.columns, name)[at] for name in COLUMNS[2:]}
+        | {name: batch.column(name)[at] for name in COLUMNS[2:]}
         for batch in batches
         for at in range(batch.rows)
     ]
@@ -300,7 +300,7 @@ def test_columns_of_different_length_are_no_batch_of_a_store() -> None:
 
         from isnotai_async.export.batches import join_pages, unpack_pages
 
-        unpack_pages(join_pages([msgspec.msgpack.encode(Columns(["a"], [], [], [], []))]))
+        unpack_pages(join_pages([msgspec.msgpack.encode([["a"], [], [], [], []])]))
 
 
 @given(name=st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=300))

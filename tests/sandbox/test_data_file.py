@@ -18,7 +18,7 @@ import pytest
 
 from isnotai_async import Client, Unlimited, export_events
 from isnotai_async.errors import ConfigError
-from isnotai_async.export.batches import Batch, Columns
+from isnotai_async.export.batches import Batch
 from isnotai_async.export.formats import choose_format
 from isnotai_async.export.system import System
 from isnotai_async.sandbox import Sandbox
@@ -92,12 +92,11 @@ def test_the_keys_that_guard_data_of_ones_own_are_new_each_time(tmp_path: Path) 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv", "rows.sqlite", "rows.parquet"])
 async def test_null_names_and_awkward_strings_are_read_as_they_were_exported(tmp_path: Path, name: str) -> None:
     names = [None, "", "=1+1", "'", "a,b", 'say "it"', "two\nlines"]
-    batch = Batch("us", "s1", Columns([f"e{n}" for n in range(7)], [1] * 7, names, [T] * 7, [5] * 7))
+    batch = Batch("us", "s1", ([f"e{n}" for n in range(7)], [1] * 7, names, [T] * 7, [5] * 7))
     choose_format(tmp_path / name, None).write(iter([batch]), tmp_path / name, System())
 
-    session = read_recordings(tmp_path / name)["us"].find("s1")
-    assert session is not None
-    assert [session.log.event(index)["eventTypeName"] for index in range(session.size)] == names
+    session = read_recordings(tmp_path / name)["us"]["s1"]
+    assert [session.log.event(index)["eventTypeName"] for index in range(session.log.size)] == names
 
 
 async def test_regions_stay_apart_and_other_names_are_served_by_us(tmp_path: Path, ask: Asker) -> None:

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import astuple
-
 from isnotai_async._arrow.tables import schema_of
 from isnotai_async._models.records import Event
 from isnotai_async.export.batches import SCHEMA_VERSION, Batch
@@ -91,7 +89,7 @@ class _RowGroup:
         rows = part.stop - part.start
         self._region.repeat(batch.region, rows)
         self._session_id.repeat(batch.session_id, rows)
-        for column, values in zip(self._columns, astuple(batch.columns), strict=True):
+        for column, values in zip(self._columns, batch.columns, strict=True):
             if isinstance(column, array):
                 column += array(column.typecode, values[part])  # half of what `extend` takes
             else:
