@@ -8,8 +8,6 @@ import gzip
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -32,6 +30,7 @@ from isnotai_async._cli import main
 from isnotai_async.export import export_store
 from isnotai_async.export.batches import COLUMNS
 from isnotai_async.export.store_lock import lock_store
+from tests.command import run_command
 from tests.export.sync_world import DAY, Played, Row, World, read_rows
 
 
@@ -174,9 +173,7 @@ async def test_an_export_during_a_sync_has_whole_commits(play: Played, tmp_path:
 
 
 def command(*argv: str) -> tuple[int, str, str]:
-    found = subprocess.run(
-        [sys.executable, "-m", "isnotai_async", *argv], capture_output=True, text=True, check=False
-    )
+    found = run_command(argv, capture_output=True, text=True)
     return found.returncode, found.stdout, found.stderr
 
 
