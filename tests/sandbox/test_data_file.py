@@ -23,6 +23,7 @@ from isnotai_async.export.formats import choose_format
 from isnotai_async.export.system import System
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.sandbox.recorded import read_recordings
+from tests.command import Command, run_command
 from tests.sandbox.conftest import Asker
 
 Row = dict[str, Any]
@@ -294,8 +295,7 @@ def test_an_event_takes_the_length_of_its_id_and_24_bytes(tmp_path: Path) -> Non
 
 async def test_the_command_serves_a_file(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", ROWS)
-    command = [sys.executable, "-m", "isnotai_async", "sandbox", "--data", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with Command(["sandbox", "--data", str(path)], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             settings: dict[str, str] = {}
@@ -311,8 +311,7 @@ async def test_the_command_serves_a_file(tmp_path: Path) -> None:
 
 
 def test_the_command_refuses_sessions_beside_data(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "isnotai_async", "sandbox", "--data", str(tmp_path), "--sessions", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = run_command(["sandbox", "--data", str(tmp_path), "--sessions", "3"], capture_output=True, text=True)
 
     assert done.returncode == 2
     assert "--data brings its own sessions; leave out --sessions" in done.stderr
