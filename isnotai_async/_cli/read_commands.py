@@ -32,11 +32,14 @@ from isnotai_async._models.records import Event, Session, User
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.export import encode_rows
-from isnotai_async.export.batches import COLUMNS
+from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS
 
 _SESSION_COLUMNS = ("id", "created (UTC)", "status", "bot", "user", "name")
 _USER_COLUMNS = ("id", "sessions", "bots", "mean", "max", "risk", "last seen (UTC)", "name")
-_EVENT_COLUMNS = ("time (UTC)", "type", "byte", "size", "id")
+# Events have their time first and their id last, which a narrow screen may cut; the rest is in the record's order.
+_REST = tuple(name for name in EVENT_COLUMNS if name not in {"timestamp", "event_id"})
+_SHORT = {"message_id": "byte", "event_type_name": "type", "payload_size": "size"}
+_EVENT_COLUMNS = ("time (UTC)", *(_SHORT.get(name, name) for name in _REST), "id")
 
 
 def _session_row(session: Session) -> tuple[object, ...]:
@@ -160,8 +163,7 @@ async def _event_rows(walk: Paginator[Event], session: str) -> AsyncIterator[dic
 
 
 def _event_row(fields: dict[str, Any]) -> tuple[object, ...]:
-    rest = (fields[name] for name in ("event_type_name", "message_id", "payload_size", "event_id"))
-    return to_millisecond(fields["timestamp"]), *rest
+    return to_millisecond(fields["timestamp"]), *(fields[name] for name in _REST), fields["event_id"]
 
 
 async def users(

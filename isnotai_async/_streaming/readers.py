@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position, mark_event
+from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event, SessionDetails
 from isnotai_async._models.stream_positions import ANY, SessionRef
 from isnotai_async._notices import logger
 from isnotai_async._streaming.buffer import OrderedLane, PageBuffer
-from isnotai_async._streaming.event_fetcher import EventFetcher, FindFetcher
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.paginator import FetchPage, Paginator
 from isnotai_async._streaming.progress import SessionProgress, StreamProgress, TimeWindow
@@ -40,6 +40,24 @@ from isnotai_async.errors import (
     NotFoundError,
     ServerError,
 )
+
+
+class EventFetcher(NamedTuple):
+    """The functions that fetch pages and details from one region.
+
+    Attributes:
+        region: Its name.
+        fetch_page: Fetches the page of a query at a cursor; None is the first page.
+        fetch_details: Fetches the details of a session.
+    """
+
+    region: str
+    fetch_page: Callable[[EventQuery, str | None], Awaitable[Page[Event]]]
+    fetch_details: Callable[[str], Awaitable[SessionDetails]]
+
+
+FindFetcher = Callable[[str], EventFetcher]
+"""Returns the functions for a region, by its name; raises `ConfigError` for a name that is not known."""
 
 
 @frozen(kw_only=True, eq=False, repr=False)

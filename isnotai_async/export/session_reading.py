@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
+from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.export.batches import EVENT_COLUMNS
 from isnotai_async.export.sync_rules import Choice, State
 
@@ -52,6 +53,11 @@ class SessionReading:
     is_gone: bool = False
     state: State | None = None
     is_expired: bool = False
+
+    @property
+    def target(self) -> SessionRef:
+        """The session, with its region."""
+        return SessionRef(self.region, self.session_id)
 
 
 @frozen(eq=False)

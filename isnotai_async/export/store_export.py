@@ -21,19 +21,18 @@ from attrs import frozen
 from isnotai_async._models.validation import explain_names, one_of
 from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.api import check_target_name
-from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
-from isnotai_async.export.formats import Format, choose_format
-from isnotai_async.export.opening import IfExists, check_target
-from isnotai_async.export.places import shown, unnamed_of
-from isnotai_async.export.publishing import measure_size, name_target
-from isnotai_async.export.rejected import RowCount, describe_too_far, keep_holdable, write_rejected
+from isnotai_async.export.batches import EVENT_COLUMNS, Batch
+from isnotai_async.export.formats import choose_format
+from isnotai_async.export.places import shown
+from isnotai_async.export.rejected import describe_too_far, write_rejected
 from isnotai_async.export.report import ExportReport
 from isnotai_async.export.store_file import READER_SECONDS, explain_error
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
 from isnotai_async.export.store_schema import APPLICATION_ID
 from isnotai_async.export.system import System
+from isnotai_async.export.target import IfExists, RowCount, Target, measure_size
 from isnotai_async.export.thread import FileThread
-from isnotai_async.export.trouble import explain_disk
+from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
 
 _BATCH_ROWS: Final = 10_000
 _TODO: Final = """
@@ -83,8 +82,8 @@ async def export_store(
     one_of(if_exists, "if_exists", get_args(IfExists))
     target = check_target_name(to)
     chosen = choose_format(target, format, formula_guard=formula_guard, bom=bom, segments=segments)
-    job = StoreExport(Path(store), target, chosen, System())
-    with FileThread() as thread:
+    job = StoreExport(Path(store), Target(target, chosen, System()))
+    with FileThread(job.explain) as thread:
         return await thread.run(job.run, if_exists)
 
 
@@ -93,27 +92,21 @@ class StoreExport:
     """An export of a store; it blocks."""
 
     store: Path
-    target: Path
-    format: Format
-    system: System
+    target: Target
 
     def run(self, if_exists: IfExists) -> ExportReport:
         """Export; errors as of `export_store`."""
         started = monotonic()
-        if (report := check_target(self.target, self.format, if_exists, self.system)) is not None:
+        if (report := self.target.check(if_exists)) is not None:
             return report
-        with closing(self._open()) as db:  # before the lock, whose file stays
-            lock = StoreLock(self.target)
-            lock.acquire()
-            try:
-                rows, rejected, sessions = self._write(db, replace=if_exists == "replace")
-            finally:
-                lock.release()
+        path = self.target.path
+        with closing(self._open()) as db, closing(lock_store(path)):  # in this order: the lock's file stays
+            rows, rejected, sessions = self._write(db, replace=if_exists == "replace")
         return ExportReport(
-            path=self.target,
-            format=self.format.name,
+            path=path,
+            format=self.target.format.name,
             rows=rows,
-            size=measure_size(self.target),
+            size=measure_size(path),
             sessions=sessions,
             rejected=rejected,
             elapsed=monotonic() - started,
@@ -121,43 +114,39 @@ class StoreExport:
 
     def _write(self, db: sqlite3.Connection, *, replace: bool) -> tuple[int, int, int]:
         """Write and name the target; return its rows, those that were set aside, and its sessions."""
-        unnamed, read, written = unnamed_of(self.target), RowCount(), RowCount()
+        target, read, written = self.target, RowCount(), RowCount()
         try:
             db.execute(_TODO)
             sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
-            self.system.remove(unnamed)
-            batches = keep_holdable(read.count(_read_batches(db)), self.format.timestamps)
-            self.format.write(written.count(batches), unnamed, self.system)
-            if written.rows < read.rows and self.format.timestamps is not None:
-                too_far = describe_too_far(_read_batches(db), self.format.timestamps)
-                write_rejected(too_far, self.target, self.system)
-            name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
-        except (SinkError, OSError, sqlite3.Error) as error:
-            self.system.remove(unnamed)
-            if isinstance(error, sqlite3.Error):
-                raise explain_error(error, self.store) from None
-            if isinstance(error, OSError):
-                raise explain_disk(error, self.target) from None
+            target.write(read.count(_read_batches(db)), written)
+            if written.rows < read.rows and target.format.timestamps is not None:
+                too_far = describe_too_far(_read_batches(db), target.format.timestamps)
+                write_rejected(too_far, target.path, target.system)
+            target.name(replace=replace)
+        except (SinkError, *DISK_ERRORS):
+            target.drop()
             raise
         return written.rows, read.rows - written.rows, sessions
 
     def _open(self) -> sqlite3.Connection:
-        if self.system.inspect(self.store) is None:
+        if self.target.system.inspect(self.store) is None:
             raise StoreError(f"there is no store {shown(self.store)}; isnotai sync makes one")
-        failure: Exception
-        db: sqlite3.Connection | None = None
+        # Not read-only: a crash may have left half a commit, which the next reader has to undo.
+        uri = f"file:{quote(os.fspath(self.store.absolute()))}?mode=rw"
+        db = sqlite3.connect(uri, uri=True, timeout=READER_SECONDS, isolation_level=None)
         try:
-            # Not read-only: a crash may have left half a commit, which the next reader has to undo.
-            uri = f"file:{quote(os.fspath(self.store.absolute()))}?mode=rw"
-            db = sqlite3.connect(uri, uri=True, timeout=READER_SECONDS, isolation_level=None)
-            if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-                return db
-            failure = StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
-        except sqlite3.Error as error:
-            failure = explain_error(error, self.store)
-        if db is not None:
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
+        except BaseException:
             db.close()
-        raise failure
+            raise
+        return db
+
+    def explain(self, error: BaseException) -> BaseException:
+        """Return what to raise for an error: of the disk, one that says what to do."""
+        if isinstance(error, OSError):
+            return explain_disk(error, self.target.path)
+        return explain_error(error, self.store)
 
 
 def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:
@@ -168,4 +157,4 @@ def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:
         number, region, session_id = session
         rows = db.execute(_ROWS, (session_id, region))
         while chunk := rows.fetchmany(_BATCH_ROWS):
-            yield Batch(region, session_id, Columns(*(list(column) for column in zip(*chunk, strict=True))))
+            yield Batch(region, session_id, tuple(map(list, zip(*chunk, strict=True))))

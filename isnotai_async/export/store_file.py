@@ -4,7 +4,7 @@ The rules:
 
 1. ``journal_mode=TRUNCATE``, ``synchronous=FULL``, normal locking, read back after setting: a reader sees whole
    commits, and a crash leaves none in half. A commit waits for readers for up to 60 s.
-2. One sync at a time: an exclusive SQLite file next to the store (`StoreLock`).
+2. One sync at a time: an exclusive SQLite file next to the store (`lock_store`).
 3. Before each transaction the file must be the one that was opened, else no row of the transaction would be safe.
 """
 
@@ -13,17 +13,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import define, field
 
-from isnotai_async.errors import ExportError, SinkError, StoreError, quoted
+from isnotai_async.errors import SinkError, StoreError, quoted
 from isnotai_async.export.places import shown
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS, TEMPORARY
-from isnotai_async.export.trouble import explain_disk
+from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
 
 READER_SECONDS: Final = 60.0
 """How long a commit waits for programs that read the store."""
@@ -47,8 +47,8 @@ class StoreFile:
     patience: float = READER_SECONDS
     db: sqlite3.Connection = field(init=False)
     size: int = field(default=0, init=False)
-    _lock: StoreLock = field(init=False)
     _file: tuple[int, int] | None = field(init=False)
+    _open: ExitStack = field(factory=ExitStack, init=False)  # what is closed with it
 
     def open(self, filters: Mapping[str, Any]) -> None:
         """Open the store, or make it.
@@ -59,12 +59,12 @@ class StoreFile:
         Raises:
             ExportLockedError: Another sync has it.
             StoreError: It is no event store, is of a newer version, or holds other events.
-            sqlite3.Error: It cannot be written, as from all methods; `explain_error` says what to do.
+            sqlite3.Error: It cannot be written, as from all methods; `explain` says what to do.
         """
-        self._lock = StoreLock(self.path)
-        self._lock.acquire()
+        self._open.enter_context(closing(lock_store(self.path)))
         try:
-            self.db = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None)
+            db = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None)
+            self.db = self._open.enter_context(closing(db))
             self._check_kind()
             self._configure()
             self._file = self._identify_file()
@@ -77,10 +77,7 @@ class StoreFile:
 
     def close(self) -> None:
         """Close the store and release its lock; idempotent."""
-        if hasattr(self, "db"):
-            with suppress(sqlite3.Error):
-                self.db.close()
-        self._lock.release()
+        self._open.close()
 
     def _check_kind(self) -> None:
         if self.value("PRAGMA application_id") != APPLICATION_ID and self.value("SELECT 1 FROM sqlite_master"):
@@ -159,20 +156,26 @@ class StoreFile:
         row = self.row(query, *values)
         return None if row is None else row[0]
 
+    def explain(self, error: BaseException) -> BaseException:
+        """Return what to raise for an error: of SQLite or the system, one that says what to do."""
+        return explain_error(error, self.path, self.patience)
+
     @property
     def name(self) -> str:
         """Its path, for messages."""
         return shown(self.path)
 
 
-def explain_error(error: sqlite3.Error | OSError, path: Path, patience: float = READER_SECONDS) -> ExportError:
-    """Put what SQLite or the system said about a store into words.
+def explain_error(error: BaseException, path: Path, patience: float = READER_SECONDS) -> BaseException:
+    """Put what SQLite or the system said about a store into words; any other error is returned as it is.
 
     Args:
         error: What it said.
         path: The store.
         patience: Seconds that were waited for its readers.
     """
+    if not isinstance(error, DISK_ERRORS):
+        return error
     name = shown(path)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _NOT_FINISHED:

@@ -45,7 +45,7 @@ class TrackedSession:
         return cls(
             number=row.number,
             source=row.source,
-            target=SessionRef(row.region, row.session_id),
+            target=row.target,
             walks=walks,
             pages=row.pages,
             rows=row.rows,

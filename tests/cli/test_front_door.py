@@ -20,6 +20,7 @@ from isnotai_async._cli.fault_options import read_fault, read_latency
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Fault, Sandbox
 from isnotai_async.sandbox.limits import OPERATION_NAMES
+from tests.command import in_shell
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +70,7 @@ def test_a_completion_script_knows_the_commands(shell: str, capsys: pytest.Captu
 
 def test_the_bash_script_completes_a_command() -> None:
     line = (
-        f"source <({sys.executable} -m isnotai_async completion bash); COMP_WORDS=(isnotai who); COMP_CWORD=1; "
+        f"source <({in_shell()} completion bash); COMP_WORDS=(isnotai who); COMP_CWORD=1; "
         "_isnotai; echo ${COMPREPLY[@]}"
     )
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
 from attrs import define, field
@@ -12,13 +12,11 @@ from attrs import define, field
 from isnotai_async._client import Client
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import ANY
-from isnotai_async._streaming.sources import read_sessions
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export import ExportReport
 from isnotai_async.export.api import ExportJob
 from isnotai_async.export.formats import choose_format
-from isnotai_async.export.source import AnySessions, Stream, Targets
+from isnotai_async.export.source import AnySessions, ExportSource, Stream
 from isnotai_async.export.system import System
 from tests.event_source import Source, events
 
@@ -27,7 +25,7 @@ RUN = ("resume", "if_exists", "on_progress")
 
 @define(eq=False)
 class Desk:
-    """An `ExportSource` over a `Source`, which also counts what it was asked.
+    """A client over a `Source`, which also counts what it was asked.
 
     Attributes:
         source: The sessions.
@@ -37,20 +35,13 @@ class Desk:
     source: Source
     client_error: dict[str, Exception] = field(factory=dict)
     asked_sessions: list[str] = field(factory=list)
-    region: Any = field(factory=lambda: SimpleNamespace(base_url="https://api.example"))
 
     @property
-    def regions(self) -> Mapping[str, str]:
-        return MappingProxyType({self.source.region: self.source.region})
+    def region(self) -> Any:
+        return SimpleNamespace(name=self.source.region, base_url="https://api.example")
 
-    def read(self, sessions: AnySessions) -> Targets:
-        return {ANY: read_sessions(cast(Any, sessions), self.source.region)}
-
-    def open_stream(self, targets: Targets, **options: Any) -> Stream:
-        return self.source.stream((target.session_id async for target in targets[ANY]), **options)
-
-    def client(self, name: str) -> Client:  # noqa: ARG002
-        return cast(Client, self)
+    def stream_events(self, sessions: Any, **options: Any) -> Stream:
+        return self.source.stream(sessions, **options)
 
     async def get_session(self, session_id: str) -> None:
         self.asked_sessions.append(session_id)
@@ -69,8 +60,11 @@ class Desk:
         chosen = {name: options.pop(name) for name in format_names if name in options}
         split = options.pop("split", None)
         job = ExportJob(
-            source=self,
-            sessions=list(self.source.sessions) if sessions is None else sessions,
+            source=ExportSource(
+                cast(Client, self),
+                list(self.source.sessions) if sessions is None else sessions,
+                options.pop("shard", None),
+            ),
             target=target,
             format=choose_format(target, options.pop("format", None), **chosen),
             query=query,

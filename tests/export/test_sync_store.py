@@ -30,7 +30,7 @@ from isnotai_async import (
 from isnotai_async.export import store_file
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.store_file import StoreFile
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS
 from isnotai_async.export.sync import update_store
 from tests.export.sync_world import DAY, HOUR, KEY, Played, World, read_rows
@@ -59,21 +59,19 @@ async def test_it_is_a_database_with_two_tables_for_everyone(play: Played) -> No
 
 
 async def test_a_second_sync_is_kept_out_and_a_third_one_afterwards_is_not(play: Played) -> None:
-    lock, refused = StoreLock(play.path), list[str]()
+    refused = list[str]()
 
     def try_to_lock(kind: str) -> None:
         if not refused:
             with pytest.raises(ExportLockedError):
-                lock.acquire()
+                lock_store(play.path)
             refused.append(kind)
 
     play.world.during = try_to_lock
     await update_store(play.client, play.path)
     assert len(refused) == 1
-    lock.acquire()
-    with pytest.raises(ExportLockedError, match="another sync is updating"):
+    with closing(lock_store(play.path)), pytest.raises(ExportLockedError, match="another sync is updating"):
         await update_store(play.client, play.path)
-    lock.release()
     await update_store(play.client, play.path)
     assert play.is_whole()
 
