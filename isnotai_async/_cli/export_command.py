@@ -14,21 +14,12 @@ from cyclopts import Parameter
 from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.delta_export import DeltaJob, check_delta
+from isnotai_async._cli.delta_export import check_delta, end_delta, run_delta
 from isnotai_async._cli.event_types import check_type
+from isnotai_async._cli.export_options import Writing, choose_sessions, count_ids
 from isnotai_async._cli.intervals import Clock, Interval
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
-from isnotai_async._cli.options import (
-    LONG,
-    EventOptions,
-    Flag,
-    LongConnection,
-    SessionFilters,
-    Writing,
-    choose_sessions,
-    count_ids,
-    open_client,
-)
+from isnotai_async._cli.options import EventOptions, Flag, LongConnection, SessionFilters, open_client
 from isnotai_async._cli.output import count_of, say, write_json
 from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.session_ids import SessionsFile
@@ -155,7 +146,7 @@ async def export(
     estimate: Flag = False,
     json: Flag = False,
     quiet: Flag = False,
-    connection: LongConnection = LONG,
+    connection: LongConnection = LongConnection(),
 ) -> int:
     """Write the events of many sessions into one file, each exactly once.
 
@@ -206,8 +197,8 @@ async def export(
             write_estimate(found, json=json)
             return exit_codes.DONE
         if is_delta:
-            delta = DeltaJob(out, str(writing.job), connection.redis, quiet=quiet, json=json)
-            return await delta.run(client, sessions, writing, query)
+            done = await run_delta(client, sessions, out, writing=writing, query=query, redis=connection.redis)
+            return done if isinstance(done, int) else end_delta(done, out, writing.job, json=json, quiet=quiet)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
         run = _Run(Path(out), quiet=quiet, intervals=intervals)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from io import StringIO
 from typing import Any, Final, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from isnotai_async._cli.options import Form, ReadOptions, check_names
-from isnotai_async._cli.output import Table, say, to_json, to_plain, write_data, write_facts, write_json
+from isnotai_async._cli.output import Table, flatten, say, to_json, to_plain, write_data, write_facts, write_json
 
 T = TypeVar("T")
 
@@ -116,19 +116,11 @@ def write_one(
 
 def _write_csv_rows(rows: Iterable[object]) -> None:
     head: tuple[str, ...] = ()
-    for fields in (dict(_flat(row)) for row in rows):
+    for fields in (dict(flatten(row)) for row in rows):
         if not head:
             head = tuple(fields)
             write_csv(head)
         write_csv(fields.get(name) for name in head)
-
-
-def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, inner in to_plain(value).items():
-        if isinstance(inner, Mapping) or attrs.has(type(inner)):
-            yield from _flat(inner, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", inner
 
 
 def write_csv(cells: Iterable[object]) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from isnotai_async._cli.exit_codes import about_session
 from isnotai_async._cli.formats import fields_of, write_one, write_records
 from isnotai_async._cli.options import (
-    READING,
     EventOptions,
     Limit,
     PageSize,
@@ -55,14 +54,14 @@ def _user_row(user: User) -> tuple[object, ...]:
     return user.user_id, *counts, *scores, user.risk_level, user.last_seen, user.user_name
 
 
-async def health(*, options: ReadOptions = READING) -> None:
+async def health(*, options: ReadOptions = ReadOptions()) -> None:
     """Ask whether the API is alive. Needs no key."""
     async with open_client(options) as client:
         answer = await client.health()
         write_one({"region": client.region.name, "status": answer.status, "version": answer.version}, options)
 
 
-async def whoami(*, options: ReadOptions = READING) -> None:
+async def whoami(*, options: ReadOptions = ReadOptions()) -> None:
     """Show which integration the key stands for: the best test of a key."""
     async with open_client(options) as client:
         write_one({"region": client.region.name, "integration": await client.get_integration()}, options)
@@ -74,7 +73,7 @@ async def sessions(
     filters: SessionFilters = SessionFilters(),
     page_size: PageSize = None,
     limit: Limit = None,
-    options: ReadOptions = READING,
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """List sessions.
 
@@ -104,7 +103,7 @@ async def session(
     session: str,
     /,
     *,
-    options: ReadOptions = READING,
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """Show the record of one session; `isnotai show` shows what happened in it.
 
@@ -125,7 +124,7 @@ async def events(
     *,
     filters: EventOptions = EventOptions(),
     limit: Limit = None,
-    options: ReadOptions = READING,
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """List the events of one session.
 
@@ -170,7 +169,7 @@ async def users(
     search: str | None = None,
     page_size: PageSize = None,
     limit: Limit = None,
-    options: ReadOptions = READING,
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """List the users of the learning platform.
 
@@ -191,7 +190,7 @@ async def courses(
     *,
     page_size: PageSize = None,
     limit: Limit = None,
-    options: ReadOptions = READING,
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """List courses, with whatever fields the API gives them."""
     options.check(dict)
@@ -217,7 +216,7 @@ async def analytics(
     *,
     period: str | None = None,
     group_by: str | None = None,
-    options: ReadOptions = READING,
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """Show summary and time series of a period. As CSV: the time series.
 
@@ -246,7 +245,7 @@ def _write_analytics(found: Analytics) -> None:
     write_table(("sessions", "bot %", "origin"), origins)
 
 
-async def stats(*, options: ReadOptions = READING) -> None:
+async def stats(*, options: ReadOptions = ReadOptions()) -> None:
     """Show the API's counters, whatever they are."""
     options.check(dict)
     async with open_client(options) as client:
@@ -258,7 +257,7 @@ async def usage(
     since: str | None = None,
     until: str | None = None,
     metric: str | None = None,
-    options: ReadOptions = READING,
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """Show the consumption of the API. As CSV: a row for each period and metric.
 

@@ -14,7 +14,7 @@ from rich.filesize import decimal
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.event_types import check_type
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
-from isnotai_async._cli.options import LONG, Flag, LongConnection, open_client
+from isnotai_async._cli.options import Flag, LongConnection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.times import read_duration
@@ -61,7 +61,7 @@ async def sync(
     concurrency: int = 16,
     json: Flag = False,
     quiet: Flag = False,
-    connection: LongConnection = LONG,
+    connection: LongConnection = LongConnection(),
 ) -> int:
     """Bring an SQLite database of sessions and events up to date. Run it each night, say.
 
