@@ -109,8 +109,9 @@ class Rejected:
 
 def append_rejected(path: Path, records: Iterable[Rejected]) -> None:
     """Append records to the file of a sync, and make them durable."""
-    descriptor = os.open(path, _APPEND, _MODE)
+    system, descriptor = System(), os.open(path, _APPEND, _MODE)
     with os.fdopen(descriptor, "wb") as file:
         file.writelines(record.line for record in records)
         file.flush()
-        os.fsync(descriptor)
+        system.sync(descriptor)
+    system.sync_folder(path.parent)
