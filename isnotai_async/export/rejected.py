@@ -89,14 +89,9 @@ def write_rejected(records: Generator[dict[str, Any], None, None], target: Path,
 
 @frozen
 class Rejected:
-    """A record that a sync could not read.
+    """A record that a sync could not read."""
 
-    Attributes:
-        digest: What it is known by.
-        line: Its line in the file.
-    """
-
-    digest: bytes
+    digest: bytes  # what it is known by
     line: bytes
 
     @classmethod

@@ -34,19 +34,12 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 @define(eq=False)
 class StoreFile:
-    """The open file of a store, and the lock that keeps other syncs out.
-
-    Attributes:
-        path: The database.
-        patience: Seconds that a commit waits for readers.
-        db: The connection, for queries and for the statements of a transaction.
-        size: Bytes of the file after the last transaction.
-    """
+    """The open file of a store, and the lock that keeps other syncs out."""
 
     path: Path
-    patience: float = READER_SECONDS
-    db: sqlite3.Connection = field(init=False)
-    size: int = field(default=0, init=False)
+    patience: float = READER_SECONDS  # seconds that a commit waits for readers
+    db: sqlite3.Connection = field(init=False)  # the connection, for queries and for the statements of a transaction
+    size: int = field(default=0, init=False)  # bytes of the file after the last transaction
     _file: tuple[int, int] | None = field(default=None, init=False)  # its device and inode
     _open: ExitStack = field(factory=ExitStack, init=False)  # what is closed with it
 
