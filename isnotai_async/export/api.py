@@ -275,7 +275,7 @@ async def _finish(thread: FileThread, opener: Opener, tracker: SessionTracker, o
         elapsed=metrics.elapsed,
         is_complete=False,
     )
-    if tracker.failures:
+    if tracker.failures or tracker.has_open:
         return report
     with thread.too_late_to_cancel():
         return await thread.run(
