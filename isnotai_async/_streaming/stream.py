@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from attrs import evolve
 
-from isnotai_async._arrow.tables import BatchBuilder
+from isnotai_async._arrow import BatchBuilder
 from isnotai_async._models.open_state import OpenState
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Position, mark_event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Final
 
-from isnotai_async._arrow.tables import BatchBuilder, load_pyarrow
+from isnotai_async._arrow import BatchBuilder, load_pyarrow
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.validation import check_int
 from isnotai_async.errors import ConfigError, IsNotAIError

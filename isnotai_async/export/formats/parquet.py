@@ -13,7 +13,7 @@ from io import BytesIO
 from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Final
 
-from isnotai_async._arrow.tables import schema_of
+from isnotai_async._arrow import schema_of
 from isnotai_async._models.records import Event
 from isnotai_async.export.batches import SCHEMA_VERSION, Batch
 

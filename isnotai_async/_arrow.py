@@ -1,10 +1,11 @@
-"""Arrow tables of records: the schema of each kind of record, and the builder of batches.
+"""Arrow tables of records (extra `arrow`): the schema of each kind of record, and the builder of batches.
 
 Events have the columns and types of an export. Sessions and users have the column `region`, and a column for each
 field of the record. Times are timestamps in milliseconds, UTC. Fields that the contract does not have (`extra`) are
 left out, because they have no type.
 
-The builder takes rows by their attributes, so that it needs no record: what the decoder made of the JSON will do.
+pyarrow is imported when a table is asked for. The builder takes rows by their attributes, so that it needs no record:
+what the decoder made of the JSON will do.
 """
 
 from __future__ import annotations
