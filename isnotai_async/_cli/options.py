@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from attrs import evolve, frozen
+from attrs import frozen
 from cyclopts import Group, Parameter, validators
 
+from isnotai_async._cli.intervals import SANDBOX_CLOCK, Clock, Interval
 from isnotai_async._cli.logs import logged
 from isnotai_async._cli.quota import open_shared_limiter
 from isnotai_async._cli.session_ids import SessionsFile, read_ids
 from isnotai_async._cli.streams import STDIN, open_stdin
-from isnotai_async._cli.times import check_interval, read_time
 from isnotai_async._client import Client
 from isnotai_async._http.key_file import read_key, read_key_file
 from isnotai_async._models.records import Session
@@ -61,6 +60,11 @@ class LongConnection:
     ] = 0
     """Log waits and retries on stderr, with -vv each attempt; also ISNOTAI_LOG=info or debug"""
 
+    @property
+    def clock(self) -> Clock:
+        """The clock that relative times count from."""
+        return SANDBOX_CLOCK if self.sandbox else Clock()
+
 
 LONG: Final = LongConnection()
 
@@ -99,24 +103,18 @@ class SessionFilters:
     until: Annotated[str | None, Parameter(group=_SESSIONS)] = None
     """Created at or before, written like --since; a day counts whole"""
 
-    def fix(self, now: datetime) -> SessionFilters:
-        """Return the filters with instants in place of times that count from now.
+    def interval(self, clock: Clock) -> Interval:
+        """Return when the sessions were created.
 
         Raises:
-            ConfigError: One of the options is no time.
+            ConfigError: An option is no time, or they are in the wrong order.
         """
-        return evolve(
-            self, since=_fix("--since", self.since, now), until=_fix("--until", self.until, now, is_end=True)
-        )
+        return clock.read("sessions created", ("--since", self.since), ("--until", self.until))
 
-    @property
-    def interval(self) -> tuple[datetime | None, datetime | None]:
-        """The start and the end that the options give.
-
-        Raises:
-            ConfigError: One of them is no time, or they are in the wrong order.
-        """
-        return _read_interval(("--since", self.since), ("--until", self.until))
+    def query(self, interval: Interval) -> dict[str, Any]:
+        """Return the options as arguments of the client's methods."""
+        times = {"start_date": interval.start, "end_date": interval.end}
+        return {"status": self.status, "bot_only": self.bot_only or None, **times}
 
 
 _EVENTS = Group("Events")
@@ -136,60 +134,18 @@ class EventOptions:
     page_size: Annotated[int | None, Parameter(group=_EVENTS, validator=validators.Number(gte=1))] = None
     """Events a request; default and cap depend on the tier"""
 
-    def fix(self, now: datetime) -> EventOptions:
-        """Return the filters with instants in place of times that count from now.
+    def interval(self, clock: Clock) -> Interval:
+        """Return when the events happened.
 
         Raises:
-            ConfigError: One of the options is no time.
+            ConfigError: An option is no time, or they are in the wrong order.
         """
-        return evolve(self, start=_fix("--start", self.start, now), end=_fix("--end", self.end, now, is_end=True))
+        return clock.read("events", ("--start", self.start), ("--end", self.end))
 
-    @property
-    def interval(self) -> tuple[datetime | None, datetime | None]:
-        """The start and the end that the options give.
-
-        Raises:
-            ConfigError: One of them is no time, or they are in the wrong order.
-        """
-        return _read_interval(("--start", self.start), ("--end", self.end))
-
-
-def _fix(option: str, text: str | None, now: datetime, *, is_end: bool = False) -> str | None:
-    moment = read_time(text, option, is_end=is_end, now=now)
-    return None if moment is None else moment.isoformat()
-
-
-def _read_interval(
-    first: tuple[str, str | None], last: tuple[str, str | None]
-) -> tuple[datetime | None, datetime | None]:
-    start, end = read_time(first[1], first[0]), read_time(last[1], last[0], is_end=True)
-    check_interval(start, end, (first[0], last[0]))
-    return start, end
-
-
-def list_sessions(
-    client: Client, filters: SessionFilters, *, page_size: int | None = None, max_items: int | None = None
-) -> Paginator[Session]:
-    """Return the list of sessions that match the options."""
-    start, end = filters.interval
-    return client.list_sessions(
-        status=filters.status,
-        bot_only=filters.bot_only or None,
-        start_date=start,
-        end_date=end,
-        page_size=page_size,
-        max_items=max_items,
-    )
-
-
-def read_query(filters: EventOptions) -> dict[str, Any]:
-    """Return the event filters as arguments of the client's methods.
-
-    Raises:
-        ConfigError: An option is not a valid time.
-    """
-    start, end = filters.interval
-    return {"page_size": filters.page_size, "type": filters.type, "start_time": start, "end_time": end}
+    def query(self, interval: Interval) -> dict[str, Any]:
+        """Return the options as arguments of the client's methods."""
+        times = {"start_time": interval.start, "end_time": interval.end}
+        return {"page_size": self.page_size, "type": self.type, **times}
 
 
 @asynccontextmanager
@@ -346,21 +302,27 @@ def read_shard(text: str | None) -> tuple[int, int] | None:
 
 
 def choose_sessions(
-    client: Client, *, given: tuple[str, ...], file: Path | None, all: bool, filters: SessionFilters
+    given: tuple[str, ...], file: Path | None, every: Callable[[], Paginator[Session]] | None, *, is_filtered: bool
 ) -> Paginator[Session] | SessionsFile | tuple[str, ...]:
     """Return the sessions to export, read lazily.
+
+    Args:
+        given: Their ids.
+        file: File of their ids.
+        every: Lists all sessions that match the filters.
+        is_filtered: Whether there are filters.
 
     Raises:
         ConfigError: None of the three ways to name sessions was used, or more than one; or the file has no id.
     """
-    ways = [bool(given), file is not None, all]
+    ways = [bool(given), file is not None, every is not None]
     if sum(ways) != 1:
         say = "say which sessions" if not any(ways) else "say in one way only which sessions"
         raise ConfigError(f"{say}: --session ID (as often as needed), --sessions-file FILE, or --all")
-    if filters != SessionFilters() and not all:
+    if every is not None:
+        return every()
+    if is_filtered:
         raise ConfigError("--status, --bot-only, --since and --until choose among all sessions; use them with --all")
-    if all:
-        return list_sessions(client, filters)
     if file is None:
         return tuple(check_no_key(session_id, "--session") for session_id in given)
     if file == STDIN:

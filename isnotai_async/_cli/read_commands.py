@@ -17,9 +17,7 @@ from isnotai_async._cli.options import (
     Limit,
     PageSize,
     SessionFilters,
-    list_sessions,
     open_client,
-    read_query,
 )
 from isnotai_async._cli.output import (
     say,
@@ -29,8 +27,6 @@ from isnotai_async._cli.output import (
     write_line,
     write_table,
 )
-from isnotai_async._cli.sandbox_clock import explain_empty, read_clock, say_interval
-from isnotai_async._cli.times import check_interval, read_time
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.records import Event, Session, User
 from isnotai_async._streaming.paginator import Paginator
@@ -91,19 +87,16 @@ async def sessions(
         raise ConfigError(
             "--user lists all sessions of a user; --status, --bot-only, --since and --until are not for it"
         )
-    times = (filters.since, filters.until)
-    filters = filters.fix(read_clock(is_sandbox=connection.sandbox))
-    say_interval("sessions created", filters.interval, times, is_sandbox=connection.sandbox)
+    interval = filters.interval(connection.clock)
+    interval.say()
     async with open_client(connection) as client:
         if user is None:
-            walk = list_sessions(client, filters, page_size=page_size, max_items=limit)
+            walk = client.list_sessions(**filters.query(interval), page_size=page_size, max_items=limit)
         else:
             walk = client.get_user_sessions(user, page_size=page_size, max_items=limit)
         empty = "no session matches" if user is None else f"no session of user {quoted(user)}"
-        empty += explain_empty(*times, is_sandbox=connection.sandbox)
-        await write_records(
-            walk, output, _SESSION_COLUMNS, _session_row, fields=fields_of(Session), empty=f"isnotai: {empty}"
-        )
+        empty = f"isnotai: {empty}{interval.if_empty}"
+        await write_records(walk, output, _SESSION_COLUMNS, _session_row, fields=fields_of(Session), empty=empty)
 
 
 async def session(
@@ -144,13 +137,12 @@ async def events(
     """
     form = output.form  # checked before anything is said or asked
     check_names(output.names, COLUMNS)
-    times = (filters.start, filters.end)
-    filters = filters.fix(read_clock(is_sandbox=connection.sandbox))
-    say_interval("events", filters.interval, times, is_sandbox=connection.sandbox)
+    interval = filters.interval(connection.clock)
+    interval.say()
     async with open_client(connection) as client:
-        walk = client.list_events(session, max_items=limit, **read_query(filters))
+        walk = client.list_events(session, max_items=limit, **filters.query(interval))
         with about_session(session):
-            empty = f"isnotai: no event matches{explain_empty(*times, is_sandbox=connection.sandbox)}"
+            empty = f"isnotai: no event matches{interval.if_empty}"
             if form == "jsonl" and not output.names:
                 count = 0
                 async for page in walk.pages():
@@ -285,12 +277,10 @@ async def usage(
         ApiCalls, Events, Sessions, StorageBytes or BotAnalyses; default all
     """
     output.check(Usage)
-    now = read_clock(is_sandbox=connection.sandbox)
-    start, end = read_time(since, "--since", now=now), read_time(until, "--until", is_end=True, now=now)
-    check_interval(start, end, ("--since", "--until"))
-    say_interval("consumption", (start, end), (since, until), is_sandbox=connection.sandbox)
+    interval = connection.clock.read("consumption", ("--since", since), ("--until", until))
+    interval.say()
     async with open_client(connection) as client:
-        found = await client.get_usage(start_date=start, end_date=end, metric=metric)
+        found = await client.get_usage(start_date=interval.start, end_date=interval.end, metric=metric)
     write_one(found, output, table=partial(_write_usage, found), rows=found.data)
 
 

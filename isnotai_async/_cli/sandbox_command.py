@@ -11,8 +11,8 @@ import anyio
 from cyclopts import Parameter, validators
 
 from isnotai_async._cli.fault_options import read_fault, read_latency
+from isnotai_async._cli.intervals import SANDBOX_DAYS
 from isnotai_async._cli.output import say, write_line
-from isnotai_async._cli.sandbox_clock import SANDBOX_DAYS
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Sandbox
 

@@ -17,8 +17,7 @@ from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, 
 from isnotai_async._cli.options import LONG, LongConnection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
-from isnotai_async._cli.sandbox_clock import read_clock, say_interval
-from isnotai_async._cli.times import read_duration, read_time
+from isnotai_async._cli.times import read_duration
 from isnotai_async._client import Client
 from isnotai_async._models.plain import to_dict
 from isnotai_async.errors import (
@@ -89,11 +88,11 @@ async def sync(
     quiet
         Show only errors.
     """
-    start = read_time(rules.since, "--since", now=read_clock(is_sandbox=connection.sandbox))
+    interval = connection.clock.read("sessions created", ("--since", rules.since))
     if not quiet:
-        say_interval("sessions created", (start, None), (rules.since,), is_sandbox=connection.sandbox)
+        interval.say()
     options = {
-        "start_date": start,
+        "start_date": interval.start,
         "watch": read_duration(rules.watch, "--watch"),
         "settle": read_duration(rules.settle, "--settle"),
         "max_open": read_duration(rules.max_open, "--max-open"),
