@@ -42,7 +42,6 @@ from isnotai_async.export.api import check_target_name, plan_export
 from isnotai_async.export.opening import find_start
 from isnotai_async.export.places import rejected_of, store_of
 from isnotai_async.export.report import is_for_good
-from isnotai_async.export.system import System
 
 
 def say_plan(sessions: int) -> None:
@@ -233,7 +232,7 @@ class _Run:
             try:
                 with display:
                     job = plan_export(client, sessions, self.out, **options)
-                    return await job.run(System(), on_progress=display, **how)
+                    return await job.run(on_progress=display, **how)
             except asyncio.CancelledError:
                 return end_cancelled(stopped, rows=display.rows)
             except SinkError as error:

@@ -19,11 +19,10 @@ from isnotai_async._models.validation import check_no_key, explain_names, one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
-from isnotai_async.export.formats import Format, choose_format
+from isnotai_async.export.formats import choose_format
 from isnotai_async.export.identity import count_sessions, identify, read_digests, sum_sessions
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.opening import Opener, Opening, check_given
-from isnotai_async.export.places import store_of
 from isnotai_async.export.publishing import Publisher
 from isnotai_async.export.report import ExportReport, OnProgress
 from isnotai_async.export.runner import COMMIT_BYTES, Runner
@@ -134,7 +133,7 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
         start_time=start_time,
         end_time=end_time,
     )
-    return await job.run(System(), resume=resume, if_exists=if_exists, on_progress=on_progress)
+    return await job.run(resume=resume, if_exists=if_exists, on_progress=on_progress)
 
 
 def plan_export(
@@ -158,11 +157,10 @@ def plan_export(
     form = {name: options.pop(name) for name in ("formula_guard", "bom", "segments") if name in options}
     query = EventFilters(**options)
     StreamOptions(concurrency=concurrency, split=split)  # to reject what cannot work before anything is touched
-    target = check_target_name(to)
+    path = check_target_name(to)
     return ExportJob(
         source=find_source(source, sessions, shard),
-        target=target,
-        format=choose_format(target, format, **form),
+        target=Target(path, choose_format(path, format, **form), System()),
         query=query,
         # The windows of a split session come in time order, so that the rows do, too.
         streaming={"concurrency": concurrency, "split": split, "ordered": split is not None},
@@ -199,8 +197,7 @@ class ExportJob:
     """An export with its options checked, ready to run."""
 
     source: ExportSource
-    target: Path
-    format: Format
+    target: Target
     query: EventFilters
     streaming: Mapping[str, Any]
     on_error: OnExportError = "collect"
@@ -208,12 +205,7 @@ class ExportJob:
     commit_bytes: int = COMMIT_BYTES
 
     async def run(
-        self,
-        system: System,
-        *,
-        resume: bool = True,
-        if_exists: IfExists = "fail",
-        on_progress: OnProgress | None = None,
+        self, *, resume: bool = True, if_exists: IfExists = "fail", on_progress: OnProgress | None = None
     ) -> ExportReport:
         """Run it; arguments and errors as of `export_events`."""
         tracker = SessionTracker(
@@ -222,8 +214,8 @@ class ExportJob:
             on_error=self.on_error,
             metrics=ExportMetrics(),
         )
-        store = WorkStore(system, store_of(self.target), self.target)
-        publisher = Publisher(store, Target(self.target, self.format, system), tuple(self.source.read()))
+        store = WorkStore(self.target.path, self.target.system)
+        publisher = Publisher(store, self.target, tuple(self.source.read()))
         with FileThread(store.explain) as thread, capture_notices(tracker.metrics.on_notice):
             strict = self.on_error == "raise"
             identity = await identify(self.source, filters=self.query.filters, strict=strict)
@@ -283,7 +275,7 @@ async def _finish(thread: FileThread, opener: Opener, tracker: SessionTracker, o
         elapsed=metrics.elapsed,
         is_complete=False,
     )
-    if tracker.failures:
+    if tracker.failures or tracker.has_open:
         return report
     with thread.too_late_to_cancel():
         return await thread.run(

@@ -40,12 +40,7 @@ _SAVED: Final = ("began", "given", "pages", "walks")
 
 @define(eq=False)
 class EventStore:
-    """A store that is open for a sync.
-
-    Attributes:
-        file: Its open file.
-        rules: The rules of the sync.
-    """
+    """A store that is open for a sync."""
 
     file: StoreFile
     rules: SyncRules

@@ -37,7 +37,7 @@ from attrs import field, frozen
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ExportError, StoreError, quoted
 from isnotai_async.export.identity import Identity, digest_target, find_difference, sum_sessions
-from isnotai_async.export.places import shown, store_of
+from isnotai_async.export.places import shown
 from isnotai_async.export.publishing import Publisher
 from isnotai_async.export.report import ExportReport, report_from_json
 from isnotai_async.export.system import System
@@ -171,7 +171,7 @@ def check_given(store: WorkStore, given: Collection[bytes]) -> None:
 
 def find_start(target: Path) -> datetime | None:
     """Return when the unfinished export of a target was started; None if there is none that can be read."""
-    store = WorkStore(System(), store_of(target), target)
+    store = WorkStore(target, System())
     if not store.exists:
         return None
     try:

@@ -89,14 +89,9 @@ def write_rejected(records: Generator[dict[str, Any], None, None], target: Path,
 
 @frozen
 class Rejected:
-    """A record that a sync could not read.
+    """A record that a sync could not read."""
 
-    Attributes:
-        digest: What it is known by.
-        line: Its line in the file.
-    """
-
-    digest: bytes
+    digest: bytes  # what it is known by
     line: bytes
 
     @classmethod
@@ -109,8 +104,9 @@ class Rejected:
 
 def append_rejected(path: Path, records: Iterable[Rejected]) -> None:
     """Append records to the file of a sync, and make them durable."""
-    descriptor = os.open(path, _APPEND, _MODE)
+    system, descriptor = System(), os.open(path, _APPEND, _MODE)
     with os.fdopen(descriptor, "wb") as file:
         file.writelines(record.line for record in records)
         file.flush()
-        os.fsync(descriptor)
+        system.sync(descriptor)
+    system.sync_folder(path.parent)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from isnotai_async._models.validation import explain_names, one_of
-from isnotai_async.errors import SinkError, StoreError
+from isnotai_async.errors import ConfigError, StoreError
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.batches import EVENT_COLUMNS, Batch
 from isnotai_async.export.formats import choose_format
@@ -32,7 +32,7 @@ from isnotai_async.export.store_schema import APPLICATION_ID
 from isnotai_async.export.system import System
 from isnotai_async.export.target import IfExists, RowCount, Target, measure_size
 from isnotai_async.export.thread import FileThread
-from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
+from isnotai_async.export.trouble import explain_disk
 
 _BATCH_ROWS: Final = 10_000
 _TODO: Final = """
@@ -96,37 +96,33 @@ class StoreExport:
 
     def run(self, if_exists: IfExists) -> ExportReport:
         """Export; errors as of `export_store`."""
-        started = monotonic()
-        if (report := self.target.check(if_exists)) is not None:
+        started, target, read, written = monotonic(), self.target, RowCount(), RowCount()
+        if (report := target.check(if_exists)) is not None:
             return report
-        path = self.target.path
-        with closing(self._open()) as db, closing(lock_store(path)):  # in this order: the lock's file stays
-            rows, rejected, sessions = self._write(db, replace=if_exists == "replace")
-        return ExportReport(
-            path=path,
-            format=self.target.format.name,
-            rows=rows,
-            size=measure_size(path),
-            sessions=sessions,
-            rejected=rejected,
-            elapsed=monotonic() - started,
-        )
-
-    def _write(self, db: sqlite3.Connection, *, replace: bool) -> tuple[int, int, int]:
-        """Write and name the target; return its rows, those that were set aside, and its sessions."""
-        target, read, written = self.target, RowCount(), RowCount()
-        try:
+        if self.store.exists() and target.path.exists() and self.store.samefile(target.path):
+            raise ConfigError(f"{shown(target.path)} is the store itself; choose another file to write")
+        # In this order, because the file of the lock stays.
+        with closing(self._open()) as db, closing(lock_store(target.path)):
             db.execute(_TODO)
             sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
-            target.write(read.count(_read_batches(db)), written)
-            if written.rows < read.rows and target.format.timestamps is not None:
-                too_far = describe_too_far(_read_batches(db), target.format.timestamps)
-                write_rejected(too_far, target.path, target.system)
-            target.name(replace=replace)
-        except (SinkError, *DISK_ERRORS):
-            target.drop()
-            raise
-        return written.rows, read.rows - written.rows, sessions
+            try:
+                target.write(read.count(_read_batches(db)), written)
+                if written.rows < read.rows and target.format.timestamps is not None:
+                    too_far = describe_too_far(_read_batches(db), target.format.timestamps)
+                    write_rejected(too_far, target.path, target.system)
+                target.name(replace=if_exists == "replace")
+            except BaseException:
+                target.drop()
+                raise
+        return ExportReport(
+            path=target.path,
+            format=target.format.name,
+            rows=written.rows,
+            size=measure_size(target.path),
+            sessions=sessions,
+            rejected=read.rows - written.rows,
+            elapsed=monotonic() - started,
+        )
 
     def _open(self) -> sqlite3.Connection:
         if self.target.system.inspect(self.store) is None:

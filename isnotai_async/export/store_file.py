@@ -5,7 +5,7 @@ The rules:
 1. ``journal_mode=TRUNCATE``, ``synchronous=FULL``, normal locking, read back after setting: a reader sees whole
    commits, and a crash leaves none in half. A commit waits for readers for up to 60 s.
 2. One sync at a time: an exclusive SQLite file next to the store (`lock_store`).
-3. Before each transaction the file must be the one that was opened, else no row of the transaction would be safe.
+3. Before and after each transaction the file must be the one that was opened, else its rows would not be safe.
 """
 
 from __future__ import annotations
@@ -34,20 +34,13 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 @define(eq=False)
 class StoreFile:
-    """The open file of a store, and the lock that keeps other syncs out.
-
-    Attributes:
-        path: The database.
-        patience: Seconds that a commit waits for readers.
-        db: The connection, for queries and for the statements of a transaction.
-        size: Bytes of the file after the last transaction.
-    """
+    """The open file of a store, and the lock that keeps other syncs out."""
 
     path: Path
-    patience: float = READER_SECONDS
-    db: sqlite3.Connection = field(init=False)
-    size: int = field(default=0, init=False)
-    _file: tuple[int, int] | None = field(init=False)
+    patience: float = READER_SECONDS  # seconds that a commit waits for readers
+    db: sqlite3.Connection = field(init=False)  # the connection, for queries and for the statements of a transaction
+    size: int = field(default=0, init=False)  # bytes of the file after the last transaction
+    _file: tuple[int, int] | None = field(default=None, init=False)  # its device and inode
     _open: ExitStack = field(factory=ExitStack, init=False)  # what is closed with it
 
     def open(self, filters: Mapping[str, Any]) -> None:
@@ -67,7 +60,7 @@ class StoreFile:
             self.db = self._open.enter_context(closing(db))
             self._check_kind()
             self._configure()
-            self._file = self._identify_file()
+            self._check_place()
             self._migrate()
             self.db.executescript(TEMPORARY)
             self._check_filters(filters)
@@ -127,24 +120,25 @@ class StoreFile:
             SinkError: The file was removed or replaced.
             sqlite3.Error: The commit failed.
         """
-        if self._identify_file() != self._file:
-            raise SinkError(f"{self.name} was removed or replaced during the sync; run the same again")
+        self._check_place()
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self.db.execute("COMMIT")
-            self.size = self.path.stat().st_size
         except BaseException:
             with suppress(sqlite3.Error):
                 self.db.execute("ROLLBACK")
             raise
+        self._check_place()
 
-    def _identify_file(self) -> tuple[int, int] | None:
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+    def _check_place(self) -> None:
+        """Check that the file still has the name under which it was opened, and note its size."""
+        found = self.path.stat() if self.path.exists() else None
+        place = (found.st_dev, found.st_ino) if found is not None else None
+        self._file = self._file or place
+        if found is None or place != self._file:
+            raise SinkError(f"{self.name} was removed or replaced during the sync; run the same again")
+        self.size = found.st_size
 
     def row(self, query: str, *values: object) -> tuple[Any, ...] | None:
         """Return the first row of a query, or None."""

@@ -153,29 +153,17 @@ def _show(milliseconds: int) -> str:
 
 @define(kw_only=True, eq=False)
 class Sync:
-    """One run.
-
-    Attributes:
-        source: The clients to read from.
-        path: The store.
-        rules: The rules.
-        events: The filters of the events.
-        sessions: The filters of the sessions.
-        start: The creation from which the first run lists, in Unix milliseconds; None for no lower bound.
-        concurrency: Most requests in flight.
-        on_progress: Called with an `ExportProgress`, or None.
-        patience: Seconds that a commit waits for programs that read the store.
-    """
+    """One run."""
 
     source: ExportSource
     path: Path
     rules: SyncRules
     events: Mapping[str, Any]
     sessions: Mapping[str, Any]
-    start: int | None = None
-    concurrency: int = 16
-    on_progress: OnProgress | None = None
-    patience: float = READER_SECONDS
+    start: int | None = None  # creation from which the first run lists, in Unix milliseconds
+    concurrency: int = 16  # most requests in flight
+    on_progress: OnProgress | None = None  # called with an `ExportProgress`, or None
+    patience: float = READER_SECONDS  # seconds that a commit waits for programs that read the store
     _store: EventStore = field(init=False)
     _thread: FileThread = field(init=False)  # of the store
     _metrics: ExportMetrics = field(factory=ExportMetrics, init=False)

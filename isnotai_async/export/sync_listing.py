@@ -34,48 +34,28 @@ _PAGE_SIZE: Final = 100  # the largest of any tier; a smaller cap is applied by 
 
 @frozen(kw_only=True)
 class SessionListing:
-    """The result of listing a region.
+    """The result of listing a region."""
 
-    Attributes:
-        now: The server's time when it started.
-        listed: Sessions that were listed.
-        new: Sessions of them that were not in the store.
-        planned: Sessions that this run reads.
-        waiting: Sessions that wait for a later run.
-        is_trusted: Whether updatedAt was trusted before this run.
-    """
-
-    now: int
-    listed: int
-    new: int
-    planned: int
-    waiting: int
-    is_trusted: bool
+    now: int  # the server's time when it started
+    listed: int  # sessions that were listed
+    new: int  # sessions of them that were not in the store
+    planned: int  # sessions that this run reads
+    waiting: int  # sessions that wait for a later run
+    is_trusted: bool  # whether updatedAt was trusted before this run
 
 
 @frozen(kw_only=True)
 class RegionLister:
-    """Lists one region.
+    """Lists one region."""
 
-    Attributes:
-        name: Its name, or that of the credential.
-        place: Which API it is, in words.
-        client: Its client.
-        store: The store; it is open.
-        thread: Its thread.
-        filters: Which sessions to list.
-        start: The caller's `start_date` in Unix milliseconds, or None.
-        on_page: Called after each page with the number of its sessions.
-    """
-
-    name: str
-    place: str
+    name: str  # its name, or that of the credential
+    place: str  # which API it is, in words
     client: Client
-    store: EventStore
-    thread: FileThread
-    filters: Mapping[str, Any]
-    start: int | None
-    on_page: Callable[[int], None]
+    store: EventStore  # it is open
+    thread: FileThread  # of the store
+    filters: Mapping[str, Any]  # which sessions to list
+    start: int | None  # the caller's `start_date` in Unix milliseconds, or None
+    on_page: Callable[[int], None]  # called after each page with the number of its sessions
 
     async def run(self) -> SessionListing:
         """List the region, commit and plan.

@@ -45,29 +45,17 @@ _MOST_PLANNED: Final = 1_000  # readings that are taken out of the plan at a tim
 
 @define(kw_only=True, eq=False)
 class SessionReader:
-    """Reads planned sessions into the store.
-
-    Attributes:
-        source: The clients to read from.
-        store: The store; it is open.
-        thread: Its thread.
-        filters: The filters of the events.
-        concurrency: Most requests in flight.
-        times: By region, the time of this run; a region that was not listed is not read.
-        on_commit: Called after each commit with the readings that have moved and how many rows were added.
-        failures: Sessions that could not be read, and why.
-        refusals: By region, that its key was refused.
-    """
+    """Reads planned sessions into the store."""
 
     source: ExportSource
-    store: EventStore
-    thread: FileThread
+    store: EventStore  # it is open
+    thread: FileThread  # of the store
     filters: Mapping[str, Any]
-    concurrency: int
-    times: Mapping[str, int]
-    on_commit: Callable[[Sequence[SessionReading], int], None]
-    failures: dict[SessionRef, IsNotAIError] = field(factory=dict, init=False)
-    refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
+    concurrency: int  # most requests in flight
+    times: Mapping[str, int]  # by region, the time of this run; a region that was not listed is not read
+    on_commit: Callable[[Sequence[SessionReading], int], None]  # those that have moved, and how many rows were added
+    failures: dict[SessionRef, IsNotAIError] = field(factory=dict, init=False)  # sessions that were not read
+    refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)  # by region, that its key was refused
     _readings: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # under way
     _resumed: set[SessionRef] = field(factory=set, init=False)  # those that an earlier run started
     _restarted: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # whose cursor was refused

@@ -101,6 +101,11 @@ class SessionTracker:
         return [session for session in self._tracked.values() if session.is_restarted and session.written is None]
 
     @property
+    def has_open(self) -> bool:
+        """Whether a session is neither done nor failed for good."""
+        return bool(self._tracked)
+
+    @property
     def has_saved(self) -> bool:
         """Whether a session stands at a cursor of an earlier run."""
         return any(session.saved for session in self._tracked.values())

@@ -32,7 +32,7 @@ from attrs import asdict
 from isnotai_async._models.pages import RejectedRecord
 from isnotai_async.errors import ExportLockedError, SinkError, StoreError
 from isnotai_async.export.batches import Batch, unpack_pages
-from isnotai_async.export.places import shown
+from isnotai_async.export.places import shown, store_of
 from isnotai_async.export.store_lock import hold
 from isnotai_async.export.system import FileInfo, System
 from isnotai_async.export.trouble import explain_disk
@@ -70,10 +70,10 @@ FactName = Literal["identity", "totals", "publishing", "receipt"]
 class WorkStore:
     """The store of one target; see the rules above. It serves one thread."""
 
-    def __init__(self, system: System, path: Path, target: Path) -> None:
+    def __init__(self, target: Path, system: System, path: Path | None = None) -> None:
         self.system = system
         self.target = target
-        self._path = path
+        self._path = path or store_of(target)
         self._connection: sqlite3.Connection | None = None
         self._place: FileInfo | None = None
         self.committed = Totals()  # as of the last commit, or the last time that they were read
@@ -344,7 +344,7 @@ class WorkStore:
         """
         identity = self.read_identity() or {}
         path = self._path.with_name(f"{self._path.name}-small")
-        small = WorkStore(self.system, path, self.target)
+        small = WorkStore(self.target, self.system, path)
         small.discard()
         try:
             small.open()

@@ -70,7 +70,7 @@ class PieceReader:
             on_error=self.on_error,
             metrics=self.metrics,
         )
-        store = WorkStore(System(), folder / "work", folder / "piece")
+        store = WorkStore(folder / "piece", System())
         # What is in a temporary folder is not safe, so the store's own explanation would be wrong.
         with FileThread(partial(explain_disk, target=store.target)) as thread:
             try:

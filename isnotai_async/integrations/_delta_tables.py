@@ -36,22 +36,13 @@ _APPENDS: Final = 3  # two runs may create a table at once
 
 @frozen
 class Attempt:
-    """What did not go in with a piece.
+    """What did not go in with a piece."""
 
-    Attributes:
-        kind: Of a session ``"failed"`` for good, ``"unfinished"``, or ``"interrupted"`` by an outage;
-            ``"rejected"`` for a record that could not be read.
-        region: Name of the region.
-        session_id: The session.
-        error: Name of the error's class; empty for a record.
-        message: What was wrong; of a record, JSON with it and the reason.
-    """
-
-    kind: str
+    kind: str  # "failed" for good, "unfinished", "interrupted" by an outage; "rejected" for a record
     region: str
     session_id: str
-    error: str
-    message: str
+    error: str  # name of the error's class; empty for a record
+    message: str  # what was wrong; of a record, JSON with it and the reason
 
     @property
     def target(self) -> SessionRef:

@@ -18,6 +18,7 @@ from isnotai_async.export.api import ExportJob
 from isnotai_async.export.formats import choose_format
 from isnotai_async.export.source import AnySessions, ExportSource, Stream
 from isnotai_async.export.system import System
+from isnotai_async.export.target import Target
 from tests.event_source import Source, events
 
 RUN = ("resume", "if_exists", "on_progress")
@@ -65,15 +66,14 @@ class Desk:
                 list(self.source.sessions) if sessions is None else sessions,
                 options.pop("shard", None),
             ),
-            target=target,
-            format=choose_format(target, options.pop("format", None), **chosen),
+            target=Target(target, choose_format(target, options.pop("format", None), **chosen), system or System()),
             query=query,
             streaming={"concurrency": options.pop("concurrency", 1), "split": split, "ordered": split is not None},
             commit_bytes=options.pop("commit_bytes", 1),
             on_error=options.pop("on_error", "raise"),
             **{name: value for name, value in options.items() if name not in RUN},
         )
-        return await job.run(system or System(), **{name: options[name] for name in RUN if name in options})
+        return await job.run(**{name: options[name] for name in RUN if name in options})
 
 
 SIZES = {"s1": 7, "empty": 0, "s2": 3, "s3": 12, "s4": 1}

@@ -151,6 +151,12 @@ async def test_two_exports_of_one_target_exclude_one_another(play: Played, tmp_p
     assert (await export_store(play.path, tmp_path / "x.jsonl")).is_complete
 
 
+async def test_a_store_is_not_replaced_by_its_own_export(play: Played) -> None:
+    with pytest.raises(ConfigError, match="is the store itself"):
+        await export_store(play.path, play.path, if_exists="replace")
+    assert (await play.sync()).sessions == 5
+
+
 async def test_an_export_during_a_sync_has_whole_commits(play: Played, tmp_path: Path) -> None:
     exports: list[asyncio.Task[object]] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -131,6 +132,15 @@ async def test_a_store_that_is_removed_during_a_sync_ends_it(play: Played) -> No
     play.world.during = lambda kind: None
     await update_store(play.client, play.path)
     assert play.is_whole()
+
+
+def test_a_store_that_is_replaced_during_a_commit_ends_the_sync(tmp_path: Path) -> None:
+    file, other = StoreFile(tmp_path / "events.db"), tmp_path / "other"
+    file.open({})
+    shutil.copy(file.path, other)
+    with pytest.raises(SinkError, match="removed or replaced"), file.transaction():
+        other.replace(file.path)
+    file.close()
 
 
 async def test_a_file_that_is_no_database_is_left_alone(play: Played) -> None:
