@@ -189,47 +189,42 @@ class EventOptions:
 async def open_client(connection: LongConnection) -> AsyncIterator[Client]:
     """Open the client that the options describe, and the sandbox if they ask for one.
 
-    Args:
-        connection: The options.
-
     Raises:
         ConfigError: The options contradict one another, or the key file cannot be read.
     """
     if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
-    quota = 1.0 if connection.quota is None else read_share(connection.quota, "--quota")
+    deadline = (connection if isinstance(connection, Connection) else Connection()).deadline
+    reach = _reach_sandbox if connection.sandbox else _reach_api
     with logged(connection.verbose):
-        if connection.sandbox:
-            async with _open_sandbox(connection) as client:
-                yield client
-            return
-        key = None if connection.api_key_file is None else _read_key(connection.api_key_file)
-        async with open_shared_limiter(connection.redis) as shared:
-            client = Client(
-                key,
-                region=connection.region,
-                base_url=connection.base_url,
-                quota=quota,
-                limiter=shared,
-                proxy=_check_proxy(connection.proxy),
-                trust_env=True,
-                timeout=connection.timeout,
-                deadline=_deadline_of(connection),
-            )
-            async with client:
-                yield client
-
-
-def _check_proxy(proxy: str | None) -> str | None:
-    if proxy is not None and "@" in proxy:
-        raise ConfigError(
-            "--proxy has a user name or password, which others on this machine can see; set HTTPS_PROXY instead"
-        )
-    return proxy
+        async with (
+            reach(connection) as options,
+            Client(timeout=connection.timeout, deadline=deadline, **options) as client,
+        ):
+            yield client
 
 
 @asynccontextmanager
-async def _open_sandbox(connection: LongConnection) -> AsyncIterator[Client]:
+async def _reach_api(connection: LongConnection) -> AsyncIterator[dict[str, Any]]:
+    quota = 1.0 if connection.quota is None else read_share(connection.quota, "--quota")
+    if connection.proxy is not None and "@" in connection.proxy:
+        raise ConfigError(
+            "--proxy has a user name or password, which others on this machine can see; set HTTPS_PROXY instead"
+        )
+    async with open_shared_limiter(connection.redis) as shared:
+        yield {
+            "api_key": None if connection.api_key_file is None else _read_key(connection.api_key_file),
+            "region": connection.region,
+            "base_url": connection.base_url,
+            "quota": quota,
+            "limiter": shared,
+            "proxy": connection.proxy,
+            "trust_env": True,
+        }
+
+
+@asynccontextmanager
+async def _reach_sandbox(connection: LongConnection) -> AsyncIterator[dict[str, Any]]:
     for name, brings in {"api_key_file": "key", "base_url": "address", "proxy": "address"}.items():
         if getattr(connection, name) is not None:
             raise ConfigError(f"--sandbox brings its own {brings}; leave out --{name.replace('_', '-')}")
@@ -238,20 +233,8 @@ async def _open_sandbox(connection: LongConnection) -> AsyncIterator[Client]:
     region = resolve_region(connection.region).name
     # No rate limit: this sandbox serves only this command, and a demonstration should be fast.
     async with Sandbox(rate_limit=None) as sandbox:
-        key, base_url = sandbox.api_keys[region], sandbox.base_urls[region]
-        async with Client(
-            key,
-            region=region,
-            base_url=base_url,
-            limiter=Unlimited(),
-            timeout=connection.timeout,
-            deadline=_deadline_of(connection),
-        ) as client:
-            yield client
-
-
-def _deadline_of(connection: LongConnection) -> float | None:
-    return (connection if isinstance(connection, Connection) else Connection()).deadline
+        where = {"region": region, "base_url": sandbox.base_urls[region]}
+        yield {"api_key": sandbox.api_keys[region], **where, "limiter": Unlimited()}
 
 
 def _read_key(path: Path) -> str:
