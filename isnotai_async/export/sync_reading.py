@@ -62,7 +62,7 @@ class SessionReader:
     _long: list[SessionReading] = field(factory=list, init=False)  # active, and too long to be read whole each time
     _pages: list[tuple[SessionReading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
     _rejected: list[Rejected] = field(factory=list, init=False)  # not committed yet
-    _pending: int = field(default=0, init=False)  # rows of them
+    _pending: int = field(default=0, init=False)  # rows of those pages
     _committed: float = field(factory=monotonic, init=False)
 
     async def run(self) -> None:
