@@ -14,20 +14,12 @@ from cyclopts import Parameter
 from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.delta_export import DeltaJob, check_delta
+from isnotai_async._cli.delta_export import check_delta, end_delta, run_delta
 from isnotai_async._cli.event_types import check_type
+from isnotai_async._cli.export_options import Writing, choose_sessions, count_ids
 from isnotai_async._cli.intervals import Clock, Interval
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
-from isnotai_async._cli.options import (
-    LONG,
-    EventOptions,
-    LongConnection,
-    SessionFilters,
-    Writing,
-    choose_sessions,
-    count_ids,
-    open_client,
-)
+from isnotai_async._cli.options import EventOptions, Flag, LongConnection, SessionFilters, open_client
 from isnotai_async._cli.output import count_of, say, write_json
 from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.session_ids import SessionsFile
@@ -145,15 +137,15 @@ async def export(
     out: Annotated[str, Parameter(allow_leading_hyphen=True, help=_OUT)],
     session: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     sessions_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    all: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    all: Flag = False,
     from_: Annotated[Path | None, Parameter(name="--from")] = None,
     session_filters: SessionFilters = SessionFilters(),
     filters: EventOptions = EventOptions(),
     writing: Writing = Writing(),
-    estimate: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    connection: LongConnection = LONG,
+    estimate: Flag = False,
+    json: Flag = False,
+    quiet: Flag = False,
+    connection: LongConnection = LongConnection(),
 ) -> int:
     """Write the events of many sessions into one file, each exactly once.
 
@@ -204,8 +196,8 @@ async def export(
             write_estimate(found, json=json)
             return exit_codes.DONE
         if is_delta:
-            delta = DeltaJob(out, str(writing.job), connection.redis, quiet=quiet, json=json)
-            return await delta.run(client, sessions, writing, query)
+            done = await run_delta(client, sessions, out, writing=writing, query=query, redis=connection.redis)
+            return done if isinstance(done, int) else end_delta(done, out, writing.job, json=json, quiet=quiet)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
         run = _Run(Path(out), quiet=quiet, intervals=intervals)
