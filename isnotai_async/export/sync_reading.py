@@ -3,8 +3,8 @@
 1. One stream reads the sessions of the plan, those first that an earlier run left in the middle.
 2. What was taken is committed each second or 32,000 rows, together with how far its sessions are. So the next run
    continues one that was killed, whenever that was.
-3. A session whose cursor was refused is read whole once more: its rows are a set.
-4. Long active sessions (`include_open`) are read from their newest events on, one after another.
+3. Long active sessions (`include_open`) are read from their newest events on, one after another.
+4. A session whose cursor was refused is read whole once more, after all others: its rows are a set.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SessionReader:
     _long: list[SessionReading] = field(factory=list, init=False)  # active, and too long to be read whole each time
     _pages: list[tuple[SessionReading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
     _rejected: list[Rejected] = field(factory=list, init=False)  # not committed yet
-    _pending: int = field(default=0, init=False)  # rows of them
+    _pending: int = field(default=0, init=False)  # rows of those pages
     _committed: float = field(factory=monotonic, init=False)
 
     async def run(self) -> None:
@@ -73,12 +73,10 @@ class SessionReader:
         """
         unfinished = [each for name in self.times for each in await self._resume(name)]
         await self._read({name: self._take(name) for name in self.times}, unfinished=unfinished)
-        restarted = list(self._restarted)
-        await self._read(
-            {name: _give(restarted, name) for name in dict.fromkeys(target.name for target in restarted)}
-        )
         for reading in self._long:
             await self._read_long(reading)
+        restarted = list(self._restarted)
+        await self._read({name: _give(restarted, name) for name in dict.fromkeys(each.name for each in restarted)})
 
     async def _resume(self, name: str) -> list[UnfinishedSession]:
         """Return the sessions of a region that an earlier run has left in the middle."""

@@ -247,6 +247,27 @@ async def test_without_a_date_the_health_of_the_api_tells_the_time(play: Played)
     assert play.is_whole()
 
 
+async def test_a_cursor_that_expires_while_new_rows_of_a_long_session_are_read_is_no_end_of_it(play: Played) -> None:
+    world, asked = play.world, list[str]()
+    world.add_session("long")
+    world.grow("long", *(world.now + n for n in range(65)))
+    world.pass_time(30 * HOUR)
+    world.grow("long", world.now)
+    await play.sync(include_open=True)
+    world.pass_time(20 * HOUR)
+    world.grow("long", *(world.now - n for n in range(7)))
+
+    def expire(kind: str) -> None:
+        asked.append(kind)
+        if asked.count("events") == 2:
+            world.expire_cursors()
+
+    world.during = expire
+    report = await play.sync(include_open=True, audited=0)
+    assert (report.is_complete, report.failures) == (True, ())
+    assert play.is_whole()
+
+
 async def test_an_expired_cursor_of_the_listing_costs_a_second_listing(play: Played) -> None:
     def expire(kind: str) -> None:
         if play.world.requests["list"] == 2:
