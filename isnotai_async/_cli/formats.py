@@ -12,6 +12,7 @@ import attrs
 
 from isnotai_async._cli.options import Form, ReadOptions, check_names
 from isnotai_async._cli.output import Table, fields_in, flatten, say, to_json, write_data, write_facts, write_json
+from isnotai_async._models.plain import to_dict
 
 T = TypeVar("T")
 

@@ -180,7 +180,7 @@ def _encodable(text: str) -> str:
     )
 
 
-def fields_in(value: object) -> dict[str, Any]:
+def fields_in(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a record of any class, or a mapping
     """Return the fields of a record, or the items of a mapping; nested values stay as they are."""
     if isinstance(value, Mapping):
         return dict(value)
