@@ -21,11 +21,7 @@ _RESUME: Final = "run the same command again, on any machine, to resume"
 
 
 def check_delta(out: str, writing: Writing) -> bool:
-    """Return whether the options ask for a Delta table.
-
-    Raises:
-        ConfigError: They contradict one another.
-    """
+    """Return whether the options ask for a Delta table."""
     if writing.format != "delta":
         if writing.job is not None:
             raise ConfigError("--job is the name of the work of a Delta table; use it with --format delta")

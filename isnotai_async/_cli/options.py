@@ -90,11 +90,7 @@ class ReadOptions(Connection):
 
     @property
     def form(self) -> Form:
-        """The output format to use.
-
-        Raises:
-            ConfigError: The two options contradict each other.
-        """
+        """The output format to use."""
         if self.json and self.format not in {None, "json"}:
             raise ConfigError(f"--json is --format json, and there is --format {self.format}; leave out one of them")
         return "json" if self.json else self.format or ("table" if sys.stdout.isatty() else "jsonl")
@@ -109,9 +105,6 @@ class ReadOptions(Connection):
 
         Args:
             kind: The class of the records.
-
-        Raises:
-            ConfigError: The options contradict each other, or the records have no such field.
         """
         _ = self.form
         if attrs.has(kind):
@@ -119,11 +112,7 @@ class ReadOptions(Connection):
 
 
 def check_names(names: Iterable[str], known: Sequence[str]) -> None:
-    """Check the names of fields.
-
-    Raises:
-        ConfigError: One of them is not known.
-    """
+    """Check the names of fields."""
     for name in names:
         if name.partition(".")[0] not in known:
             raise ConfigError(f"--fields: there is no field {quoted(name)}; the fields are: {', '.join(known)}")
@@ -144,11 +133,7 @@ class SessionFilters:
     """Created at or before, written like --since; a day counts whole"""
 
     def interval(self, clock: Clock) -> Interval:
-        """Return when the sessions were created.
-
-        Raises:
-            ConfigError: An option is no time, or they are in the wrong order.
-        """
+        """Return when the sessions were created."""
         return clock.read("sessions created", ("--since", self.since), ("--until", self.until))
 
     def query(self, interval: Interval) -> dict[str, Any]:
@@ -172,11 +157,7 @@ class EventOptions:
     """Events a request; default and cap depend on the tier"""
 
     def interval(self, clock: Clock) -> Interval:
-        """Return when the events happened.
-
-        Raises:
-            ConfigError: An option is no time, or they are in the wrong order.
-        """
+        """Return when the events happened."""
         return clock.read("events", ("--start", self.start), ("--end", self.end))
 
     def query(self, interval: Interval) -> dict[str, Any]:
@@ -187,11 +168,7 @@ class EventOptions:
 
 @asynccontextmanager
 async def open_client(connection: LongConnection) -> AsyncIterator[Client]:
-    """Open the client that the options describe, and the sandbox if they ask for one.
-
-    Raises:
-        ConfigError: The options contradict one another, or the key file cannot be read.
-    """
+    """Open the client that the options describe, and the sandbox if they ask for one."""
     if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
     deadline = (connection if isinstance(connection, Connection) else Connection()).deadline
