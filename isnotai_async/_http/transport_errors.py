@@ -13,7 +13,7 @@ from typing import Final
 
 import aiohttp
 
-from isnotai_async._http.http_session import EarlyAnswerError, SentOnceError
+from isnotai_async._http.connection_guard import EarlyAnswerError, SentOnceError
 from isnotai_async.errors import (
     ConnectError,
     ProtocolError,
