@@ -29,6 +29,7 @@ from isnotai_async.export.places import replaced_of, shown, unnamed_of
 from isnotai_async.export.rejected import RowCount, keep_holdable, read_rejected, write_rejected
 from isnotai_async.export.report import ExportReport, report_to_json
 from isnotai_async.export.system import System
+from isnotai_async.export.thread import pause_between
 from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_rows import Receipt
 from isnotai_async.export.work_store import WorkStore
@@ -60,7 +61,7 @@ class Publisher:
             # Closed, because a statement that is still open keeps the lock although the store is closed.
             with closing(self.store.read_batches(self.sources)) as batches:
                 holdable = keep_holdable(batches, self.format.timestamps)
-                self.format.write(written.count(holdable), unnamed, self.store.system)
+                self.format.write(written.count(pause_between(holdable)), unnamed, self.store.system)
             totals = self.store.read_totals()
             if written.rows > totals.rows or (self.format.timestamps is None and written.rows != totals.rows):
                 raise StoreError(f"{shown(self.store.target)} would have {written.rows:,} rows, not {totals.rows:,}")

@@ -32,7 +32,7 @@ from isnotai_async.export.store_file import READER_SECONDS, explain_error
 from isnotai_async.export.store_lock import StoreLock
 from isnotai_async.export.store_schema import APPLICATION_ID
 from isnotai_async.export.system import System
-from isnotai_async.export.thread import FileThread
+from isnotai_async.export.thread import FileThread, pause_between
 from isnotai_async.export.trouble import explain_disk
 
 _BATCH_ROWS: Final = 10_000
@@ -126,7 +126,7 @@ class StoreExport:
             db.execute(_TODO)
             sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
             self.system.remove(unnamed)
-            batches = keep_holdable(read.count(_read_batches(db)), self.format.timestamps)
+            batches = keep_holdable(read.count(pause_between(_read_batches(db))), self.format.timestamps)
             self.format.write(written.count(batches), unnamed, self.system)
             if written.rows < read.rows and self.format.timestamps is not None:
                 too_far = describe_too_far(_read_batches(db), self.format.timestamps)
