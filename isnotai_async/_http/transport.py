@@ -29,12 +29,11 @@ from yarl import URL
 
 from isnotai_async._http.api_errors import add_words
 from isnotai_async._http.compression import unpack, unpack_error
-from isnotai_async._http.connection_guard import SentOnceError
 from isnotai_async._http.credentials import ApiKey
 from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
-from isnotai_async._http.transport_errors import translate
+from isnotai_async._http.transport_errors import SentOnceError, translate
 from isnotai_async._models.pages import Headers
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 import isnotai_async as isnotai
-from isnotai_async._http import connection_guard
+from isnotai_async._http import http_session
 from tests.faults.answers import event_page
 from tests.faults.clients import build_client
 from tests.faults.server import Cut, FaultServer, Received, Reply
@@ -64,7 +64,7 @@ async def test_after_an_idle_connection_died_the_next_attempt_makes_a_new_one(ho
 async def test_a_caller_that_gave_up_waiting_is_not_given_the_next_dead_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection_guard, "_SILENT_SECONDS", 0.1)
+    monkeypatch.setattr(http_session, "_SILENT_SECONDS", 0.1)
     server = dying([asyncio.Event()])
     async with idle_client(server) as client:
         with pytest.raises(TimeoutError):
