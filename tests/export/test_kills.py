@@ -92,18 +92,7 @@ def test_two_processes_on_one_target_exclude_each_other_and_a_dead_one_does_not(
 def run_traced(out: Path, inject: str, folder: Path) -> tuple[int, str]:
     """Run the command under strace, which makes a system call fail, or kills the process at it."""
     log = folder / "strace.log"
-    traced = [
-        "strace",
-        "-f",
-        "--seccomp-bpf",
-        "-qq",
-        "-o",
-        str(log),
-        "-P",
-        str(store_of(out)),
-        "-P",
-        f"{store_of(out)}-journal",
-    ]
+    traced = ["strace", "-f", "-qq", "-o", str(log), "-P", str(store_of(out)), "-P", f"{store_of(out)}-journal"]
     traced += ["-P", str(store_of(out)) + "-new", "-e", f"trace={inject.split(':')[0]}", "-e", f"inject={inject}"]
     done = subprocess.run(
         [*traced, sys.executable, "-c", PROGRAM, *command(out, events=2_000)],
