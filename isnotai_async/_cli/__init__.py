@@ -45,6 +45,8 @@ def _end_interrupted() -> int:
 
 
 def _run_over_whole_streams(argv: Sequence[str]) -> int:
+    import signal  # noqa: F401 - first, so that `_end_interrupted` has it at once
+
     from isnotai_async._cli import exit_codes
     from isnotai_async._cli.streams import StdoutError, whole_streams
 

@@ -21,7 +21,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from isnotai_async._cli import main
-from isnotai_async._cli.options import ExportFormat
+from isnotai_async._cli.export_options import ExportFormat
 from isnotai_async.export.formats import FORMATS
 from isnotai_async.sandbox import Fault, Sandbox
 from tests.command import Command

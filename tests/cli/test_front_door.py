@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from isnotai_async._cli import main
 from isnotai_async._cli.app import COMMANDS
-from isnotai_async._cli.fault_options import read_fault, read_latency
+from isnotai_async._cli.fault_options import inject_fault, read_latency
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Fault, Sandbox
 from isnotai_async.sandbox.limits import OPERATION_NAMES
@@ -216,15 +217,20 @@ async def test_a_reading_ends_with_4_if_the_same_command_can_succeed_later_else_
 
 
 def test_faults_and_latencies_are_read() -> None:
-    assert read_fault("503").fault.times == 1
-    assert read_fault("503:5").fault.times == 5
-    assert read_fault("cut:10%@list_events").share == 0.1
-    assert read_fault("cut:10%@list_events").operation == "list_events"
+    given = list[tuple[int | None, str | None, float | None]]()
+
+    class Listening(Sandbox):
+        def inject(self, fault: Fault, **where: Any) -> None:
+            given.append((fault.times, where["operation"], where["probability"]))
+
+    for text in ("503", "503:5", "cut:10%@list_events"):
+        inject_fault(Listening(), text)
+    assert given == [(1, None, None), (5, None, None), (1, "list_events", 0.1)]
     assert read_latency("0.2") == (0.2, 0.2)
     assert read_latency("0.1-0.4") == (0.1, 0.4)
     for text in ("50", "200", "600", "boom", "503:", "503:x", "503:0", "503:0%", "503:150%", ""):
         with pytest.raises(ConfigError, match=f"--fault '{text}'"):
-            read_fault(text)
+            inject_fault(Sandbox(), text)
     for text in ("slow", "5-1", "nan", "inf", "-1"):
         with pytest.raises(ConfigError, match=f"--latency '{text}'"):
             read_latency(text)
@@ -233,7 +239,7 @@ def test_faults_and_latencies_are_read() -> None:
 @pytest.mark.parametrize("name", ["listEvents", "events", "List_events", "list-events"])
 def test_a_fault_of_an_unknown_operation_lists_the_operations(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_fault(f"503@{name}")
+        inject_fault(Sandbox(), f"503@{name}")
     assert f"--fault '503@{name}': there is no operation '{name}'; the operations are: " in caught.value.message
     assert all(operation in caught.value.message for operation in OPERATION_NAMES)
 

@@ -254,7 +254,7 @@ async def test_rows_that_a_format_cannot_hold_are_set_aside_with_their_reason(tm
 UNREADABLE = isnotai.RejectedRecord(1, "no timestamp", b'{"eventId":"bad aik_v1_' + b"k" * 40 + b'"}' + b" " * 70_000)
 
 
-async def test_unreadable_records_are_set_aside_capped_and_without_a_key(
+async def test_unreadable_records_are_set_aside_without_a_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = make_desk({"s1": 4, "s2": 3})
@@ -274,7 +274,17 @@ async def test_unreadable_records_are_set_aside_capped_and_without_a_key(
     assert (record["session_id"], record["index"], record["reason"]) == ("s2", 1, "no timestamp")
     assert "aik_v1_k" not in record["record"]
     assert record["record"].startswith('{"eventId":"bad aik_v1_')
-    assert len(record["record"]) <= 1 << 16
+
+
+async def test_an_unreadable_record_is_capped(tmp_path: Path) -> None:
+    async with (
+        isnotai.Sandbox(rate_limit=None) as sandbox,
+        isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=isnotai.Unlimited()) as client,
+    ):
+        sandbox.inject(isnotai.sandbox.Fault.changed_field("data[1].timestamp", "x" * 70_000, times=None))
+        report = await isnotai.export_events(client, ["big-3"], tmp_path / "out.jsonl")
+    assert (report.rows, report.rejected) == (2, 1)
+    assert 60_000 < len(json.loads(rejected_of(report.path).read_bytes())["record"]) <= 1 << 16
 
 
 async def test_a_folder_with_anything_else_in_it_is_never_replaced(tmp_path: Path) -> None:

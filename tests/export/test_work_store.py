@@ -36,7 +36,7 @@ from tests.export.test_export import begin, read_ids
 
 
 def open_store(folder: Path, system: System | None = None) -> WorkStore:
-    store = WorkStore(system or System(), folder / ".out.jsonl.isnotai", folder / "out.jsonl")
+    store = WorkStore(folder / "out.jsonl", system or System())
     store.open()
     return store
 

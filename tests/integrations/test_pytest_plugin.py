@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+import isnotai_async as isnotai
+from isnotai_async.integrations import pytest_plugin
 
 PLAIN = """
 import asyncio, os
@@ -125,3 +133,9 @@ import sys, isnotai_async.integrations.pytest_plugin
 assert "isnotai_async.sandbox" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("fixture", [pytest_plugin.isnotai_sandbox, pytest_plugin.isnotai_client])
+def test_the_annotations_of_a_fixture_resolve(fixture: Any) -> None:
+    found = typing.get_type_hints(fixture.__wrapped__)["return"]
+    assert found in {Iterator[isnotai.Sandbox], isnotai.Client}
