@@ -126,21 +126,24 @@ def write_facts(value: object, *, leave_out: tuple[str, ...] = ()) -> None:
         value: The record or mapping.
         leave_out: Fields to omit.
     """
-    facts = list(_facts(value, leave_out))
+    facts = [
+        (_cell(name), to_second(inner) if isinstance(inner, datetime) else _cell(inner))
+        for name, inner in flatten(value, leave_out=leave_out)
+    ]
     indent = max((cell_len(name) for name, _ in facts), default=0)
     for name, text in facts:
         write_line(f"{set_cell_size(name, indent)}  {text}".rstrip())
 
 
-def _facts(value: object, leave_out: tuple[str, ...], prefix: str = "") -> Iterator[tuple[str, str]]:
-    fields = value if isinstance(value, Mapping) else to_plain(value)
-    for name, inner in fields.items():
+def flatten(value: object, *, leave_out: tuple[str, ...] = (), prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the fields of a record or mapping, those of nested ones by the way to them, such as ``summary.total``."""
+    for name, inner in to_plain(value).items():
         if name in leave_out:
             continue
         if isinstance(inner, Mapping) or attrs.has(type(inner)):
-            yield from _facts(inner, leave_out, f"{prefix}{_cell(name)}.")
+            yield from flatten(inner, leave_out=leave_out, prefix=f"{prefix}{name}.")
         else:
-            yield f"{prefix}{_cell(name)}", to_second(inner) if isinstance(inner, datetime) else _cell(inner)
+            yield f"{prefix}{name}", inner
 
 
 def to_second(moment: datetime) -> str:

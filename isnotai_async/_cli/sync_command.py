@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any
 
 import attrs
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.event_types import check_type
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
-from isnotai_async._cli.options import LONG, LongConnection, open_client
+from isnotai_async._cli.options import Flag, LongConnection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
-from isnotai_async._cli.sandbox_clock import read_clock, say_interval
-from isnotai_async._cli.times import read_duration, read_time
+from isnotai_async._cli.times import read_duration
 from isnotai_async._client import Client
 from isnotai_async._models.plain import to_dict
 from isnotai_async.errors import (
@@ -34,23 +33,21 @@ from isnotai_async.errors import (
 from isnotai_async.export import StoreReport, update_store
 from isnotai_async.export.places import rejected_of
 
-_RULES: Final = Group("Rules")
 
-
-@Parameter(name="*")
+@Parameter(name="*", group="Rules")
 @attrs.frozen(kw_only=True)
 class Rules:
     """The options that decide which sessions are checked, and when a session is read."""
 
-    since: Annotated[str | None, Parameter(group=_RULES)] = None
+    since: str | None = None
     """First run only: sessions created at or after 30d, yesterday, 2026-06-10, 2026-06-10T12:00:00Z; default all"""
-    watch: Annotated[str, Parameter(group=_RULES)] = "7d"
+    watch: str = "7d"
     """How long after its creation a session's record is checked again"""
-    settle: Annotated[str, Parameter(group=_RULES)] = "24h"
+    settle: str = "24h"
     """How long a session has to be quiet before it is read"""
-    max_open: Annotated[str, Parameter(group=_RULES)] = "30d"
+    max_open: str = "30d"
     """After how long an active session is read for the last time"""
-    include_open: Annotated[bool, Parameter(group=_RULES, negative=(), show_default=False)] = False
+    include_open: Flag = False
     """Read active sessions too"""
 
 
@@ -60,11 +57,11 @@ async def sync(
     rules: Rules = Rules(),
     type: str | None = None,
     status: str | None = None,
-    bot_only: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    bot_only: Flag = False,
     concurrency: int = 16,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    connection: LongConnection = LONG,
+    json: Flag = False,
+    quiet: Flag = False,
+    connection: LongConnection = LongConnection(),
 ) -> int:
     """Bring an SQLite database of sessions and events up to date. Run it each night, say.
 
@@ -89,11 +86,11 @@ async def sync(
     quiet
         Show only errors.
     """
-    start = read_time(rules.since, "--since", now=read_clock(is_sandbox=connection.sandbox))
+    interval = connection.clock.read("sessions created", ("--since", rules.since))
     if not quiet:
-        say_interval("sessions created", (start, None), (rules.since,), is_sandbox=connection.sandbox)
+        interval.say()
     options = {
-        "start_date": start,
+        "start_date": interval.start,
         "watch": read_duration(rules.watch, "--watch"),
         "settle": read_duration(rules.settle, "--settle"),
         "max_open": read_duration(rules.max_open, "--max-open"),

@@ -13,23 +13,20 @@ if TYPE_CHECKING:
     from isnotai_async.export.report import ExportProgress as ExportProgress
     from isnotai_async.export.report import ExportReport as ExportReport
     from isnotai_async.export.report import SessionFailure as SessionFailure
+    from isnotai_async.export.report import StoreReport as StoreReport
     from isnotai_async.export.store_export import export_store as export_store
-    from isnotai_async.export.store_report import StoreReport as StoreReport
     from isnotai_async.export.sync import update_store as update_store
 
 # Imported when they are first asked for: an export does not wait for what only a sync needs, a third of it all.
-_MODULE_OF = {
-    "ExportEstimate": "estimate",
-    "ExportProgress": "report",
-    "ExportReport": "report",
-    "SessionFailure": "report",
-    "StoreReport": "store_report",
-    "encode_rows": "formats.jsonl",
-    "estimate_export": "estimate",
-    "export_events": "api",
-    "export_store": "store_export",
-    "update_store": "sync",
+_NAMES_OF = {
+    "api": "export_events",
+    "estimate": "ExportEstimate estimate_export",
+    "formats.jsonl": "encode_rows",
+    "report": "ExportProgress ExportReport SessionFailure StoreReport",
+    "store_export": "export_store",
+    "sync": "update_store",
 }
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names.split()}
 
 if not TYPE_CHECKING:  # or type checkers would take any name for granted
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
 import anyio
 from attrs import define, field
@@ -26,11 +25,7 @@ from isnotai_async.export.report import OnProgress, show_progress
 from isnotai_async.export.source import Stream
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import SessionTracker
-from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_store import WorkStore
-
-T = TypeVar("T")
-P = ParamSpec("P")
 
 COMMIT_BYTES: Final = 4 << 20
 COMMIT_SECONDS: Final = 1.0
@@ -50,10 +45,8 @@ class Runner:
     on_progress: OnProgress | None = None
     count: int | None = None  # of sessions, if that is known
     commit_bytes: int = COMMIT_BYTES
-    _committed_rows: int = field(default=0, init=False)
     _committed_done: int = field(default=0, init=False)
     _unreported: int = field(default=0, init=False)  # pages
-    _is_broken: bool = field(default=False, init=False)  # the store; nothing more is written
 
     async def read(self) -> None:
         """Read until all sessions are done or have failed; what was taken by then is committed, also after an error.
@@ -62,12 +55,12 @@ class Runner:
             IsNotAIError: With ``on_error="raise"`` the first error; a refused key in any case.
             SinkError: The store cannot be written.
         """
-        self._committed_rows, self._committed_done = self.tracker.totals.rows, self.tracker.done
+        self._committed_done = self.tracker.done
         await self._check_account()
         try:
             await self._read_streams()
         except BaseException:
-            if not self._is_broken:
+            if self.thread.trouble is None:
                 await self._commit()  # to its end, even if this task was cancelled
             raise
         for refusal in self.tracker.refusals.values():
@@ -107,7 +100,7 @@ class Runner:
         is_unfinished = True
         while is_unfinished:
             for session in self.tracker.restarted:
-                session.written = await self._use_disk(self.store.read_written, session.number)
+                session.written = await self.thread.run(self.store.read_written, session.number)
             try:
                 await self._read_stream()
                 is_unfinished = self.tracker.restart_expired() or self.tracker.is_resuming
@@ -143,22 +136,11 @@ class Runner:
     async def _commit(self) -> None:
         change = self.tracker.take_change()
         if change is not None:
-            await self._use_disk(self.store.commit, change)
-            self._committed_rows, self._committed_done = change.totals.rows, self.tracker.done
+            await self.thread.run(self.store.commit, change)
+            self._committed_done = self.tracker.done
         else:
-            await self._use_disk(self.store.check_place)  # or rows would be reported as safe that are gone
+            await self.thread.run(self.store.check_place)  # or rows would be reported as safe that are gone
         self._report_progress()
-
-    async def _use_disk(self, call: Callable[..., T], *args: object) -> T:
-        try:
-            return await self.thread.run(call, *args)
-        except DISK_ERRORS as error:
-            self._is_broken = True
-            raise explain_rows(error, self.store, rows=self._committed_rows) from None
-        except BaseException as error:
-            # A cancellation is raised after a call that went well.
-            self._is_broken = not isinstance(error, asyncio.CancelledError)
-            raise
 
     def _report_progress(self) -> None:
         self._unreported = 0

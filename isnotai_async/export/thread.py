@@ -36,9 +36,18 @@ def pause_between(items: Iterable[T]) -> Iterator[T]:
 
 
 class FileThread:
-    """One thread. A call that was started in it runs to its end, even if its task is cancelled."""
+    """One thread. A call that was started in it runs to its end, even if its task is cancelled.
 
-    def __init__(self) -> None:
+    Args:
+        explain: Returns what to raise for an error of a call: the error itself, or one with the reason in words.
+
+    Attributes:
+        trouble: The last error of a call, or None. If there is one, nothing more must be written.
+    """
+
+    def __init__(self, explain: Callable[[BaseException], BaseException]) -> None:
+        self.trouble: BaseException | None = None
+        self._explain = explain
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="isnotai-export")
         self._is_too_late = False
 
@@ -80,9 +89,11 @@ class FileThread:
                     await asyncio.wait([future])
                 except asyncio.CancelledError as error:
                     cancelled = error
-        result = future.result()
+        if (failure := future.exception()) is not None:
+            self.trouble = self._explain(failure)
+            raise self.trouble
         if cancelled is not None and not self._is_too_late:
             raise cancelled
         if cancelled is not None and (task := asyncio.current_task()) is not None:
             task.uncancel()
-        return result
+        return future.result()

@@ -39,12 +39,14 @@ class TrackedSession:
     @classmethod
     def load(cls, row: SessionRow) -> TrackedSession:
         """Return a session that the store has, to be asked for again."""
-        walks = tuple(Position.from_json(json.dumps(walk)) for walk in json.loads(row.walks or "[]"))
+        walks = tuple(Position.from_json(json.dumps(walk)) for walk in json.loads(row.walks))
+        if not walks:
+            raise ValueError("a session that is not done stands nowhere: it would never be read")
         saved = tuple(walk for walk in walks if walk.cursor is not None)
         return cls(
             number=row.number,
             source=row.source,
-            target=SessionRef(row.region, row.session_id),
+            target=row.target,
             walks=walks,
             pages=row.pages,
             rows=row.rows,

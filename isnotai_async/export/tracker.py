@@ -16,32 +16,28 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 from attrs import define, field
 
-from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.pages import Page, RejectedRecord, rows_of
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
+from isnotai_async._models.stream_positions import SessionRef, UnfinishedSession
 from isnotai_async._models.validation import FilterValue, check_id
-from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.stream import set_aside
 from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.export.batches import pack_page
 from isnotai_async.export.identity import digest_target, sum_digests
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import SessionFailure, is_for_good, is_of_a_cursor
-from isnotai_async.export.shard import Shard
-from isnotai_async.export.source import AnySessions, ExportSource, Stream, Unlisted, read_nothing, take_shard
+from isnotai_async.export.source import ExportSource, Stream, Targets, Unlisted, read_nothing
 from isnotai_async.export.tracked_session import TrackedSession
 from isnotai_async.export.work_rows import PAGE_BITS, Change, RejectedRow, SessionRow, Totals
 
 OnExportError = Literal["raise", "collect"]
-
-_MOST_RAW: Final = 1 << 16  # bytes of a record that was set aside
 
 
 @define(kw_only=True, eq=False)
@@ -49,9 +45,7 @@ class SessionTracker:
     """State of all sessions of an export; the rules are above."""
 
     source: ExportSource
-    sessions: AnySessions
     filters: Mapping[str, FilterValue]
-    shard: Shard | None
     on_error: OnExportError
     metrics: ExportMetrics
     totals: Totals = field(factory=Totals, init=False)  # as of the last commit that was prepared
@@ -78,14 +72,13 @@ class SessionTracker:
         """Load the state of the store."""
         self.totals, self.rows, self._reads_source = totals, totals.rows, not only_failed
         for row in rows:
-            target = SessionRef(row.region, row.session_id)
-            self._seen.add(digest_target(target))
+            self._seen.add(digest_target(row.target))
             self._number = row.number + 1
             if row.state == "done":
                 self.done += 1
                 self.witnesses.setdefault(row.region, row.session_id)
             else:
-                self._tracked[target] = TrackedSession.load(row)
+                self._tracked[row.target] = TrackedSession.load(row)
 
     @property
     def taken(self) -> int:
@@ -108,42 +101,34 @@ class SessionTracker:
         return [session for session in self._tracked.values() if session.is_restarted and session.written is None]
 
     @property
+    def has_open(self) -> bool:
+        """Whether a session is neither done nor failed for good."""
+        return bool(self._tracked)
+
+    @property
     def has_saved(self) -> bool:
         """Whether a session stands at a cursor of an earlier run."""
         return any(session.saved for session in self._tracked.values())
 
     def open_stream(self, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
         """Return the next stream: over the sessions that are not done, and those of the source."""
-        sources = take_shard(self.source.read(self.sessions), self.shard)
+        sources = self.source.read()
         self.is_resuming = self.on_error == "raise" and self.has_saved
         if self._reads_source and not self.is_resuming:
             targets = {name: self._take(name, source) for name, source in sources.items()}
         else:
             targets = {name: read_nothing() for name in sources}
         self.failures.clear()
-        unfinished = tuple(
-            UnfinishedSession(target.name, session.walks)
-            for target, session in self._tracked.items()
-            if session.walks
-        )
-        position = None
-        if unfinished:
-            nothing = SourceCount(0, SourceProgress().taken.digest)
-            position = StreamPosition(
-                taken=0,
-                digest=nothing.digest,
-                filters=self.filters,
-                unfinished=unfinished,
-                sources={name: nothing for name in sources if name != ANY},
-            )
+        tracked = self._tracked.items()
+        unfinished = [UnfinishedSession(target.name, session.walks) for target, session in tracked if session.walks]
         self._stream = self.source.open_stream(
-            targets, resume=position, on_error=self.on_error, **self.filters, **options
+            targets, filters=self.filters, unfinished=unfinished, on_error=self.on_error, **options
         )
         set_aside(self._stream)  # the rows are in the store, and the records that cannot be read next to them
         self._stream.take_news()  # the first call returns all that is resumed; from now on, it returns what is new
         return self._stream
 
-    async def _take(self, name: str, source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[SessionRef, None]:
+    async def _take(self, name: str, source: Targets) -> Targets:
         async with aclosing(source) as targets:
             async for target in targets:
                 digest = digest_target(target)
@@ -193,14 +178,13 @@ class SessionTracker:
             session.rows += len(data)
             self.rows += len(data)
             self.size += len(packed)
-        for record in getattr(page, "rejected", ()):
+        for record in page.rejected:
             self._set_aside(session, record)
 
-    def _set_aside(self, session: TrackedSession, record: Any) -> None:  # noqa: ANN401 - a RejectedRecord of "Reading"
-        raw = bytes(record.raw[:_MOST_RAW])
-        if session.written and raw in session.written:
+    def _set_aside(self, session: TrackedSession, record: RejectedRecord) -> None:
+        if session.written and record.raw in session.written:
             return
-        data = msgspec.msgpack.encode((record.index, record.reason, raw))
+        data = msgspec.msgpack.encode((record.index, record.reason, record.raw))
         self._rejected.append(RejectedRow(session.number << PAGE_BITS | session.rejected, data))
         session.rejected += 1
         self.size += len(data)

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
 from attrs import frozen
 from msgspec import Meta
 
+from isnotai_async._models.stream_positions import SessionRef
+
 PAGE_BITS: Final = 24
 MOST_PAGES: Final = 1 << PAGE_BITS
 """Most pages of a session."""
@@ -41,6 +43,11 @@ class SessionRow(NamedTuple):
     is_restarted: Count  # 1 if it is read again from its start, so that rows may come a second time
     walks: str  # where they stand, as a JSON array; empty if it is done
     failure: str  # as JSON; empty if it has not failed
+
+    @property
+    def target(self) -> SessionRef:
+        """The session, with its region."""
+        return SessionRef(self.region, self.session_id)
 
 
 class PageRow(NamedTuple):

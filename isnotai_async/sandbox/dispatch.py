@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
-from isnotai_async.sandbox.faults import Fault, FaultTarget
+from isnotai_async.sandbox.faults import Fault
 from isnotai_async.sandbox.hosts import names_this_machine
 from isnotai_async.sandbox.pagination import Visit
 from isnotai_async.sandbox.params import RefusedError
@@ -74,8 +74,7 @@ def _find(path: str) -> tuple[Operation | None, Mapping[str, str]]:
 def _operate(
     region: SandboxRegion, operation: Operation, call: Call, visit: Visit
 ) -> tuple[SandboxReply, Fault | None]:
-    target = FaultTarget(region.name, operation.name, has_cursor=bool(call.query.get("cursor")))
-    fault = region.faults.take(target)
+    fault = region.faults.take(region.name, operation.name, has_cursor=bool(call.query.get("cursor")))
     if fault is not None and fault.answer is not None:
         tiered = fault.from_api and not operation.public
         return _with_tier(fault.answer, region) if tiered else fault.answer, fault
@@ -106,7 +105,7 @@ def _not_found() -> SandboxReply:
 
 def _too_many(region: SandboxRegion, wait: float) -> SandboxReply:
     answer = envelope(429, "SANDBOX_RATE_LIMITED", "The rate limit of this key is reached.")
-    if not region.edge.retry_after:
+    if not region.options.retry_after:
         return answer
     # Whole seconds, rounded up and never 0, so that a client that waits exactly that long is admitted.
     return answer.with_headers(Retry_After=str(max(1, math.ceil(wait + 0.001))))

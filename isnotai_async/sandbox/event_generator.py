@@ -208,6 +208,10 @@ class EventLog:
         """Unix milliseconds at which the tape would have started."""
         return self.start_ms + _OPENED_AT[-1] - self.tape.times[self._shift + len(_OPENING) - 1]
 
+    @cached_property
+    def _id_prefix(self) -> str:
+        return f"ev-{self.seed >> 32:08x}-"
+
     def _look_up(self, index: int) -> tuple[int, int, int]:
         """Return message-type byte, Unix milliseconds and payload size of an event."""
         if index < len(_OPENING):
@@ -229,8 +233,8 @@ class EventLog:
     def event(self, index: int) -> dict[str, object]:
         """Return one event as the API shows it."""
         kind, at_ms, size = self._look_up(index)
-        event_id = f"ev-{self.seed >> 32:08x}-{(index * _ID_STRIDE + self.seed) & _ID_MASK:08x}"
-        return show_event(event_id, kind, NAMES[kind], at_ms, size)
+        event_id = f"{self._id_prefix}{(index * _ID_STRIDE + self.seed) & _ID_MASK:08x}"
+        return show_event(event_id, kind, NAMES[kind], timestamp=at_ms, payload_size=size)
 
     def first_at(self, at_ms: int) -> int:
         """Return the index of the first event at or after this instant; `size` if there is none."""

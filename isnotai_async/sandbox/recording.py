@@ -20,7 +20,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -108,7 +108,7 @@ class RecordedLog:
         kind, name = self._types.pairs[self._codes[index]]
         begin = self._ends[index - 1] if index else 0
         event_id = self._ids[begin : self._ends[index]].decode()
-        return show_event(event_id, kind, name, self._times[index], self._sizes[index])
+        return show_event(event_id, kind, name, timestamp=self._times[index], payload_size=self._sizes[index])
 
     def select(self, first: int, *, kind: int | None, start: int | None, end: int | None) -> Iterator[int]:
         """Yield the indexes of the events that pass the filters, in rising order."""
@@ -169,11 +169,6 @@ class RecordedSession:
     record: Mapping[str, Any] | None = None
 
     @property
-    def size(self) -> int:
-        """Number of its events."""
-        return self.log.size
-
-    @property
     def start_ms(self) -> int:
         """Unix milliseconds of its creation."""
         created = None if self.record is None else _milliseconds(self.record["createdAt"])
@@ -188,6 +183,11 @@ class RecordedSession:
     def bot_score(self) -> float | None:
         """0 to 1, or None if it has no score."""
         return None if self.record is None else self.record["botScore"]
+
+    @cached_property
+    def details(self) -> dict[str, Any]:
+        """Its details as the API shows them."""
+        return describe(self.id, self.log.in_time_order())
 
     def show(self) -> dict[str, Any]:
         """Return the session as the API shows it."""
@@ -209,16 +209,11 @@ def _milliseconds(text: str | None) -> int | None:
 
 
 class Recording:
-    """The sessions of one region, their events and their details.
-
-    Attributes:
-        details: Returns the details of a session as the API shows them, by its id.
-    """
+    """The sessions of one region by their ids."""
 
     def __init__(self, types: Types) -> None:
         self._types = types
         self._sessions: dict[str, RecordedSession] = {}
-        self.details = lru_cache(maxsize=64)(lambda name: describe(name, self.log(name).in_time_order()))
 
     def add(self, row: Row) -> None:
         """Add an event.
@@ -259,20 +254,8 @@ class Recording:
         """Message type of each known name."""
         return self._types.by_name
 
-    def find(self, session_id: str) -> RecordedSession | None:
-        """Return the session with this id, or None."""
-        return self._sessions.get(session_id)
-
     def __getitem__(self, session_id: str) -> RecordedSession:
         return self._sessions[session_id]
-
-    def log(self, session_id: str) -> RecordedLog:
-        """Return the events of a session."""
-        return self._sessions[session_id].log
-
-    def show(self, session_id: str) -> dict[str, Any]:
-        """Return a session as the API shows it."""
-        return self._sessions[session_id].show()
 
 
 def _check_name(session: RecordedSession, name: str) -> None:

@@ -134,17 +134,17 @@ def list_sessions(visit: Visit) -> SandboxReply:
     # Documented: a startDate before the tier's history window gives an empty page, not an error.
     too_early = start is not None and start < NOW_MS - region.plan.history_days * DAY_MS
     found = iter(()) if too_early else indexes(place.index)
-    return listing.answer(place, found, lambda index: region.data.show(ids[index]))
+    return listing.answer(place, found, lambda index: region.data[ids[index]].show())
 
 
 def get_session(visit: Visit) -> SandboxReply:
     """Answer with one session."""
-    return json_answer({"data": visit.region.data.show(_find(visit))})
+    return json_answer({"data": _find(visit).show()})
 
 
 def get_session_details(visit: Visit) -> SandboxReply:
     """Show timeline, counts and pages of one session."""
-    return json_answer({"data": visit.region.data.details(_find(visit))})
+    return json_answer({"data": _find(visit).details})
 
 
 def list_events(visit: Visit) -> SandboxReply:
@@ -154,20 +154,21 @@ def list_events(visit: Visit) -> SandboxReply:
     kind = params.event_type(query, visit.region.data.types)
     start, end = params.whole(query, "startTime"), params.whole(query, "endTime")
     params.in_order(start, end, name="startTime")
-    session_id = _find(visit)
-    log = visit.region.data.log(session_id)
-    filters = (session_id, kind, start, end)
+    session = _find(visit)
+    filters = (session.id, kind, start, end)
     listing = PagedList(visit=visit, operation="list_events", filters=filters, size=size, last_cursor="null")
     place = listing.place()
-    return listing.answer(place, log.select(place.index, kind=kind, start=start, end=end), log.event)
+    found = session.log.select(place.index, kind=kind, start=start, end=end)
+    return listing.answer(place, found, session.log.event)
 
 
-def _find(visit: Visit) -> str:
-    """Return the id of the session that the path names, if there is such a session."""
-    session_id = visit.names["sessionId"]
-    if visit.region.data.find(session_id) is None:
-        raise params.RefusedError(envelope(404, "SESSION_NOT_FOUND", "There is no session of this id."))
-    return session_id
+def _find(visit: Visit) -> SandboxSession:
+    """Return the session that the path names."""
+    try:
+        return visit.region.data[visit.names["sessionId"]]
+    except KeyError:
+        answer = envelope(404, "SESSION_NOT_FOUND", "There is no session of this id.")
+        raise params.RefusedError(answer) from None
 
 
 @frozen

@@ -36,7 +36,7 @@ from tests.export.test_export import begin, read_ids
 
 
 def open_store(folder: Path, system: System | None = None) -> WorkStore:
-    store = WorkStore(system or System(), folder / ".out.jsonl.isnotai", folder / "out.jsonl")
+    store = WorkStore(folder / "out.jsonl", system or System())
     store.open()
     return store
 
@@ -82,7 +82,7 @@ def test_pages_and_sessions_come_back_as_they_were_committed(tmp_path: Path) -> 
     assert store.read_identity() == {"a": 1}
     [session] = store.read_sessions()
     assert (session.pages, session.rows) == (3, 9)
-    assert [name for batch in store.read_batches([""]) for name in batch.columns.event_id] == ids(
+    assert [name for batch in store.read_batches([""]) for name in batch.column("event_id")] == ids(
         events("s", range(9))
     )
     store.close()
@@ -92,7 +92,7 @@ def test_several_pages_are_one_blob_that_is_not_encoded_again() -> None:
     rows = events("s", range(10))
     pages = [pack_page(rows[:4]), pack_page(rows[4:5]), pack_page(rows[5:])]
     count, columns = unpack_pages(join_pages(pages))
-    assert (count, columns.event_id, columns.timestamp) == (3, ids(rows), [row.timestamp for row in rows])
+    assert (count, columns[0], columns[3]) == (3, ids(rows), [row.timestamp for row in rows])
 
 
 PROGRAM = """
