@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from attrs import evolve
 
-from isnotai_async._arrow import BatchBuilder
+from isnotai_async._arrow import BATCH_ROWS, MAX_ROWS, BatchBuilder, collect_table
 from isnotai_async._models.open_state import OpenState
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Position, mark_event
@@ -35,8 +35,7 @@ from isnotai_async._models.stream_positions import SessionRef, StreamPosition, U
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import StreamProgress
-from isnotai_async._streaming.readers import Failure, FindFetcher, ReaderPool, StreamItem
-from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
+from isnotai_async._streaming.readers import FindFetcher, ReaderPool, StreamItem
 from isnotai_async._streaming.tasks import stop
 from isnotai_async.errors import ConfigError, IsNotAIError
 
@@ -271,8 +270,8 @@ class PageStream:
             self._waiting = False
 
     def _note(self, item: StreamItem) -> None:
-        if item.error is not None:
-            _locate(Failure(item.error, item.work, item.window))
+        if isinstance(item.error, IsNotAIError):
+            _locate(item.error, item)
             if item.target not in self._failures:
                 self._failures[item.target] = self._fresh_failures[item.target] = item.error
         self._item = item
@@ -298,8 +297,9 @@ class PageStream:
 
     def _end(self) -> None:
         failure = self._reading.failure
-        if failure is not None:
-            _locate(failure)
+        if failure is not None and failure.error is not None:
+            if isinstance(failure.error, IsNotAIError):
+                _locate(failure.error, failure)
             raise failure.error
 
 
@@ -340,11 +340,8 @@ def _count_rows(item: StreamItem | None) -> int:
     return len(rows_of(item.page)) if item is not None and item.page is not None else 0
 
 
-def _locate(failure: Failure) -> None:
+def _locate(error: IsNotAIError, failure: StreamItem) -> None:
     """Set the position of an error to the last record that was handed out; the walk itself was ahead of it."""
-    error = failure.error
-    if not isinstance(error, IsNotAIError):
-        return
     if failure.window is not None:
         error.position = failure.window.position
     elif failure.work is not None and error.position is None:

@@ -6,21 +6,32 @@ contain the same mistake.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_type_hints
 
 from isnotai_async.errors import ConfigError, quoted
 
 Row = tuple[str, str, str, int, str | None, int, int]
 """A row of an export, in the order of `COLUMNS`."""
 
+
+def show_event(
+    event_id: str, message_id: int, event_type_name: str | None, *, timestamp: int, payload_size: int
+) -> dict[str, object]:
+    """Return an event as the API shows it."""
+    return {
+        "eventId": event_id,
+        "messageId": message_id,
+        "eventTypeName": event_type_name,
+        "timestamp": timestamp,
+        "payloadSize": payload_size,
+    }
+
+
+_FIELDS: Final = {name: kind for name, kind in get_type_hints(show_event).items() if name != "return"}
 COLUMNS: Final[dict[str, type]] = {
     "region": str,
     "session_id": str,
-    "event_id": str,
-    "message_id": int,
-    "event_type_name": str,
-    "timestamp": int,
-    "payload_size": int,
+    **{name: int if kind is int else str for name, kind in _FIELDS.items()},
 }
 NULLABLE: Final = "event_type_name"
 INT32: Final = ("message_id", "payload_size")
@@ -49,16 +60,3 @@ def check_row(values: tuple[object, ...], where: str) -> Row:
             shown = "missing" if value is None else quoted(value)
             raise ConfigError(f"{where}: {name} has to be {_WORDS[kind]}, and is {shown}; export it again")
     raise AssertionError
-
-
-def show_event(
-    event_id: str, message_id: int, event_type_name: str | None, *, timestamp: int, payload_size: int
-) -> dict[str, object]:
-    """Return an event as the API shows it."""
-    return {
-        "eventId": event_id,
-        "messageId": message_id,
-        "eventTypeName": event_type_name,
-        "timestamp": timestamp,
-        "payloadSize": payload_size,
-    }
