@@ -106,14 +106,19 @@ class SessionTracker:
         return bool(self._tracked)
 
     @property
-    def has_saved(self) -> bool:
+    def has_resumed(self) -> bool:
+        """Whether the stream had only sessions with saved cursors, and has used up these."""
+        return self.is_resuming and not self._has_saved
+
+    @property
+    def _has_saved(self) -> bool:
         """Whether a session stands at a cursor of an earlier run."""
         return any(session.saved for session in self._tracked.values())
 
     def open_stream(self, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
         """Return the next stream: over the sessions that are not done, and those of the source."""
         sources = self.source.read()
-        self.is_resuming = self.on_error == "raise" and self.has_saved
+        self.is_resuming = self.on_error == "raise" and self._has_saved
         if self._reads_source and not self.is_resuming:
             targets = {name: self._take(name, source) for name, source in sources.items()}
         else:
