@@ -152,6 +152,7 @@ def test_a_documented_field_that_is_missing_is_told_by_its_path(name: str, path:
 )
 def test_a_wrongly_typed_field_is_never_taken_for_another(name: str, path: tuple[str | int, ...]) -> None:
     good = sample.load(name)
+    wrong: Any
     for wrong in (None, True, "7", 1.5, [], {}, 2**70, "\u0000"):
         try:
             decoded = DECODERS[name](sample.dump(sample.replaced(good, path, wrong)))
