@@ -63,8 +63,8 @@ class Request(NamedTuple):
         cursor: Its cursor, or None.
         authenticated: Whether the key is sent with it.
         bulk: Whether it is part of a walk, stream or export: these are spaced evenly, and single calls overtake them.
-        deadline: Time after which the answer is not needed, in seconds of the monotonic clock; None for no limit.
         session_id: Session of the events, or None.
+        deadline: Time after which the answer is not needed, in seconds of the monotonic clock; None for no limit.
     """
 
     operation: str
@@ -72,8 +72,8 @@ class Request(NamedTuple):
     cursor: str | None = None
     authenticated: bool = True
     bulk: bool = False
-    deadline: float | None = None
     session_id: str | None = None
+    deadline: float | None = None
 
 
 def show_target(request: Request) -> str:

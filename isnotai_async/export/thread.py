@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Final, ParamSpec, Self, TypeVar
 
 from anyio import CancelScope
 
@@ -15,6 +16,23 @@ from isnotai_async.errors import ConfigError
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+_WORK_SECONDS: Final = 0.001
+_PAUSE_SECONDS: Final = 0.0001
+
+
+def pause_between(items: Iterable[T]) -> Iterator[T]:
+    """Yield items, with a short pause after each millisecond of work, so that the event loop can run.
+
+    Without a pause, a thread that computes keeps Python's global lock for 5 ms, even if the loop waits for it
+    (`sys.getswitchinterval`).
+    """
+    begun = time.monotonic()
+    for item in items:
+        yield item
+        if time.monotonic() - begun > _WORK_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+            begun = time.monotonic()
 
 
 class FileThread:
