@@ -44,7 +44,9 @@ def next_start() -> tuple[str, list[str]]:
                 continue
             os._exit(0)  # the tests were killed
         message, streams, _, _ = socket.recv_fds(caller, 1 << 20, 3)
-        program, argv, folder, environment, numbers, waits = marshal.loads(message)
+        program, argv, folder, environment, numbers, imports, waits = marshal.loads(message)
+        for name in imports:
+            import_module(name)
         child = fork_and_reply(caller, waits=waits)
         if child == 0:
             listening.close()

@@ -19,7 +19,6 @@ from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.times import read_duration
 from isnotai_async._client import Client
-from isnotai_async._models.plain import to_dict
 from isnotai_async.errors import (
     ConfigError,
     ExportError,
@@ -141,7 +140,7 @@ def _end_with(error: IsNotAIError) -> int:
 def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
     """Write the result to stderr or stdout; return the exit code."""
     if json:
-        write_json(to_dict(report))
+        write_json(report)
     if not quiet:
         _say_report(report)
     if not report.is_complete:

@@ -11,7 +11,6 @@ from attrs import define, field
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
 from isnotai_async.errors import (
-    APIError,
     AuthenticationError,
     ConfigError,
     ExportError,
@@ -99,32 +98,31 @@ class Runner:
         )
 
     async def _read_streams(self) -> None:
-        is_unfinished = True
-        while is_unfinished:
+        for resumes in (True, False) if self.tracker.has_saved else (False,):
             for session in self.tracker.restarted:
                 session.written = await self.thread.run(self.store.read_written, session.number)
-            try:
-                await self._read_stream()
-                is_unfinished = self.tracker.restart_expired() or self.tracker.is_resuming
-            except APIError as error:
-                if not self.tracker.restart_expired(error):
-                    raise
-                is_unfinished = True
+            await self._read_stream(resumes=resumes)
+            self.tracker.restart_expired()
             await self._commit()
+            self._raise_failure()
 
-    async def _read_stream(self) -> None:
-        async with self.tracker.open_stream(**self.streaming) as stream:
-            take = partial(self._take, stream)
-            # Once the saved cursors are used up, the next stream reads the source, too.
-            while await take_pages(stream, COMMIT_SECONDS, take) and not self.tracker.has_resumed:
+    async def _read_stream(self, *, resumes: bool) -> None:
+        async with self.tracker.open_stream(resumes=resumes, **self.streaming) as stream:
+            while await take_pages(stream, COMMIT_SECONDS, partial(self._take, stream)):
                 await self._commit()
+                self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self.tracker.on_error == "raise":
+            for error in self.tracker.failures.values():
+                raise error
 
     def _take(self, stream: Stream, page: Page[Event]) -> bool:
         self.tracker.add(page)
         self._unreported += 1
         if not stream.has_ready or self._unreported >= _MOST_UNREPORTED:
             self._report_progress()
-        return self.tracker.size >= self.commit_bytes or self.tracker.has_resumed
+        return self.tracker.size >= self.commit_bytes
 
     async def _commit(self) -> None:
         change = self.tracker.take_change()

@@ -102,7 +102,7 @@ class StoreExport:
         if self.store.exists() and target.path.exists() and self.store.samefile(target.path):
             raise ConfigError(f"{shown(target.path)} is the store itself; choose another file to write")
         # In this order, because the file of the lock stays.
-        with closing(self._open()) as db, closing(lock_store(target.path)):
+        with closing(self._open()) as db, closing(lock_store(target.path, "export is writing")):
             db.execute(_TODO)
             sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
             try:
