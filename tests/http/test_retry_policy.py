@@ -69,6 +69,7 @@ def test_a_value_that_cannot_be_is_named(options: dict[str, Any], named: str) ->
 
 
 def test_what_is_no_retry_is_said_so() -> None:
+    assert check_retry(Retry(attempts=2)) == Retry(attempts=2)
     with pytest.raises(ConfigError, match=r"Retry\(attempts=2\), not int"):
         check_retry(3)  # type: ignore[arg-type] # a usual mistake
 
