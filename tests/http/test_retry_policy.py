@@ -79,7 +79,7 @@ def test_what_is_no_retry_is_said_so() -> None:
     [
         *((status, FailureKind.TRANSIENT) for status in (408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)),
         (429, FailureKind.THROTTLED),
-        *((status, None) for status in (200, 204, 301, 304, 400, 401, 403, 404, 405, 410, 418, 422, 451)),
+        *((status, None) for status in (200, 204, 301, 304, 400, 401, 403, 404, 405, 410, 418, 422, 451, 499)),
     ],
 )
 def test_rows_16_and_18_which_statuses_are_tried_again(status: int, kind: FailureKind | None) -> None:
