@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = "import sys; from isnotai_async._cli import main; sys.exit(main())"
+RUN_MODULE = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 _ROOT = Path(__file__).parent.parent
 _SUBREAPER = 36  # of Linux's <sys/prctl.h>: a process below this one whose parent has ended becomes its child
 
@@ -54,11 +55,15 @@ class Command(subprocess.Popen[Any]):
 
     Args:
         argv: Its arguments.
-        program: What else to run, with these arguments.
+        program: What else to run, with these arguments, such as `RUN_MODULE`: as `python -m` would.
+        imports: Modules that the server imports first, for all that follow.
         options: As those of `Popen`.
     """
 
-    def __init__(self, argv: Sequence[str], *, program: str = PROGRAM, **options: Any) -> None:
+    def __init__(
+        self, argv: Sequence[str], *, program: str = PROGRAM, imports: Sequence[str] = (), **options: Any
+    ) -> None:
+        self._imports = tuple(imports)
         super().__init__([sys.executable, "-c", program, *argv], **options)
 
     if sys.platform == "linux":
@@ -67,7 +72,7 @@ class Command(subprocess.Popen[Any]):
             cwd, env, pipes = more[4], more[5], more[9:15]
             streams = [theirs if theirs >= 0 else own for own, theirs in enumerate((pipes[0], pipes[3], pipes[5]))]
             environment = dict(os.environ if env is None else env)
-            request = (args[2], args[3:], str(cwd or Path.cwd()), environment, (0, 1, 2), False)
+            request = (args[2], args[3:], str(cwd or Path.cwd()), environment, (0, 1, 2), self._imports, False)
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
                 server.connect(_socket_of_server())
                 socket.send_fds(server, [marshal.dumps(request)], streams)

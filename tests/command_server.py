@@ -10,6 +10,7 @@ import pkgutil
 import random
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -28,7 +29,8 @@ def import_all() -> None:
     for module in pkgutil.iter_modules(isnotai_async._cli.__path__, "isnotai_async._cli."):
         import_module(module.name)
     for name in MORE:
-        import_module(name)
+        with suppress(ImportError):  # other versions have other modules
+            import_module(name)
     gc.freeze()
 
 
@@ -44,7 +46,9 @@ def next_start() -> tuple[str, list[str]]:
                 continue
             os._exit(0)  # the tests were killed
         message, streams, _, _ = socket.recv_fds(caller, 1 << 20, 3)
-        program, argv, folder, environment, numbers, waits = marshal.loads(message)
+        program, argv, folder, environment, numbers, imports, waits = marshal.loads(message)
+        for name in imports:
+            import_module(name)
         child = fork_and_reply(caller, waits=waits)
         if child == 0:
             listening.close()

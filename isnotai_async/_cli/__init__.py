@@ -1,6 +1,7 @@
 """The command line `isnotai`: argv and environment in, exit code out; the only package that prints.
 
-Everything else is imported within `main`, so that Ctrl-C ends the command in words from its first moment on.
+Everything else is imported within `main`, so that Ctrl-C ends the command in words from its first moment on. A wrong
+value of an option is a `ConfigError`, wherever it is read.
 """
 
 from __future__ import annotations

@@ -7,8 +7,6 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.export_options import Writing
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, stop_on_signals
@@ -23,11 +21,7 @@ _RESUME: Final = "run the same command again, on any machine, to resume"
 
 
 def check_delta(out: str, writing: Writing) -> bool:
-    """Return whether the options ask for a Delta table.
-
-    Raises:
-        ConfigError: They contradict one another.
-    """
+    """Return whether the options ask for a Delta table."""
     if writing.format != "delta":
         if writing.job is not None:
             raise ConfigError("--job is the name of the work of a Delta table; use it with --format delta")
@@ -63,7 +57,7 @@ async def run_delta(
 def end_delta(report: TableReport, out: str, job: str | None, *, json: bool, quiet: bool) -> int:
     """Write the report of a job; return the exit code."""
     if json:
-        write_json(attrs.asdict(report, recurse=False))
+        write_json(report)
     if not quiet:
         say(
             f"added {report.rows:,} events in {report.elapsed:.1f} s; the job {job} of {report.sessions:,} "

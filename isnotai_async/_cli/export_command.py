@@ -24,7 +24,6 @@ from isnotai_async._cli.output import count_of, say, write_json
 from isnotai_async._cli.progress import ExportDisplay
 from isnotai_async._cli.session_ids import SessionsFile
 from isnotai_async._client import Client
-from isnotai_async._models.plain import to_dict
 from isnotai_async._models.records import Session
 from isnotai_async._models.tiers import Tier
 from isnotai_async._streaming.paginator import Paginator
@@ -77,11 +76,6 @@ def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
         yield "", f"about {estimate.pages:,} in all"
     if estimate.minutes is not None:
         yield "time", f"about {_minutes(estimate.minutes)} at the quota of tier {estimate.tier}"
-
-
-def write_report(report: ExportReport) -> None:
-    """Write the report of an export to stdout, as JSON."""
-    write_json(to_dict(report))
 
 
 def say_report(report: ExportReport, if_empty: str = "") -> None:
@@ -249,7 +243,7 @@ class _Run:
     def end(self, report: ExportReport, *, json: bool) -> int:
         """Write the report; return the exit code."""
         if json:
-            write_report(report)
+            write_json(report)
         if not self.quiet:
             say_report(report, max((each.if_empty for each in self.intervals), default=""))
         if report.is_complete:

@@ -51,11 +51,7 @@ class Writing:
 
     @property
     def store_options(self) -> dict[str, Any]:
-        """Return the options as arguments of `export_store`.
-
-        Raises:
-            ConfigError: One of the options is only for an export from the API.
-        """
+        """Return the options as arguments of `export_store`."""
         mine = ("format", "if_exists", "bom", "segments")
         default = Writing(raw_csv=self.raw_csv, **{name: getattr(self, name) for name in mine})
         if self != default:
@@ -80,11 +76,7 @@ class Writing:
 
 
 def read_shard(text: str | None) -> tuple[int, int] | None:
-    """Read the option --shard.
-
-    Raises:
-        ConfigError: The value does not have the form k/n.
-    """
+    """Read the option --shard."""
     if text is None:
         return None
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
@@ -103,9 +95,6 @@ def choose_sessions(
         file: File of their ids.
         every: Lists all sessions that match the filters.
         is_filtered: Whether there are filters.
-
-    Raises:
-        ConfigError: None of the three ways to name sessions was used, or more than one; or the file has no id.
     """
     ways = [bool(given), file is not None, every is not None]
     if sum(ways) != 1:

@@ -26,11 +26,7 @@ _FAULT: Final = re.compile(r"([a-z]+|[0-9]{3})(?::([0-9]{1,6})(%)?)?(?:@(.+))?",
 
 
 def inject_fault(sandbox: Sandbox, text: str) -> None:
-    """Inject the fault that the value of an option --fault describes.
-
-    Raises:
-        ConfigError: The text is not valid.
-    """
+    """Inject the fault that the value of an option --fault describes."""
     found = _FAULT.fullmatch(text)
     if found is None or not (found[1] in _KINDS or (found[1].isdigit() and 400 <= int(found[1]) <= 599)):
         raise ConfigError(
@@ -51,11 +47,7 @@ def inject_fault(sandbox: Sandbox, text: str) -> None:
 
 
 def read_latency(text: str) -> tuple[float, float]:
-    """Read a latency in seconds, one number or two.
-
-    Raises:
-        ConfigError: The text is not valid.
-    """
+    """Read a latency in seconds, one number or two."""
     first, _, second = text.partition("-")
     try:
         low, high = float(first), float(second or first)

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from isnotai_async._cli.options import Form, ReadOptions, check_names
-from isnotai_async._cli.output import Table, flatten, say, to_json, to_plain, write_data, write_facts, write_json
+from isnotai_async._cli.output import Table, fields_in, flatten, say, to_json, write_data, write_facts, write_json
+from isnotai_async._models.plain import to_dict
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
 
 def pick(record: object, names: Sequence[str]) -> Mapping[str, Any]:
     """Return the named fields of a record or mapping, or all if there are no names. A missing field is None."""
-    fields: Mapping[str, Any] = to_plain(record)
+    fields: Mapping[str, Any] = fields_in(record)
     return {name: _find(fields, name) for name in names} if names else fields
 
 
@@ -28,7 +29,7 @@ def _find(fields: Mapping[str, Any], name: str) -> object:
     value: object = fields
     for part in name.split("."):
         if attrs.has(type(value)):
-            value = to_plain(value)
+            value = fields_in(value)
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
@@ -103,7 +104,7 @@ def write_one(
     """
     names, form = options.names, options.form
     if names:
-        check_names(names, list(to_plain(value)))
+        check_names(names, list(fields_in(value)))
     if form == "csv":
         _write_csv_rows([pick(value, names)] if names or rows is None else rows)
     elif form != "table":
@@ -134,7 +135,7 @@ def _csv_cell(value: object) -> object:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     if isinstance(value, datetime):
-        return to_plain(value)
+        return to_dict(value)
     text = value if isinstance(value, str) else to_json(value)
     # A spreadsheet would run this text as a formula; exports escape it in the same way.
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA_STARTS) else text

@@ -38,9 +38,6 @@ class Clock:
             what: What it chooses, for people.
             start: The option of its start, and the time in it.
             end: The same of its end.
-
-        Raises:
-            ConfigError: One of the options is no time, or they are in the wrong order.
         """
         first = read_time(start[1], start[0], now=self.now)
         last = read_time(end[1], end[0], is_end=True, now=self.now)

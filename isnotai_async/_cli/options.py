@@ -90,11 +90,7 @@ class ReadOptions(Connection):
 
     @property
     def form(self) -> Form:
-        """The output format to use.
-
-        Raises:
-            ConfigError: The two options contradict each other.
-        """
+        """The output format to use."""
         if self.json and self.format not in {None, "json"}:
             raise ConfigError(f"--json is --format json, and there is --format {self.format}; leave out one of them")
         return "json" if self.json else self.format or ("table" if sys.stdout.isatty() else "jsonl")
@@ -109,9 +105,6 @@ class ReadOptions(Connection):
 
         Args:
             kind: The class of the records.
-
-        Raises:
-            ConfigError: The options contradict each other, or the records have no such field.
         """
         _ = self.form
         if attrs.has(kind):
@@ -119,11 +112,7 @@ class ReadOptions(Connection):
 
 
 def check_names(names: Iterable[str], known: Sequence[str]) -> None:
-    """Check the names of fields.
-
-    Raises:
-        ConfigError: One of them is not known.
-    """
+    """Check the names of fields."""
     for name in names:
         if name.partition(".")[0] not in known:
             raise ConfigError(f"--fields: there is no field {quoted(name)}; the fields are: {', '.join(known)}")
@@ -144,11 +133,7 @@ class SessionFilters:
     """Created at or before, written like --since; a day counts whole"""
 
     def interval(self, clock: Clock) -> Interval:
-        """Return when the sessions were created.
-
-        Raises:
-            ConfigError: An option is no time, or they are in the wrong order.
-        """
+        """Return when the sessions were created."""
         return clock.read("sessions created", ("--since", self.since), ("--until", self.until))
 
     def query(self, interval: Interval) -> dict[str, Any]:
@@ -172,11 +157,7 @@ class EventOptions:
     """Events a request; default and cap depend on the tier"""
 
     def interval(self, clock: Clock) -> Interval:
-        """Return when the events happened.
-
-        Raises:
-            ConfigError: An option is no time, or they are in the wrong order.
-        """
+        """Return when the events happened."""
         return clock.read("events", ("--start", self.start), ("--end", self.end))
 
     def query(self, interval: Interval) -> dict[str, Any]:
@@ -187,49 +168,40 @@ class EventOptions:
 
 @asynccontextmanager
 async def open_client(connection: LongConnection) -> AsyncIterator[Client]:
-    """Open the client that the options describe, and the sandbox if they ask for one.
-
-    Args:
-        connection: The options.
-
-    Raises:
-        ConfigError: The options contradict one another, or the key file cannot be read.
-    """
+    """Open the client that the options describe, and the sandbox if they ask for one."""
     if connection.quota is not None and connection.redis is not None:
         raise ConfigError("--quota is a share for this command alone, --redis shares all of it; leave out one")
-    quota = 1.0 if connection.quota is None else read_share(connection.quota, "--quota")
+    deadline = (connection if isinstance(connection, Connection) else Connection()).deadline
+    reach = _reach_sandbox if connection.sandbox else _reach_api
     with logged(connection.verbose):
-        if connection.sandbox:
-            async with _open_sandbox(connection) as client:
-                yield client
-            return
-        key = None if connection.api_key_file is None else _read_key(connection.api_key_file)
-        async with open_shared_limiter(connection.redis) as shared:
-            client = Client(
-                key,
-                region=connection.region,
-                base_url=connection.base_url,
-                quota=quota,
-                limiter=shared,
-                proxy=_check_proxy(connection.proxy),
-                trust_env=True,
-                timeout=connection.timeout,
-                deadline=_deadline_of(connection),
-            )
-            async with client:
-                yield client
-
-
-def _check_proxy(proxy: str | None) -> str | None:
-    if proxy is not None and "@" in proxy:
-        raise ConfigError(
-            "--proxy has a user name or password, which others on this machine can see; set HTTPS_PROXY instead"
-        )
-    return proxy
+        async with (
+            reach(connection) as options,
+            Client(timeout=connection.timeout, deadline=deadline, **options) as client,
+        ):
+            yield client
 
 
 @asynccontextmanager
-async def _open_sandbox(connection: LongConnection) -> AsyncIterator[Client]:
+async def _reach_api(connection: LongConnection) -> AsyncIterator[dict[str, Any]]:
+    quota = 1.0 if connection.quota is None else read_share(connection.quota, "--quota")
+    if connection.proxy is not None and "@" in connection.proxy:
+        raise ConfigError(
+            "--proxy has a user name or password, which others on this machine can see; set HTTPS_PROXY instead"
+        )
+    async with open_shared_limiter(connection.redis) as shared:
+        yield {
+            "api_key": None if connection.api_key_file is None else _read_key(connection.api_key_file),
+            "region": connection.region,
+            "base_url": connection.base_url,
+            "quota": quota,
+            "limiter": shared,
+            "proxy": connection.proxy,
+            "trust_env": True,
+        }
+
+
+@asynccontextmanager
+async def _reach_sandbox(connection: LongConnection) -> AsyncIterator[dict[str, Any]]:
     for name, brings in {"api_key_file": "key", "base_url": "address", "proxy": "address"}.items():
         if getattr(connection, name) is not None:
             raise ConfigError(f"--sandbox brings its own {brings}; leave out --{name.replace('_', '-')}")
@@ -238,20 +210,8 @@ async def _open_sandbox(connection: LongConnection) -> AsyncIterator[Client]:
     region = resolve_region(connection.region).name
     # No rate limit: this sandbox serves only this command, and a demonstration should be fast.
     async with Sandbox(rate_limit=None) as sandbox:
-        key, base_url = sandbox.api_keys[region], sandbox.base_urls[region]
-        async with Client(
-            key,
-            region=region,
-            base_url=base_url,
-            limiter=Unlimited(),
-            timeout=connection.timeout,
-            deadline=_deadline_of(connection),
-        ) as client:
-            yield client
-
-
-def _deadline_of(connection: LongConnection) -> float | None:
-    return (connection if isinstance(connection, Connection) else Connection()).deadline
+        where = {"region": region, "base_url": sandbox.base_urls[region]}
+        yield {"api_key": sandbox.api_keys[region], **where, "limiter": Unlimited()}
 
 
 def _read_key(path: Path) -> str:

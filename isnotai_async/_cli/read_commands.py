@@ -37,9 +37,9 @@ from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS
 
 _SESSION_COLUMNS = ("id", "created (UTC)", "status", "bot", "user", "name")
 _USER_COLUMNS = ("id", "sessions", "bots", "mean", "max", "risk", "last seen (UTC)", "name")
-# Events have their time first and their id last, which a narrow screen may cut; the rest is in the record's order.
-_REST = tuple(name for name in EVENT_COLUMNS if name not in {"timestamp", "event_id"})
-_SHORT = {"message_id": "byte", "event_type_name": "type", "payload_size": "size"}
+# Events have their time first and their id last, which a narrow screen may cut; a new field comes before the id.
+_SHORT = {"event_type_name": "type", "message_id": "byte", "payload_size": "size"}
+_REST = (*_SHORT, *(name for name in EVENT_COLUMNS if name not in {*_SHORT, "timestamp", "event_id"}))
 _EVENT_COLUMNS = ("time (UTC)", *(_SHORT.get(name, name) for name in _REST), "id")
 
 

@@ -32,9 +32,6 @@ def read_time(text: str | None, option: str, *, now: datetime, is_end: bool = Fa
 
     Returns:
         The instant in UTC; None if there is no text.
-
-    Raises:
-        ConfigError: The text is not a time, or is probably a mistake.
     """
     if text is None:
         return None
@@ -95,11 +92,7 @@ def is_relative(text: str) -> bool:
 
 
 def read_duration(text: str, option: str) -> timedelta:
-    """Read a duration such as ``7d`` or ``12h``.
-
-    Raises:
-        ConfigError: The text is not a duration.
-    """
+    """Read a duration such as ``7d`` or ``12h``."""
     found = _AGO.fullmatch(text)
     if found is None:
         raise ConfigError(f"{option} {quoted(text)} is no duration; write 7d, 24h or 90m")

@@ -1,4 +1,15 @@
-"""Exports: the events of many sessions as one file or database, durable and resumable. It never meets HTTP."""
+"""Exports: the events of many sessions as one file or database, durable and resumable. It never meets HTTP.
+
+One export: `api` checks the options. `opening` decides by what is there, and by the `identity` of the export, how to
+start. `runner` takes pages from the stream of a `source`, `tracker` knows where each session stands, and each second
+both go into the `work_store` in one transaction. `publishing` writes the `target` from it with one of the `formats`,
+gives it its name, and leaves a receipt in the store.
+
+One sync: `sync` lists the sessions of each region (`sync_listing`), chooses by `sync_rules` which to read, and
+`sync_reading` reads them into the `event_store`. `store_export` writes a file from it.
+
+Files and databases are used in one `thread`; what goes wrong there is put into words by `trouble`.
+"""
 
 from __future__ import annotations
 

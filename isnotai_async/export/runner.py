@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
-import anyio
 from attrs import define, field
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 from isnotai_async.errors import (
-    APIError,
     AuthenticationError,
     ConfigError,
     ExportError,
@@ -22,7 +23,7 @@ from isnotai_async.errors import (
 )
 from isnotai_async.export.places import shown
 from isnotai_async.export.report import OnProgress, show_progress
-from isnotai_async.export.source import Stream
+from isnotai_async.export.source import Stream, take_pages
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import SessionTracker
 from isnotai_async.export.work_store import WorkStore
@@ -97,41 +98,31 @@ class Runner:
         )
 
     async def _read_streams(self) -> None:
-        is_unfinished = True
-        while is_unfinished:
+        for resumes in (True, False) if self.tracker.has_saved else (False,):
             for session in self.tracker.restarted:
                 session.written = await self.thread.run(self.store.read_written, session.number)
-            try:
-                await self._read_stream()
-                is_unfinished = self.tracker.restart_expired() or self.tracker.is_resuming
-            except APIError as error:
-                if not self.tracker.restart_expired(error):
-                    raise
-                is_unfinished = True
+            await self._read_stream(resumes=resumes)
+            self.tracker.restart_expired()
             await self._commit()
+            self._raise_failure()
 
-    async def _read_stream(self) -> None:
-        async with self.tracker.open_stream(**self.streaming) as stream:
-            while await self._take_pages(stream):
+    async def _read_stream(self, *, resumes: bool) -> None:
+        async with self.tracker.open_stream(resumes=resumes, **self.streaming) as stream:
+            while await take_pages(stream, COMMIT_SECONDS, partial(self._take, stream)):
                 await self._commit()
+                self._raise_failure()
 
-    async def _take_pages(self, stream: Stream) -> bool:
-        """Take pages until a commit is due, even if none comes; return whether more may come.
+    def _raise_failure(self) -> None:
+        if self.tracker.on_error == "raise":
+            for error in self.tracker.failures.values():
+                raise error
 
-        The time is checked once for each commit, not for each page: a timer for each page is a cost of its own.
-        """
-        with anyio.move_on_after(COMMIT_SECONDS):
-            async for page in stream:
-                self.tracker.add(page)
-                self._unreported += 1
-                if not stream.has_ready or self._unreported >= _MOST_UNREPORTED:
-                    self._report_progress()
-                if self.tracker.is_resuming and not self.tracker.has_saved:
-                    return False  # the next stream reads the source, too
-                if self.tracker.size >= self.commit_bytes:
-                    return True
-            return False
-        return True
+    def _take(self, stream: Stream, page: Page[Event]) -> bool:
+        self.tracker.add(page)
+        self._unreported += 1
+        if not stream.has_ready or self._unreported >= _MOST_UNREPORTED:
+            self._report_progress()
+        return self.tracker.size >= self.commit_bytes
 
     async def _commit(self) -> None:
         change = self.tracker.take_change()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from hashlib import blake2b
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import anyio
 from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import ManagedEventStream, SessionManager
-from isnotai_async._models.pages import RejectedRecord
+from isnotai_async._models.pages import Page, RejectedRecord
+from isnotai_async._models.records import Event
 from isnotai_async._models.regions import Region
 from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._models.validation import FilterValue
@@ -164,6 +166,22 @@ async def _ids(source: Targets) -> AsyncGenerator[str, None]:
     async with aclosing(source) as targets:
         async for target in targets:
             yield target.session_id
+
+
+async def take_pages(stream: Stream, seconds: float, take: Callable[[Page[Event]], bool]) -> bool:
+    """Take pages for some seconds, even if none comes, or until `take` says that it is enough for one commit.
+
+    The time is checked once for each commit, not for each page: a timer for each page is a cost of its own.
+
+    Returns:
+        Whether more may come.
+    """
+    with anyio.move_on_after(seconds):
+        async for page in stream:
+            if take(page):
+                return True
+        return False
+    return True
 
 
 async def read_nothing() -> Targets:

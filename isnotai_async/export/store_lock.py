@@ -31,7 +31,7 @@ def hold(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA busy_timeout = 0")
 
 
-def lock_store(store: Path) -> sqlite3.Connection:
+def lock_store(store: Path, holder: str = "sync is updating") -> sqlite3.Connection:
     """Lock a store, or the target that is made from one; to close the connection releases the lock.
 
     The lock is an SQLite file next to it that one connection holds exclusively. SQLite locks files on every system,
@@ -39,7 +39,7 @@ def lock_store(store: Path) -> sqlite3.Connection:
     after the release: to remove it would let two in, one of them with a file that has no name any more.
 
     Raises:
-        ExportLockedError: Another sync, of this process or another, has it.
+        ExportLockedError: Another `holder`, of this process or another, has it.
         SinkError: The file cannot be made.
     """
     name, path = shown(store), lock_of(store)
@@ -52,7 +52,7 @@ def lock_store(store: Path) -> sqlite3.Connection:
         if db is not None:
             db.close()
         if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            raise ExportLockedError(f"another sync is updating {name}; wait for it, or choose another file") from None
+            raise ExportLockedError(f"another {holder} {name}; wait for it, or choose another file") from None
         raise SinkError(
             f"cannot lock {name} with {shown(path)}: {error}; its folder must exist and be writable"
         ) from None

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from time import monotonic
 from typing import Any, Final
 
-import anyio
 from attrs import define, field
 
 from isnotai_async._models.pages import Page
@@ -33,7 +31,7 @@ from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.rejected import Rejected
 from isnotai_async.export.report import is_for_good, is_of_a_cursor
 from isnotai_async.export.session_reading import Rows, SessionReading
-from isnotai_async.export.source import ExportSource, Stream, Targets
+from isnotai_async.export.source import ExportSource, Stream, Targets, take_pages
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Choice
 from isnotai_async.export.thread import FileThread
@@ -63,7 +61,6 @@ class SessionReader:
     _pages: list[tuple[SessionReading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
     _rejected: list[Rejected] = field(factory=list, init=False)  # not committed yet
     _pending: int = field(default=0, init=False)  # rows of those pages
-    _committed: float = field(factory=monotonic, init=False)
 
     async def run(self) -> None:
         """Read the planned sessions.
@@ -117,31 +114,23 @@ class SessionReader:
         )
         try:
             async with stream:
-                await self._take_pages(stream)
+                stream.take_news()  # from now on, it returns what has changed
+                while await take_pages(stream, COMMIT_SECONDS, self._take_page):
+                    await self._commit(stream)
         finally:
             if self.thread.trouble is None:
                 await self._commit(stream)  # to its end, also if this task is cancelled
         if self.thread.trouble is not None:  # of a region's plan; the stream takes it for that region's only
             raise self.thread.trouble
 
-    async def _take_pages(self, stream: Stream) -> None:
-        stream.take_news()  # from now on, it returns what has changed
-        while (page := await self._next_page(stream)) is not None:
-            target = SessionRef(page.name, page.session_id or "")
-            if page.data:
-                self._pages.append((self._readings[target], Rows.of(page)))
-            self._rejected += [Rejected.of(*target, record) for record in page.rejected]
-            self._pending += len(page.data)
-            if self._pending >= COMMIT_ROWS:
-                await self._commit(stream)
-
-    async def _next_page(self, stream: Stream) -> Page[Event] | None:
-        """Take a page; commit what is there while none comes."""
-        while True:
-            with anyio.move_on_after(self._committed + COMMIT_SECONDS - monotonic()) as scope:
-                return await anext(stream, None)
-            if scope.cancelled_caught:
-                await self._commit(stream)
+    def _take_page(self, page: Page[Event]) -> bool:
+        """Hold a page until the next commit; return whether it is due."""
+        target = SessionRef(page.name, page.session_id or "")
+        if page.data:
+            self._pages.append((self._readings[target], Rows.of(page)))
+        self._rejected += [Rejected.of(*target, record) for record in page.rejected]
+        self._pending += len(page.data)
+        return self._pending >= COMMIT_ROWS
 
     async def _commit(self, stream: Stream) -> None:
         pages, self._pages, self._pending = self._pages, [], 0
@@ -152,7 +141,6 @@ class SessionReader:
         if standing or refused or rejected:
             commit = self.store.commit
             added = await self.thread.run(commit, pages, standing, refused=refused, rejected=rejected)
-        self._committed = monotonic()
         self.on_commit(list(dict.fromkeys([*standing, *refused])), added)  # each once
 
     def _describe(self, target: SessionRef, session: UnfinishedSession | None) -> SessionReading:

@@ -1,4 +1,4 @@
-"""`Target`: the file or folder that an export makes; it is written under another name, and then renamed."""
+"""`ExportTarget`: the file or folder that an export makes; it is written under another name, and then renamed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from isnotai_async.export.places import replaced_of, shown, unnamed_of
 from isnotai_async.export.rejected import keep_holdable
 from isnotai_async.export.report import ExportReport
 from isnotai_async.export.system import System
+from isnotai_async.export.thread import pause_between
 from isnotai_async.export.work_rows import Receipt
 
 IfExists = Literal["fail", "skip", "replace"]
@@ -39,7 +40,7 @@ class RowCount:
 
 
 @frozen
-class Target:
+class ExportTarget:
     """A file or folder of one format."""
 
     path: Path
@@ -87,7 +88,7 @@ class Target:
         """Write it under its other name, without the rows that its format cannot hold."""
         unnamed = unnamed_of(self.path)
         self.system.remove(unnamed)
-        holdable = keep_holdable(batches, self.format.timestamps)
+        holdable = keep_holdable(pause_between(batches), self.format.timestamps)
         self.format.write(written.count(holdable), unnamed, self.system)
 
     def drop(self) -> None:

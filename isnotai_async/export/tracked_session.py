@@ -10,7 +10,6 @@ from attrs import asdict, define, field
 from isnotai_async._models.positions import Position
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ExportError, quoted
-from isnotai_async.export.batches import join_pages
 from isnotai_async.export.report import SessionFailure
 from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, PageRow, SessionRow, State
 
@@ -78,7 +77,7 @@ class TrackedSession:
             pages.append(page)
             rows += count
             if rows >= _MOST_ROWS or number == len(held):
-                found.append(PageRow(self.number << PAGE_BITS | self.pages, len(pages), rows, join_pages(pages)))
+                found.append(PageRow(self.number << PAGE_BITS | self.pages, rows, pages))
                 self.pages += len(pages)
                 pages, rows = [], 0
         return found

@@ -9,8 +9,8 @@ The rules:
 3. A session is open, done or failed. Failed is what the API itself refused; any other trouble leaves it open. Every
    run reads open and failed sessions again, from their positions.
 4. A saved cursor that is refused is not the session's end, once a run: the session is read again from its start, and
-   rows that are in the store already are left out, by their event ids. If an error ends the stream, such sessions are
-   read first and the source is not: it may be readable only once. A cursor of the second reading that is refused with
+   rows that are in the store already are left out, by their event ids. So the sessions with saved cursors are read by
+   a stream of their own, which no error ends, before the others. A cursor of the second reading that is refused with
    the same status is the session's answer.
 """
 
@@ -57,7 +57,6 @@ class SessionTracker:
     invalid: dict[SessionRef, SessionFailure] = field(factory=dict, init=False)  # they cannot be asked for
     refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)  # by name, if its key was refused
     witnesses: dict[str, str] = field(factory=dict, init=False)  # by name, a session that was read to its end
-    is_resuming: bool = field(default=False, init=False)  # whether the stream has only sessions with saved cursors
     _seen: set[bytes] = field(factory=set, init=False)
     _number: int = field(default=0, init=False)  # of the next session
     _tracked: dict[SessionRef, TrackedSession] = field(factory=dict, init=False)
@@ -110,19 +109,21 @@ class SessionTracker:
         """Whether a session stands at a cursor of an earlier run."""
         return any(session.saved for session in self._tracked.values())
 
-    def open_stream(self, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
-        """Return the next stream: over the sessions that are not done, and those of the source."""
+    def open_stream(self, *, resumes: bool, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
+        """Return the stream over the sessions with saved cursors, or that over the others and the source."""
         sources = self.source.read()
-        self.is_resuming = self.on_error == "raise" and self.has_saved
-        if self._reads_source and not self.is_resuming:
+        if self._reads_source and not resumes:
             targets = {name: self._take(name, source) for name, source in sources.items()}
         else:
             targets = {name: read_nothing() for name in sources}
-        self.failures.clear()
-        tracked = self._tracked.items()
-        unfinished = [UnfinishedSession(target.name, session.walks) for target, session in tracked if session.walks]
+        unfinished = [
+            UnfinishedSession(target.name, session.walks)
+            for target, session in self._tracked.items()
+            if bool(session.saved) == resumes and target not in self.failures
+        ]
+        on_error = "collect" if resumes else self.on_error
         self._stream = self.source.open_stream(
-            targets, filters=self.filters, unfinished=unfinished, on_error=self.on_error, **options
+            targets, filters=self.filters, unfinished=unfinished, on_error=on_error, **options
         )
         set_aside(self._stream)  # the rows are in the store, and the records that cannot be read next to them
         self._stream.take_news()  # the first call returns all that is resumed; from now on, it returns what is new
@@ -213,23 +214,23 @@ class SessionTracker:
         if session is not None and _is_expired(session, error):
             session.refused = getattr(error, "status", 0)
             self._expired.append(session)
-        elif session is not None and (is_for_good(error) or _is_refused_again(session, error)):
+        elif session is not None and self._is_answer(session, error):
             session.state, session.failure = "failed", SessionFailure.describe(*target, error)
             self._changed[target] = session
         else:
             self.failures[target] = error
 
-    def restart_expired(self, error: IsNotAIError | None = None) -> bool:
+    def _is_answer(self, session: TrackedSession, error: IsNotAIError) -> bool:
+        """Return whether an error is the API's answer for a session, and does not end the export."""
+        return self.on_error == "collect" and (is_for_good(error) or _is_refused_again(session, error))
+
+    def restart_expired(self) -> None:
         """Restart the sessions whose saved cursors were refused, after the stream has ended."""
         self._look()
-        if error is not None:
-            self._expired += [session for session in self._tracked.values() if _is_expired(session, error)]
-        expired, self._expired = self._expired, []
+        expired, self._expired, self._stream = self._expired, [], None
         for session in expired:
             session.restart()
             self._changed[session.target] = session
-        self._stream = None
-        return bool(expired)
 
     def take_change(self) -> Change | None:
         """Return what changed since the last commit, pages included; None for nothing.

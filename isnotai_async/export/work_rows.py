@@ -51,12 +51,11 @@ class SessionRow(NamedTuple):
 
 
 class PageRow(NamedTuple):
-    """One or several consecutive pages of a session; see `batches.join_pages`."""
+    """One or several consecutive pages of a session, encoded. The store joins them, in its thread: they are large."""
 
     key: int
-    pages: int
     rows: int
-    data: bytes
+    pages: Sequence[bytes]
 
 
 class RejectedRow(NamedTuple):

@@ -31,7 +31,7 @@ from attrs import asdict
 
 from isnotai_async._models.pages import RejectedRecord
 from isnotai_async.errors import ExportLockedError, SinkError, StoreError
-from isnotai_async.export.batches import Batch, unpack_pages
+from isnotai_async.export.batches import Batch, join_pages, unpack_pages
 from isnotai_async.export.places import shown, store_of
 from isnotai_async.export.store_lock import hold
 from isnotai_async.export.system import FileInfo, System
@@ -214,7 +214,8 @@ class WorkStore:
     def commit(self, change: Change) -> None:
         """Make pages and positions durable, in one transaction."""
         with self._transaction() as connection:
-            connection.executemany("INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?)", _checked(change.pages))
+            pages = [(row.key, len(row.pages), row.rows, join_pages(row.pages)) for row in change.pages]
+            connection.executemany("INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?)", _checked(pages))
             connection.executemany("INSERT OR IGNORE INTO rejected VALUES (?, ?, ?)", _checked(change.rejected))
             connection.executemany(
                 "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -146,7 +146,7 @@ class SandboxRegion:
         return bucket if known else None
 
     def accept(self, bucket: str, now: float) -> float | None:
-        """Count a request in its window; see `RequestCounter.accept`."""
+        """Count a request in its window; see `ExactLog.accept`."""
         self.stats.arrive(now)
         options = self.options
         limit = self.plan.requests if options.rate_limit == "tier" else options.rate_limit

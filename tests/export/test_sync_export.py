@@ -146,7 +146,8 @@ async def test_rows_that_a_format_cannot_hold_are_set_aside(play: Played, tmp_pa
 
 
 async def test_two_exports_of_one_target_exclude_one_another(play: Played, tmp_path: Path) -> None:
-    with closing(lock_store(tmp_path / "x.jsonl")), pytest.raises(ExportLockedError):
+    locked = pytest.raises(ExportLockedError, match="another export is writing")
+    with closing(lock_store(tmp_path / "x.jsonl")), locked:
         await export_store(play.path, tmp_path / "x.jsonl")
     assert (await export_store(play.path, tmp_path / "x.jsonl")).is_complete
 

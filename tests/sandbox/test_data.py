@@ -142,8 +142,9 @@ def test_details_agree_with_the_events(dataset: Dataset) -> None:
 def test_each_bucket_counts_the_events_from_its_start_to_the_next(dataset: Dataset) -> None:
     log, timeline = dataset["big-5000"].log, dataset["big-5000"].details["timeline"]
     starts = [to_ms(datetime.fromisoformat(bucket["timestamp"])) for bucket in timeline]
+    events = all_events(log)
     for bucket, start, stop in zip(timeline, starts, [*starts[1:], log.end_ms + 1], strict=True):
-        inside = [event for event in all_events(log) if start <= event["timestamp"] < stop]
+        inside = [event for event in events if start <= event["timestamp"] < stop]
         kinds = Counter(event["eventTypeName"] for event in inside)
         assert bucket["eventCount"] == len(inside)
         assert kinds[bucket["dominantEventType"]] == max(kinds.values())

@@ -70,7 +70,7 @@ async def export(source: Sandbox, target: Path, region: str = "us", **options: A
 )
 async def test_export_serve_export_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     options: dict[str, Any] = {} if "." in name else {"format": "parquet", "segments": True}
-    async with Sandbox(sessions=12, rate_limit=None) as made_up:
+    async with Sandbox(sessions=5, rate_limit=None) as made_up:
         first = await export(made_up, tmp_path / name, **options)
         expected = await export(made_up, tmp_path / "expected.jsonl")
     async with Sandbox(data=first, rate_limit=None) as recorded:
@@ -282,7 +282,7 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: py
 
 
 def test_an_event_takes_the_length_of_its_id_and_24_bytes(tmp_path: Path) -> None:
-    count, length = 20_000, 36
+    count, length = 5_000, 36
     path = write(tmp_path / "rows", (make_row("a", n, event_id=f"{n:036}") for n in range(count)))
     tracemalloc.start()
     recordings = read_recordings(path)

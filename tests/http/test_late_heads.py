@@ -1,0 +1,67 @@
+"""Response heads that are late: one timer ends each request when it is due, whatever the others do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import aiohttp
+import pytest
+
+import isnotai_async as isnotai
+from tests.faults.answers import event_page
+from tests.faults.clients import build_client, connected
+from tests.faults.server import FaultServer
+
+
+async def seconds_until_late(client: isnotai.Client) -> float:
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(isnotai.TransportTimeoutError):
+        await client.list_events("s1")
+    return asyncio.get_running_loop().time() - begun
+
+
+async def test_each_request_in_flight_ends_when_it_is_due() -> None:
+    async with connected(FaultServer([asyncio.Event()])) as client:
+        limits = [0.6, 0.2, 0.4]
+        late = await asyncio.gather(*(seconds_until_late(client.with_options(timeout=limit)) for limit in limits))
+    assert all(limit <= seconds < limit + 0.2 for limit, seconds in zip(limits, late, strict=True)), late
+
+
+async def test_a_later_request_ends_though_an_earlier_one_was_answered() -> None:
+    async with connected(FaultServer(event_page(1), [asyncio.Event()]), timeout=0.3) as client:
+        await client.list_events("s1")
+        assert await seconds_until_late(client) >= 0.3
+
+
+def test_a_client_that_is_opened_on_another_loop_ends_late_requests_there_too() -> None:
+    async def be_late(client: isnotai.Client) -> float:
+        async with client:
+            return await seconds_until_late(client)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = build_client(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
+        assert all(0.3 <= asyncio.run(be_late(client)) < 2 for _ in range(2))
+
+
+async def test_the_connection_of_a_late_request_is_closed() -> None:
+    server = FaultServer([asyncio.Event()], event_page(1))
+    async with connected(server, timeout=0.1) as client:
+        await seconds_until_late(client)
+        await server.until(lambda: server.open_connections == 0)
+        await client.list_events("s1")
+    assert [request.connection for request in server.requests] == [1, 2]
+
+
+@pytest.mark.parametrize("connect", ["name", "address"])
+async def test_a_connection_that_is_not_made_in_time_ends_with_the_timeout(
+    connect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object, **__: object) -> Any:
+        await asyncio.Event().wait()
+
+    method = {"name": "_resolve_host", "address": "_wrap_create_connection"}[connect]
+    monkeypatch.setattr(aiohttp.TCPConnector, method, hang)
+    async with build_client("http://127.0.0.1:9", timeout=0.2) as client:
+        assert 0.2 <= await seconds_until_late(client) < 0.4
