@@ -73,11 +73,11 @@ def test_a_late_request_is_caught_up_after_a_pause_too() -> None:
 def test_bulk_work_does_not_wait_for_the_time_that_a_lower_tier_set() -> None:
     policy = RateLimitPolicy(FREE)
     permits = burst(policy, 0.0, bulk=True)
-    assert policy.wait(0.0, bulk=True) == (pytest.approx(60 / 58.8), SPACED)
+    assert policy.wait(0.0, bulk=True)[0] == pytest.approx(60 / 58.8)
     for permit in permits[:2]:
         policy.record_outcome(permit, RequestOutcome(200, tier=Tier.PRO), 0.0)
 
-    assert policy.wait(0.0, bulk=True) == (pytest.approx(60 / 588), SPACED)
+    assert policy.wait(0.0, bulk=True)[0] == pytest.approx(60 / 588)
 
 
 def test_a_share_of_one_request_a_window_waits_for_the_window_alone() -> None:
