@@ -66,7 +66,7 @@ def _check_deadline(value: float | None) -> float | None:
     return check_seconds(value, "deadline")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class _CallOptions:
     """The options of calls, which `Client.with_options` changes."""
 

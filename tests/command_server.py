@@ -10,6 +10,7 @@ import pkgutil
 import random
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -28,7 +29,8 @@ def import_all() -> None:
     for module in pkgutil.iter_modules(isnotai_async._cli.__path__, "isnotai_async._cli."):
         import_module(module.name)
     for name in MORE:
-        import_module(name)
+        with suppress(ImportError):  # other versions have other modules
+            import_module(name)
     gc.freeze()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from pyarrow import parquet  # type: ignore[import-untyped]
 
 import isnotai_async as isnotai
 from isnotai_async.sandbox import Sandbox
+from tests.command import RUN_MODULE, Command
 from tests.redis_server import RedisServer, running_redis
 
 ROOT = Path(__file__).parent.parent
@@ -43,12 +45,12 @@ def environment_of(sandbox: Sandbox, redis: str = "") -> dict[str, str]:
 
 async def run(sandbox: Sandbox, *arguments: str, redis: str = "") -> str:
     """Run an example; return what it prints."""
-    command = [sys.executable, "-m", *arguments]
-    done = await anyio.run_process(command, cwd=ROOT, env=environment_of(sandbox, redis), check=False)
-    said = done.stderr.decode()
-    assert done.returncode == 0, said
-    assert sandbox.api_key not in done.stdout.decode() + said
-    return done.stdout.decode()
+    environment, pipe = environment_of(sandbox, redis), subprocess.PIPE
+    example = Command(arguments, program=RUN_MODULE, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+    printed, said = await asyncio.to_thread(example.communicate)
+    assert example.returncode == 0, said
+    assert sandbox.api_key not in printed + said
+    return str(printed)
 
 
 def read_ids(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from cyclopts import Parameter
@@ -170,17 +170,20 @@ def _say_report(report: StoreReport) -> None:
         )
 
 
+_ODD_ONES: Final = {
+    "waiting": "sessions were active just now; a later run reads them",
+    "abandoned": "sessions were still open at --max-open, and are not looked at again",
+    "expired": "sessions have events here that the API no longer gives",
+    "differing": "events have another content now; the first one stays",
+}
+
+
 def _rows(report: StoreReport) -> Iterator[tuple[str, str]]:
     yield "listed", f"{report.listed:,} sessions, {report.new_sessions:,} of them new"
     yield "read", f"{report.read:,} sessions, {report.audited:,} of them as an audit"
-    if report.waiting:
-        yield "waiting", f"{report.waiting:,} sessions were active just now; a later run reads them"
-    if report.abandoned:
-        yield "abandoned", f"{report.abandoned:,} sessions were still open at --max-open, and are not looked at again"
-    if report.expired:
-        yield "expired", f"{report.expired:,} sessions have events here that the API no longer gives"
-    if report.differing:
-        yield "differing", f"{report.differing:,} events have another content now; the first one stays"
+    for name, text in _ODD_ONES.items():
+        if count := getattr(report, name):
+            yield name, f"{count:,} {text}"
     if report.rejected:
         yield "set aside", f"{report.rejected:,} records that could not be read, in {rejected_of(report.path).name}"
     yield "requests", f"{report.requests:,}"

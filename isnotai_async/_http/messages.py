@@ -84,7 +84,7 @@ def show_target(request: Request) -> str:
     return printable(request.target.replace(f"cursor={cursor}", f"cursor={cursor[:12]}…"))
 
 
-@define
+@define(eq=False, repr=False)
 class Response:
     """One answer with its body. One is created for each page, and a frozen class takes three times as long.
 
@@ -101,8 +101,8 @@ class Response:
 
     request: Request
     status: int
-    headers: Headers = field(repr=False)
-    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    headers: Headers
+    body: bytes
     region: str
     attempts: int = 1
     elapsed: float = 0.0

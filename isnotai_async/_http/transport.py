@@ -181,7 +181,7 @@ class Transport(Protocol):
         ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class AiohttpTransport:
     """A transport that sends requests to one region with one key, over aiohttp.
 
@@ -199,15 +199,15 @@ class AiohttpTransport:
     key: ApiKey | None
     connections: HttpSession
     timeout: float | None
-    proxy: str | None = field(default=None, repr=False)  # may hold a password
-    trust: ssl.SSLContext | None = field(default=None, repr=False)
+    proxy: str | None = None
+    trust: ssl.SSLContext | None = None
     user_agent: str | None = None
-    _options: dict[str, Any] = field(init=False, repr=False)  # of each request
-    _keyed: tuple[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
-    _keyless: tuple[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
-    _silence: float | None = field(init=False, repr=False)
-    _origin: tuple[str, str] = field(init=False, repr=False)
-    _prefix: str = field(init=False, repr=False)
+    _options: dict[str, Any] = field(init=False)  # of each request
+    _keyed: tuple[aiohttp.ClientMiddlewareType] = field(init=False)
+    _keyless: tuple[aiohttp.ClientMiddlewareType] = field(init=False)
+    _silence: float | None = field(init=False)
+    _origin: tuple[str, str] = field(init=False)
+    _prefix: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         base = URL(self.region.base_url, encoded=True)

@@ -29,7 +29,7 @@ from isnotai_async.export.runner import COMMIT_BYTES, Runner
 from isnotai_async.export.shard import Shard
 from isnotai_async.export.source import AnySessions, ExportSource, find_source
 from isnotai_async.export.system import System
-from isnotai_async.export.target import IfExists, Target
+from isnotai_async.export.target import ExportTarget, IfExists
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
 from isnotai_async.export.work_store import WorkStore
@@ -160,7 +160,7 @@ def plan_export(
     path = check_target_name(to)
     return ExportJob(
         source=find_source(source, sessions, shard),
-        target=Target(path, choose_format(path, format, **form), System()),
+        target=ExportTarget(path, choose_format(path, format, **form), System()),
         query=query,
         # The windows of a split session come in time order, so that the rows do, too.
         streaming={"concurrency": concurrency, "split": split, "ordered": split is not None},
@@ -197,7 +197,7 @@ class ExportJob:
     """An export with its options checked, ready to run."""
 
     source: ExportSource
-    target: Target
+    target: ExportTarget
     query: EventFilters
     streaming: Mapping[str, Any]
     on_error: OnExportError = "collect"

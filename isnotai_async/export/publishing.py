@@ -24,7 +24,7 @@ from isnotai_async.errors import SinkError, StoreError
 from isnotai_async.export.places import shown, unnamed_of
 from isnotai_async.export.rejected import read_rejected, write_rejected
 from isnotai_async.export.report import ExportReport, report_to_json
-from isnotai_async.export.target import RowCount, Target, measure, measure_size
+from isnotai_async.export.target import ExportTarget, RowCount, measure, measure_size
 from isnotai_async.export.trouble import DISK_ERRORS
 from isnotai_async.export.work_rows import Receipt
 from isnotai_async.export.work_store import WorkStore
@@ -35,7 +35,7 @@ class Publisher:
     """Makes a target from the store of an export."""
 
     store: WorkStore  # it is open
-    target: Target
+    target: ExportTarget
     sources: tuple[str, ...]  # names of the sources of sessions, in the order of the target
 
     def publish(

@@ -30,7 +30,7 @@ from isnotai_async.export.store_file import READER_SECONDS, explain_error
 from isnotai_async.export.store_lock import lock_store
 from isnotai_async.export.store_schema import APPLICATION_ID
 from isnotai_async.export.system import System
-from isnotai_async.export.target import IfExists, RowCount, Target, measure_size
+from isnotai_async.export.target import ExportTarget, IfExists, RowCount, measure_size
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.trouble import explain_disk
 
@@ -82,7 +82,7 @@ async def export_store(
     one_of(if_exists, "if_exists", get_args(IfExists))
     target = check_target_name(to)
     chosen = choose_format(target, format, formula_guard=formula_guard, bom=bom, segments=segments)
-    job = StoreExport(Path(store), Target(target, chosen, System()))
+    job = StoreExport(Path(store), ExportTarget(target, chosen, System()))
     with FileThread(job.explain) as thread:
         return await thread.run(job.run, if_exists)
 
@@ -92,7 +92,7 @@ class StoreExport:
     """An export of a store; it blocks."""
 
     store: Path
-    target: Target
+    target: ExportTarget
 
     def run(self, if_exists: IfExists) -> ExportReport:
         """Export; errors as of `export_store`."""

@@ -1,4 +1,4 @@
-"""`Target`: the file or folder that an export makes; it is written under another name, and then renamed."""
+"""`ExportTarget`: the file or folder that an export makes; it is written under another name, and then renamed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RowCount:
 
 
 @frozen
-class Target:
+class ExportTarget:
     """A file or folder of one format."""
 
     path: Path

@@ -18,7 +18,7 @@ from isnotai_async.export.api import ExportJob
 from isnotai_async.export.formats import choose_format
 from isnotai_async.export.source import AnySessions, ExportSource, Stream
 from isnotai_async.export.system import System
-from isnotai_async.export.target import Target
+from isnotai_async.export.target import ExportTarget
 from tests.event_source import Source, events
 
 RUN = ("resume", "if_exists", "on_progress")
@@ -66,7 +66,9 @@ class Desk:
                 list(self.source.sessions) if sessions is None else sessions,
                 options.pop("shard", None),
             ),
-            target=Target(target, choose_format(target, options.pop("format", None), **chosen), system or System()),
+            target=ExportTarget(
+                target, choose_format(target, options.pop("format", None), **chosen), system or System()
+            ),
             query=query,
             streaming={"concurrency": options.pop("concurrency", 1), "split": split, "ordered": split is not None},
             commit_bytes=options.pop("commit_bytes", 1),
