@@ -139,15 +139,16 @@ class ConnectionGuard:
             self._set_timer()
 
     def _set_timer(self) -> None:
-        self.stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
         if self._heads_due:
             self._timer = asyncio.get_running_loop().call_at(min(self._heads_due.values()), self._end_late)
 
-    def stop_timer(self) -> None:
-        """Stop the timer; the next request sets another."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def forget_requests(self) -> None:
+        """Forget the requests in flight: their connections are closed now, or their event loop was."""
+        self._heads_due.clear()
+        self._set_timer()
 
     def _end_late(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -289,8 +290,8 @@ class HttpSession:
     async def aclose(self) -> None:
         """Close the HTTP session, unless it is borrowed. Idempotent."""
         self._closed, self.opens_itself, self._loop = True, False, None
-        self.guard.stop_timer()
         if not self.is_borrowed and self._session is not None:
+            self.guard.forget_requests()
             session, self._session = self._session, None
             with anyio.CancelScope(shield=True):
                 await session.close()
