@@ -242,7 +242,7 @@ class ReaderPool:
                 await self._walk(session, window, lane)
             except Exception as error:  # noqa: BLE001
                 await self._fail(session.work, error, window, lane)
-            if lane is not None:
+            if lane is not None and self.failure is None:  # else the next lanes would come out before what is missing
                 self.buffer.fill(lane)
 
     async def _walk(self, session: _Session, window: TimeWindow, lane: OrderedLane[StreamItem] | None) -> None:

@@ -342,6 +342,28 @@ async def test_where_one_window_fails_the_session_has_failed_and_resumes_in_orde
     assert ids(seen) == ids(source.rows())
 
 
+@pytest.mark.parametrize("failing", range(2, 40, 3))
+async def test_where_the_error_of_a_window_ends_the_stream_it_resumes_in_order(failing: int) -> None:
+    calls, seen = 0, list[Event]()
+
+    def fail(session_id: str, cursor: str | None) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == failing:
+            raise ServerError("down", status=503)
+
+    source = big(fail=fail)
+    stream = source.stream("s", split=4, ordered=True)
+    with pytest.raises(ServerError):
+        async with stream as pages:
+            async for event in pages.events():
+                seen.append(event)  # noqa: PERF401 - it ends with an error
+
+    source.fail = big().fail
+    seen += await read(source, split=4, ordered=True, resume=stream.position)
+    assert ids(seen) == ids(source.rows())
+
+
 @pytest.mark.parametrize("begin", [-5_000, 10**9], ids=["before 1970", "as large as seconds"])
 async def test_windows_are_cut_and_resumed_wherever_in_time_the_session_lies(begin: int) -> None:
     source = Source({"s": events("s", range(begin, begin + 4_000, 10))}, limit=10)
