@@ -17,7 +17,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from benchmarks.harness import Report, Table, Target
 from isnotai_async import Event, Page
-from isnotai_async._arrow.tables import BatchBuilder, schema_of
+from isnotai_async._arrow import BatchBuilder, schema_of
 from isnotai_async._http.codec import decode_events
 from isnotai_async._models.pages import rows_of
 from isnotai_async.sandbox.seed_data import NAMES

@@ -4,10 +4,10 @@ Public are this package, `isnotai_async.errors`, `isnotai_async.export` and `isn
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from isnotai_async._version import __version__ as __version__
 
+TYPE_CHECKING = False  # not the one of typing, which takes most of the time of this import
 if TYPE_CHECKING:
     from isnotai_async._client import Client as Client
     from isnotai_async._diagnosis.doctor import diagnose as diagnose
@@ -149,7 +149,7 @@ _PUBLIC_MODULES = ("errors", "export", "sandbox")
 
 if not TYPE_CHECKING:  # or type checkers would take any name for granted
 
-    def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever is asked for
+    def __getattr__(name: str) -> object:
         if name in _PUBLIC_MODULES:
             return importlib.import_module(f"{__name__}.{name}")
         if name not in _MODULE_OF:

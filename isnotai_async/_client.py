@@ -42,9 +42,9 @@ from isnotai_async._ratelimit.limiter import (
     bind_limiter,
 )
 from isnotai_async._ratelimit.local import share_limiter
-from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
+from isnotai_async._streaming.readers import EventFetcher
 from isnotai_async._streaming.sources import Sessions, read_sessions
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, quoted
@@ -66,7 +66,7 @@ def _check_deadline(value: float | None) -> float | None:
     return check_seconds(value, "deadline")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class _CallOptions:
     """The options of calls, which `Client.with_options` changes."""
 

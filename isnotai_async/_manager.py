@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -25,18 +25,17 @@ from isnotai_async._models.regions import REGIONS, Region
 from isnotai_async._models.stream_positions import StreamPosition
 from isnotai_async._models.validation import check_int, explain_names
 from isnotai_async._notices import OnNotice
-from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.history import HistoryWatch
 from isnotai_async._streaming.options import OnError, Split, StreamOptions
+from isnotai_async._streaming.readers import EventFetcher
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources
 from isnotai_async._streaming.stream import PageStream
-from isnotai_async._streaming.tasks import AsyncBlock
 from isnotai_async.errors import ConfigError, IsNotAIError, quoted
 
 _VARIABLE: Final = "ISNOTAI_API_KEY_"
 
 
-class SessionManager(AsyncBlock):
+class SessionManager:
     """Clients of several regions, with common settings: ``async with SessionManager({"us": …, "eu": …}) as manager``.
 
     ``manager["eu"]`` is the `Client` of that name. Its HTTP session is opened by its first request, and all are
@@ -148,20 +147,20 @@ class SessionManager(AsyncBlock):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a SessionManager holds API keys and open connections; build one where it is used")
 
-    @asynccontextmanager
-    async def _run(self) -> AsyncGenerator[Self, None]:
+    async def __aenter__(self) -> Self:
         running_loop()  # there has to be one of asyncio
         load_converter()  # now, rather than within the first request
         shared = None if self._most is None else anyio.Semaphore(self._most, fast_acquire=True)
-        async with AsyncExitStack() as stack:
+        for client in self._clients.values():
+            client.share(shared)
+        self._state = OpenState.OPEN
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._state = OpenState.CLOSED
+        async with AsyncExitStack() as stack:  # closes all of them, also after an error
             for client in self._clients.values():
-                client.share(shared)
                 stack.push_async_callback(client.aclose)
-            self._state = OpenState.OPEN
-            try:
-                yield self
-            finally:
-                self._state = OpenState.CLOSED
 
     def __getitem__(self, name: str) -> Client:
         """Return the client of a name.

@@ -17,8 +17,8 @@ from isnotai_async._models.queries import EventFilters, EventQuery
 from isnotai_async._models.records import Event, EventCounts, SessionDetails, TimelineBucket
 from isnotai_async._models.stream_positions import ANY, StreamPosition
 from isnotai_async._models.tiers import Tier
-from isnotai_async._streaming.event_fetcher import EventFetcher
 from isnotai_async._streaming.options import StreamOptions
+from isnotai_async._streaming.readers import EventFetcher
 from isnotai_async._streaming.sources import Sessions, read_sessions
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import NotFoundError

@@ -15,6 +15,7 @@ from attrs import evolve
 from pyarrow import parquet
 
 import isnotai_async as isnotai
+from isnotai_async._arrow import BatchBuilder, schema_of
 from isnotai_async._http import codec
 from isnotai_async._models.pages import rows_of
 from isnotai_async.sandbox import Fault
@@ -122,9 +123,7 @@ async def test_courses_have_no_columns(client: isnotai.Client) -> None:
 
 
 async def test_without_pyarrow_the_extra_is_named(client: isnotai.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from isnotai_async._arrow import tables
-
-    tables.schema_of.cache_clear()
+    schema_of.cache_clear()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(isnotai.ConfigError, match=r"pip install 'isnotai-async\[arrow\]'"):
         await client.list_events("big-3").to_arrow()
@@ -159,10 +158,6 @@ async def test_a_page_whose_records_are_not_made_yet_is_a_page_like_any_other(cl
     assert page.data is page.data
     assert rows_of(page) is page.data
     assert all(isinstance(event, isnotai.Event) for event in named.data)
-
-
-def test_times_at_the_ends_of_the_calendar_stay_what_they_are() -> None:
-    from isnotai_async._arrow.tables import BatchBuilder
 
     builder = BatchBuilder(isnotai.Event)
     times = [-(2**63), -1, 0, 2**63 - 1]

@@ -74,6 +74,7 @@ def test_a_run_in_which_the_key_was_shown_fails_though_all_its_tests_pass(tmp_pa
     assert "harmless" not in "".join(shown)
 
 
+@pytest.mark.heavy  # as does each run of the whole suite
 def test_a_run_in_which_it_was_not_passes(tmp_path: Path) -> None:
     ran = run_pytest(tmp_path, HARMLESS, 0)
     assert ran.returncode == pytest.ExitCode.OK, ran.stdout

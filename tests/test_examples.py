@@ -18,11 +18,12 @@ import pytest
 import isnotai_async as isnotai
 from examples import prometheus_metrics
 from isnotai_async.sandbox import Fault, Sandbox
+from tests.command import RUN_MODULE, Command, run_command
 
 ROOT = Path(__file__).parent.parent
 APPS = {
-    "fastapi": ["-m", "uvicorn", "examples.fastapi_app:app", "--host", "127.0.0.1", "--port", "0"],
-    "aiohttp": ["-m", "examples.aiohttp_app"],
+    "fastapi": ["uvicorn", "examples.fastapi_app:app", "--host", "127.0.0.1", "--port", "0"],
+    "aiohttp": ["examples.aiohttp_app"],
 }
 PAGES = 10_000  # of the session that is too large to be read to its end by accident
 
@@ -50,25 +51,20 @@ async def serving(command: list[str], sandbox: Sandbox, folder: Path) -> AsyncIt
         "PYTHONUNBUFFERED": "1",
         "PORT": "0",
     }
-    program = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        cwd=folder,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    imports = ["fastapi", "uvicorn.main"] if "uvicorn" in command else []
+    program = Command(command, program=RUN_MODULE, imports=imports, cwd=folder, env=environment, **pipes)
     assert program.stdout is not None
     said = ""
     try:
         while not (where := re.search(r"http://127\.0\.0\.1:\d+", said)):
-            line = await program.stdout.readline()
+            line = await asyncio.to_thread(program.stdout.readline)
             assert line, said
             said += line.decode()
         yield where[0]
     finally:
         program.terminate()
-        rest, _ = await program.communicate()
+        rest, _ = await asyncio.to_thread(program.communicate)
     said += rest.decode()
     assert program.returncode in {0, -15, 143}
     assert "Traceback" not in said, said
@@ -132,7 +128,7 @@ async def guide(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[str]:
     """Run the app of docs/web-apps.md and return the address of its sessions."""
     text = (ROOT / "docs" / "web-apps.md").read_text(encoding="utf-8")
     (tmp_path / "guide.py").write_text(text.partition("```python\n")[2].partition("```")[0], encoding="utf-8")
-    command = ["-m", "uvicorn", "guide:app", "--host", "127.0.0.1", "--port", "0"]
+    command = ["uvicorn", "guide:app", "--host", "127.0.0.1", "--port", "0"]
     async with serving(command, sandbox, tmp_path) as address:
         yield f"{address}/sessions"
 
@@ -146,7 +142,7 @@ async def get(url: str, **parameters: str) -> tuple[int, dict[str, Any], str | N
 async def test_the_second_app_of_the_guide_answers_with_records(sandbox: Sandbox, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "web-apps.md").read_text(encoding="utf-8")
     (tmp_path / "second.py").write_text(text.split("```python\n")[2].partition("```")[0], encoding="utf-8")
-    command = ["-m", "uvicorn", "second:app", "--host", "127.0.0.1", "--port", "0"]
+    command = ["uvicorn", "second:app", "--host", "127.0.0.1", "--port", "0"]
     async with (
         serving(command, sandbox, tmp_path) as address,
         aiohttp.ClientSession() as browser,
@@ -197,10 +193,9 @@ async def test_the_app_of_the_guide_answers_each_error_with_the_status_that_fits
 
 def run_example(name: str) -> str:
     """Run an example that needs nothing, and return what it prints."""
-    command = [sys.executable, "-m", f"examples.{name}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = run_command([f"examples.{name}"], program=RUN_MODULE, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return str(done.stdout)
 
 
 def test_prometheus_counts_the_seconds_of_waits_that_are_known() -> None:

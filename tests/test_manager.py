@@ -23,7 +23,7 @@ ONCE = isnotai.Retry(attempts=1)
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(tier=TIERS, rate_limit=None, sessions=20) as sandbox:  # type: ignore[arg-type]
+    async with Sandbox(tier=TIERS, rate_limit=None, sessions=6) as sandbox:  # type: ignore[arg-type]
         yield sandbox
 
 
@@ -429,7 +429,7 @@ async def test_a_stream_with_a_source_for_each_name_can_be_gone_on_with(sandbox:
                 else:
                     break
             resume = isnotai.StreamPosition.from_json(pages.position.to_json())
-        assert pages.position.taken == 40
+        assert pages.position.taken == 12
         assert pages.position.unfinished == ()
         with pytest.raises(
             isnotai.ConfigError, match="was made with a source for 'us', 'eu', this stream has one sour"

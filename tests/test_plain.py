@@ -114,3 +114,10 @@ async def test_events_are_listed_of_a_session_record() -> None:
         await client.list_events(session)
 
     assert server.requests[1].target == f"/v1/sessions/{session.id}/events"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_cannot_hold_is_an_error(value: float) -> None:
+    for convert in (isnotai.to_dict, isnotai.to_json):
+        with pytest.raises(isnotai.ConfigError, match=f"^{value} is no JSON number"):
+            convert({"scores": [0.5, value]})

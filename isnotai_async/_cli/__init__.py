@@ -1,15 +1,13 @@
-"""The command line `isnotai`: argv and environment in, exit code out; the only package that prints."""
+"""The command line `isnotai`: argv and environment in, exit code out; the only package that prints.
+
+Everything else is imported within `main`, so that Ctrl-C ends the command in words from its first moment on. A wrong
+value of an option is a `ConfigError`, wherever it is read.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-import warnings
 from collections.abc import Sequence
-
-from isnotai_async._cli import exit_codes
-from isnotai_async._cli.streams import StdoutError, whole_streams
-from isnotai_async._version import __version__
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,27 +20,57 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 all of it is there, 1 failed, 2 usage, 3 authentication, 4 not finished (run the same again),
         5 finished with failed sessions or rejected records, 130 Ctrl-C, 143 SIGTERM.
     """
+    try:
+        return _run_over_whole_streams(sys.argv[1:] if argv is None else argv)
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # Python 3.11 raises a RuntimeError from it if Ctrl-C comes while a class is created.
+        if not isinstance(error.__cause__ or error, KeyboardInterrupt):
+            raise
+        return _end_interrupted()
+
+
+def _end_interrupted() -> int:
+    import signal
+    import warnings
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would show a traceback
+    from isnotai_async._cli import exit_codes
+    from isnotai_async._cli.streams import whole_streams
+
+    warnings.simplefilter("ignore", RuntimeWarning)  # about the coroutines that this broke off
+    if not exit_codes.has_said_why.is_set():
+        with whole_streams():
+            print("isnotai: interrupted", file=sys.stderr)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # if the end of the process takes long, the next one ends it at once
+    return exit_codes.INTERRUPTED
+
+
+def _run_over_whole_streams(argv: Sequence[str]) -> int:
+    import signal  # noqa: F401 - first, so that `_end_interrupted` has it at once
+
+    from isnotai_async._cli import exit_codes
+    from isnotai_async._cli.streams import StdoutError, whole_streams
+
     exit_codes.has_said_why.clear()
     with whole_streams():
         try:
-            code = _run(sys.argv[1:] if argv is None else argv)
+            code = _run(argv)
             sys.stdout.flush()
         except StdoutError as error:
             if error.is_reader_gone:
                 return exit_codes.DONE
             print(f"isnotai: {error}", file=sys.stderr)
             return exit_codes.FAILED
-        except KeyboardInterrupt:
-            warnings.simplefilter("ignore", RuntimeWarning)  # about the coroutines that this broke off
-            if not exit_codes.has_said_why.is_set():
-                print("isnotai: interrupted", file=sys.stderr)
-            return exit_codes.INTERRUPTED
         return code
 
 
 def _run(argv: Sequence[str]) -> int:
-    # Imports are inside: for the version nothing is needed, and Ctrl-C has to work during each of them.
-    if list(argv) == ["--version"]:
+    import importlib.util
+
+    from isnotai_async._cli import exit_codes
+    from isnotai_async._version import __version__
+
+    if list(argv) == ["--version"]:  # for which nothing else is needed
         print(__version__)
         return exit_codes.DONE
     missing = [name for name in ("cyclopts", "rich") if importlib.util.find_spec(name) is None]

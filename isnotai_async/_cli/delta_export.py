@@ -7,12 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-import attrs
-from attrs import frozen
-
 from isnotai_async._cli import exit_codes
+from isnotai_async._cli.export_options import Writing
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, stop_on_signals
-from isnotai_async._cli.options import Writing
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.quota import read_redis_url
 from isnotai_async._client import Client
@@ -24,11 +21,7 @@ _RESUME: Final = "run the same command again, on any machine, to resume"
 
 
 def check_delta(out: str, writing: Writing) -> bool:
-    """Return whether the options ask for a Delta table.
-
-    Raises:
-        ConfigError: They contradict one another.
-    """
+    """Return whether the options ask for a Delta table."""
     if writing.format != "delta":
         if writing.job is not None:
             raise ConfigError("--job is the name of the work of a Delta table; use it with --format delta")
@@ -43,50 +36,35 @@ def check_delta(out: str, writing: Writing) -> bool:
     return True
 
 
-@frozen
-class DeltaJob:
-    """A job that the options describe.
+async def run_delta(
+    client: Client, sessions: AnySessions, out: str, *, writing: Writing, query: Mapping[str, Any], redis: str | None
+) -> TableReport | int:
+    """Run the job that the options describe; return its report, or the exit code if it did not finish."""
+    os.environ.setdefault("RUST_LOG", "off")  # deltalake, not imported yet, logs what it also raises
+    options = {**query, "concurrency": writing.concurrency, "on_error": writing.on_error}
+    url = None if redis is None else read_redis_url(redis)
+    with stop_on_signals() as stopped:
+        try:
+            return await export_to_delta(client, sessions, out, job=str(writing.job), redis=url, **options)
+        except asyncio.CancelledError:
+            return end_cancelled(stopped, how=_RESUME)
+        except IsNotAIError as error:
+            if isinstance(error, ConfigError) or (isinstance(error, ExportError) and not error.is_temporary):
+                raise
+            return end_with(error, how=_RESUME)
 
-    Attributes:
-        out: The table.
-        job: Its name.
-        redis: The option --redis.
-        quiet: Whether to show only errors.
-        json: Whether to write the report to stdout.
-    """
 
-    out: str
-    job: str
-    redis: str | None
-    quiet: bool = attrs.field(kw_only=True)
-    json: bool = attrs.field(kw_only=True)
-
-    async def run(self, client: Client, sessions: AnySessions, writing: Writing, query: Mapping[str, Any]) -> int:
-        """Run the job; return the exit code."""
-        options = {**query, "concurrency": writing.concurrency, "on_error": writing.on_error}
-        redis = None if self.redis is None else read_redis_url(self.redis)
-        os.environ.setdefault("RUST_LOG", "off")  # deltalake, not imported yet, logs what it also raises
-        with stop_on_signals() as stopped:
-            try:
-                report = await export_to_delta(client, sessions, self.out, job=self.job, redis=redis, **options)
-            except asyncio.CancelledError:
-                return end_cancelled(stopped, how=_RESUME)
-            except IsNotAIError as error:
-                if isinstance(error, ConfigError) or (isinstance(error, ExportError) and not error.is_temporary):
-                    raise
-                return end_with(error, how=_RESUME)
-        return self._end(report)
-
-    def _end(self, report: TableReport) -> int:
-        if self.json:
-            write_json(attrs.asdict(report, recurse=False))
-        if not self.quiet:
-            say(
-                f"added {report.rows:,} events in {report.elapsed:.1f} s; the job {self.job} of {report.sessions:,} "
-                f"sessions is whole in {printable(self.out)}"
-            )
-            say(f"  requests  {report.requests:,}, {report.in_vain:,} of them for what another run added first")
-            if report.rejected:
-                say(f"  set aside {report.rejected:,} records, in the table _isnotai/{self.job}/attempts")
-            say_failures(report.failures)
-        return exit_codes.INCOMPLETE if report.failures or report.rejected else exit_codes.DONE
+def end_delta(report: TableReport, out: str, job: str | None, *, json: bool, quiet: bool) -> int:
+    """Write the report of a job; return the exit code."""
+    if json:
+        write_json(report)
+    if not quiet:
+        say(
+            f"added {report.rows:,} events in {report.elapsed:.1f} s; the job {job} of {report.sessions:,} "
+            f"sessions is whole in {printable(out)}"
+        )
+        say(f"  requests  {report.requests:,}, {report.in_vain:,} of them for what another run added first")
+        if report.rejected:
+            say(f"  set aside {report.rejected:,} records, in the table _isnotai/{job}/attempts")
+        say_failures(report.failures)
+    return exit_codes.INCOMPLETE if report.failures or report.rejected else exit_codes.DONE

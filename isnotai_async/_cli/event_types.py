@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from isnotai_async._client import Client
-from isnotai_async._models.event_types import DOCUMENTED_NAMES
+from isnotai_async._models.queries import EVENT_TYPES
 from isnotai_async._models.records import Session
 from isnotai_async._streaming.paginator import Paginator, from_start
 from isnotai_async.errors import ConfigError, InvalidRequestError, IsNotAIError
@@ -25,7 +25,7 @@ async def check_type(client: Client, asked: str | None, sessions: Paginator[Sess
     Raises:
         InvalidRequestError: The API refuses the type.
     """
-    if asked is None or asked in DOCUMENTED_NAMES or asked[:1].isdigit():
+    if asked is None or asked in EVENT_TYPES or asked[:1].isdigit():
         return
     try:
         first = await _find_first(sessions)

@@ -9,32 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from attrs import define, field, frozen
+from attrs import frozen
 from cyclopts import Parameter
 from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
-from isnotai_async._cli.delta_export import DeltaJob, check_delta
+from isnotai_async._cli.delta_export import check_delta, end_delta, run_delta
 from isnotai_async._cli.event_types import check_type
+from isnotai_async._cli.export_options import Writing, choose_sessions, count_ids
+from isnotai_async._cli.intervals import Clock, Interval
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
-from isnotai_async._cli.options import (
-    LONG,
-    EventOptions,
-    LongConnection,
-    SessionFilters,
-    Writing,
-    choose_sessions,
-    count_ids,
-    open_client,
-    read_query,
-)
+from isnotai_async._cli.options import EventOptions, Flag, LongConnection, SessionFilters, open_client
 from isnotai_async._cli.output import count_of, say, write_json
 from isnotai_async._cli.progress import ExportDisplay
-from isnotai_async._cli.sandbox_clock import explain_empty, read_clock, say_interval
 from isnotai_async._cli.session_ids import SessionsFile
-from isnotai_async._cli.times import is_relative
 from isnotai_async._client import Client
-from isnotai_async._models.plain import to_dict
 from isnotai_async._models.records import Session
 from isnotai_async._models.tiers import Tier
 from isnotai_async._streaming.paginator import Paginator
@@ -52,7 +41,6 @@ from isnotai_async.export.api import check_target_name, plan_export
 from isnotai_async.export.opening import find_start
 from isnotai_async.export.places import rejected_of, store_of
 from isnotai_async.export.report import is_for_good
-from isnotai_async.export.system import System
 
 
 def say_plan(sessions: int) -> None:
@@ -88,11 +76,6 @@ def _estimate_rows(estimate: ExportEstimate) -> Iterator[tuple[str, str]]:
         yield "", f"about {estimate.pages:,} in all"
     if estimate.minutes is not None:
         yield "time", f"about {_minutes(estimate.minutes)} at the quota of tier {estimate.tier}"
-
-
-def write_report(report: ExportReport) -> None:
-    """Write the report of an export to stdout, as JSON."""
-    write_json(to_dict(report))
 
 
 def say_report(report: ExportReport, if_empty: str = "") -> None:
@@ -148,15 +131,15 @@ async def export(
     out: Annotated[str, Parameter(allow_leading_hyphen=True, help=_OUT)],
     session: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     sessions_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    all: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    all: Flag = False,
     from_: Annotated[Path | None, Parameter(name="--from")] = None,
     session_filters: SessionFilters = SessionFilters(),
     filters: EventOptions = EventOptions(),
     writing: Writing = Writing(),
-    estimate: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    connection: LongConnection = LONG,
+    estimate: Flag = False,
+    json: Flag = False,
+    quiet: Flag = False,
+    connection: LongConnection = LongConnection(),
 ) -> int:
     """Write the events of many sessions into one file, each exactly once.
 
@@ -189,87 +172,46 @@ async def export(
     is_delta = check_delta(out, writing)
     started = None if is_delta or writing.no_resume or estimate else find_start(check_target_name(out))
     started = started or datetime.now(UTC)
-    given = _Times(session_filters, filters, is_sandbox=connection.sandbox)
-    session_filters, filters = given.fix(started)
-    if not quiet:
-        given.say_intervals(session_filters, filters)
-    choose = partial(choose_sessions, given=session, file=sessions_file, all=all, filters=session_filters)
+    # Relative times count from when the export was started, so that it can resume.
+    clock = connection.clock if connection.sandbox else Clock(started)
+    intervals = (session_filters.interval(clock), filters.interval(clock))
+    query = filters.query(intervals[1])
+    for interval in () if quiet else intervals:
+        interval.say()
     async with open_client(connection) as client:
-        sessions = choose(client)
+        every = partial(client.list_sessions, **session_filters.query(intervals[0]))
+        is_filtered = session_filters != SessionFilters()
+        sessions = choose_sessions(session, sessions_file, every if all else None, is_filtered=is_filtered)
         count = None if writing.shard else count_ids(sessions)  # reads all ids before the first request
         if is_delta or writing.no_resume or not store_of(check_target_name(out)).exists():
             await check_type(client, filters.type, sessions)
         if estimate:
-            found = await estimate_export(client, sessions, shard=writing.options["shard"], **read_query(filters))
+            found = await estimate_export(client, sessions, shard=writing.options["shard"], **query)
             write_estimate(found, json=json)
             return exit_codes.DONE
         if is_delta:
-            delta = DeltaJob(out, str(writing.job), connection.redis, quiet=quiet, json=json)
-            return await delta.run(client, sessions, writing, read_query(filters))
+            done = await run_delta(client, sessions, out, writing=writing, query=query, redis=connection.redis)
+            return done if isinstance(done, int) else end_delta(done, out, writing.job, json=json, quiet=quiet)
         if count is not None and not quiet and not connection.sandbox:
             say_plan(count)
-        run = _Run(Path(out), quiet=quiet, times=given)
-        report = await run.export(client, sessions, started=started, **writing.options, **read_query(filters))
+        run = _Run(Path(out), quiet=quiet, intervals=intervals)
+        report = await run.export(client, sessions, started=started, **writing.options, **query)
         return report if isinstance(report, int) else run.end(report, json=json)
 
 
 @frozen
-class _Times:
-    """The times that the options choose by, as they are written.
-
-    Attributes:
-        sessions: The options that choose sessions.
-        events: The options that choose events.
-        is_sandbox: Whether the sandbox is asked, which has a clock of its own.
-    """
-
-    sessions: SessionFilters = SessionFilters()
-    events: EventOptions = EventOptions()
-    is_sandbox: bool = field(default=False, kw_only=True)
-
-    @property
-    def _options(self) -> dict[str, str | None]:
-        sessions, events = self.sessions, self.events
-        return {"--since": sessions.since, "--until": sessions.until, "--start": events.start, "--end": events.end}
-
-    def fix(self, started: datetime) -> tuple[SessionFilters, EventOptions]:
-        """Return the options with instants, counted from when the export was started, so that it can resume."""
-        now = read_clock(is_sandbox=True) if self.is_sandbox else started
-        return self.sessions.fix(now), self.events.fix(now)
-
-    def say_intervals(self, sessions: SessionFilters, events: EventOptions) -> None:
-        """Write the intervals of the options with instants to stderr."""
-        for what, interval, texts in (
-            ("sessions created", sessions.interval, (self.sessions.since, self.sessions.until)),
-            ("events", events.interval, (self.events.start, self.events.end)),
-        ):
-            say_interval(what, interval, texts, is_sandbox=self.is_sandbox)
-
-    @property
-    def relative(self) -> str:
-        """The first option whose time counts from now, as ``--since 7d``; empty if there is none."""
-        given = {} if self.is_sandbox else self._options  # the sandbox's clock stands still
-        return next((f"{name} {text}" for name, text in given.items() if text and is_relative(text)), "")
-
-    @property
-    def explain_empty(self) -> str:
-        """What to add if nothing was found."""
-        return explain_empty(*self._options.values(), is_sandbox=self.is_sandbox)
-
-
-@define
 class _Run:
     """One run of the command.
 
     Attributes:
         out: The target.
         quiet: Whether to show no progress.
-        times: The times that the options choose by.
+        intervals: The times that the options choose by.
     """
 
     out: Path
     quiet: bool
-    times: _Times = _Times()
+    intervals: tuple[Interval, ...] = ()
 
     async def export(
         self,
@@ -284,12 +226,14 @@ class _Run:
             try:
                 with display:
                     job = plan_export(client, sessions, self.out, **options)
-                    return await job.run(System(), on_progress=display, **how)
+                    return await job.run(on_progress=display, **how)
             except asyncio.CancelledError:
                 return end_cancelled(stopped, rows=display.rows)
             except SinkError as error:
-                if (relative := self.times.relative) and self.out.exists():
-                    error.add_note(f"{relative} is another interval now; write a date to run the same again")
+                # The sandbox's clock stands still.
+                moving = [each.relative for each in self.intervals if each.relative and not each.clock.is_sandbox]
+                if moving and self.out.exists():
+                    error.add_note(f"{moving[0]} is another interval now; write a date to run the same again")
                 raise
             except (ConfigError, ExportError):
                 raise
@@ -299,9 +243,9 @@ class _Run:
     def end(self, report: ExportReport, *, json: bool) -> int:
         """Write the report; return the exit code."""
         if json:
-            write_report(report)
+            write_json(report)
         if not self.quiet:
-            say_report(report, self.times.explain_empty)
+            say_report(report, max((each.if_empty for each in self.intervals), default=""))
         if report.is_complete:
             return exit_codes.INCOMPLETE if report.failures or report.rejected else exit_codes.DONE
         say_unfinished(f"{printable(str(self.out))} is unfinished", rows=report.rows)

@@ -4,49 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Final
 
-from attrs import frozen
-
 from isnotai_async.errors import ConfigError, quoted
-from isnotai_async.sandbox import Fault
+from isnotai_async.sandbox import Fault, Sandbox
 from isnotai_async.sandbox.limits import OPERATION_NAMES
 
 _SLOW: Final = 5.0  # seconds
-_KINDS: Final[dict[str, Callable[[int | None], Fault]]] = {
-    "cut": lambda times: Fault.cut_body(times=times),
-    "reset": lambda times: Fault.reset(times=times),
-    "html": lambda times: Fault.html(times=times),
-    "slow": lambda times: Fault.slow_headers(_SLOW, times=times),
-    "garbage": lambda times: Fault.garbage(times=times),
-    "empty": lambda times: Fault.empty_page(times=times),
-    "cursor": lambda times: Fault.repeated_cursor(times=times),
+_KINDS: Final[dict[str, Callable[..., Fault]]] = {
+    "cut": Fault.cut_body,
+    "reset": Fault.reset,
+    "html": Fault.html,
+    "slow": partial(Fault.slow_headers, _SLOW),
+    "garbage": Fault.garbage,
+    "empty": Fault.empty_page,
+    "cursor": Fault.repeated_cursor,
 }
 _FAULT: Final = re.compile(r"([a-z]+|[0-9]{3})(?::([0-9]{1,6})(%)?)?(?:@(.+))?", re.ASCII)
 
 
-@frozen
-class FaultOption:
-    """The value of one option --fault.
-
-    Attributes:
-        fault: The fault.
-        operation: The operation that it affects; None for all.
-        share: The share of the requests that it affects; None for the next ones.
-    """
-
-    fault: Fault
-    operation: str | None
-    share: float | None
-
-
-def read_fault(text: str) -> FaultOption:
-    """Read the value of --fault.
-
-    Raises:
-        ConfigError: The text is not valid.
-    """
+def inject_fault(sandbox: Sandbox, text: str) -> None:
+    """Inject the fault that the value of an option --fault describes."""
     found = _FAULT.fullmatch(text)
     if found is None or not (found[1] in _KINDS or (found[1].isdigit() and 400 <= int(found[1]) <= 599)):
         raise ConfigError(
@@ -61,17 +41,13 @@ def read_fault(text: str) -> FaultOption:
             f"--fault {quoted(text)}: there is no operation {quoted(operation)}; the operations are: "
             f"{', '.join(sorted(OPERATION_NAMES))}"
         )
-    times = 1 if is_share else number
-    fault = Fault.status(int(found[1]), times=times) if found[1].isdigit() else _KINDS[found[1]](times)
-    return FaultOption(fault, operation, number / 100 if is_share else None)
+    make = partial(Fault.status, int(found[1])) if found[1].isdigit() else _KINDS[found[1]]
+    fault, share = make(times=1 if is_share else number), number / 100 if is_share else None
+    sandbox.inject(fault, operation=operation, probability=share)
 
 
 def read_latency(text: str) -> tuple[float, float]:
-    """Read a latency in seconds, one number or two.
-
-    Raises:
-        ConfigError: The text is not valid.
-    """
+    """Read a latency in seconds, one number or two."""
     first, _, second = text.partition("-")
     try:
         low, high = float(first), float(second or first)

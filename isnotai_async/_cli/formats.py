@@ -3,82 +3,25 @@
 from __future__ import annotations
 
 import csv
-import sys
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from io import StringIO
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
-from attrs import frozen
-from cyclopts import Group, Parameter
 
-from isnotai_async._cli.output import Table, say, to_json, to_plain, write_data, write_facts, write_json
-from isnotai_async.errors import ConfigError, quoted
+from isnotai_async._cli.options import Form, ReadOptions, check_names
+from isnotai_async._cli.output import Table, fields_in, flatten, say, to_json, write_data, write_facts, write_json
+from isnotai_async._models.plain import to_dict
 
 T = TypeVar("T")
-Form = Literal["table", "json", "jsonl", "csv"]
 
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
-_OUTPUT: Final = Group("Output", sort_key=8)
-
-
-@Parameter(name="*")
-@frozen(kw_only=True)
-class Output:
-    """The output options of a read command."""
-
-    format: Annotated[Form | None, Parameter(group=_OUTPUT)] = None
-    """Default: a table on a terminal, else JSON Lines (one object a line); json is one document"""
-    json: Annotated[bool, Parameter(group=_OUTPUT, negative=(), show_default=False)] = False
-    """The same as --format json"""
-    fields: Annotated[str | None, Parameter(group=_OUTPUT)] = None
-    """Only these, in this order, by their names in JSON: id,bot_score. A dot leads into one: event_counts.total"""
-
-    @property
-    def form(self) -> Form:
-        """The output format to use.
-
-        Raises:
-            ConfigError: The two options contradict each other.
-        """
-        if self.json and self.format not in {None, "json"}:
-            raise ConfigError(f"--json is --format json, and there is --format {self.format}; leave out one of them")
-        return "json" if self.json else self.format or ("table" if sys.stdout.isatty() else "jsonl")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The fields that are asked for; none for all."""
-        return tuple(filter(None, (name.strip() for name in (self.fields or "").split(","))))
-
-    def check(self, kind: type) -> None:
-        """Check the options before anything is asked.
-
-        Args:
-            kind: The class of the records.
-
-        Raises:
-            ConfigError: The options contradict each other, or the records have no such field.
-        """
-        _ = self.form
-        if attrs.has(kind):
-            check_names(self.names, [field.name for field in attrs.fields(kind)])
-
-
-def check_names(names: Iterable[str], known: Sequence[str]) -> None:
-    """Check the names of fields.
-
-    Raises:
-        ConfigError: One of them is not known.
-    """
-    for name in names:
-        if name.partition(".")[0] not in known:
-            raise ConfigError(f"--fields: there is no field {quoted(name)}; the fields are: {', '.join(known)}")
 
 
 def pick(record: object, names: Sequence[str]) -> Mapping[str, Any]:
     """Return the named fields of a record or mapping, or all if there are no names. A missing field is None."""
-    fields: Mapping[str, Any] = to_plain(record)
+    fields: Mapping[str, Any] = fields_in(record)
     return {name: _find(fields, name) for name in names} if names else fields
 
 
@@ -86,14 +29,14 @@ def _find(fields: Mapping[str, Any], name: str) -> object:
     value: object = fields
     for part in name.split("."):
         if attrs.has(type(value)):
-            value = to_plain(value)
+            value = fields_in(value)
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 
 async def write_records(
     records: AsyncIterable[T],
-    output: Output,
+    options: ReadOptions,
     columns: Sequence[str],
     row: Callable[[T], Sequence[object]],
     *,
@@ -104,13 +47,13 @@ async def write_records(
 
     Args:
         records: The records.
-        output: The output options.
+        options: The output options.
         columns: Heads of the table.
         row: Function that returns the table's row of a record.
         fields: Head of the CSV if there is no record and no field was named.
         empty: What to say on stderr if there is no record.
     """
-    names, form, count = output.names, output.form, 0
+    names, form, count = options.names, options.form, 0
     table = Table(names or columns) if form == "table" else None
     async for record in records:
         if table is not None:
@@ -145,19 +88,23 @@ def fields_of(kind: type) -> tuple[str, ...]:
 
 
 def write_one(
-    value: object, output: Output, *, table: Callable[[], None] | None = None, rows: Iterable[object] | None = None
+    value: object,
+    options: ReadOptions,
+    *,
+    table: Callable[[], None] | None = None,
+    rows: Iterable[object] | None = None,
 ) -> None:
     """Write one record or mapping.
 
     Args:
         value: The record.
-        output: The output options.
+        options: The output options.
         table: Function that writes it for people; default a line for each field.
         rows: The rows of the CSV; default one row with the record itself.
     """
-    names, form = output.names, output.form
+    names, form = options.names, options.form
     if names:
-        check_names(names, list(to_plain(value)))
+        check_names(names, list(fields_in(value)))
     if form == "csv":
         _write_csv_rows([pick(value, names)] if names or rows is None else rows)
     elif form != "table":
@@ -170,19 +117,11 @@ def write_one(
 
 def _write_csv_rows(rows: Iterable[object]) -> None:
     head: tuple[str, ...] = ()
-    for fields in (dict(_flat(row)) for row in rows):
+    for fields in (dict(flatten(row)) for row in rows):
         if not head:
             head = tuple(fields)
             write_csv(head)
         write_csv(fields.get(name) for name in head)
-
-
-def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, inner in to_plain(value).items():
-        if isinstance(inner, Mapping) or attrs.has(type(inner)):
-            yield from _flat(inner, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", inner
 
 
 def write_csv(cells: Iterable[object]) -> None:
@@ -196,7 +135,7 @@ def _csv_cell(value: object) -> object:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     if isinstance(value, datetime):
-        return to_plain(value)
+        return to_dict(value)
     text = value if isinstance(value, str) else to_json(value)
     # A spreadsheet would run this text as a formula; exports escape it in the same way.
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA_STARTS) else text

@@ -22,9 +22,6 @@ def logged(verbose: int) -> Iterator[None]:
 
     Args:
         verbose: How often -v was given: once for info, twice for debug; 0 for the level in the environment.
-
-    Raises:
-        ConfigError: The environment names no level.
     """
     level = logging.DEBUG if verbose > 1 else logging.INFO if verbose else _read_level(os.environ.get(VARIABLE))
     if level is None:

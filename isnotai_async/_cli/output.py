@@ -15,6 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from isnotai_async._cli.option_names import in_options
+from isnotai_async._models.plain import to_dict
 from isnotai_async._models.times import to_time
 from isnotai_async.errors import IsNotAIWarning, masked, printable
 
@@ -54,7 +55,7 @@ def write_json(value: object) -> None:
 
 def to_json(value: object) -> str:
     """Return a value as JSON without spaces, as exports have it."""
-    return json.dumps(value, default=to_plain, ensure_ascii=sys.stdout.isatty(), separators=(",", ":"))
+    return json.dumps(value, default=to_dict, ensure_ascii=sys.stdout.isatty(), separators=(",", ":"))
 
 
 def write_data(text: str) -> None:
@@ -126,21 +127,24 @@ def write_facts(value: object, *, leave_out: tuple[str, ...] = ()) -> None:
         value: The record or mapping.
         leave_out: Fields to omit.
     """
-    facts = list(_facts(value, leave_out))
+    facts = [
+        (_cell(name), to_second(inner) if isinstance(inner, datetime) else _cell(inner))
+        for name, inner in flatten(value, leave_out=leave_out)
+    ]
     indent = max((cell_len(name) for name, _ in facts), default=0)
     for name, text in facts:
         write_line(f"{set_cell_size(name, indent)}  {text}".rstrip())
 
 
-def _facts(value: object, leave_out: tuple[str, ...], prefix: str = "") -> Iterator[tuple[str, str]]:
-    fields = value if isinstance(value, Mapping) else to_plain(value)
-    for name, inner in fields.items():
+def flatten(value: object, *, leave_out: tuple[str, ...] = (), prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield the fields of a record or mapping, those of nested ones by the way to them, such as ``summary.total``."""
+    for name, inner in fields_in(value).items():
         if name in leave_out:
             continue
         if isinstance(inner, Mapping) or attrs.has(type(inner)):
-            yield from _facts(inner, leave_out, f"{prefix}{_cell(name)}.")
+            yield from flatten(inner, leave_out=leave_out, prefix=f"{prefix}{name}.")
         else:
-            yield f"{prefix}{_cell(name)}", to_second(inner) if isinstance(inner, datetime) else _cell(inner)
+            yield f"{prefix}{name}", inner
 
 
 def to_second(moment: datetime) -> str:
@@ -176,13 +180,9 @@ def _encodable(text: str) -> str:
     )
 
 
-def to_plain(value: Any) -> Any:  # noqa: ANN401 - whatever json cannot write itself
-    """Convert a time, mapping or record to a JSON type. Nested values are not converted."""
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+def fields_in(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a record of any class, or a mapping
+    """Return the fields of a record, or the items of a mapping; nested values stay as they are."""
     if isinstance(value, Mapping):
         return dict(value)
-    if attrs.has(type(value)):
-        fields = {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
-        return {name: inner for name, inner in fields.items() if name != "extra" or inner}
-    raise TypeError(f"{type(value).__name__} is not written as JSON")
+    fields = {name: getattr(value, name) for name in attrs.fields_dict(type(value))}
+    return {name: inner for name, inner in fields.items() if name != "extra" or inner}

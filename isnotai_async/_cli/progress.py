@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import monotonic
-from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, Self
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from isnotai_async._cli.output import say
@@ -16,44 +15,6 @@ from isnotai_async.errors import printable
 from isnotai_async.export import ExportProgress
 
 _PLAIN_SECONDS: Final = 5.0  # between two lines for a log
-
-
-P = TypeVar("P", bound=Progress)
-
-
-class Display(Generic[P]):
-    """A progress display that is visible while a ``with`` block runs.
-
-    Args:
-        kind: The class of the rich progress bar.
-        columns: Columns of the bar.
-        quiet: Whether to show nothing.
-    """
-
-    def __init__(self, kind: type[P], *columns: ProgressColumn, quiet: bool) -> None:
-        console = Console(stderr=True, quiet=quiet)  # it obeys NO_COLOR
-        self._is_seen = console.is_terminal and not quiet
-        self._is_plain = not console.is_terminal and not quiet
-        self._progress = kind(*columns, console=console, transient=True)
-        self._told = monotonic()
-
-    def __enter__(self) -> Self:
-        if self._is_seen:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._is_seen:
-            self._progress.stop()
-
-    def _is_due(self) -> bool:
-        """Return whether it is time for the next line in a log."""
-        if not self._is_plain or monotonic() - self._told < _PLAIN_SECONDS:
-            return False
-        self._told = monotonic()
-        return True
 
 
 class _TwoLines(Progress):
@@ -66,8 +27,8 @@ class _TwoLines(Progress):
         yield Text(self.words, no_wrap=True, overflow="ellipsis")
 
 
-class ExportDisplay(Display[_TwoLines]):
-    """The progress display of an export.
+class ExportDisplay:
+    """The progress display of an export, which is visible while a ``with`` block runs.
 
     Args:
         quiet: Whether to show nothing.
@@ -77,18 +38,31 @@ class ExportDisplay(Display[_TwoLines]):
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        super().__init__(
-            _TwoLines,
+        console = Console(stderr=True, quiet=quiet)  # it obeys NO_COLOR
+        self._is_seen = console.is_terminal and not quiet
+        self._is_plain = not console.is_terminal and not quiet
+        self._progress = _TwoLines(
             SpinnerColumn(),
             BarColumn(bar_width=20),
             TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}", markup=False),
-            quiet=quiet,
+            console=console,
+            transient=True,
         )
         self._task = self._progress.add_task("", total=None, left="")
         self._first: ExportProgress | None = None
+        self._said = monotonic()
         self.rows = 0
+
+    def __enter__(self) -> Self:
+        if self._is_seen:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_seen:
+            self._progress.stop()
 
     def __call__(self, progress: ExportProgress) -> None:
         """Show the progress."""
@@ -104,7 +78,8 @@ class ExportDisplay(Display[_TwoLines]):
                 description=_sessions(progress),
                 left=_left(progress, self._first),
             )
-        elif self._is_due():
+        elif self._is_plain and monotonic() - self._said >= _PLAIN_SECONDS:
+            self._said = monotonic()
             say(describe(progress, self._first))
 
 

@@ -19,9 +19,6 @@ async def open_shared_limiter(redis: str | None) -> AsyncIterator[RedisLimiter |
 
     Args:
         redis: URL of Redis, or ``env`` for the URL in the environment.
-
-    Raises:
-        ConfigError: The URL has a password, cannot be read, or is missing in the environment.
     """
     if redis is None:
         yield None
@@ -31,11 +28,7 @@ async def open_shared_limiter(redis: str | None) -> AsyncIterator[RedisLimiter |
 
 
 def read_redis_url(redis: str) -> str:
-    """Return the URL of Redis that an option gives, or the environment.
-
-    Raises:
-        ConfigError: As of `open_shared_limiter`.
-    """
+    """Return the URL of Redis that an option gives, or the environment."""
     if redis != "env":
         if has_password(redis):
             raise ConfigError(

@@ -10,16 +10,15 @@ from functools import partial
 from typing import Any
 
 from isnotai_async._cli.exit_codes import about_session
-from isnotai_async._cli.formats import Output, check_names, fields_of, write_one, write_records
+from isnotai_async._cli.formats import fields_of, write_one, write_records
 from isnotai_async._cli.options import (
-    Connection,
     EventOptions,
     Limit,
     PageSize,
+    ReadOptions,
     SessionFilters,
-    list_sessions,
+    check_names,
     open_client,
-    read_query,
 )
 from isnotai_async._cli.output import (
     say,
@@ -29,18 +28,19 @@ from isnotai_async._cli.output import (
     write_line,
     write_table,
 )
-from isnotai_async._cli.sandbox_clock import explain_empty, read_clock, say_interval
-from isnotai_async._cli.times import check_interval, read_time
 from isnotai_async._models.analytics import Analytics, Usage
 from isnotai_async._models.records import Event, Session, User
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async.errors import ConfigError, printable, quoted
 from isnotai_async.export import encode_rows
-from isnotai_async.export.batches import COLUMNS
+from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS
 
 _SESSION_COLUMNS = ("id", "created (UTC)", "status", "bot", "user", "name")
 _USER_COLUMNS = ("id", "sessions", "bots", "mean", "max", "risk", "last seen (UTC)", "name")
-_EVENT_COLUMNS = ("time (UTC)", "type", "byte", "size", "id")
+# Events have their time first and their id last, which a narrow screen may cut; a new field comes before the id.
+_SHORT = {"event_type_name": "type", "message_id": "byte", "payload_size": "size"}
+_REST = (*_SHORT, *(name for name in EVENT_COLUMNS if name not in {*_SHORT, "timestamp", "event_id"}))
+_EVENT_COLUMNS = ("time (UTC)", *(_SHORT.get(name, name) for name in _REST), "id")
 
 
 def _session_row(session: Session) -> tuple[object, ...]:
@@ -54,17 +54,17 @@ def _user_row(user: User) -> tuple[object, ...]:
     return user.user_id, *counts, *scores, user.risk_level, user.last_seen, user.user_name
 
 
-async def health(*, output: Output = Output(), connection: Connection = Connection()) -> None:
+async def health(*, options: ReadOptions = ReadOptions()) -> None:
     """Ask whether the API is alive. Needs no key."""
-    async with open_client(connection) as client:
+    async with open_client(options) as client:
         answer = await client.health()
-        write_one({"region": client.region.name, "status": answer.status, "version": answer.version}, output)
+        write_one({"region": client.region.name, "status": answer.status, "version": answer.version}, options)
 
 
-async def whoami(*, output: Output = Output(), connection: Connection = Connection()) -> None:
+async def whoami(*, options: ReadOptions = ReadOptions()) -> None:
     """Show which integration the key stands for: the best test of a key."""
-    async with open_client(connection) as client:
-        write_one({"region": client.region.name, "integration": await client.get_integration()}, output)
+    async with open_client(options) as client:
+        write_one({"region": client.region.name, "integration": await client.get_integration()}, options)
 
 
 async def sessions(
@@ -73,8 +73,7 @@ async def sessions(
     filters: SessionFilters = SessionFilters(),
     page_size: PageSize = None,
     limit: Limit = None,
-    output: Output = Output(),
-    connection: Connection = Connection(),
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """List sessions.
 
@@ -83,32 +82,28 @@ async def sessions(
     user
         Only those of this user: an id, as `isnotai users` lists it. No other filter goes with it.
     """
-    output.check(Session)
+    options.check(Session)
     if user is not None and filters != SessionFilters():
         raise ConfigError(
             "--user lists all sessions of a user; --status, --bot-only, --since and --until are not for it"
         )
-    times = (filters.since, filters.until)
-    filters = filters.fix(read_clock(is_sandbox=connection.sandbox))
-    say_interval("sessions created", filters.interval, times, is_sandbox=connection.sandbox)
-    async with open_client(connection) as client:
+    interval = filters.interval(options.clock)
+    interval.say()
+    async with open_client(options) as client:
         if user is None:
-            walk = list_sessions(client, filters, page_size=page_size, max_items=limit)
+            walk = client.list_sessions(**filters.query(interval), page_size=page_size, max_items=limit)
         else:
             walk = client.get_user_sessions(user, page_size=page_size, max_items=limit)
         empty = "no session matches" if user is None else f"no session of user {quoted(user)}"
-        empty += explain_empty(*times, is_sandbox=connection.sandbox)
-        await write_records(
-            walk, output, _SESSION_COLUMNS, _session_row, fields=fields_of(Session), empty=f"isnotai: {empty}"
-        )
+        empty = f"isnotai: {empty}{interval.if_empty}"
+        await write_records(walk, options, _SESSION_COLUMNS, _session_row, fields=fields_of(Session), empty=empty)
 
 
 async def session(
     session: str,
     /,
     *,
-    output: Output = Output(),
-    connection: Connection = Connection(),
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """Show the record of one session; `isnotai show` shows what happened in it.
 
@@ -117,10 +112,10 @@ async def session(
     session
         Id of the session.
     """
-    output.check(Session)
-    async with open_client(connection) as client:
+    options.check(Session)
+    async with open_client(options) as client:
         with about_session(session):
-            write_one(await client.get_session(session), output)
+            write_one(await client.get_session(session), options)
 
 
 async def events(
@@ -129,8 +124,7 @@ async def events(
     *,
     filters: EventOptions = EventOptions(),
     limit: Limit = None,
-    output: Output = Output(),
-    connection: Connection = Connection(),
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """List the events of one session.
 
@@ -139,16 +133,15 @@ async def events(
     session
         Id of the session.
     """
-    form = output.form  # checked before anything is said or asked
-    check_names(output.names, COLUMNS)
-    times = (filters.start, filters.end)
-    filters = filters.fix(read_clock(is_sandbox=connection.sandbox))
-    say_interval("events", filters.interval, times, is_sandbox=connection.sandbox)
-    async with open_client(connection) as client:
-        walk = client.list_events(session, max_items=limit, **read_query(filters))
+    form = options.form  # checked before anything is said or asked
+    check_names(options.names, COLUMNS)
+    interval = filters.interval(options.clock)
+    interval.say()
+    async with open_client(options) as client:
+        walk = client.list_events(session, max_items=limit, **filters.query(interval))
         with about_session(session):
-            empty = f"isnotai: no event matches{explain_empty(*times, is_sandbox=connection.sandbox)}"
-            if form == "jsonl" and not output.names:
+            empty = f"isnotai: no event matches{interval.if_empty}"
+            if form == "jsonl" and not options.names:
                 count = 0
                 async for page in walk.pages():
                     write_bytes(encode_rows(page, session))
@@ -157,7 +150,7 @@ async def events(
                     say(empty)
                 return
             rows = _event_rows(walk, session)
-            await write_records(rows, output, _EVENT_COLUMNS, _event_row, fields=COLUMNS, empty=empty)
+            await write_records(rows, options, _EVENT_COLUMNS, _event_row, fields=COLUMNS, empty=empty)
 
 
 async def _event_rows(walk: Paginator[Event], session: str) -> AsyncIterator[dict[str, Any]]:
@@ -168,8 +161,7 @@ async def _event_rows(walk: Paginator[Event], session: str) -> AsyncIterator[dic
 
 
 def _event_row(fields: dict[str, Any]) -> tuple[object, ...]:
-    rest = (fields[name] for name in ("event_type_name", "message_id", "payload_size", "event_id"))
-    return to_millisecond(fields["timestamp"]), *rest
+    return to_millisecond(fields["timestamp"]), *(fields[name] for name in _REST), fields["event_id"]
 
 
 async def users(
@@ -177,8 +169,7 @@ async def users(
     search: str | None = None,
     page_size: PageSize = None,
     limit: Limit = None,
-    output: Output = Output(),
-    connection: Connection = Connection(),
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """List the users of the learning platform.
 
@@ -187,11 +178,11 @@ async def users(
     search
         Part of the id or name, in any case.
     """
-    output.check(User)
-    async with open_client(connection) as client:
+    options.check(User)
+    async with open_client(options) as client:
         walk = client.list_users(search=search, page_size=page_size, max_items=limit)
         await write_records(
-            walk, output, _USER_COLUMNS, _user_row, fields=fields_of(User), empty="isnotai: no user matches"
+            walk, options, _USER_COLUMNS, _user_row, fields=fields_of(User), empty="isnotai: no user matches"
         )
 
 
@@ -199,21 +190,20 @@ async def courses(
     *,
     page_size: PageSize = None,
     limit: Limit = None,
-    output: Output = Output(),
-    connection: Connection = Connection(),
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """List courses, with whatever fields the API gives them."""
-    output.check(dict)
-    async with open_client(connection) as client:
+    options.check(dict)
+    async with open_client(options) as client:
         # Their fields are not documented and may differ, so the columns are known when all are there.
         found = [course async for course in client.list_courses(page_size=page_size, max_items=limit)]
     columns = tuple(dict.fromkeys(name for course in found for name in course))
     if found:
-        check_names(output.names, columns)
-    if output.form in {"table", "csv"}:
+        check_names(options.names, columns)
+    if options.form in {"table", "csv"}:
         found = [{name: course.get(name) for name in columns} for course in found]
     await write_records(
-        _each(found), output, columns, lambda c: tuple(c.values()), fields=columns, empty="isnotai: no course"
+        _each(found), options, columns, lambda c: tuple(c.values()), fields=columns, empty="isnotai: no course"
     )
 
 
@@ -226,8 +216,7 @@ async def analytics(
     *,
     period: str | None = None,
     group_by: str | None = None,
-    output: Output = Output(),
-    connection: Connection = Connection(),
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """Show summary and time series of a period. As CSV: the time series.
 
@@ -238,10 +227,10 @@ async def analytics(
     group_by
         hour, day or week; default day
     """
-    output.check(Analytics)
-    async with open_client(connection) as client:
+    options.check(Analytics)
+    async with open_client(options) as client:
         found = await client.get_analytics(period=period, group_by=group_by)
-    write_one(found, output, table=partial(_write_analytics, found), rows=found.time_series)
+    write_one(found, options, table=partial(_write_analytics, found), rows=found.time_series)
 
 
 def _write_analytics(found: Analytics) -> None:
@@ -256,11 +245,11 @@ def _write_analytics(found: Analytics) -> None:
     write_table(("sessions", "bot %", "origin"), origins)
 
 
-async def stats(*, output: Output = Output(), connection: Connection = Connection()) -> None:
+async def stats(*, options: ReadOptions = ReadOptions()) -> None:
     """Show the API's counters, whatever they are."""
-    output.check(dict)
-    async with open_client(connection) as client:
-        write_one(await client.get_stats(), output)
+    options.check(dict)
+    async with open_client(options) as client:
+        write_one(await client.get_stats(), options)
 
 
 async def usage(
@@ -268,8 +257,7 @@ async def usage(
     since: str | None = None,
     until: str | None = None,
     metric: str | None = None,
-    output: Output = Output(),
-    connection: Connection = Connection(),
+    options: ReadOptions = ReadOptions(),
 ) -> None:
     """Show the consumption of the API. As CSV: a row for each period and metric.
 
@@ -282,14 +270,12 @@ async def usage(
     metric
         ApiCalls, Events, Sessions, StorageBytes or BotAnalyses; default all
     """
-    output.check(Usage)
-    now = read_clock(is_sandbox=connection.sandbox)
-    start, end = read_time(since, "--since", now=now), read_time(until, "--until", is_end=True, now=now)
-    check_interval(start, end, ("--since", "--until"))
-    say_interval("consumption", (start, end), (since, until), is_sandbox=connection.sandbox)
-    async with open_client(connection) as client:
-        found = await client.get_usage(start_date=start, end_date=end, metric=metric)
-    write_one(found, output, table=partial(_write_usage, found), rows=found.data)
+    options.check(Usage)
+    interval = options.clock.read("consumption", ("--since", since), ("--until", until))
+    interval.say()
+    async with open_client(options) as client:
+        found = await client.get_usage(start_date=interval.start, end_date=interval.end, metric=metric)
+    write_one(found, options, table=partial(_write_usage, found), rows=found.data)
 
 
 def _write_usage(found: Usage) -> None:

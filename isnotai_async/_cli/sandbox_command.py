@@ -10,9 +10,9 @@ from typing import Annotated, Final, Literal
 import anyio
 from cyclopts import Parameter, validators
 
-from isnotai_async._cli.fault_options import read_fault, read_latency
+from isnotai_async._cli.fault_options import inject_fault, read_latency
+from isnotai_async._cli.intervals import SANDBOX_DAYS
 from isnotai_async._cli.output import say, write_line
-from isnotai_async._cli.sandbox_clock import SANDBOX_DAYS
 from isnotai_async.errors import ConfigError
 from isnotai_async.sandbox import Sandbox
 
@@ -72,7 +72,8 @@ async def sandbox(
         tier=tier,
         latency=read_latency(latency),
     )
-    faults = [read_fault(text) for text in fault]
+    for text in fault:
+        inject_fault(server, text)
     try:
         await server.start()
     except OSError as error:
@@ -80,8 +81,6 @@ async def sandbox(
             f"cannot listen on port {port} and the next: {os.strerror(error.errno or 0)}; --port 0 takes free ones"
         ) from None
     logging.getLogger("isnotai_async.sandbox").addHandler(_StderrHandler())
-    for each in faults:
-        server.inject(each.fault, operation=each.operation, probability=each.share)
     async with server:
         for region, base_url in server.base_urls.items():
             use = "" if region == "us" else "# "  # a shell that reads the lines gets one region

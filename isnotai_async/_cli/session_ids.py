@@ -25,9 +25,6 @@ class SessionsFile:
 
     Attributes:
         path: The file.
-
-    Raises:
-        ConfigError: During the iteration: the file cannot be read, is not text, or holds an API key.
     """
 
     path: Path
@@ -41,11 +38,7 @@ class SessionsFile:
 
 
 def read_ids(lines: Iterable[bytes], name: str) -> tuple[str, ...]:
-    """Read session ids from a stream that can be read only once.
-
-    Raises:
-        ConfigError: The stream cannot be read, is not text, or holds an API key.
-    """
+    """Read session ids from a stream that can be read only once."""
     try:
         return tuple(_ids(lines, name))
     except (OSError, UnicodeDecodeError) as error:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from cyclopts import Parameter
 from rich.console import Console
 
 from isnotai_async._cli.exit_codes import about_session
-from isnotai_async._cli.options import Connection, Json, open_client
+from isnotai_async._cli.options import Connection, Flag, Json, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.session_html import COLUMNS, draw_html
 from isnotai_async._cli.session_summary import (
@@ -36,7 +35,7 @@ async def show(
     /,
     *,
     html: Path | None = None,
-    full: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    full: Flag = False,
     json: Json = False,
     connection: Connection = Connection(),
 ) -> None:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import attrs
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 from rich.filesize import decimal
 
 from isnotai_async._cli import exit_codes
 from isnotai_async._cli.event_types import check_type
 from isnotai_async._cli.long_runs import end_cancelled, end_with, say_failures, say_unfinished, stop_on_signals
-from isnotai_async._cli.options import LONG, LongConnection, open_client
+from isnotai_async._cli.options import Flag, LongConnection, open_client
 from isnotai_async._cli.output import say, write_json
 from isnotai_async._cli.progress import ExportDisplay
-from isnotai_async._cli.sandbox_clock import read_clock, say_interval
-from isnotai_async._cli.times import read_duration, read_time
+from isnotai_async._cli.times import read_duration
 from isnotai_async._client import Client
-from isnotai_async._models.plain import to_dict
 from isnotai_async.errors import (
     ConfigError,
     ExportError,
@@ -34,23 +32,21 @@ from isnotai_async.errors import (
 from isnotai_async.export import StoreReport, update_store
 from isnotai_async.export.places import rejected_of
 
-_RULES: Final = Group("Rules")
 
-
-@Parameter(name="*")
+@Parameter(name="*", group="Rules")
 @attrs.frozen(kw_only=True)
 class Rules:
     """The options that decide which sessions are checked, and when a session is read."""
 
-    since: Annotated[str | None, Parameter(group=_RULES)] = None
+    since: str | None = None
     """First run only: sessions created at or after 30d, yesterday, 2026-06-10, 2026-06-10T12:00:00Z; default all"""
-    watch: Annotated[str, Parameter(group=_RULES)] = "7d"
+    watch: str = "7d"
     """How long after its creation a session's record is checked again"""
-    settle: Annotated[str, Parameter(group=_RULES)] = "24h"
+    settle: str = "24h"
     """How long a session has to be quiet before it is read"""
-    max_open: Annotated[str, Parameter(group=_RULES)] = "30d"
+    max_open: str = "30d"
     """After how long an active session is read for the last time"""
-    include_open: Annotated[bool, Parameter(group=_RULES, negative=(), show_default=False)] = False
+    include_open: Flag = False
     """Read active sessions too"""
 
 
@@ -60,11 +56,11 @@ async def sync(
     rules: Rules = Rules(),
     type: str | None = None,
     status: str | None = None,
-    bot_only: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+    bot_only: Flag = False,
     concurrency: int = 16,
-    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    quiet: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
-    connection: LongConnection = LONG,
+    json: Flag = False,
+    quiet: Flag = False,
+    connection: LongConnection = LongConnection(),
 ) -> int:
     """Bring an SQLite database of sessions and events up to date. Run it each night, say.
 
@@ -89,11 +85,11 @@ async def sync(
     quiet
         Show only errors.
     """
-    start = read_time(rules.since, "--since", now=read_clock(is_sandbox=connection.sandbox))
+    interval = connection.clock.read("sessions created", ("--since", rules.since))
     if not quiet:
-        say_interval("sessions created", (start, None), (rules.since,), is_sandbox=connection.sandbox)
+        interval.say()
     options = {
-        "start_date": start,
+        "start_date": interval.start,
         "watch": read_duration(rules.watch, "--watch"),
         "settle": read_duration(rules.settle, "--settle"),
         "max_open": read_duration(rules.max_open, "--max-open"),
@@ -144,7 +140,7 @@ def _end_with(error: IsNotAIError) -> int:
 def _end(report: StoreReport, *, json: bool, quiet: bool) -> int:
     """Write the result to stderr or stdout; return the exit code."""
     if json:
-        write_json(to_dict(report))
+        write_json(report)
     if not quiet:
         _say_report(report)
     if not report.is_complete:
@@ -174,17 +170,20 @@ def _say_report(report: StoreReport) -> None:
         )
 
 
+_ODD_ONES: Final = {
+    "waiting": "sessions were active just now; a later run reads them",
+    "abandoned": "sessions were still open at --max-open, and are not looked at again",
+    "expired": "sessions have events here that the API no longer gives",
+    "differing": "events have another content now; the first one stays",
+}
+
+
 def _rows(report: StoreReport) -> Iterator[tuple[str, str]]:
     yield "listed", f"{report.listed:,} sessions, {report.new_sessions:,} of them new"
     yield "read", f"{report.read:,} sessions, {report.audited:,} of them as an audit"
-    if report.waiting:
-        yield "waiting", f"{report.waiting:,} sessions were active just now; a later run reads them"
-    if report.abandoned:
-        yield "abandoned", f"{report.abandoned:,} sessions were still open at --max-open, and are not looked at again"
-    if report.expired:
-        yield "expired", f"{report.expired:,} sessions have events here that the API no longer gives"
-    if report.differing:
-        yield "differing", f"{report.differing:,} events have another content now; the first one stays"
+    for name, text in _ODD_ONES.items():
+        if count := getattr(report, name):
+            yield name, f"{count:,} {text}"
     if report.rejected:
         yield "set aside", f"{report.rejected:,} records that could not be read, in {rejected_of(report.path).name}"
     yield "requests", f"{report.requests:,}"

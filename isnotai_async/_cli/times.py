@@ -21,24 +21,21 @@ _LEAST_SECONDS: Final = 10**9  # in 2001
 _LEAST_MILLISECONDS: Final = 10**10
 
 
-def read_time(text: str | None, option: str, *, is_end: bool = False, now: datetime | None = None) -> datetime | None:
+def read_time(text: str | None, option: str, *, now: datetime, is_end: bool = False) -> datetime | None:
     """Read the time in the value of an option.
 
     Args:
         text: ``7d``, ``12h``, ``now``, ``yesterday``, ``2026-06-10``, ``2026-06-10T12:00:00Z`` or Unix milliseconds.
         option: The option, for messages.
+        now: The time that relative times count from.
         is_end: Whether a day means its last microsecond instead of its first.
-        now: The current time; default the system's clock.
 
     Returns:
         The instant in UTC; None if there is no text.
-
-    Raises:
-        ConfigError: The text is not a time, or is probably a mistake.
     """
     if text is None:
         return None
-    now = (now or datetime.now(UTC)).replace(microsecond=0)
+    now = now.replace(microsecond=0)
     try:
         return _read_day(text, now, is_end=is_end) or _read_instant(text, option, now)
     except (ValueError, OverflowError):
@@ -95,40 +92,8 @@ def is_relative(text: str) -> bool:
 
 
 def read_duration(text: str, option: str) -> timedelta:
-    """Read a duration such as ``7d`` or ``12h``.
-
-    Raises:
-        ConfigError: The text is not a duration.
-    """
+    """Read a duration such as ``7d`` or ``12h``."""
     found = _AGO.fullmatch(text)
     if found is None:
         raise ConfigError(f"{option} {quoted(text)} is no duration; write 7d, 24h or 90m")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def check_interval(start: datetime | None, end: datetime | None, names: tuple[str, str]) -> None:
-    """Check that an interval does not end before it starts.
-
-    Raises:
-        ConfigError: The interval ends before it starts.
-    """
-    if start is not None and end is not None and start > end:
-        raise ConfigError(f"{names[0]} {_shown(start)} is later than {names[1]} {_shown(end)}; exchange them")
-
-
-def describe_interval(what: str, start: datetime | None, end: datetime | None, clock: str = "") -> str:
-    """Return an interval as text, such as ``sessions created from … to … (UTC)``; empty for no interval.
-
-    Args:
-        what: What the interval chooses.
-        start: Its start.
-        end: Its end.
-        clock: What to add about the clock from which its times count.
-    """
-    bounds = [f"{word} {_shown(moment)}" for word, moment in (("from", start), ("to", end)) if moment is not None]
-    return f"{what} {' '.join(bounds)} (UTC{clock})" if bounds else ""
-
-
-def _shown(moment: datetime) -> str:
-    text = f"{moment:%Y-%m-%d %H:%M:%S}"
-    return text if not moment.microsecond else f"{text}.{moment.microsecond // 1000:03}"

@@ -16,7 +16,7 @@ from isnotai_async._http import codec
 from isnotai_async._http.messages import Request, Response, read_retry_after
 from isnotai_async._http.wire_format import BYTE_ORDER_MARK, has_words
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.event_types import hint_at_type
+from isnotai_async._models.queries import hint_at_type
 from isnotai_async.errors import (
     APIError,
     AuthenticationError,

@@ -53,7 +53,7 @@ _MOST_VALUES: Final = 200_000
 _UNCOUNTED_BYTES: Final = 256 * 2**10  # a smaller body cannot have as many
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class _TolerantPagination:
     has_more: bool
     limit: Int32 | None

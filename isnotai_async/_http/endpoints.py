@@ -46,7 +46,7 @@ ParamValue = str | int | float | bool
 """A value of a query parameter; a bool is sent as ``true`` or ``false``."""
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Endpoint(Generic[T]):
     """An endpoint that answers with one record.
 
@@ -94,7 +94,7 @@ def _find_decoder(endpoint: ListEndpoint[Any]) -> Callable[..., Page[Any]]:
     return codec.decode_events if endpoint.page_of is Event else partial(codec.decode_page, record=endpoint.page_of)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class ListEndpoint(Generic[T]):
     """An endpoint that answers with pages of records.
 

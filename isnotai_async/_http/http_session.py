@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -31,6 +30,7 @@ from attrs import define, field
 from multidict import CIMultiDict
 
 from isnotai_async._http.proxies import check_proxy_may_listen
+from isnotai_async._http.transport_errors import EarlyAnswerError, SentOnceError
 from isnotai_async._models.open_state import OpenState
 from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError, quoted
 
@@ -50,20 +50,6 @@ def running_loop() -> asyncio.AbstractEventLoop:
     raise ConfigError("no asyncio event loop is running; this package needs asyncio, and does not run on trio")
 
 
-Write = Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
-
-
-class SentOnceError(Exception):
-    """A wrapper around an error of aiohttp. aiohttp does not know its class, so it does not send a second time."""
-
-    def __init__(self, cause: aiohttp.ClientError) -> None:
-        self.cause = cause
-
-
-class EarlyAnswerError(aiohttp.ClientError):
-    """A new connection received a response before a request was sent on it."""
-
-
 class _UnfitError(Exception):
     """A pooled connection must not be used; nothing was written on it."""
 
@@ -74,13 +60,20 @@ _SILENT_SECONDS: Final = 2.0  # an earlier cancellation does not mean that the c
 
 @define(eq=False, repr=False)
 class ConnectionGuard:
-    """The used connections of one HTTP session, and the middleware that checks them."""
+    """The used connections of one HTTP session, the middleware that checks them, and the timer of late responses."""
 
     # The last use of each; aiohttp takes the protocol away from it when it ends.
     _used: WeakKeyDictionary[ResponseHandler, Connection] = field(factory=WeakKeyDictionary, init=False)
+    _heads_due: dict[_Writing, float] = field(factory=dict, init=False)  # on the loop's clock
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)  # for all, as `asyncio.timeout` takes 5 µs
 
     async def send_once(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, *, authorization: str | None
+        self,
+        request: aiohttp.ClientRequest,
+        handler: aiohttp.ClientHandlerType,
+        *,
+        authorization: str | None,
+        patience: float | None,
     ) -> aiohttp.ClientResponse:
         """Send a request once, on a connection that passed the checks. This is an aiohttp middleware.
 
@@ -88,16 +81,19 @@ class ConnectionGuard:
             request: The request.
             handler: The handler that sends it.
             authorization: Value of a header that the request has only while it is written, or None.
+            patience: Seconds until the response head has to be complete; None for no limit.
 
         Raises:
             ConfigError: A proxy, for example of a borrowed HTTP session, would see the header.
+            TimeoutError: The response head is late.
         """
         if authorization is not None and request.proxy is not None and not request.is_ssl():
             check_proxy_may_listen(request.proxy.host or "")
         # This method is aiohttp's only hook between the choice of a connection and the first byte on it.
-        writing = _Writing(self, request.send, request.headers, authorization)
+        begun = request.loop.time()
+        head_due = None if patience is None else begun + patience
+        writing = _Writing(self, request.send, request.headers, authorization, head_due)
         request.send = writing.write  # type: ignore[method-assign, assignment]
-        begun = time.monotonic()
         try:
             while True:
                 try:
@@ -109,11 +105,12 @@ class ConnectionGuard:
             if writing.is_reused:
                 self.drop_idle()
         except asyncio.CancelledError:
-            if writing.is_reused and time.monotonic() - begun >= _SILENT_SECONDS:
+            if writing.is_reused and request.loop.time() - begun >= _SILENT_SECONDS:
                 self.drop_idle()
             raise
         finally:
             del request.send  # else the request would keep itself alive
+            self._heads_due.pop(writing, None)
             writing.end()
         try:
             raise failure
@@ -135,6 +132,31 @@ class ConnectionGuard:
         self._used[protocol] = connection
         return is_reused
 
+    def expect_head(self, writing: _Writing, due: float) -> None:
+        """End a request if its response head is not complete when it is due."""
+        self._heads_due[writing] = due
+        if self._timer is None or due < self._timer.when():
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if self._heads_due:
+            self._timer = asyncio.get_running_loop().call_at(min(self._heads_due.values()), self._end_late)
+
+    def forget_requests(self) -> None:
+        """Forget the requests in flight: their connections are closed now, or their event loop was."""
+        self._heads_due.clear()
+        self._set_timer()
+
+    def _end_late(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for writing in [writing for writing, due in self._heads_due.items() if due <= now]:
+            del self._heads_due[writing]
+            writing.fail(aiohttp.SocketTimeoutError())
+        self._set_timer()
+
     def drop_idle(self) -> None:
         """Close the idle connections. They may all be dead for the same reason, and each would cost an attempt."""
         for protocol, last in list(self._used.items()):
@@ -147,9 +169,10 @@ class _Writing:
     """A replacement for a request's `send` that checks the connection before it writes."""
 
     guard: ConnectionGuard
-    send: Write
+    send: Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
     headers: CIMultiDict[str]
     authorization: str | None
+    head_due: float | None
     is_reused: bool = False
     _protocol: ResponseHandler | None = field(default=None, init=False)
     _heads: int = field(default=0, init=False)
@@ -159,6 +182,8 @@ class _Writing:
         if (protocol := connection.protocol) is not None:
             # aiohttp skips any number of interim responses. Each one that it reads passes through this method.
             self._protocol, protocol.feed_data = protocol, self._receive  # type: ignore[method-assign, assignment]
+            if self.head_due is not None:
+                self.guard.expect_head(self, self.head_due)
         if self.authorization is None:
             return await self.send(connection)
         self.headers["Authorization"] = self.authorization
@@ -175,9 +200,14 @@ class _Writing:
         if self._heads <= _MOST_INTERIM:
             type(protocol).feed_data(protocol, head, size)
             return
-        protocol.set_exception(HttpProcessingError(message=f"more than {_MOST_INTERIM} interim answers"))
-        if protocol.transport is not None:
-            protocol.transport.close()
+        self.fail(HttpProcessingError(message=f"more than {_MOST_INTERIM} interim answers"))
+
+    def fail(self, error: Exception) -> None:
+        """End the request with an error, and close its connection."""
+        if self._protocol is not None:
+            self._protocol.set_exception(error)
+            if self._protocol.transport is not None:
+                self._protocol.transport.close()
 
     def end(self) -> None:
         """Restore the connection's own methods."""
@@ -259,9 +289,9 @@ class HttpSession:
 
     async def aclose(self) -> None:
         """Close the HTTP session, unless it is borrowed. Idempotent."""
-        self._closed, self.opens_itself = True, False
-        self._loop = None
+        self._closed, self.opens_itself, self._loop = True, False, None
         if not self.is_borrowed and self._session is not None:
+            self.guard.forget_requests()
             session, self._session = self._session, None
             with anyio.CancelScope(shield=True):
                 await session.close()
@@ -316,16 +346,11 @@ class ConcurrencyLimit:
 
     def acquire_nowait(self) -> bool:
         """Take a slot if one is free; return whether it did. No coroutine, because one is nearly always free."""
-        try:
-            self._own.acquire_nowait()
-        except anyio.WouldBlock:
+        if not self._own.value or (self._shared is not None and not self._shared.value):
             return False
-        try:
-            if self._shared is not None:
-                self._shared.acquire_nowait()
-        except anyio.WouldBlock:
-            self._own.release()
-            return False
+        self._own.acquire_nowait()
+        if self._shared is not None:
+            self._shared.acquire_nowait()
         return True
 
     async def acquire(self) -> None:

@@ -63,8 +63,8 @@ class Request(NamedTuple):
         cursor: Its cursor, or None.
         authenticated: Whether the key is sent with it.
         bulk: Whether it is part of a walk, stream or export: these are spaced evenly, and single calls overtake them.
-        deadline: Time after which the answer is not needed, in seconds of the monotonic clock; None for no limit.
         session_id: Session of the events, or None.
+        deadline: Time after which the answer is not needed, in seconds of the monotonic clock; None for no limit.
     """
 
     operation: str
@@ -72,8 +72,8 @@ class Request(NamedTuple):
     cursor: str | None = None
     authenticated: bool = True
     bulk: bool = False
-    deadline: float | None = None
     session_id: str | None = None
+    deadline: float | None = None
 
 
 def show_target(request: Request) -> str:
@@ -84,7 +84,7 @@ def show_target(request: Request) -> str:
     return printable(request.target.replace(f"cursor={cursor}", f"cursor={cursor[:12]}…"))
 
 
-@define
+@define(eq=False, repr=False)
 class Response:
     """One answer with its body. One is created for each page, and a frozen class takes three times as long.
 
@@ -101,8 +101,8 @@ class Response:
 
     request: Request
     status: int
-    headers: Headers = field(repr=False)
-    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    headers: Headers
+    body: bytes
     region: str
     attempts: int = 1
     elapsed: float = 0.0

@@ -219,11 +219,7 @@ class Retrier:
             self.check()
         now = self.clock()
         if self.deadline is not None:
-            # Written out, because evolve() would take longer than all the rest here.
-            operation, target, cursor = request.operation, request.target, request.cursor
-            deadline = now + self.deadline
-            authenticated, bulk, session_id = request.authenticated, request.bulk, request.session_id
-            request = Request(operation, target, cursor, authenticated, bulk, deadline, session_id)
+            request = Request(*request[:-1], now + self.deadline)  # its `_replace` takes three times as long
         has_listener = self.notifier.on_notice is not None or captured_by.get() is not None
         return _Call(request, now, has_listener or logger.isEnabledFor(logging.DEBUG))
 

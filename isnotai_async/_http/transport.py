@@ -30,10 +30,10 @@ from yarl import URL
 from isnotai_async._http.api_errors import add_words
 from isnotai_async._http.compression import unpack, unpack_error
 from isnotai_async._http.credentials import ApiKey
-from isnotai_async._http.http_session import HttpSession, SentOnceError
+from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.proxies import name_unused_proxy
-from isnotai_async._http.transport_errors import translate
+from isnotai_async._http.transport_errors import SentOnceError, translate
 from isnotai_async._models.pages import Headers
 from isnotai_async._models.regions import Region
 from isnotai_async._models.validation import check_text
@@ -181,7 +181,7 @@ class Transport(Protocol):
         ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class AiohttpTransport:
     """A transport that sends requests to one region with one key, over aiohttp.
 
@@ -199,16 +199,15 @@ class AiohttpTransport:
     key: ApiKey | None
     connections: HttpSession
     timeout: float | None
-    proxy: str | None = field(default=None, repr=False)  # may hold a password
-    trust: ssl.SSLContext | None = field(default=None, repr=False)
+    proxy: str | None = None
+    trust: ssl.SSLContext | None = None
     user_agent: str | None = None
-    _options: dict[str, Any] = field(init=False, repr=False)  # of each request
-    _keyed: tuple[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
-    _keyless: tuple[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
-    _silence: float | None = field(init=False, repr=False)
-    _until_head: float | None = field(init=False, repr=False)
-    _origin: tuple[str, str] = field(init=False, repr=False)
-    _prefix: str = field(init=False, repr=False)
+    _options: dict[str, Any] = field(init=False)  # of each request
+    _keyed: tuple[aiohttp.ClientMiddlewareType] = field(init=False)
+    _keyless: tuple[aiohttp.ClientMiddlewareType] = field(init=False)
+    _silence: float | None = field(init=False)
+    _origin: tuple[str, str] = field(init=False)
+    _prefix: str = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         base = URL(self.region.base_url, encoded=True)
@@ -216,11 +215,18 @@ class AiohttpTransport:
         self._silence = _least(_SILENCE_SECONDS, self.timeout)
         # In a borrowed session a request may have to wait for a connection. Then the server is not the silent one.
         is_borrowed = self.connections.is_borrowed
-        sock_read, self._until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
-        connect, send_once = _least(_CONNECT_SECONDS, self.timeout), self.connections.guard.send_once
+        sock_read, until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
         authorization = None if self.key is None else self.key.authorization
+        send_once = partial(self.connections.guard.send_once, patience=until_head)
         self._keyed = (partial(send_once, authorization=authorization),)
         self._keyless = (partial(send_once, authorization=None),)
+        limits = aiohttp.ClientTimeout(
+            total=None,
+            connect=until_head,
+            sock_connect=_least(_CONNECT_SECONDS, self.timeout),
+            sock_read=sock_read,
+            ceil_threshold=inf,  # else aiohttp rounds the time of its timers up to whole seconds
+        )
         # No br or zstd, so that a hostile body reaches fewer decoders.
         headers = {
             "Accept": "application/json",
@@ -230,7 +236,7 @@ class AiohttpTransport:
         self._options = {
             "headers": CIMultiDict(headers),
             "allow_redirects": False,
-            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=sock_read),
+            "timeout": limits,
             "proxy": self.proxy,
             "ssl": True if self.trust is None else self.trust,
             "raise_for_status": False,
@@ -256,8 +262,7 @@ class AiohttpTransport:
         body: bytes | None = None
         begun = loop.time()
         try:
-            async with asyncio.timeout_at(None if self._until_head is None else begun + self._until_head):
-                answer = await self._ask(session, request, url)
+            answer = await self._ask(session, request, url)
             body = take_body(answer)
             if body is None:
                 body = await self._read_body(answer, begun)

@@ -13,7 +13,6 @@ from typing import Final
 
 import aiohttp
 
-from isnotai_async._http.http_session import EarlyAnswerError, SentOnceError
 from isnotai_async.errors import (
     ConnectError,
     ProtocolError,
@@ -21,6 +20,18 @@ from isnotai_async.errors import (
     TransportTimeoutError,
     printable,
 )
+
+
+class SentOnceError(Exception):
+    """A wrapper around an error of aiohttp. aiohttp does not know its class, so it does not send a second time."""
+
+    def __init__(self, cause: aiohttp.ClientError) -> None:
+        self.cause = cause
+
+
+class EarlyAnswerError(aiohttp.ClientError):
+    """A new connection received a response before a request was sent on it."""
+
 
 _LOST: Final = "the connection to {where} was lost before the answer was complete; check the network, or try later"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import PurePath
@@ -13,6 +14,7 @@ import attrs
 
 from isnotai_async._models.positions import Position
 from isnotai_async._models.stream_positions import StreamPosition
+from isnotai_async.errors import ConfigError
 
 
 def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its hands
@@ -30,8 +32,11 @@ def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its 
         value: What to turn; plain JSON values stay as they are.
 
     Raises:
+        ConfigError: A number is not finite, which JSON cannot hold and the API never sends.
         TypeError: It is none of these.
     """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{value} is no JSON number; pass a finite one, or None")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if (text := _as_text(value)) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
+from difflib import get_close_matches
 from functools import cache
 from typing import Final
 
@@ -20,6 +21,8 @@ from isnotai_async.errors import ConfigError, quoted
 
 METRICS: Final = ("ApiCalls", "Events", "Sessions", "StorageBytes", "BotAnalyses")
 
+EVENT_TYPES: Final = ("init", "mouse_move", "keypress")
+"""The names of event types that are documented; the full list is not public."""
 
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
@@ -42,6 +45,14 @@ def _event_type(value: int | str | None) -> str | None:
     if _NUMBER.fullmatch(value) and not _BYTE.fullmatch(value):
         raise ConfigError(f"type {quoted(value)} is not a byte; it must be from 0 to 255 (0x00 to 0xff)")
     return value
+
+
+def hint_at_type(asked: str) -> str:
+    """Return what to write in place of a type that the API rejected."""
+    names = ", ".join(EVENT_TYPES)
+    close = get_close_matches(asked.lower(), EVENT_TYPES, n=1)
+    guess = f"Did you mean {close[0]} instead of {quoted(asked)}? " if close else ""
+    return f"{guess}Documented names are {names}; the API knows more, and bytes from 0 to 255"
 
 
 def _start_time(value: int | datetime | None) -> int | None:

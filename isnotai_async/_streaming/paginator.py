@@ -11,12 +11,12 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from isnotai_async._arrow import MAX_ROWS, collect_table
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Mark, Position
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async._streaming.prefetch import ReadAhead
-from isnotai_async._streaming.tables import MAX_ROWS, collect_table
 from isnotai_async._streaming.tasks import run_behind
 from isnotai_async._streaming.walk import Step, Walk
 from isnotai_async.errors import APIError, ConfigError, IsNotAIError

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
-from typing import Final, NoReturn
+from typing import Any, NoReturn
 
 from attrs import define, evolve, field
 
@@ -26,8 +26,6 @@ from isnotai_async._models.queries import EventFilters, EventQuery
 from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
 from isnotai_async._models.validation import FilterValue, Milliseconds
 from isnotai_async.errors import ConfigError, quoted
-
-_TIMES: Final = ("start_time", "end_time")
 
 
 class SourceProgress:
@@ -230,10 +228,7 @@ class StreamProgress:
         Raises:
             ConfigError: The id is invalid.
         """
-        work = SessionProgress(target, region, deque([PendingRange(self._filters.of(target.session_id))]))
-        self._under_way[work] = None
-        self.move(work)
-        return work
+        return self._add(target, region, [PendingRange(self._filters.of(target.session_id))])
 
     def reopen(self, unfinished: UnfinishedSession, region: str) -> SessionProgress:
         """Resume a session of an earlier stream.
@@ -241,28 +236,18 @@ class StreamProgress:
         Raises:
             ConfigError: Its position is of another region, or its walks do not belong to this stream.
         """
-        parts = deque(self._reopen_part(position, region) for position in unfinished.walks)
-        target = SessionRef(unfinished.name, parts[0].query.session_id)
-        work = SessionProgress(target, region, parts)
+        session_id = next((position.session_id for position in unfinished.walks), None)
+        if session_id is None:
+            raise ConfigError("the stream position has a session without a walk over its events; it was altered")
+        asked = self._filters.of(session_id)
+        parts = [_reopen_part(position, asked, region) for position in unfinished.walks]
+        return self._add(SessionRef(unfinished.name, session_id), region, parts)
+
+    def _add(self, target: SessionRef, region: str, parts: Iterable[TimeWindow | PendingRange]) -> SessionProgress:
+        work = SessionProgress(target, region, deque(parts))
         self._under_way[work] = None
         self.move(work)
         return work
-
-    def _reopen_part(self, position: Position, region: str) -> TimeWindow | PendingRange:
-        asked = self._filters.of(position.session_id or "")
-        filters = {
-            name: _as_milliseconds(value) if name in _TIMES else value for name, value in position.filters.items()
-        }
-        try:
-            query = EventQuery(session_id=position.session_id or "", **filters)  # type: ignore[arg-type]
-        except TypeError:
-            raise ConfigError("the stream position has a walk with filters that events do not have") from None
-        start = _start_of(evolve(query, start_time=asked.start_time, end_time=asked.end_time), region)
-        whole = evolve(position, filters=start.filters)
-        whole.check(_start_of(asked, region))
-        if not _is_within(query, asked):
-            raise ConfigError("the stream position has a walk outside of start_time and end_time; it was altered")
-        return PendingRange(query) if position == _start_of(query, region) else TimeWindow(query, position)
 
     def finish(self, work: SessionProgress, window: TimeWindow) -> None:
         """Note that a window was handed out to its end."""
@@ -302,6 +287,17 @@ def _describe(work: SessionProgress) -> UnfinishedSession:
     return UnfinishedSession(work.target.name, tuple(work.positions()))
 
 
+def _reopen_part(position: Position, asked: EventQuery, region: str) -> TimeWindow | PendingRange:
+    """Return the part of a session that a walk had; it may have only the times from `asked`."""
+    start_time, end_time = (_as_milliseconds(position.filters.get(name)) for name in ("start_time", "end_time"))
+    query = evolve(asked, start_time=start_time, end_time=end_time)
+    start = _start_of(query, region)
+    position.check(start)
+    if not _is_within(query, asked):
+        raise ConfigError("the stream position has a walk outside of start_time and end_time; it was altered")
+    return PendingRange(query) if position == start else TimeWindow(query, position)
+
+
 def _open_sources(sources: Collection[str], resume: StreamPosition | None) -> dict[str, SourceProgress]:
     if resume is None:
         return {name: SourceProgress() for name in sources}
@@ -321,7 +317,7 @@ def _show_sources(names: Iterable[str]) -> str:
     return f"a source for {named}" if named else "one source"
 
 
-def _as_milliseconds(value: FilterValue) -> FilterValue:
+def _as_milliseconds(value: FilterValue | None) -> Any:  # noqa: ANN401 - the query checks its type
     """Mark a saved time as milliseconds, so that it is not rejected as looking like seconds.
 
     It was checked earlier, or is a boundary of a split.

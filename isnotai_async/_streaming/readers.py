@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
-from typing import Final, cast
+from typing import Final, NamedTuple
 
 from anyio import CancelScope, create_task_group
 from attrs import define, evolve, field, frozen
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position, mark_event
+from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event, SessionDetails
 from isnotai_async._models.stream_positions import ANY, SessionRef
 from isnotai_async._notices import logger
 from isnotai_async._streaming.buffer import OrderedLane, PageBuffer
-from isnotai_async._streaming.event_fetcher import EventFetcher, FindFetcher
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.paginator import FetchPage, Paginator
 from isnotai_async._streaming.progress import SessionProgress, StreamProgress, TimeWindow
@@ -42,12 +42,30 @@ from isnotai_async.errors import (
 )
 
 
-@frozen(kw_only=True, eq=False, repr=False)
-class StreamItem:
-    """An item of the buffer: a page, the end of a window, or an error.
+class EventFetcher(NamedTuple):
+    """The functions that fetch pages and details from one region.
 
     Attributes:
-        target: The session; without an id, it is the listing of a region.
+        region: Its name.
+        fetch_page: Fetches the page of a query at a cursor; None is the first page.
+        fetch_details: Fetches the details of a session.
+    """
+
+    region: str
+    fetch_page: Callable[[EventQuery, str | None], Awaitable[Page[Event]]]
+    fetch_details: Callable[[str], Awaitable[SessionDetails]]
+
+
+FindFetcher = Callable[[str], EventFetcher]
+"""Returns the functions for a region, by its name; raises `ConfigError` for a name that is not known."""
+
+
+@frozen(kw_only=True, eq=False, repr=False)
+class StreamItem:
+    """An item of the buffer, a page, the end of a window, or an error; or the error that ended the stream.
+
+    Attributes:
+        target: The session; without an id, it is the source of a region.
         work: Its progress; None if it was not started.
         window: The part of the session.
         page: The page.
@@ -55,7 +73,7 @@ class StreamItem:
         at: Position before the page.
         after: Position after the page.
         is_last: Whether the window ends with this item.
-        error: The error that ended the session.
+        error: The error that ended the session or the source; one that is no `IsNotAIError` ends the stream.
     """
 
     target: SessionRef
@@ -66,22 +84,7 @@ class StreamItem:
     at: Position | None = None
     after: Position | None = None
     is_last: bool = False
-    error: IsNotAIError | None = None
-
-
-@frozen(eq=False, repr=False)
-class Failure:
-    """The error that ended a stream.
-
-    Attributes:
-        error: The error.
-        work: The session that raised it, or None if the source raised it.
-        window: The part of the session.
-    """
-
-    error: Exception
-    work: SessionProgress | None = None
-    window: TimeWindow | None = None
+    error: Exception | None = None
 
 
 @frozen(eq=False, repr=False)
@@ -108,7 +111,7 @@ class ReaderPool:
         resumed: Sessions to resume before others are taken.
         clock: Returns monotonic seconds.
         buffer: Receives the pages.
-        failure: The error that ended it, if any.
+        failure: The item of the error that ended it, if any.
     """
 
     sources: Mapping[str, AsyncGenerator[SessionRef, None]]
@@ -118,7 +121,7 @@ class ReaderPool:
     resumed: tuple[SessionProgress, ...] = ()
     clock: Callable[[], float] = monotonic
     buffer: PageBuffer[StreamItem] = field(init=False)
-    failure: Failure | None = field(default=None, init=False)
+    failure: StreamItem | None = field(default=None, init=False)
     _refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
     _pools: dict[str, TaskPool] = field(factory=dict, init=False)
     _scope: CancelScope = field(init=False)
@@ -142,10 +145,11 @@ class ReaderPool:
         try:
             await self._read_targets(name)
         except Exception as error:  # noqa: BLE001 - it is the source's, and raised where the pages are taken
+            failure = StreamItem(target=SessionRef(name, ""), error=error)
             if not self._ends_its_source_only(error):
-                self._stop(Failure(error))
+                self._stop(failure)
                 return
-            await self.buffer.put(StreamItem(target=SessionRef(name, ""), error=cast(IsNotAIError, error)))
+            await self.buffer.put(failure)
         pool = self._pools[name]
         await pool.done()
         del self._pools[name]
@@ -158,7 +162,7 @@ class ReaderPool:
         is_of_the_api = isinstance(error, IsNotAIError) and not isinstance(error, ConfigError)
         return is_of_the_api and self.options.on_error == "collect" and len(self.sources) > 1
 
-    def _stop(self, failure: Failure) -> None:
+    def _stop(self, failure: StreamItem) -> None:
         if self.failure is None:
             self.failure = failure
         self._scope.cancel()
@@ -197,11 +201,11 @@ class ReaderPool:
     async def _read_session(self, session: _Session) -> None:
         try:
             if refusal := self._refusals.get(session.work.target.name):
-                await self._fail(Failure(refusal, session.work))
+                await self._fail(session.work, refusal)
                 return
             readers = await self._plan_readers(session)
         except Exception as error:  # noqa: BLE001 - raised where the pages are taken, as all below
-            await self._fail(Failure(error, session.work))
+            await self._fail(session.work, error)
             return
         for _ in range(readers - 1):
             session.pool.start(partial(self._read_windows, session))
@@ -237,7 +241,7 @@ class ReaderPool:
             try:
                 await self._walk(session, window, lane)
             except Exception as error:  # noqa: BLE001
-                await self._fail(Failure(error, session.work, window), lane)
+                await self._fail(session.work, error, window, lane)
             if lane is not None:
                 self.buffer.fill(lane)
 
@@ -268,20 +272,23 @@ class ReaderPool:
         if not is_last:
             await self.buffer.put(make_item(is_last=True), lane)
 
-    async def _fail(self, failure: Failure, lane: OrderedLane[StreamItem] | None = None) -> None:
-        error, work = failure.error, failure.work
-        if work is not None:
-            work.is_stopped = True
+    async def _fail(
+        self,
+        work: SessionProgress,
+        error: Exception,
+        window: TimeWindow | None = None,
+        lane: OrderedLane[StreamItem] | None = None,
+    ) -> None:
+        work.is_stopped = True
+        failure = StreamItem(target=work.target, work=work, window=window, error=error)
         # An invalid id fails in `_take`. A ConfigError from here (such as no key) would come for every session.
-        if isinstance(error, ConfigError) or not isinstance(error, IsNotAIError) or work is None:
-            self._stop(failure)
-            return
-        if self.options.on_error == "raise":
+        ends_all = isinstance(error, ConfigError) or not isinstance(error, IsNotAIError)
+        if ends_all or self.options.on_error == "raise":
             self._stop(failure)
             return
         if isinstance(error, AuthenticationError):  # a rejected key stays so: ask that region no more
             self._refusals.setdefault(work.target.name, error)
-        await self.buffer.put(StreamItem(target=work.target, work=work, window=failure.window, error=error), lane)
+        await self.buffer.put(failure, lane)
 
 
 async def _find_details(session: _Session) -> SessionDetails | None:

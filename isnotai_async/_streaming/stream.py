@@ -15,9 +15,9 @@ Theory of operation:
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from itertools import islice
 from operator import length_hint
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from attrs import evolve
 
-from isnotai_async._arrow.tables import BatchBuilder
+from isnotai_async._arrow import BATCH_ROWS, MAX_ROWS, BatchBuilder, collect_table
 from isnotai_async._models.open_state import OpenState
 from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.positions import Position, mark_event
@@ -33,16 +33,14 @@ from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event
 from isnotai_async._models.stream_positions import SessionRef, StreamPosition, UnfinishedSession
 from isnotai_async._models.validation import check_int
-from isnotai_async._streaming.event_fetcher import FindFetcher
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.progress import StreamProgress
-from isnotai_async._streaming.readers import Failure, ReaderPool, StreamItem
-from isnotai_async._streaming.tables import BATCH_ROWS, MAX_ROWS, collect_table
-from isnotai_async._streaming.tasks import AsyncBlock, run_behind
+from isnotai_async._streaming.readers import FindFetcher, ReaderPool, StreamItem
+from isnotai_async._streaming.tasks import stop
 from isnotai_async.errors import ConfigError, IsNotAIError
 
 
-class PageStream(AsyncBlock):
+class PageStream:
     """The pages of many sessions; opened with ``async with``, and then an asynchronous iterator.
 
     Its background work ends with the block, also after an exception. It serves one task at a time; each page may be
@@ -86,14 +84,15 @@ class PageStream(AsyncBlock):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._state}, {self._progress}, {len(self._failures)} failed>"
 
-    @asynccontextmanager
-    async def _run(self) -> AsyncGenerator[Self, None]:
+    async def __aenter__(self) -> Self:
         if self._state is not OpenState.NOT_OPEN:
             raise ConfigError("a stream is opened once; make another one, with resume= and this one's position")
-        self._state = OpenState.OPEN
+        self._state, self._task = OpenState.OPEN, asyncio.create_task(self._reading.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         try:
-            async with run_behind(self._reading.run()):
-                yield self
+            await stop(self._task)
         finally:
             self._state = OpenState.CLOSED
 
@@ -271,8 +270,8 @@ class PageStream(AsyncBlock):
             self._waiting = False
 
     def _note(self, item: StreamItem) -> None:
-        if item.error is not None:
-            _locate(Failure(item.error, item.work, item.window))
+        if isinstance(item.error, IsNotAIError):
+            _locate(item.error, item)
             if item.target not in self._failures:
                 self._failures[item.target] = self._fresh_failures[item.target] = item.error
         self._item = item
@@ -298,8 +297,9 @@ class PageStream(AsyncBlock):
 
     def _end(self) -> None:
         failure = self._reading.failure
-        if failure is not None:
-            _locate(failure)
+        if failure is not None and failure.error is not None:
+            if isinstance(failure.error, IsNotAIError):
+                _locate(failure.error, failure)
             raise failure.error
 
 
@@ -340,11 +340,8 @@ def _count_rows(item: StreamItem | None) -> int:
     return len(rows_of(item.page)) if item is not None and item.page is not None else 0
 
 
-def _locate(failure: Failure) -> None:
+def _locate(error: IsNotAIError, failure: StreamItem) -> None:
     """Set the position of an error to the last record that was handed out; the walk itself was ahead of it."""
-    error = failure.error
-    if not isinstance(error, IsNotAIError):
-        return
     if failure.window is not None:
         error.position = failure.window.position
     elif failure.work is not None and error.position is None:

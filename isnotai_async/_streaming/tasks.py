@@ -1,14 +1,11 @@
-"""Blocks of the caller, and background tasks that end with them."""
+"""Background tasks that end with a block of the caller, and a pool of them."""
 
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import TracebackType
-from typing import Self
+from contextlib import asynccontextmanager
 
 from anyio.abc import TaskGroup
 
@@ -31,11 +28,11 @@ async def run_behind(work: Coroutine[object, object, None]) -> AsyncGenerator[No
     try:
         yield
     finally:
-        await _stop(task)
+        await stop(task)
 
 
-async def _stop(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is gone, even if the waiting is cancelled itself."""
+async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it is gone, even if the waiting is cancelled itself; raise its error."""
     task.cancel()
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -47,28 +44,6 @@ async def _stop(task: asyncio.Task[None]) -> None:
         raise cancelled
     if not task.cancelled():
         task.result()
-
-
-class AsyncBlock(ABC):
-    """An object that is opened with ``async with``; a subclass has the whole block in one generator."""
-
-    _block: AbstractAsyncContextManager[Self]
-
-    @asynccontextmanager
-    @abstractmethod
-    def _run(self) -> AsyncGenerator[Self, None]:
-        """Open it, yield it, and close it."""
-
-    async def __aenter__(self) -> Self:
-        block = self._run()
-        entered = await block.__aenter__()
-        self._block = block  # not earlier: a second attempt to open would replace the first
-        return entered
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._block.__aexit__(kind, error, trace)
 
 
 def share(total: int, count: int) -> list[int]:

@@ -19,20 +19,19 @@ from isnotai_async._models.validation import check_no_key, explain_names, one_of
 from isnotai_async._notices import capture_notices
 from isnotai_async._streaming.options import Split, StreamOptions
 from isnotai_async.errors import ConfigError, quoted
-from isnotai_async.export.formats import Format, choose_format
+from isnotai_async.export.formats import choose_format
 from isnotai_async.export.identity import count_sessions, identify, read_digests, sum_sessions
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.opening import IfExists, Opener, Opening, check_given
-from isnotai_async.export.places import store_of
+from isnotai_async.export.opening import Opener, Opening, check_given
 from isnotai_async.export.publishing import Publisher
 from isnotai_async.export.report import ExportReport, OnProgress
 from isnotai_async.export.runner import COMMIT_BYTES, Runner
-from isnotai_async.export.shard import Shard, check_shard
+from isnotai_async.export.shard import Shard
 from isnotai_async.export.source import AnySessions, ExportSource, find_source
 from isnotai_async.export.system import System
+from isnotai_async.export.target import ExportTarget, IfExists
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
-from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_store import WorkStore
 
 _URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter and a colon is a drive of Windows
@@ -134,7 +133,7 @@ async def export_events(  # noqa: PLR0913 - one place for all options, each with
         start_time=start_time,
         end_time=end_time,
     )
-    return await job.run(System(), resume=resume, if_exists=if_exists, on_progress=on_progress)
+    return await job.run(resume=resume, if_exists=if_exists, on_progress=on_progress)
 
 
 def plan_export(
@@ -158,14 +157,11 @@ def plan_export(
     form = {name: options.pop(name) for name in ("formula_guard", "bom", "segments") if name in options}
     query = EventFilters(**options)
     StreamOptions(concurrency=concurrency, split=split)  # to reject what cannot work before anything is touched
-    target = check_target_name(to)
+    path = check_target_name(to)
     return ExportJob(
-        source=find_source(source),
-        sessions=sessions,
-        target=target,
-        format=choose_format(target, format, **form),
+        source=find_source(source, sessions, shard),
+        target=ExportTarget(path, choose_format(path, format, **form), System()),
         query=query,
-        shard=check_shard(shard),
         # The windows of a split session come in time order, so that the rows do, too.
         streaming={"concurrency": concurrency, "split": split, "ordered": split is not None},
         on_error=on_error,
@@ -201,43 +197,28 @@ class ExportJob:
     """An export with its options checked, ready to run."""
 
     source: ExportSource
-    sessions: AnySessions
-    target: Path
-    format: Format
+    target: ExportTarget
     query: EventFilters
     streaming: Mapping[str, Any]
-    shard: Shard | None = None
     on_error: OnExportError = "collect"
     started: datetime = field(factory=partial(datetime.now, UTC))
     commit_bytes: int = COMMIT_BYTES
 
     async def run(
-        self,
-        system: System,
-        *,
-        resume: bool = True,
-        if_exists: IfExists = "fail",
-        on_progress: OnProgress | None = None,
+        self, *, resume: bool = True, if_exists: IfExists = "fail", on_progress: OnProgress | None = None
     ) -> ExportReport:
         """Run it; arguments and errors as of `export_events`."""
         tracker = SessionTracker(
             source=self.source,
-            sessions=self.sessions,
             filters=self.query.filters,
-            shard=self.shard,
             on_error=self.on_error,
             metrics=ExportMetrics(),
         )
-        store = WorkStore(system, store_of(self.target), self.target)
-        publisher = Publisher(store, self.format, tuple(self.source.read(self.sessions)))
-        with FileThread() as thread, capture_notices(tracker.metrics.on_notice):
-            identity = await identify(
-                self.source,
-                self.sessions,
-                filters=self.query.filters,
-                shard=self.shard,
-                strict=self.on_error == "raise",
-            )
+        store = WorkStore(self.target.path, self.target.system)
+        publisher = Publisher(store, self.target, tuple(self.source.read()))
+        with FileThread(store.explain) as thread, capture_notices(tracker.metrics.on_notice):
+            strict = self.on_error == "raise"
+            identity = await identify(self.source, filters=self.query.filters, strict=strict)
             identity = {**identity, "started": self.started.isoformat()}
             opener = Opener(publisher=publisher, identity=identity, resume=resume, if_exists=if_exists)
             try:
@@ -245,7 +226,7 @@ class ExportJob:
                 if opening.report is not None:
                     return opening.report
                 if opening.is_unproven:
-                    given = await read_digests(self.source, self.sessions, shard=self.shard)
+                    given = await read_digests(self.source)
                     await thread.run(check_given, store, given)
                 runner = Runner(
                     tracker=tracker,
@@ -275,16 +256,14 @@ def _open(opener: Opener, tracker: SessionTracker) -> Opening:
             tracker.load(store.read_sessions(), opening.totals, only_failed=opening.only_failed)
     except (ConfigError, ValueError):  # of a position
         raise store.damaged("sessions") from None
-    except DISK_ERRORS as error:
-        raise explain_rows(error, store, rows=0) from None
     return opening
 
 
 async def _finish(thread: FileThread, opener: Opener, tracker: SessionTracker, opening: Opening) -> ExportReport:
     publisher, metrics = opener.publisher, tracker.metrics
     report = ExportReport(
-        path=publisher.store.target,
-        format=publisher.format.name,
+        path=publisher.target.path,
+        format=publisher.target.format.name,
         rows=tracker.rows,
         size=publisher.store.size,
         sessions=tracker.taken,
@@ -296,7 +275,7 @@ async def _finish(thread: FileThread, opener: Opener, tracker: SessionTracker, o
         elapsed=metrics.elapsed,
         is_complete=False,
     )
-    if tracker.failures:
+    if tracker.failures or tracker.has_open:
         return report
     with thread.too_late_to_cancel():
         return await thread.run(

@@ -19,8 +19,8 @@ from isnotai_async._models.validation import check_int, explain_names
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.windows import spread_events
 from isnotai_async.errors import NotFoundError
-from isnotai_async.export.shard import Shard, check_shard
-from isnotai_async.export.source import AnySessions, ExportSource, Unlisted, find_source, take_shard
+from isnotai_async.export.shard import Shard
+from isnotai_async.export.source import AnySessions, ExportSource, Unlisted, find_source
 
 
 @frozen(kw_only=True)
@@ -92,8 +92,8 @@ async def estimate_export(
     """
     check_int(sample, "sample", 1, 1_000)
     query = EventFilters(page_size=page_size, type=type, start_time=start_time, end_time=end_time)
-    reader, targets = find_source(source), list[SessionRef]()
-    count = await _pick(reader, sessions, shard=check_shard(shard), sample=sample, picked=targets)
+    reader, targets = find_source(source, sessions, shard), list[SessionRef]()
+    count = await _pick(reader, sample, targets)
     events: list[float] = []
     limit, tier = page_size or 100, None
     for target in targets:
@@ -109,14 +109,13 @@ async def estimate_export(
     return _add_up(events, count, limit, tier)
 
 
-async def _pick(
-    source: ExportSource, sessions: AnySessions, *, shard: Shard | None, sample: int, picked: list[SessionRef]
-) -> int | None:
+async def _pick(source: ExportSource, sample: int, picked: list[SessionRef]) -> int | None:
     """Pick some sessions, of an iterator the first ones; return how many sessions there are."""
     number, random = 0, Random(0)  # noqa: S311 - the same ones each time
-    is_iterator = isinstance(sessions, Iterator | AsyncIterable) and not isinstance(sessions, Paginator)
-    for source_targets in take_shard(source.read(sessions), shard).values():
-        async with aclosing(source_targets) as targets:
+    given = source.sessions
+    is_iterator = isinstance(given, Iterator | AsyncIterable) and not isinstance(given, Paginator)
+    for read in source.read().values():
+        async with aclosing(read) as targets:
             async for target in targets:
                 if isinstance(target.session_id, Unlisted):
                     continue

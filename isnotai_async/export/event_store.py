@@ -4,7 +4,7 @@ Rows, newest event, counts and state of a session change in one transaction: bot
 transaction is open while the network is waited for, so a reader waits for the milliseconds of a commit only.
 
 Everything here blocks; it is called in one thread, never on the event loop. What SQLite raises comes out as it is;
-`store_file.explain_error` puts it into words.
+`StoreFile.explain` puts it into words.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from isnotai_async._models.records import Session
 from isnotai_async.errors import StoreError, quoted
 from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS
 from isnotai_async.export.places import rejected_of
+from isnotai_async.export.rejected import Rejected, append_rejected
 from isnotai_async.export.session_reading import Rows, SessionReading
 from isnotai_async.export.store_file import StoreFile
-from isnotai_async.export.store_rejected import Rejected, append_rejected
 from isnotai_async.export.store_schema import MERGE_LISTED, NOTE_LISTED, describe_session
 from isnotai_async.export.sync_rules import Choice, Coverage, SessionState, State, SyncRules
 
@@ -40,12 +40,7 @@ _SAVED: Final = ("began", "given", "pages", "walks")
 
 @define(eq=False)
 class EventStore:
-    """A store that is open for a sync.
-
-    Attributes:
-        file: Its open file.
-        rules: The rules of the sync.
-    """
+    """A store that is open for a sync."""
 
     file: StoreFile
     rules: SyncRules
@@ -280,31 +275,32 @@ class EventStore:
         )
 
     def _finish(self, reading: SessionReading) -> None:
-        key = (reading.session_id, reading.region)
         if reading.choice is Choice.READ_NEW:
             reading.state = State.OPEN
             return
-        row = self.file.row(f"SELECT {_STATE}, _isnotai_rows FROM sessions {_KEY}", *key)
-        assert row is not None  # noqa: S101 - sessions are never deleted
-        reading.state = self.rules.finish(_read_state(row), reading.began)
-        reading.is_expired = self.rules.is_expired(reading.given, row[-1])
-        self.file.db.execute(
-            "UPDATE sessions SET _isnotai_state = ?, _isnotai_began = ?, _isnotai_pages = ?, "
-            f"_isnotai_reading = NULL {_KEY}",
-            (reading.state, reading.began, reading.pages, *key),
-        )
+        known, rows = self._find_state(reading)
+        reading.state = self.rules.finish(known, reading.began)
+        reading.is_expired = self.rules.is_expired(reading.given, rows)
+        self._set_state(reading, pages=reading.pages)
 
     def _refuse(self, reading: SessionReading) -> None:
-        key = (reading.session_id, reading.region)
-        row = self.file.row(f"SELECT {_STATE}, _isnotai_rows FROM sessions {_KEY}", *key)
-        assert row is not None  # noqa: S101 - sessions are never deleted
-        known = _read_state(row)
+        known, rows = self._find_state(reading)
         reading.state = self.rules.refuse(known, reading.began, is_gone=reading.is_gone)
         if reading.state is not State.OPEN and known.state is not State.GONE:
-            reading.is_expired = self.rules.is_expired(0, row[-1])
+            reading.is_expired = self.rules.is_expired(0, rows)
+        self._set_state(reading, pages=None)
+
+    def _find_state(self, reading: SessionReading) -> tuple[SessionState, int]:
+        """Return what is known of a session, and how many rows it has."""
+        query = f"SELECT {_STATE}, _isnotai_rows FROM sessions {_KEY}"
+        *state, rows = self.file.db.execute(query, (reading.session_id, reading.region)).fetchone()
+        return _read_state(state), rows
+
+    def _set_state(self, reading: SessionReading, *, pages: int | None) -> None:
         self.file.db.execute(
-            f"UPDATE sessions SET _isnotai_state = ?, _isnotai_began = ?, _isnotai_reading = NULL {_KEY}",
-            (reading.state, reading.began, *key),
+            "UPDATE sessions SET _isnotai_state = ?, _isnotai_began = ?, "
+            f"_isnotai_pages = ifnull(?, _isnotai_pages), _isnotai_reading = NULL {_KEY}",
+            (reading.state, reading.began, pages, reading.session_id, reading.region),
         )
 
     def trust(self, region: str) -> None:

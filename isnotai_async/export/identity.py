@@ -10,14 +10,15 @@ from contextlib import aclosing
 from hashlib import blake2b
 from typing import Any, Final, cast
 
+from attrs import evolve
+
 from isnotai_async._models.stream_positions import ANY, SessionRef
 from isnotai_async._models.validation import FilterValue, check_id
 from isnotai_async._streaming.paginator import Paginator
 from isnotai_async._streaming.sources import Sessions
 from isnotai_async.errors import StoreError, quoted
 from isnotai_async.export.batches import SCHEMA_VERSION
-from isnotai_async.export.shard import Shard
-from isnotai_async.export.source import AnySessions, ExportSource, take_shard
+from isnotai_async.export.source import ExportSource
 
 Identity = Mapping[str, Any]
 
@@ -37,14 +38,7 @@ def digest_target(target: SessionRef) -> bytes:
     return blake2b(b"%d:%b%b" % (len(name), name, session_id), digest_size=_DIGEST_BYTES).digest()
 
 
-async def identify(
-    source: ExportSource,
-    sessions: AnySessions,
-    *,
-    filters: Mapping[str, FilterValue],
-    shard: Shard | None,
-    strict: bool,
-) -> Identity:
+async def identify(source: ExportSource, *, filters: Mapping[str, FilterValue], strict: bool) -> Identity:
     """Return the identity of an export, as values of JSON.
 
     Raises:
@@ -54,40 +48,37 @@ async def identify(
         "schema": SCHEMA_VERSION,
         "filters": dict(filters),
         "regions": dict(source.regions),
-        "shard": None if shard is None else list(shard),
-        "sessions": await identify_sessions(source, sessions, shard=shard, strict=strict),
+        "shard": None if source.shard is None else list(source.shard),
+        "sessions": await identify_sessions(source, strict=strict),
     }
 
 
-async def identify_sessions(
-    source: ExportSource, sessions: AnySessions, *, shard: Shard | None = None, strict: bool = False
-) -> Mapping[str, Any] | None:
-    """Return what is known of a source of sessions without using it up.
+async def identify_sessions(source: ExportSource, *, strict: bool = False) -> Mapping[str, Any] | None:
+    """Return what is known of the sessions of a source without using it up.
 
     Returns:
         For a `Paginator` its query; for what can be read more than once the number of its sessions and a digest that
         does not depend on their order; None for what can be read only once. For sources by name, that of each.
     """
 
-    async def look(given: object, readable: AnySessions) -> Mapping[str, Any] | None:
+    async def look(given: object, part: ExportSource) -> Mapping[str, Any] | None:
         if isinstance(given, Paginator):
             return {"listed": given.position.operation, "filters": dict(given.position.filters)}
         if isinstance(given, Iterator | AsyncIterable):
             return None
-        return sum_digests(await read_digests(source, readable, shard=shard, strict=strict))
+        return sum_digests(await read_digests(part, strict=strict))
 
-    if ANY in source.read(sessions):
-        return await look(sessions, sessions)
-    named = cast(Mapping[str, Sessions], sessions)
-    return {"named": {name: await look(given, {name: given}) for name, given in named.items()}}
+    if ANY in source.read():
+        return await look(source.sessions, source)
+    named = cast(Mapping[str, Sessions], source.sessions)
+    parts = {name: evolve(source, sessions={name: given}) for name, given in named.items()}
+    return {"named": {name: await look(named[name], part) for name, part in parts.items()}}
 
 
-async def read_digests(
-    source: ExportSource, sessions: AnySessions, *, shard: Shard | None, strict: bool = False
-) -> set[bytes]:
+async def read_digests(source: ExportSource, *, strict: bool = False) -> set[bytes]:
     """Return the digests of all sessions of a source that can be read more than once; see `identify`."""
     digests = set[bytes]()
-    for read in take_shard(source.read(sessions), shard).values():
+    for read in source.read().values():
         async with aclosing(read) as targets:
             async for target in targets:
                 if strict:
@@ -126,29 +117,16 @@ def count_sessions(sessions: Mapping[str, Any] | None) -> int | None:
     return None if found is None else found["count"]
 
 
-def check_identity(ours: Identity, theirs: Identity) -> None:
-    """Check that a store belongs to this export.
-
-    Raises:
-        StoreError: It belongs to another; the message says what differs.
-    """
-    name = next((name for name in _LABELS if _differs(name, ours.get(name), theirs.get(name))), None)
-    if name is None:
-        return
-    raise StoreError(
-        f"this target was started by another export: its {_LABELS[name]} {_say(theirs.get(name))}, now "
-        f"{_say(ours.get(name))}. Run that one again to finish it, start over with resume=False (--no-resume), "
-        "or choose another target"
-    )
-
-
-def is_same(ours: Identity, theirs: Identity) -> bool:
-    """Return whether two identities are those of one export."""
-    return not any(_differs(name, ours.get(name), theirs.get(name)) for name in _LABELS)
-
-
-def _differs(name: str, our: object, their: object) -> bool:
-    return our != their and not (name == "sessions" and (our is None or their is None))
+def find_difference(ours: Identity, theirs: Identity) -> StoreError | None:
+    """Return the error that says why a store belongs to another export; None if it belongs to this one."""
+    for name, label in _LABELS.items():
+        our, their = ours.get(name), theirs.get(name)
+        if our != their and not (name == "sessions" and None in (our, their)):
+            return StoreError(
+                f"this target was started by another export: its {label} {_say(their)}, now {_say(our)}. Run that "
+                "one again to finish it, start over with resume=False (--no-resume), or choose another target"
+            )
+    return None
 
 
 def _say(value: object) -> str:

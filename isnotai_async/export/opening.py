@@ -8,7 +8,8 @@ folder for a file, or a folder with other files in it, raises all the same).
 |---|---|---|
 | none, or empty | not there | start |
 | none, or empty | there | taken; then start |
-| this export, the target is its own | same format, sessions failed | read the failed sessions; replace the target |
+| this export, the target is its own | same format, sessions failed | read these again; replace the target |
+| this export, the target is its own | same format, read again since | finish that; replace the target |
 | this export, the target is its own | same format, complete | report; with ``replace`` and a receipt, start |
 | this export, the target is its own | of other sessions, which an iterator gave | taken; then start |
 | this export, the target is its own | another format | taken; then resume from the rows, or start if it has none |
@@ -30,22 +31,19 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from attrs import field, frozen
 
 from isnotai_async._models.stream_positions import SessionRef
-from isnotai_async.errors import ExportError, SinkError, StoreError, quoted
-from isnotai_async.export.formats import Format
-from isnotai_async.export.identity import Identity, check_identity, digest_target, is_same, sum_sessions
-from isnotai_async.export.places import replaced_of, shown, store_of
-from isnotai_async.export.publishing import Publisher, check_replaceable, measure_size, measure_target
+from isnotai_async.errors import ExportError, StoreError, quoted
+from isnotai_async.export.identity import Identity, digest_target, find_difference, sum_sessions
+from isnotai_async.export.places import shown
+from isnotai_async.export.publishing import Publisher
 from isnotai_async.export.report import ExportReport, report_from_json
 from isnotai_async.export.system import System
-from isnotai_async.export.work_rows import Receipt, Totals
+from isnotai_async.export.target import IfExists
+from isnotai_async.export.work_rows import Totals
 from isnotai_async.export.work_store import WorkStore
-
-IfExists = Literal["fail", "skip", "replace"]
 
 
 @frozen(kw_only=True)
@@ -85,19 +83,18 @@ class Opener:
         theirs = store.read_identity()
         if theirs is None:
             return self._check_target() or self._start(store)
-        self._recover_folder(store)
-        if is_same(self.identity, theirs):
+        self.publisher.target.recover(store.read_receipt("publishing"))
+        if (difference := find_difference(self.identity, theirs)) is None:
             return self._resume(store)
-        totals = store.read_totals()
-        if totals.rows and store.read_receipt("receipt") is None:
-            check_identity(self.identity, theirs)
+        if store.read_totals().rows and store.read_receipt("receipt") is None:
+            raise difference
         return self._check_target() or self._start(store)
 
     def _discard(self, store: WorkStore) -> None:
         """Remove what an earlier run left, damaged or not, unless an export is using it."""
         try:
             store.open()
-            self._recover_folder(store)
+            self.publisher.target.recover(store.read_receipt("publishing"))
         except StoreError:
             pass  # damaged; it is not needed
         finally:
@@ -110,11 +107,11 @@ class Opener:
 
     def _resume(self, store: WorkStore) -> Opening:
         receipt, publishing = store.read_receipt("receipt"), store.read_receipt("publishing")
-        finished = receipt or publishing
-        totals = store.read_totals()
-        is_known = self.identity["sessions"] is not None
-        if finished is not None and _is_target(self.publisher.store.target, finished, self.publisher.store.system):
-            given = sum_sessions(self.identity["sessions"])
+        totals, target = store.read_totals(), self.publisher.target
+        # The newer one first: a run that tries failed sessions again replaces the target that the receipt describes.
+        finished = next((each for each in (publishing, receipt) if each is not None and target.is_of(each)), None)
+        is_known, given = self.identity["sessions"] is not None, sum_sessions(self.identity["sessions"])
+        if finished is not None:
             if given is not None and given != finished["sessions"]:
                 there = finished["sessions"]["count"]
                 found = (
@@ -122,16 +119,18 @@ class Opener:
                     f"given, not those of the {given['count']:,} given now"
                 )
                 return self._check_target(found) or self._start(store)
-            if finished["format"] != self.publisher.format.described:
-                found = f"is there as {finished['format']}, not as {self.publisher.format.described}"
+            if finished["format"] != target.format.described:
+                found = f"is there as {finished['format']}, not as {target.format.described}"
                 return self._check_target(found) or self._continue(totals)
             try:
-                report = report_from_json(finished["report"], self.publisher.store.target)
+                report = report_from_json(finished["report"], target.path)
             except (KeyError, TypeError):
                 raise store.damaged("facts") from None
-            if any(row.state == "failed" for row in store.read_sessions()):
-                return Opening(totals=totals, only_failed=is_known, replace=True)
-            if is_known and (receipt is None or self.if_exists != "replace"):
+            failed = {SessionRef(failure.name, failure.session_id) for failure in report.failures}
+            if any(row.state != "done" or row.target in failed for row in store.read_sessions()):
+                # A list of ids is read again, for those that cannot be asked for; a listing would cost requests.
+                return Opening(totals=totals, only_failed=is_known and given is None, replace=True)
+            if is_known and (finished != receipt or self.if_exists != "replace"):
                 self.publisher.finish(finished, keep_pages=False)
                 return Opening(report=report)
         if (opening := self._check_target()) is not None:
@@ -149,58 +148,9 @@ class Opener:
             is_unproven=identity.get("sessions") is None and self.identity["sessions"] is not None,
         )
 
-    def _recover_folder(self, store: WorkStore) -> None:
-        """Finish or undo the replacing of a folder that was interrupted."""
-        system, target = self.publisher.store.system, self.publisher.store.target
-        old = replaced_of(target)
-        if system.inspect(old) is None:
-            return
-        if system.inspect(target) is None:
-            system.replace(old, target)
-            return
-        publishing = store.read_receipt("publishing")
-        if publishing is None or not _is_target(target, publishing, system):
-            raise SinkError(
-                f"{shown(old)} is the folder that was to be replaced; move it away, and run the same again"
-            )
-        system.remove(old)
-
     def _check_target(self, found: str = "") -> Opening | None:
-        """Check that the target can be written; `found` says why not, if it is the export's own file."""
-        publisher = self.publisher
-        if found and self.if_exists == "fail":
-            raise _taken(publisher.store.target, found)
-        report = check_target(publisher.store.target, publisher.format, self.if_exists, publisher.store.system)
+        report = self.publisher.target.check(self.if_exists, found)
         return None if report is None else Opening(report=report)
-
-
-def check_target(target: Path, format: Format, if_exists: IfExists, system: System) -> ExportReport | None:
-    """Check that a target can be written; return a report if it exists and is to be left alone.
-
-    Raises:
-        SinkError: It cannot.
-    """
-    there = system.inspect(target)
-    if there is None:
-        return None
-    if if_exists == "skip":
-        return ExportReport(path=target, format=format.name, is_skipped=True)
-    if (there.kind == "folder") != format.is_folder:
-        kind, wanted = ("a folder", "a file") if there.kind == "folder" else ("no folder", "a folder")
-        raise SinkError(f"{shown(target)} is {kind}; name {wanted} to write into")
-    if if_exists == "fail":
-        raise _taken(target, "exists")
-    if there.kind == "other":
-        raise SinkError(f"{shown(target)} is no regular file; name one to write into")
-    if format.is_folder:
-        check_replaceable(target, system)
-    return None
-
-
-def _taken(target: Path, found: str) -> SinkError:
-    return SinkError(
-        f'{shown(target)} {found}; choose another name, or replace it with if_exists="replace" (--if-exists replace)'
-    )
 
 
 def check_given(store: WorkStore, given: Collection[bytes]) -> None:
@@ -209,20 +159,19 @@ def check_given(store: WorkStore, given: Collection[bytes]) -> None:
     Raises:
         StoreError: Some are not.
     """
-    refs = (SessionRef(row.region, row.session_id) for row in store.read_sessions())
-    others = [ref for ref in refs if digest_target(ref) not in given]
+    others = [row.session_id for row in store.read_sessions() if digest_target(row.target) not in given]
     if others:
         raise StoreError(
             f"{shown(store.target)} was started with other sessions, which an iterator gave: {len(others):,} of its "
             f"sessions {'is' if len(others) == 1 else 'are'} not among the {len(given):,} given now (the first: "
-            f"{quoted(others[0].session_id)}). Give those too, start over with resume=False (--no-resume), or choose "
+            f"{quoted(others[0])}). Give those too, start over with resume=False (--no-resume), or choose "
             "another target"
         )
 
 
 def find_start(target: Path) -> datetime | None:
     """Return when the unfinished export of a target was started; None if there is none that can be read."""
-    store = WorkStore(System(), store_of(target), target)
+    store = WorkStore(target, System())
     if not store.exists:
         return None
     try:
@@ -233,11 +182,3 @@ def find_start(target: Path) -> datetime | None:
     finally:
         store.close()
     return None if identity is None else datetime.fromisoformat(identity["started"])
-
-
-def _is_target(target: Path, receipt: Receipt, system: System) -> bool:
-    """Return whether a target is the one that a receipt describes."""
-    found = system.inspect(target)
-    if found is None or found.kind == "other" or measure_size(target) != receipt["size"]:
-        return False
-    return measure_target(target) == (receipt["size"], receipt["digest"])

@@ -13,36 +13,29 @@ The order, on which all depends:
 
 from __future__ import annotations
 
-import hashlib
-import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from attrs import evolve, frozen
 
 from isnotai_async.errors import SinkError, StoreError
-from isnotai_async.export.formats import Format
-from isnotai_async.export.places import replaced_of, shown, unnamed_of
-from isnotai_async.export.rejected import RowCount, keep_holdable, read_rejected, write_rejected
+from isnotai_async.export.places import shown, unnamed_of
+from isnotai_async.export.rejected import read_rejected, write_rejected
 from isnotai_async.export.report import ExportReport, report_to_json
-from isnotai_async.export.system import System
-from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
+from isnotai_async.export.target import ExportTarget, RowCount, measure, measure_size
+from isnotai_async.export.trouble import DISK_ERRORS
 from isnotai_async.export.work_rows import Receipt
 from isnotai_async.export.work_store import WorkStore
-
-_CHUNK: Final = 1 << 20  # bytes that are read at once
-_PART: Final = re.compile(r"part-\d+\.parquet")
 
 
 @frozen
 class Publisher:
-    """Writes one target to a temporary file and renames it."""
+    """Makes a target from the store of an export."""
 
     store: WorkStore  # it is open
-    format: Format
+    target: ExportTarget
     sources: tuple[str, ...]  # names of the sources of sessions, in the order of the target
 
     def publish(
@@ -54,28 +47,24 @@ class Publisher:
             SinkError: The target cannot be written, or something has come to have its name.
             StoreError: The store is damaged, or was removed.
         """
-        unnamed, written = unnamed_of(self.store.target), RowCount()
+        target, written = self.target, RowCount()
         try:
-            self.store.system.remove(unnamed)
             # Closed, because a statement that is still open keeps the lock although the store is closed.
             with closing(self.store.read_batches(self.sources)) as batches:
-                holdable = keep_holdable(batches, self.format.timestamps)
-                self.format.write(written.count(holdable), unnamed, self.store.system)
-            totals = self.store.read_totals()
-            if written.rows > totals.rows or (self.format.timestamps is None and written.rows != totals.rows):
-                raise StoreError(f"{shown(self.store.target)} would have {written.rows:,} rows, not {totals.rows:,}")
+                target.write(batches, written)
+            totals, timestamps = self.store.read_totals(), target.format.timestamps
+            if written.rows > totals.rows or (timestamps is None and written.rows != totals.rows):
+                raise StoreError(f"{shown(target.path)} would have {written.rows:,} rows, not {totals.rows:,}")
             rejected = totals.rejected + totals.rows - written.rows
             if rejected:
-                timestamps = self.format.timestamps if totals.rows != written.rows else None
-                write_rejected(
-                    read_rejected(self.store, self.sources, timestamps), self.store.target, self.store.system
-                )
-            size, digest = measure_target(unnamed)
+                too_far = timestamps if totals.rows != written.rows else None
+                write_rejected(read_rejected(self.store, self.sources, too_far), target.path, target.system)
+            size, digest = measure(unnamed_of(target.path))
             report = evolve(report, rows=written.rows, rejected=rejected, size=size, is_complete=True)
             receipt = Receipt(
                 size=size,
                 digest=digest,
-                format=self.format.described,
+                format=target.format.described,
                 sessions=dict(sessions),
                 report=report_to_json(report),
             )
@@ -83,97 +72,26 @@ class Publisher:
             self._name(replace=replace)
             self.finish(receipt, keep_pages=keep_pages)
         except DISK_ERRORS as error:
-            raise self._explain(error, unnamed, written.rows) from None
+            raise self._explain(error, written.rows) from None
         return report
 
     def _name(self, *, replace: bool) -> None:
         self.store.check_place()
-        name_target(self.store.target, self.store.system, is_folder=self.format.is_folder, replace=replace)
+        self.target.name(replace=replace)
 
     def finish(self, receipt: Receipt, *, keep_pages: bool) -> None:
         """Commit the receipt of a target that has its name, and give back the room that the pages took."""
-        # If it was to be linked, and the process died before the unlink.
-        self.store.system.remove(unnamed_of(self.store.target))
+        self.target.drop()  # if it was to be linked, and the process died before the unlink
         self.store.write_fact("receipt", receipt)
         if not keep_pages:
             # The receipt is committed: if this fails, the store is only larger than it need be.
             with suppress(OSError, sqlite3.Error, SinkError, StoreError):
                 self.store.shrink(receipt)
 
-    def _explain(self, error: OSError | sqlite3.Error, unnamed: Path, written: int) -> SinkError:
-        total = needed = 0
-        with suppress(StoreError):
-            total = self.store.read_totals().rows
+    def _explain(self, error: Exception, written: int) -> BaseException:
+        needed = 0
         with suppress(OSError):
-            size = measure_size(unnamed)
-            needed = size * total // written if written else 0
-            self.store.system.remove(unnamed)  # first, so that what it took counts as free
-        return explain_rows(error, self.store, rows=total, needed=needed)
-
-
-def name_target(target: Path, system: System, *, is_folder: bool, replace: bool) -> None:
-    """Give a finished target its name, and make that durable.
-
-    Raises:
-        SinkError: Something has come to have its name, and is not to be replaced. Or the folder of its name has more
-            in it than an export.
-    """
-    try:
-        _rename(target, system, is_folder=is_folder, replace=replace)
-    except FileExistsError:
-        raise SinkError(
-            f"{shown(target)} has come to exist during the export; it was left alone. All rows are safe: move that "
-            'file away, or pass if_exists="replace" (--if-exists replace), and run the same again'
-        ) from None
-
-
-def _rename(target: Path, system: System, *, is_folder: bool, replace: bool) -> None:
-    unnamed, old = unnamed_of(target), replaced_of(target)
-    if replace and not is_folder:
-        system.replace(unnamed, target)
-    elif replace and system.inspect(target) is not None:
-        check_replaceable(target, system)
-        system.replace(target, old)
-        system.rename_new(unnamed, target)
-        system.sync_folder(target.parent)
-        system.remove(old)
-    else:
-        system.rename_new(unnamed, target)
-    system.sync_folder(target.parent)
-
-
-def measure_size(path: Path) -> int:
-    """Return the bytes in a file, or in all files of a folder; 0 if there is none."""
-    if path.is_dir():
-        return sum(part.stat().st_size for part in path.iterdir())
-    return path.stat().st_size if path.exists() else 0
-
-
-def measure_target(target: Path) -> tuple[int, str]:
-    """Return size and SHA-256 of a file; of a folder those of all its files, names included."""
-    size, digest = 0, hashlib.sha256()
-    for path in sorted(target.rglob("*")) if target.is_dir() else [target]:
-        if path != target:
-            name = str(path.relative_to(target)).encode(errors="surrogateescape")
-            digest.update(b"%d:%b" % (len(name), name))
-        if path.is_file():
-            with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    size += len(chunk)
-                    digest.update(chunk)
-    return size, digest.hexdigest()
-
-
-def check_replaceable(folder: Path, system: System) -> None:
-    """Check that a folder has nothing but the parts of an export, because replacing it removes all that is in it.
-
-    Raises:
-        SinkError: It has more.
-    """
-    found = system.inspect(folder)
-    others = [] if found is None else sorted(path.name for path in folder.iterdir() if not _PART.fullmatch(path.name))
-    if others:
-        raise SinkError(
-            f"{shown(folder)} has more in it than the parts of an export ({others[0]!r}), so it is not replaced; "
-            "choose another name"
-        )
+            size = measure_size(unnamed_of(self.target.path))
+            needed = size * self.store.committed.rows // written if written else 0
+            self.target.drop()  # first, so that what it took counts as free
+        return self.store.explain(error, needed=needed)

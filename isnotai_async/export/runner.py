@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
 
-import anyio
 from attrs import define, field
 
+from isnotai_async._models.pages import Page
+from isnotai_async._models.records import Event
 from isnotai_async.errors import (
-    APIError,
     AuthenticationError,
     ConfigError,
     ExportError,
@@ -23,14 +23,10 @@ from isnotai_async.errors import (
 )
 from isnotai_async.export.places import shown
 from isnotai_async.export.report import OnProgress, show_progress
-from isnotai_async.export.source import Stream
+from isnotai_async.export.source import Stream, take_pages
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import SessionTracker
-from isnotai_async.export.trouble import DISK_ERRORS, explain_rows
 from isnotai_async.export.work_store import WorkStore
-
-T = TypeVar("T")
-P = ParamSpec("P")
 
 COMMIT_BYTES: Final = 4 << 20
 COMMIT_SECONDS: Final = 1.0
@@ -50,10 +46,8 @@ class Runner:
     on_progress: OnProgress | None = None
     count: int | None = None  # of sessions, if that is known
     commit_bytes: int = COMMIT_BYTES
-    _committed_rows: int = field(default=0, init=False)
     _committed_done: int = field(default=0, init=False)
     _unreported: int = field(default=0, init=False)  # pages
-    _is_broken: bool = field(default=False, init=False)  # the store; nothing more is written
 
     async def read(self) -> None:
         """Read until all sessions are done or have failed; what was taken by then is committed, also after an error.
@@ -62,12 +56,12 @@ class Runner:
             IsNotAIError: With ``on_error="raise"`` the first error; a refused key in any case.
             SinkError: The store cannot be written.
         """
-        self._committed_rows, self._committed_done = self.tracker.totals.rows, self.tracker.done
+        self._committed_done = self.tracker.done
         await self._check_account()
         try:
             await self._read_streams()
         except BaseException:
-            if not self._is_broken:
+            if self.thread.trouble is None:
                 await self._commit()  # to its end, even if this task was cancelled
             raise
         for refusal in self.tracker.refusals.values():
@@ -104,61 +98,40 @@ class Runner:
         )
 
     async def _read_streams(self) -> None:
-        is_unfinished = True
-        while is_unfinished:
+        for resumes in (True, False) if self.tracker.has_saved else (False,):
             for session in self.tracker.restarted:
-                session.written = await self._use_disk(self.store.read_written, session.number)
-            try:
-                await self._read_stream()
-                is_unfinished = self.tracker.restart_expired() or self.tracker.is_resuming
-            except APIError as error:
-                if not self.tracker.restart_expired(error):
-                    raise
-                is_unfinished = True
+                session.written = await self.thread.run(self.store.read_written, session.number)
+            await self._read_stream(resumes=resumes)
+            self.tracker.restart_expired()
             await self._commit()
+            self._raise_failure()
 
-    async def _read_stream(self) -> None:
-        async with self.tracker.open_stream(**self.streaming) as stream:
-            while await self._take_pages(stream):
+    async def _read_stream(self, *, resumes: bool) -> None:
+        async with self.tracker.open_stream(resumes=resumes, **self.streaming) as stream:
+            while await take_pages(stream, COMMIT_SECONDS, partial(self._take, stream)):
                 await self._commit()
+                self._raise_failure()
 
-    async def _take_pages(self, stream: Stream) -> bool:
-        """Take pages until a commit is due, even if none comes; return whether more may come.
+    def _raise_failure(self) -> None:
+        if self.tracker.on_error == "raise":
+            for error in self.tracker.failures.values():
+                raise error
 
-        The time is checked once for each commit, not for each page: a timer for each page is a cost of its own.
-        """
-        with anyio.move_on_after(COMMIT_SECONDS):
-            async for page in stream:
-                self.tracker.add(page)
-                self._unreported += 1
-                if not stream.has_ready or self._unreported >= _MOST_UNREPORTED:
-                    self._report_progress()
-                if self.tracker.is_resuming and not self.tracker.has_saved:
-                    return False  # the next stream reads the source, too
-                if self.tracker.size >= self.commit_bytes:
-                    return True
-            return False
-        return True
+    def _take(self, stream: Stream, page: Page[Event]) -> bool:
+        self.tracker.add(page)
+        self._unreported += 1
+        if not stream.has_ready or self._unreported >= _MOST_UNREPORTED:
+            self._report_progress()
+        return self.tracker.size >= self.commit_bytes
 
     async def _commit(self) -> None:
         change = self.tracker.take_change()
         if change is not None:
-            await self._use_disk(self.store.commit, change)
-            self._committed_rows, self._committed_done = change.totals.rows, self.tracker.done
+            await self.thread.run(self.store.commit, change)
+            self._committed_done = self.tracker.done
         else:
-            await self._use_disk(self.store.check_place)  # or rows would be reported as safe that are gone
+            await self.thread.run(self.store.check_place)  # or rows would be reported as safe that are gone
         self._report_progress()
-
-    async def _use_disk(self, call: Callable[..., T], *args: object) -> T:
-        try:
-            return await self.thread.run(call, *args)
-        except DISK_ERRORS as error:
-            self._is_broken = True
-            raise explain_rows(error, self.store, rows=self._committed_rows) from None
-        except BaseException as error:
-            # A cancellation is raised after a call that went well.
-            self._is_broken = not isinstance(error, asyncio.CancelledError)
-            raise
 
     def _report_progress(self) -> None:
         self._unreported = 0

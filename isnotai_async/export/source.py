@@ -1,55 +1,53 @@
-"""`ExportSource`: what an export reads from; a `Client`, or a `SessionManager` with clients by name, in one form."""
+"""`ExportSource`: sessions, and the `Client`, or the clients of a `SessionManager`, that their events come from."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from hashlib import blake2b
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+import anyio
 from attrs import frozen
 
 from isnotai_async._client import Client
 from isnotai_async._manager import ManagedEventStream, SessionManager
-from isnotai_async._models.pages import RejectedRecord
+from isnotai_async._models.pages import Page, RejectedRecord
+from isnotai_async._models.records import Event
 from isnotai_async._models.regions import Region
-from isnotai_async._models.stream_positions import ANY, SessionRef
+from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
+from isnotai_async._models.validation import FilterValue
 from isnotai_async._streaming.paginator import Paginator, from_start, set_aside
+from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.sources import NamedSessions, Sessions, read_named_sources, read_sessions
 from isnotai_async._streaming.stream import EventStream
 from isnotai_async.errors import ConfigError, DecodeError, quoted
-from isnotai_async.export.shard import Shard, is_in_shard
+from isnotai_async.export.shard import Shard, check_shard, is_in_shard
 
 AnySessions = Sessions | NamedSessions | Mapping[str, Sessions]
 """Sessions as `Client.stream_events` takes them, or as `SessionManager.stream_events` does."""
 
 Stream = EventStream | ManagedEventStream
 
-Targets = Mapping[str, AsyncGenerator[SessionRef, None]]
-"""Sessions by the name of their source; `ANY` where one has those of all names."""
+Targets = AsyncGenerator[SessionRef, None]
 
 
-class ExportSource(Protocol):
-    """Clients by name that an export reads from."""
+@frozen
+class ExportSource:
+    """Sessions, and the clients by name that their events are read from. A client goes by the name of its region."""
+
+    origin: Client | SessionManager
+    sessions: AnySessions = ()
+    shard: Shard | None = None  # of the sessions, or None for all
 
     @property
     def regions(self) -> Mapping[str, str]:
         """Each name, with its region and address as text."""
-        ...
-
-    def read(self, sessions: AnySessions) -> Targets:
-        """Return the sessions, which are read as they are needed.
-
-        Raises:
-            ConfigError: They are none; some of that comes only when they are read.
-        """
-        ...
-
-    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
-        """Return the stream over sessions; it is not open yet."""
-        ...
+        origin = self.origin
+        regions = origin.regions if isinstance(origin, SessionManager) else {origin.region.name: origin.region}
+        return {name: _describe(region) for name, region in regions.items()}
 
     def client(self, name: str) -> Client:
         """Return the client of a name.
@@ -57,53 +55,61 @@ class ExportSource(Protocol):
         Raises:
             ConfigError: There is none.
         """
-        ...
+        if isinstance(self.origin, SessionManager):
+            return self.origin[name]
+        if name != self.origin.region.name:
+            raise ConfigError(f"the client asks {quoted(self.origin.region.name)}, not {quoted(name)}")
+        return self.origin
 
+    def read(self) -> Mapping[str, Targets]:
+        """Return the sessions by the name of their source, read as they are needed; `ANY` for those of all names.
 
-@frozen
-class _ClientSource:
-    """A client, which goes by the name of its region."""
+        Raises:
+            ConfigError: They are none; some of that comes only when they are read.
+        """
+        given = _from_start(self.sessions)
+        if isinstance(self.origin, SessionManager):
+            found = read_named_sources(cast(NamedSessions | Mapping[str, Sessions], given))
+        else:
+            found = {ANY: read_sessions(cast(Sessions, given), self.origin.region.name)}
+        return {name: self._keep(targets) for name, targets in found.items()}
 
-    source: Client
+    async def _keep(self, targets: Targets) -> Targets:
+        """Read only the sessions of the shard."""
+        async with aclosing(targets):
+            async for target in targets:
+                if is_in_shard(*target, self.shard):
+                    yield target
 
-    @property
-    def regions(self) -> Mapping[str, str]:
-        return {self.source.region.name: _describe(self.source.region)}
+    def of(self, refs: Sequence[SessionRef]) -> ExportSource:
+        """Return the same clients, with some sessions of theirs."""
+        is_named = isinstance(self.origin, SessionManager)
+        return ExportSource(self.origin, list(refs) if is_named else [ref.session_id for ref in refs])
 
-    def read(self, sessions: AnySessions) -> Targets:
-        return {ANY: read_sessions(cast(Sessions, _from_start(sessions)), self.source.region.name)}
-
-    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
-        return self.source.stream_events(_ids(targets[ANY]), **options)
-
-    def client(self, name: str) -> Client:
-        if name != self.source.region.name:
-            raise ConfigError(f"the client asks {quoted(self.source.region.name)}, not {quoted(name)}")
-        return self.source
-
-
-@frozen
-class _ManagerSource:
-    """The clients of a `SessionManager`."""
-
-    source: SessionManager
-
-    @property
-    def regions(self) -> Mapping[str, str]:
-        return {name: _describe(region) for name, region in self.source.regions.items()}
-
-    def read(self, sessions: AnySessions) -> Targets:
-        if isinstance(sessions, Mapping):
-            sessions = {name: cast(Sessions, _from_start(source)) for name, source in sessions.items()}
-        return read_named_sources(cast(NamedSessions | Mapping[str, Sessions], _from_start(sessions)))
-
-    def open_stream(self, targets: Targets, **options: Any) -> Stream:  # noqa: ANN401
-        if ANY in targets:
-            return self.source.stream_events(targets[ANY], **options)
-        return self.source.stream_events({name: _ids(source) for name, source in targets.items()}, **options)
-
-    def client(self, name: str) -> Client:
-        return self.source[name]
+    def open_stream(
+        self,
+        targets: Mapping[str, Targets],
+        *,
+        filters: Mapping[str, FilterValue],
+        unfinished: Iterable[UnfinishedSession] = (),
+        **options: Any,  # noqa: ANN401 - those of stream_events
+    ) -> Stream:
+        """Return the stream over some sessions, first those that an earlier run has left; it is not open yet."""
+        is_named = isinstance(self.origin, SessionManager) and ANY not in targets
+        nothing = SourceCount(0, SourceProgress().taken.digest)
+        position = StreamPosition(
+            taken=0,
+            digest=nothing.digest,
+            filters=filters,
+            unfinished=tuple(unfinished),
+            sources=dict.fromkeys(targets, nothing) if is_named else {},
+        )
+        options = {**filters, **options, "resume": position if position.unfinished else None}
+        if isinstance(self.origin, SessionManager):
+            given = {name: _ids(each) for name, each in targets.items()} if is_named else targets[ANY]
+            return self.origin.stream_events(given, **options)
+        (given,) = targets.values()
+        return self.origin.stream_events(_ids(given), **options)
 
 
 def _describe(region: Region) -> str:
@@ -114,7 +120,9 @@ def _describe(region: Region) -> str:
 
 
 def _from_start(sessions: object) -> object:
-    """Return a list from its start: its identity is its query, so each reading has to give all of it."""
+    """Return lists from their start: their identity is their query, so each reading has to give all of it."""
+    if isinstance(sessions, Mapping):
+        return {name: _from_start(each) for name, each in sessions.items()}
     return _read_listed(from_start(sessions)) if isinstance(sessions, Paginator) else sessions
 
 
@@ -154,38 +162,40 @@ def _read_id(rejected: RejectedRecord) -> str:
     return session_id if isinstance(session_id, str) else Unlisted.of(rejected)
 
 
-async def _ids(source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[str, None]:
+async def _ids(source: Targets) -> AsyncGenerator[str, None]:
     async with aclosing(source) as targets:
         async for target in targets:
             yield target.session_id
 
 
-def take_shard(targets: Targets, shard: Shard | None) -> Targets:
-    """Return only the sessions of a shard."""
-    return {name: _filter(source, shard) for name, source in targets.items()}
+async def take_pages(stream: Stream, seconds: float, take: Callable[[Page[Event]], bool]) -> bool:
+    """Take pages for some seconds, even if none comes, or until `take` says that it is enough for one commit.
+
+    The time is checked once for each commit, not for each page: a timer for each page is a cost of its own.
+
+    Returns:
+        Whether more may come.
+    """
+    with anyio.move_on_after(seconds):
+        async for page in stream:
+            if take(page):
+                return True
+        return False
+    return True
 
 
-async def _filter(source: AsyncGenerator[SessionRef, None], shard: Shard | None) -> AsyncGenerator[SessionRef, None]:
-    async with aclosing(source) as targets:
-        async for target in targets:
-            if is_in_shard(target.name, target.session_id, shard):
-                yield target
-
-
-async def read_nothing() -> AsyncGenerator[SessionRef, None]:
+async def read_nothing() -> Targets:
     """Read a source without sessions."""
     return
     yield
 
 
-def find_source(source: Client | SessionManager) -> ExportSource:
+def find_source(source: Client | SessionManager, sessions: AnySessions = (), shard: object = None) -> ExportSource:
     """Return the source for what `export_events` was given.
 
     Raises:
-        ConfigError: It is neither a client nor a manager.
+        ConfigError: It is neither a client nor a manager, or the shard does not exist.
     """
-    if isinstance(source, SessionManager):
-        return _ManagerSource(source)
-    if not isinstance(source, Client):
+    if not isinstance(source, Client | SessionManager):
         raise ConfigError(f"export from a Client or a SessionManager, not from {type(source).__name__}")
-    return _ClientSource(source)
+    return ExportSource(source, sessions, check_shard(shard))

@@ -19,19 +19,18 @@ from urllib.parse import quote
 from attrs import frozen
 
 from isnotai_async._models.validation import explain_names, one_of
-from isnotai_async.errors import SinkError, StoreError
+from isnotai_async.errors import ConfigError, StoreError
 from isnotai_async.export.api import check_target_name
-from isnotai_async.export.batches import EVENT_COLUMNS, Batch, Columns
-from isnotai_async.export.formats import Format, choose_format
-from isnotai_async.export.opening import IfExists, check_target
-from isnotai_async.export.places import shown, unnamed_of
-from isnotai_async.export.publishing import measure_size, name_target
-from isnotai_async.export.rejected import RowCount, describe_too_far, keep_holdable, write_rejected
+from isnotai_async.export.batches import EVENT_COLUMNS, Batch
+from isnotai_async.export.formats import choose_format
+from isnotai_async.export.places import shown
+from isnotai_async.export.rejected import describe_too_far, write_rejected
 from isnotai_async.export.report import ExportReport
 from isnotai_async.export.store_file import READER_SECONDS, explain_error
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
 from isnotai_async.export.store_schema import APPLICATION_ID
 from isnotai_async.export.system import System
+from isnotai_async.export.target import ExportTarget, IfExists, RowCount, measure_size
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.trouble import explain_disk
 
@@ -83,8 +82,8 @@ async def export_store(
     one_of(if_exists, "if_exists", get_args(IfExists))
     target = check_target_name(to)
     chosen = choose_format(target, format, formula_guard=formula_guard, bom=bom, segments=segments)
-    job = StoreExport(Path(store), target, chosen, System())
-    with FileThread() as thread:
+    job = StoreExport(Path(store), ExportTarget(target, chosen, System()))
+    with FileThread(job.explain) as thread:
         return await thread.run(job.run, if_exists)
 
 
@@ -93,71 +92,57 @@ class StoreExport:
     """An export of a store; it blocks."""
 
     store: Path
-    target: Path
-    format: Format
-    system: System
+    target: ExportTarget
 
     def run(self, if_exists: IfExists) -> ExportReport:
         """Export; errors as of `export_store`."""
-        started = monotonic()
-        if (report := check_target(self.target, self.format, if_exists, self.system)) is not None:
+        started, target, read, written = monotonic(), self.target, RowCount(), RowCount()
+        if (report := target.check(if_exists)) is not None:
             return report
-        with closing(self._open()) as db:  # before the lock, whose file stays
-            lock = StoreLock(self.target)
-            lock.acquire()
+        if self.store.exists() and target.path.exists() and self.store.samefile(target.path):
+            raise ConfigError(f"{shown(target.path)} is the store itself; choose another file to write")
+        # In this order, because the file of the lock stays.
+        with closing(self._open()) as db, closing(lock_store(target.path, "export is writing")):
+            db.execute(_TODO)
+            sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
             try:
-                rows, rejected, sessions = self._write(db, replace=if_exists == "replace")
-            finally:
-                lock.release()
+                target.write(read.count(_read_batches(db)), written)
+                if written.rows < read.rows and target.format.timestamps is not None:
+                    too_far = describe_too_far(_read_batches(db), target.format.timestamps)
+                    write_rejected(too_far, target.path, target.system)
+                target.name(replace=if_exists == "replace")
+            except BaseException:
+                target.drop()
+                raise
         return ExportReport(
-            path=self.target,
-            format=self.format.name,
-            rows=rows,
-            size=measure_size(self.target),
+            path=target.path,
+            format=target.format.name,
+            rows=written.rows,
+            size=measure_size(target.path),
             sessions=sessions,
-            rejected=rejected,
+            rejected=read.rows - written.rows,
             elapsed=monotonic() - started,
         )
 
-    def _write(self, db: sqlite3.Connection, *, replace: bool) -> tuple[int, int, int]:
-        """Write and name the target; return its rows, those that were set aside, and its sessions."""
-        unnamed, read, written = unnamed_of(self.target), RowCount(), RowCount()
-        try:
-            db.execute(_TODO)
-            sessions = db.execute("SELECT count(*) FROM temp.todo").fetchone()[0]
-            self.system.remove(unnamed)
-            batches = keep_holdable(read.count(_read_batches(db)), self.format.timestamps)
-            self.format.write(written.count(batches), unnamed, self.system)
-            if written.rows < read.rows and self.format.timestamps is not None:
-                too_far = describe_too_far(_read_batches(db), self.format.timestamps)
-                write_rejected(too_far, self.target, self.system)
-            name_target(self.target, self.system, is_folder=self.format.is_folder, replace=replace)
-        except (SinkError, OSError, sqlite3.Error) as error:
-            self.system.remove(unnamed)
-            if isinstance(error, sqlite3.Error):
-                raise explain_error(error, self.store) from None
-            if isinstance(error, OSError):
-                raise explain_disk(error, self.target) from None
-            raise
-        return written.rows, read.rows - written.rows, sessions
-
     def _open(self) -> sqlite3.Connection:
-        if self.system.inspect(self.store) is None:
+        if self.target.system.inspect(self.store) is None:
             raise StoreError(f"there is no store {shown(self.store)}; isnotai sync makes one")
-        failure: Exception
-        db: sqlite3.Connection | None = None
+        # Not read-only: a crash may have left half a commit, which the next reader has to undo.
+        uri = f"file:{quote(os.fspath(self.store.absolute()))}?mode=rw"
+        db = sqlite3.connect(uri, uri=True, timeout=READER_SECONDS, isolation_level=None)
         try:
-            # Not read-only: a crash may have left half a commit, which the next reader has to undo.
-            uri = f"file:{quote(os.fspath(self.store.absolute()))}?mode=rw"
-            db = sqlite3.connect(uri, uri=True, timeout=READER_SECONDS, isolation_level=None)
-            if db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-                return db
-            failure = StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
-        except sqlite3.Error as error:
-            failure = explain_error(error, self.store)
-        if db is not None:
+            if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise StoreError(f"{shown(self.store)} is no event store of isnotai; name one that isnotai sync made")
+        except BaseException:
             db.close()
-        raise failure
+            raise
+        return db
+
+    def explain(self, error: BaseException) -> BaseException:
+        """Return what to raise for an error: of the disk, one that says what to do."""
+        if isinstance(error, OSError):
+            return explain_disk(error, self.target.path)
+        return explain_error(error, self.store)
 
 
 def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:
@@ -168,4 +153,4 @@ def _read_batches(db: sqlite3.Connection) -> Iterator[Batch]:
         number, region, session_id = session
         rows = db.execute(_ROWS, (session_id, region))
         while chunk := rows.fetchmany(_BATCH_ROWS):
-            yield Batch(region, session_id, Columns(*(list(column) for column in zip(*chunk, strict=True))))
+            yield Batch(region, session_id, tuple(map(list, zip(*chunk, strict=True))))

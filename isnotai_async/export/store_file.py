@@ -4,8 +4,8 @@ The rules:
 
 1. ``journal_mode=TRUNCATE``, ``synchronous=FULL``, normal locking, read back after setting: a reader sees whole
    commits, and a crash leaves none in half. A commit waits for readers for up to 60 s.
-2. One sync at a time: an exclusive SQLite file next to the store (`StoreLock`).
-3. Before each transaction the file must be the one that was opened, else no row of the transaction would be safe.
+2. One sync at a time: an exclusive SQLite file next to the store (`lock_store`).
+3. Before and after each transaction the file must be the one that was opened, else its rows would not be safe.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import define, field
 
-from isnotai_async.errors import ExportError, SinkError, StoreError, quoted
+from isnotai_async.errors import SinkError, StoreError, quoted
 from isnotai_async.export.places import shown
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS, TEMPORARY
-from isnotai_async.export.trouble import explain_disk
+from isnotai_async.export.trouble import DISK_ERRORS, explain_disk
 
 READER_SECONDS: Final = 60.0
 """How long a commit waits for programs that read the store."""
@@ -34,21 +34,14 @@ _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 @define(eq=False)
 class StoreFile:
-    """The open file of a store, and the lock that keeps other syncs out.
-
-    Attributes:
-        path: The database.
-        patience: Seconds that a commit waits for readers.
-        db: The connection, for queries and for the statements of a transaction.
-        size: Bytes of the file after the last transaction.
-    """
+    """The open file of a store, and the lock that keeps other syncs out."""
 
     path: Path
-    patience: float = READER_SECONDS
-    db: sqlite3.Connection = field(init=False)
-    size: int = field(default=0, init=False)
-    _lock: StoreLock = field(init=False)
-    _file: tuple[int, int] | None = field(init=False)
+    patience: float = READER_SECONDS  # seconds that a commit waits for readers
+    db: sqlite3.Connection = field(init=False)  # the connection, for queries and for the statements of a transaction
+    size: int = field(default=0, init=False)  # bytes of the file after the last transaction
+    _file: tuple[int, int] | None = field(default=None, init=False)  # its device and inode
+    _open: ExitStack = field(factory=ExitStack, init=False)  # what is closed with it
 
     def open(self, filters: Mapping[str, Any]) -> None:
         """Open the store, or make it.
@@ -59,15 +52,15 @@ class StoreFile:
         Raises:
             ExportLockedError: Another sync has it.
             StoreError: It is no event store, is of a newer version, or holds other events.
-            sqlite3.Error: It cannot be written, as from all methods; `explain_error` says what to do.
+            sqlite3.Error: It cannot be written, as from all methods; `explain` says what to do.
         """
-        self._lock = StoreLock(self.path)
-        self._lock.acquire()
+        self._open.enter_context(closing(lock_store(self.path)))
         try:
-            self.db = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None)
+            db = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None)
+            self.db = self._open.enter_context(closing(db))
             self._check_kind()
             self._configure()
-            self._file = self._identify_file()
+            self._check_place()
             self._migrate()
             self.db.executescript(TEMPORARY)
             self._check_filters(filters)
@@ -77,10 +70,7 @@ class StoreFile:
 
     def close(self) -> None:
         """Close the store and release its lock; idempotent."""
-        if hasattr(self, "db"):
-            with suppress(sqlite3.Error):
-                self.db.close()
-        self._lock.release()
+        self._open.close()
 
     def _check_kind(self) -> None:
         if self.value("PRAGMA application_id") != APPLICATION_ID and self.value("SELECT 1 FROM sqlite_master"):
@@ -130,24 +120,25 @@ class StoreFile:
             SinkError: The file was removed or replaced.
             sqlite3.Error: The commit failed.
         """
-        if self._identify_file() != self._file:
-            raise SinkError(f"{self.name} was removed or replaced during the sync; run the same again")
+        self._check_place()
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self.db.execute("COMMIT")
-            self.size = self.path.stat().st_size
         except BaseException:
             with suppress(sqlite3.Error):
                 self.db.execute("ROLLBACK")
             raise
+        self._check_place()
 
-    def _identify_file(self) -> tuple[int, int] | None:
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+    def _check_place(self) -> None:
+        """Check that the file still has the name under which it was opened, and note its size."""
+        found = self.path.stat() if self.path.exists() else None
+        place = (found.st_dev, found.st_ino) if found is not None else None
+        self._file = self._file or place
+        if found is None or place != self._file:
+            raise SinkError(f"{self.name} was removed or replaced during the sync; run the same again")
+        self.size = found.st_size
 
     def row(self, query: str, *values: object) -> tuple[Any, ...] | None:
         """Return the first row of a query, or None."""
@@ -159,20 +150,26 @@ class StoreFile:
         row = self.row(query, *values)
         return None if row is None else row[0]
 
+    def explain(self, error: BaseException) -> BaseException:
+        """Return what to raise for an error: of SQLite or the system, one that says what to do."""
+        return explain_error(error, self.path, self.patience)
+
     @property
     def name(self) -> str:
         """Its path, for messages."""
         return shown(self.path)
 
 
-def explain_error(error: sqlite3.Error | OSError, path: Path, patience: float = READER_SECONDS) -> ExportError:
-    """Put what SQLite or the system said about a store into words.
+def explain_error(error: BaseException, path: Path, patience: float = READER_SECONDS) -> BaseException:
+    """Put what SQLite or the system said about a store into words; any other error is returned as it is.
 
     Args:
         error: What it said.
         path: The store.
         patience: Seconds that were waited for its readers.
     """
+    if not isinstance(error, DISK_ERRORS):
+        return error
     name = shown(path)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _NOT_FINISHED:

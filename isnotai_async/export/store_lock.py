@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,47 +31,29 @@ def hold(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA busy_timeout = 0")
 
 
-class StoreLock:
-    """The lock of a store: an SQLite file next to it that one connection holds exclusively.
+def lock_store(store: Path, holder: str = "sync is updating") -> sqlite3.Connection:
+    """Lock a store, or the target that is made from one; to close the connection releases the lock.
 
-    SQLite locks files on every system and notices a second connection of the same process too, which the file locks
-    of POSIX do not. The file stays after the release: to remove it would let two in, one of them with a file that has
-    no name any more.
+    The lock is an SQLite file next to it that one connection holds exclusively. SQLite locks files on every system,
+    and notices a second connection of the same process too, which the file locks of POSIX do not. The file stays
+    after the release: to remove it would let two in, one of them with a file that has no name any more.
 
-    Args:
-        store: The database that is locked.
+    Raises:
+        ExportLockedError: Another `holder`, of this process or another, has it.
+        SinkError: The file cannot be made.
     """
-
-    def __init__(self, store: Path) -> None:
-        self._store = store
-        self._path = lock_of(store)
-        self._db: sqlite3.Connection | None = None
-
-    def acquire(self) -> None:
-        """Take the lock.
-
-        Raises:
-            ExportLockedError: Another sync, of this process or another, has it.
-            SinkError: The file cannot be made.
-        """
-        name = shown(self._store)
-        try:
-            self._db = sqlite3.connect(self._path, timeout=0, isolation_level=None)
-            hold(self._db)
-            self._db.execute("PRAGMA user_version = 1")  # so that the file is a database
-        except sqlite3.Error as error:
-            self.release()
-            if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-                raise ExportLockedError(
-                    f"another sync is updating {name}; wait for it, or choose another file"
-                ) from None
-            raise SinkError(
-                f"cannot lock {name} with {shown(self._path)}: {error}; its folder must exist and be writable"
-            ) from None
-
-    def release(self) -> None:
-        """Release the lock; idempotent."""
-        if self._db is not None:
-            with suppress(sqlite3.Error):
-                self._db.close()
-            self._db = None
+    name, path = shown(store), lock_of(store)
+    db: sqlite3.Connection | None = None
+    try:
+        db = sqlite3.connect(path, timeout=0, isolation_level=None)
+        hold(db)
+        db.execute("PRAGMA user_version = 1")  # so that the file is a database
+    except sqlite3.Error as error:
+        if db is not None:
+            db.close()
+        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise ExportLockedError(f"another {holder} {name}; wait for it, or choose another file") from None
+        raise SinkError(
+            f"cannot lock {name} with {shown(path)}: {error}; its folder must exist and be writable"
+        ) from None
+    return db

@@ -11,13 +11,14 @@ The rules are in `sync_rules`, their effect on the database in `event_store`.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
-from attrs import asdict, define, field
+from attrs import define, field
 
 from isnotai_async._client import Client
 from isnotai_async._manager import SessionManager
@@ -31,12 +32,10 @@ from isnotai_async.errors import ConfigError, ExportError, IsNotAIError, quoted
 from isnotai_async.export.api import check_target_name
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.report import OnProgress, SessionFailure, is_for_good, show_progress
+from isnotai_async.export.report import OnProgress, SessionFailure, StoreReport, is_for_good, show_progress
 from isnotai_async.export.session_reading import SessionReading
 from isnotai_async.export.source import ExportSource, find_source
-from isnotai_async.export.store_access import StoreAccess
 from isnotai_async.export.store_file import READER_SECONDS, StoreFile
-from isnotai_async.export.store_report import StoreReport
 from isnotai_async.export.store_schema import encode_time
 from isnotai_async.export.sync_listing import RegionLister, SessionListing
 from isnotai_async.export.sync_reading import SessionReader
@@ -120,17 +119,17 @@ async def update_store(
     StreamOptions(concurrency=concurrency)  # rejects what cannot work before anything is touched
     start = None if sessions.start_date is None else to_milliseconds(datetime.fromisoformat(sessions.start_date))
     filters = {name: value for name, value in sessions.filters.items() if name != "start_date"}
-    events = EventFilters(type=type).filters
-    return await run_sync(
-        source,
-        check_target_name(path),
-        rules,
-        events=events,
+    sync = Sync(
+        source=find_source(source),
+        path=check_target_name(path),
+        rules=rules,
+        events=EventFilters(type=type).filters,
         sessions=filters,
         start=start,
         concurrency=concurrency,
         on_progress=on_progress,
     )
+    return await sync.run()
 
 
 def _read_duration(value: Duration, name: str) -> int:
@@ -152,82 +151,23 @@ def _show(milliseconds: int) -> str:
     return str(timedelta(milliseconds=milliseconds)).removesuffix(", 0:00:00")
 
 
-async def run_sync(
-    source: Client | SessionManager,
-    path: Path,
-    rules: SyncRules,
-    *,
-    events: Mapping[str, Any],
-    sessions: Mapping[str, Any],
-    start: int | None = None,
-    concurrency: int = 16,
-    on_progress: OnProgress | None = None,
-    patience: float = READER_SECONDS,
-) -> StoreReport:
-    """Bring a store up to date by any rules; `update_store` has checked the arguments."""
-    metrics, file = ExportMetrics(), StoreFile(path, patience)
-    with FileThread() as thread, capture_notices(metrics.on_notice):
-        access = StoreAccess(EventStore(file, rules), thread)
-        run = Sync(
-            source=find_source(source),
-            is_single=isinstance(source, Client),
-            access=access,
-            metrics=metrics,
-            events=events,
-            sessions=sessions,
-            start=start,
-            concurrency=concurrency,
-            on_progress=on_progress,
-        )
-        try:
-            await access(file.open, {**events, **sessions})
-            return await run.run()
-        finally:
-            await thread.run(file.close)
-
-
-@define(eq=False)
-class _Counts:
-    """What is counted during a run, under the names of `StoreReport`."""
-
-    listed: int = 0
-    new_sessions: int = 0
-    read: int = 0
-    added: int = 0
-    waiting: int = 0
-    abandoned: int = 0
-    expired: int = 0
-    differing: int = 0
-    audited: int = 0
-    unseen: int = 0
-
-
 @define(kw_only=True, eq=False)
 class Sync:
-    """One run.
-
-    Attributes:
-        source: The clients to read from.
-        is_single: Whether that is one client, and not a `SessionManager`.
-        access: The way to the store.
-        metrics: What the requests cost.
-        events: The filters of the events.
-        sessions: The filters of the sessions.
-        start: The creation from which the first run lists, in Unix milliseconds; None for no lower bound.
-        concurrency: Most requests in flight.
-        on_progress: Called with an `ExportProgress`, or None.
-    """
+    """One run."""
 
     source: ExportSource
-    is_single: bool
-    access: StoreAccess
-    metrics: ExportMetrics
+    path: Path
+    rules: SyncRules
     events: Mapping[str, Any]
     sessions: Mapping[str, Any]
-    start: int | None
-    concurrency: int
-    on_progress: OnProgress | None = None
-    _counts: _Counts = field(factory=_Counts, init=False)
+    start: int | None = None  # creation from which the first run lists, in Unix milliseconds
+    concurrency: int = 16  # most requests in flight
+    on_progress: OnProgress | None = None  # called with an `ExportProgress`, or None
+    patience: float = READER_SECONDS  # seconds that a commit waits for programs that read the store
+    _store: EventStore = field(init=False)
+    _thread: FileThread = field(init=False)  # of the store
+    _metrics: ExportMetrics = field(factory=ExportMetrics, init=False)
+    _counts: Counter[str] = field(factory=Counter, init=False)  # by the names of `StoreReport`
     _listings: dict[str, SessionListing] = field(factory=dict, init=False)
     _listed: int = field(default=0, init=False)  # sessions, so far
     _errors: list[Exception] = field(factory=list, init=False)  # each ended a region
@@ -237,7 +177,17 @@ class Sync:
 
     async def run(self) -> StoreReport:
         """Run, and return what was done; errors as of `update_store`."""
-        self._rows = await self.access(self.access.store.count_rows)
+        file = StoreFile(self.path, self.patience)
+        self._store = EventStore(file, self.rules)
+        with FileThread(file.explain) as self._thread, capture_notices(self._metrics.on_notice):
+            try:
+                await self._thread.run(file.open, {**self.events, **self.sessions})
+                return await self._run()
+            finally:
+                await self._thread.run(file.close)
+
+    async def _run(self) -> StoreReport:
+        self._rows = await self._thread.run(self._store.count_rows)
         async with anyio.create_task_group() as group:
             for name in self.source.regions:
                 group.start_soon(self._list, name)
@@ -246,8 +196,8 @@ class Sync:
                 raise error
         reader = SessionReader(
             source=self.source,
-            is_single=self.is_single,
-            access=self.access,
+            store=self._store,
+            thread=self._thread,
             filters=self.events,
             concurrency=self.concurrency,
             times={name: listing.now for name, listing in self._listings.items()},
@@ -266,7 +216,8 @@ class Sync:
             place=self.source.regions[name],
             # Without a deadline: like a stream, a listing waits for the quota as long as it takes.
             client=self.source.client(name).with_options(deadline=None),
-            access=self.access,
+            store=self._store,
+            thread=self._thread,
             filters=self.sessions,
             start=self.start,
             on_page=self._note_listed,
@@ -276,9 +227,7 @@ class Sync:
         except Exception as error:  # noqa: BLE001 - raised when all regions are through
             self._errors.append(error)
             return
-        self._counts.listed += listing.listed
-        self._counts.new_sessions += listing.new
-        self._counts.waiting += listing.waiting
+        self._counts.update(listed=listing.listed, new_sessions=listing.new, waiting=listing.waiting)
 
     def _note_listed(self, sessions: int) -> None:
         self._listed += sessions
@@ -286,15 +235,16 @@ class Sync:
 
     def _note(self, readings: Sequence[SessionReading], added: int) -> None:
         """Count the rows of a commit."""
-        counts = self._counts
-        counts.added += added
+        self._counts["added"] += added
         for reading in readings:
             is_audit = reading.choice is Choice.AUDIT and reading.is_through
-            counts.read += reading.is_through
-            counts.audited += is_audit
-            counts.abandoned += reading.state is State.ABANDONED
-            counts.expired += reading.is_expired
-            counts.differing += reading.differing if reading.is_through else 0
+            self._counts.update(
+                read=reading.is_through,
+                audited=is_audit,
+                abandoned=reading.state is State.ABANDONED,
+                expired=reading.is_expired,
+                differing=reading.differing if reading.is_through else 0,
+            )
             if is_audit and reading.added:
                 self._grown.append(reading)
         self._show_progress()
@@ -304,13 +254,13 @@ class Sync:
         for name, listing in self._listings.items():
             grown = [reading for reading in self._grown if reading.region == name]
             unseen = [reading for reading in grown if not await self._has_new_record(reading)]
-            self._counts.unseen += sum(reading.added for reading in unseen)
+            self._counts["unseen"] += sum(reading.added for reading in unseen)
             if grown and not unseen and listing.is_trusted:
-                await self.access(self.access.store.trust, name)
+                await self._thread.run(self._store.trust, name)
 
     async def _has_new_record(self, reading: SessionReading) -> bool:
         """Return whether the updatedAt of a session has changed since it was listed."""
-        known = await self.access(self.access.store.find_updated_at, reading.region, reading.session_id)
+        known = await self._thread.run(self._store.find_updated_at, reading.region, reading.session_id)
         try:
             record = await self.source.client(reading.region).get_session(reading.session_id)
         except IsNotAIError:
@@ -318,21 +268,20 @@ class Sync:
         return record.updated_at is not None and encode_time(record.updated_at) != known
 
     async def _report(self) -> StoreReport:
-        failures = self._failures
-        store, path = self.access.store, self.access.store.file.path
-        rejected, gaps = await self.access(store.take_doubts)
+        failures, store = self._failures, self._store
+        rejected, gaps = await self._thread.run(store.take_doubts)
         return StoreReport(
-            path=path,
-            rows=self._rows + self._counts.added,
-            sessions=await self.access(store.count_sessions),
+            path=self.path,
+            rows=self._rows + self._counts["added"],
+            sessions=await self._thread.run(store.count_sessions),
             size=store.file.size,
-            **asdict(self._counts),
+            **self._counts,
             rejected=rejected,
             gaps=gaps,
             failures=tuple(SessionFailure.describe(*target, error) for target, error in failures.items()),
-            requests=self.metrics.requests,
-            waited=self.metrics.waited,
-            elapsed=self.metrics.elapsed,
+            requests=self._metrics.requests,
+            waited=self._metrics.waited,
+            elapsed=self._metrics.elapsed,
             is_complete=all(map(is_for_good, failures.values())),
         )
 
@@ -341,11 +290,11 @@ class Sync:
         planned = sum(listing.planned for listing in self._listings.values())
         show_progress(
             self.on_progress,
-            self.metrics,
-            rows=self._rows + self._counts.added,
-            size=self.access.store.file.size,
+            self._metrics,
+            rows=self._rows + self._counts["added"],
+            size=self._store.file.size,
             sessions_taken=self._listed,
-            sessions_done=self._counts.read,
+            sessions_done=self._counts["read"],
             sessions_failed=len(self._failures),
             sessions=planned if is_listed else None,
         )

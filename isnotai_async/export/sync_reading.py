@@ -3,27 +3,23 @@
 1. One stream reads the sessions of the plan, those first that an earlier run left in the middle.
 2. What was taken is committed each second or 32,000 rows, together with how far its sessions are. So the next run
    continues one that was killed, whenever that was.
-3. A session whose cursor was refused is read whole once more: its rows are a set.
-4. Long active sessions (`include_open`) are read from their newest events on, one after another.
+3. Long active sessions (`include_open`) are read from their newest events on, one after another.
+4. A session whose cursor was refused is read whole once more, after all others: its rows are a set.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from time import monotonic
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import anyio
 from attrs import define, field
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
-from isnotai_async._streaming.progress import SourceProgress
+from isnotai_async._models.stream_positions import SessionRef, UnfinishedSession
 from isnotai_async.errors import (
-    APIError,
     AuthenticationError,
     ConfigError,
     InvalidCursorError,
@@ -31,55 +27,40 @@ from isnotai_async.errors import (
     NotFoundError,
     PaginationError,
 )
-from isnotai_async.export.report import is_for_good
+from isnotai_async.export.event_store import EventStore
+from isnotai_async.export.rejected import Rejected
+from isnotai_async.export.report import is_for_good, is_of_a_cursor
 from isnotai_async.export.session_reading import Rows, SessionReading
-from isnotai_async.export.source import ExportSource, Stream
-from isnotai_async.export.store_access import StoreAccess
-from isnotai_async.export.store_rejected import Rejected
+from isnotai_async.export.source import ExportSource, Stream, Targets, take_pages
 from isnotai_async.export.store_schema import to_datetime
 from isnotai_async.export.sync_rules import Choice
+from isnotai_async.export.thread import FileThread
 
 COMMIT_SECONDS: Final = 1.0
 COMMIT_ROWS: Final = 32_000  # some 4 MiB
 _MOST_PLANNED: Final = 1_000  # readings that are taken out of the plan at a time
-_LOST_CURSOR: Final = frozenset({400, 404, 410, 422})  # what an API may say of a saved cursor
-
-Targets = AsyncGenerator[SessionRef, None]
 
 
 @define(kw_only=True, eq=False)
 class SessionReader:
-    """Reads planned sessions into the store.
-
-    Attributes:
-        source: The clients to read from.
-        is_single: Whether that is one client, and not a `SessionManager`.
-        access: The way to the store.
-        filters: The filters of the events.
-        concurrency: Most requests in flight.
-        times: By region, the time of this run; a region that was not listed is not read.
-        on_commit: Called after each commit with the readings that have moved and how many rows were added.
-        failures: Sessions that could not be read, and why.
-        refusals: By region, that its key was refused.
-    """
+    """Reads planned sessions into the store."""
 
     source: ExportSource
-    is_single: bool
-    access: StoreAccess
+    store: EventStore  # it is open
+    thread: FileThread  # of the store
     filters: Mapping[str, Any]
-    concurrency: int
-    times: Mapping[str, int]
-    on_commit: Callable[[Sequence[SessionReading], int], None]
-    failures: dict[SessionRef, IsNotAIError] = field(factory=dict, init=False)
-    refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)
+    concurrency: int  # most requests in flight
+    times: Mapping[str, int]  # by region, the time of this run; a region that was not listed is not read
+    on_commit: Callable[[Sequence[SessionReading], int], None]  # those that have moved, and how many rows were added
+    failures: dict[SessionRef, IsNotAIError] = field(factory=dict, init=False)  # sessions that were not read
+    refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)  # by region, that its key was refused
     _readings: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # under way
     _resumed: set[SessionRef] = field(factory=set, init=False)  # those that an earlier run started
     _restarted: dict[SessionRef, SessionReading] = field(factory=dict, init=False)  # whose cursor was refused
     _long: list[SessionReading] = field(factory=list, init=False)  # active, and too long to be read whole each time
     _pages: list[tuple[SessionReading, Rows]] = field(factory=list, init=False)  # taken, and not committed yet
     _rejected: list[Rejected] = field(factory=list, init=False)  # not committed yet
-    _pending: int = field(default=0, init=False)  # rows of them
-    _committed: float = field(factory=monotonic, init=False)
+    _pending: int = field(default=0, init=False)  # rows of those pages
 
     async def run(self) -> None:
         """Read the planned sessions.
@@ -87,94 +68,69 @@ class SessionReader:
         Raises:
             ExportError: The store cannot be written. What is wrong with single sessions is in `failures`.
         """
-        saved = [reading for name in self.times for reading in await self._find_saved(name)]
-        await self._read({name: self._take(name) for name in self.times}, resume=self._resume(saved))
-        restarted = list(self._restarted)
-        await self._read(
-            {name: _give(restarted, name) for name in dict.fromkeys(target.name for target in restarted)}
-        )
+        unfinished = [each for name in self.times for each in await self._resume(name)]
+        await self._read({name: self._take(name) for name in self.times}, unfinished=unfinished)
         for reading in self._long:
             await self._read_long(reading)
+        restarted = list(self._restarted)
+        await self._read({name: _give(restarted, name) for name in dict.fromkeys(each.name for each in restarted)})
 
-    async def _find_saved(self, name: str) -> list[SessionReading]:
-        saved = await self.access(self.access.store.find_saved, name, self.times[name])
-        return [reading for reading in saved if _read_walks(reading)]
-
-    def _resume(self, saved: Sequence[SessionReading]) -> StreamPosition | None:
-        """Return the position of a stream that has taken nothing but these sessions."""
-        if not saved:
-            return None
-        for reading in saved:
-            self._readings[SessionRef(reading.region, reading.session_id)] = reading
-        self._resumed.update(self._readings)
-        nothing = SourceProgress().taken.digest
-        return StreamPosition(
-            taken=0,
-            digest=nothing,
-            filters=self.filters,
-            unfinished=tuple(UnfinishedSession(reading.region, _read_walks(reading)) for reading in saved),
-            sources={} if self.is_single else {name: SourceCount(0, nothing) for name in self.times},
-        )
+    async def _resume(self, name: str) -> list[UnfinishedSession]:
+        """Return the sessions of a region that an earlier run has left in the middle."""
+        unfinished = list[UnfinishedSession]()
+        for reading in await self.thread.run(self.store.find_saved, name, self.times[name]):
+            if walks := _read_walks(reading):
+                self._readings[reading.target] = reading
+                self._resumed.add(reading.target)
+                unfinished.append(UnfinishedSession(name, walks))
+        return unfinished
 
     async def _take(self, name: str) -> Targets:
         """Take the sessions of a region out of the plan, as they can be read."""
         number, now = 0, self.times[name]
-        next_readings = self.access.store.next_readings
-        while readings := await self.access(next_readings, name, now, after=number, most=_MOST_PLANNED):
+        next_readings = self.store.next_readings
+        while readings := await self.thread.run(next_readings, name, now, after=number, most=_MOST_PLANNED):
             number = readings[-1][0]
             for _, reading in readings:
-                target = SessionRef(name, reading.session_id)
                 if name in self.refusals:
                     return
                 if reading.choice is Choice.READ_NEW:
                     self._long.append(reading)
-                elif target not in self._resumed:
-                    self._readings[target] = reading
-                    yield target
+                elif reading.target not in self._resumed:
+                    self._readings[reading.target] = reading
+                    yield reading.target
 
     async def _read_long(self, reading: SessionReading) -> None:
-        target = SessionRef(reading.region, reading.session_id)
-        self._readings[target] = reading
-        start = to_datetime(self.access.store.rules.read_from(reading.choice, reading.newest))
-        await self._read({target.name: _give([target], target.name)}, start_time=start)
+        self._readings[reading.target] = reading
+        start = to_datetime(self.store.rules.read_from(reading.choice, reading.newest))
+        await self._read({reading.region: _give([reading.target], reading.region)}, start_time=start)
 
     async def _read(self, targets: Mapping[str, Targets], **options: Any) -> None:  # noqa: ANN401 - of stream_events
         """Read the sessions of each region, and commit their rows."""
         if not targets:
             return
         stream = self.source.open_stream(
-            {ANY: next(iter(targets.values()))} if self.is_single else targets,
-            on_error="collect",
-            concurrency=self.concurrency,
-            **{**self.filters, **options},
+            targets, filters=self.filters, on_error="collect", concurrency=self.concurrency, **options
         )
         try:
             async with stream:
-                await self._take_pages(stream)
+                stream.take_news()  # from now on, it returns what has changed
+                while await take_pages(stream, COMMIT_SECONDS, self._take_page):
+                    await self._commit(stream)
         finally:
-            if self.access.trouble is None:
+            if self.thread.trouble is None:
                 await self._commit(stream)  # to its end, also if this task is cancelled
-        if self.access.trouble is not None:  # of a region's plan; the stream takes it for that region's only
-            raise self.access.trouble
+        if self.thread.trouble is not None:  # of a region's plan; the stream takes it for that region's only
+            raise self.thread.trouble
 
-    async def _take_pages(self, stream: Stream) -> None:
-        stream.take_news()  # from now on, it returns what has changed
-        while (page := await self._next_page(stream)) is not None:
-            target = SessionRef(page.name, page.session_id or "")
-            if page.data:
-                self._pages.append((self._readings[target], Rows.of(page)))
-            self._rejected += [Rejected.of(*target, record) for record in page.rejected]
-            self._pending += len(page.data)
-            if self._pending >= COMMIT_ROWS:
-                await self._commit(stream)
-
-    async def _next_page(self, stream: Stream) -> Page[Event] | None:
-        """Take a page; commit what is there while none comes."""
-        while True:
-            with anyio.move_on_after(self._committed + COMMIT_SECONDS - monotonic()) as scope:
-                return await anext(stream, None)
-            if scope.cancelled_caught:
-                await self._commit(stream)
+    def _take_page(self, page: Page[Event]) -> bool:
+        """Hold a page until the next commit; return whether it is due."""
+        target = SessionRef(page.name, page.session_id or "")
+        if page.data:
+            self._pages.append((self._readings[target], Rows.of(page)))
+        self._rejected += [Rejected.of(*target, record) for record in page.rejected]
+        self._pending += len(page.data)
+        return self._pending >= COMMIT_ROWS
 
     async def _commit(self, stream: Stream) -> None:
         pages, self._pages, self._pending = self._pages, [], 0
@@ -183,9 +139,8 @@ class SessionReader:
         rejected, self._rejected, added = self._rejected, [], 0
         refused = [reading for target, error in failures.items() if (reading := self._note_failure(target, error))]
         if standing or refused or rejected:
-            commit = self.access.store.commit
-            added = await self.access(commit, pages, standing, refused=refused, rejected=rejected)
-        self._committed = monotonic()
+            commit = self.store.commit
+            added = await self.thread.run(commit, pages, standing, refused=refused, rejected=rejected)
         self.on_commit(list(dict.fromkeys([*standing, *refused])), added)  # each once
 
     def _describe(self, target: SessionRef, session: UnfinishedSession | None) -> SessionReading:
@@ -219,7 +174,7 @@ class SessionReader:
     def _has_lost_cursor(self, target: SessionRef, error: IsNotAIError) -> bool:
         if isinstance(error, InvalidCursorError | PaginationError):
             return True
-        return target in self._resumed and isinstance(error, APIError) and error.status in _LOST_CURSOR
+        return target in self._resumed and is_of_a_cursor(error)
 
 
 def _read_walks(reading: SessionReading) -> tuple[Position, ...]:

@@ -74,21 +74,13 @@ class Choice(StrEnum):
 
 @frozen(kw_only=True)
 class SessionState:
-    """The facts about a session that the store keeps.
+    """The facts about a session that the store keeps."""
 
-    Attributes:
-        born: When it was created, or first listed if the API did not say.
-        recorded: The later of createdAt and updatedAt; None if the record has neither.
-        newest: Timestamp of its newest event in the store, or None.
-        state: How far it is; a listing with another record has opened it again.
-        pages: Pages of its last whole reading.
-    """
-
-    born: int
-    recorded: int | None = None
-    newest: int | None = None
-    state: State = State.OPEN
-    pages: int = 0
+    born: int  # when it was created, or first listed if the API did not say
+    recorded: int | None = None  # the later of createdAt and updatedAt; None if the record has neither
+    newest: int | None = None  # timestamp of its newest event in the store, or None
+    state: State = State.OPEN  # how far it is; a listing with another record has opened it again
+    pages: int = 0  # pages of its last whole reading
 
     @property
     def activity(self) -> int | None:
@@ -99,38 +91,23 @@ class SessionState:
 
 @frozen(kw_only=True)
 class Coverage:
-    """The range of sessions of a region that a store knows.
+    """The range of sessions of a region that a store knows."""
 
-    Attributes:
-        since: The earliest creation that was listed from; None for no lower bound.
-        until: `now` of the last complete listing.
-        history: How far back the API looked at the last listing, or None if that is not known.
-        distrusted: When an audit found that updatedAt cannot be trusted, or None.
-    """
-
-    since: int | None
-    until: int
-    history: int | None = None
-    distrusted: int | None = None
+    since: int | None  # the earliest creation that was listed from; None for no lower bound
+    until: int  # `now` of the last complete listing
+    history: int | None = None  # how far back the API looked at the last listing, or None if that is not known
+    distrusted: int | None = None  # when an audit found that updatedAt cannot be trusted, or None
 
 
 @frozen(kw_only=True)
 class SyncRules:
-    """The rules of a sync, each a method of its own.
+    """The rules of a sync, each a method of its own."""
 
-    Attributes:
-        watch: How long after its creation a session's record is looked at again.
-        settle: How long a session has to be quiet before it is read.
-        max_open: How long after its creation a session may stay open.
-        include_open: Whether active sessions are read too.
-        audited: How many final sessions are read again in each run.
-    """
-
-    watch: int
-    settle: int
-    max_open: int
-    include_open: bool = False
-    audited: int = AUDITED
+    watch: int  # how long after its creation a session's record is looked at again
+    settle: int  # how long a session has to be quiet before it is read
+    max_open: int  # how long after its creation a session may stay open
+    include_open: bool = False  # whether active sessions are read too
+    audited: int = AUDITED  # how many final sessions are read again in each run
 
     def list_since(
         self, coverage: Coverage | None, oldest_open: int | None, *, start: int | None, now: int

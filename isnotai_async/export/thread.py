@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Final, ParamSpec, Self, TypeVar
 
 from anyio import CancelScope
 
@@ -16,11 +17,37 @@ from isnotai_async.errors import ConfigError
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_WORK_SECONDS: Final = 0.001
+_PAUSE_SECONDS: Final = 0.0001
+
+
+def pause_between(items: Iterable[T]) -> Iterator[T]:
+    """Yield items, with a short pause after each millisecond of work, so that the event loop can run.
+
+    Without a pause, a thread that computes keeps Python's global lock for 5 ms, even if the loop waits for it
+    (`sys.getswitchinterval`).
+    """
+    begun = time.monotonic()
+    for item in items:
+        yield item
+        if time.monotonic() - begun > _WORK_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+            begun = time.monotonic()
+
 
 class FileThread:
-    """One thread. A call that was started in it runs to its end, even if its task is cancelled."""
+    """One thread. A call that was started in it runs to its end, even if its task is cancelled.
 
-    def __init__(self) -> None:
+    Args:
+        explain: Returns what to raise for an error of a call: the error itself, or one with the reason in words.
+
+    Attributes:
+        trouble: The last error of a call, or None. If there is one, nothing more must be written.
+    """
+
+    def __init__(self, explain: Callable[[BaseException], BaseException]) -> None:
+        self.trouble: BaseException | None = None
+        self._explain = explain
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="isnotai-export")
         self._is_too_late = False
 
@@ -54,17 +81,22 @@ class FileThread:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigError("no asyncio event loop is running; exports do not run on trio") from None
-        future = loop.run_in_executor(self._executor, lambda: call(*args, **kwargs))
+        # The work itself knows whether it has ended. If Ctrl-C comes just when the event is set, it stays unset, and
+        # the cancellation that follows would wait for it forever.
+        work, ended = self._executor.submit(call, *args, **kwargs), asyncio.Event()
+        work.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
         cancelled: asyncio.CancelledError | None = None
         with CancelScope(shield=True):  # else anyio would cancel in each turn of the loop
-            while not future.done():
+            while not work.done():
                 try:
-                    await asyncio.wait([future])
+                    await ended.wait()
                 except asyncio.CancelledError as error:
                     cancelled = error
-        result = future.result()
+        if (failure := work.exception()) is not None:
+            self.trouble = self._explain(failure)
+            raise self.trouble
         if cancelled is not None and not self._is_too_late:
             raise cancelled
         if cancelled is not None and (task := asyncio.current_task()) is not None:
             task.uncancel()
-        return result
+        return work.result()

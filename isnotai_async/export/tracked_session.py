@@ -10,11 +10,10 @@ from attrs import asdict, define, field
 from isnotai_async._models.positions import Position
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ExportError, quoted
-from isnotai_async.export.batches import join_pages
 from isnotai_async.export.report import SessionFailure
 from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, PageRow, SessionRow, State
 
-_MOST_ROWS: Final = 5_000  # of one row of the store; they are objects, 150 bytes each, when the target is written
+_MOST_ROWS: Final = 2_000  # of one row of the store: the thread that writes the target pauses after each
 
 
 @define(eq=False)
@@ -40,12 +39,14 @@ class TrackedSession:
     @classmethod
     def load(cls, row: SessionRow) -> TrackedSession:
         """Return a session that the store has, to be asked for again."""
-        walks = tuple(Position.from_json(json.dumps(walk)) for walk in json.loads(row.walks or "[]"))
+        walks = tuple(Position.from_json(json.dumps(walk)) for walk in json.loads(row.walks))
+        if not walks:
+            raise ValueError("a session that is not done stands nowhere: it would never be read")
         saved = tuple(walk for walk in walks if walk.cursor is not None)
         return cls(
             number=row.number,
             source=row.source,
-            target=SessionRef(row.region, row.session_id),
+            target=row.target,
             walks=walks,
             pages=row.pages,
             rows=row.rows,
@@ -76,7 +77,7 @@ class TrackedSession:
             pages.append(page)
             rows += count
             if rows >= _MOST_ROWS or number == len(held):
-                found.append(PageRow(self.number << PAGE_BITS | self.pages, len(pages), rows, join_pages(pages)))
+                found.append(PageRow(self.number << PAGE_BITS | self.pages, rows, pages))
                 self.pages += len(pages)
                 pages, rows = [], 0
         return found

@@ -9,39 +9,35 @@ The rules:
 3. A session is open, done or failed. Failed is what the API itself refused; any other trouble leaves it open. Every
    run reads open and failed sessions again, from their positions.
 4. A saved cursor that is refused is not the session's end, once a run: the session is read again from its start, and
-   rows that are in the store already are left out, by their event ids. If an error ends the stream, such sessions are
-   read first and the source is not: it may be readable only once. A cursor of the second reading that is refused with
+   rows that are in the store already are left out, by their event ids. So the sessions with saved cursors are read by
+   a stream of their own, which no error ends, before the others. A cursor of the second reading that is refused with
    the same status is the session's answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 from attrs import define, field
 
-from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.pages import Page, RejectedRecord, rows_of
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import ANY, SessionRef, SourceCount, StreamPosition, UnfinishedSession
+from isnotai_async._models.stream_positions import SessionRef, UnfinishedSession
 from isnotai_async._models.validation import FilterValue, check_id
-from isnotai_async._streaming.progress import SourceProgress
 from isnotai_async._streaming.stream import set_aside
 from isnotai_async.errors import AuthenticationError, ConfigError, IsNotAIError
 from isnotai_async.export.batches import pack_page
 from isnotai_async.export.identity import digest_target, sum_digests
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import SessionFailure, is_for_good, is_of_a_cursor
-from isnotai_async.export.shard import Shard
-from isnotai_async.export.source import AnySessions, ExportSource, Stream, Unlisted, read_nothing, take_shard
+from isnotai_async.export.source import ExportSource, Stream, Targets, Unlisted, read_nothing
 from isnotai_async.export.tracked_session import TrackedSession
 from isnotai_async.export.work_rows import PAGE_BITS, Change, RejectedRow, SessionRow, Totals
 
 OnExportError = Literal["raise", "collect"]
-
-_MOST_RAW: Final = 1 << 16  # bytes of a record that was set aside
 
 
 @define(kw_only=True, eq=False)
@@ -49,9 +45,7 @@ class SessionTracker:
     """State of all sessions of an export; the rules are above."""
 
     source: ExportSource
-    sessions: AnySessions
     filters: Mapping[str, FilterValue]
-    shard: Shard | None
     on_error: OnExportError
     metrics: ExportMetrics
     totals: Totals = field(factory=Totals, init=False)  # as of the last commit that was prepared
@@ -63,7 +57,6 @@ class SessionTracker:
     invalid: dict[SessionRef, SessionFailure] = field(factory=dict, init=False)  # they cannot be asked for
     refusals: dict[str, AuthenticationError] = field(factory=dict, init=False)  # by name, if its key was refused
     witnesses: dict[str, str] = field(factory=dict, init=False)  # by name, a session that was read to its end
-    is_resuming: bool = field(default=False, init=False)  # whether the stream has only sessions with saved cursors
     _seen: set[bytes] = field(factory=set, init=False)
     _number: int = field(default=0, init=False)  # of the next session
     _tracked: dict[SessionRef, TrackedSession] = field(factory=dict, init=False)
@@ -78,14 +71,13 @@ class SessionTracker:
         """Load the state of the store."""
         self.totals, self.rows, self._reads_source = totals, totals.rows, not only_failed
         for row in rows:
-            target = SessionRef(row.region, row.session_id)
-            self._seen.add(digest_target(target))
+            self._seen.add(digest_target(row.target))
             self._number = row.number + 1
             if row.state == "done":
                 self.done += 1
                 self.witnesses.setdefault(row.region, row.session_id)
             else:
-                self._tracked[target] = TrackedSession.load(row)
+                self._tracked[row.target] = TrackedSession.load(row)
 
     @property
     def taken(self) -> int:
@@ -108,42 +100,36 @@ class SessionTracker:
         return [session for session in self._tracked.values() if session.is_restarted and session.written is None]
 
     @property
+    def has_open(self) -> bool:
+        """Whether a session is neither done nor failed for good."""
+        return bool(self._tracked)
+
+    @property
     def has_saved(self) -> bool:
         """Whether a session stands at a cursor of an earlier run."""
         return any(session.saved for session in self._tracked.values())
 
-    def open_stream(self, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
-        """Return the next stream: over the sessions that are not done, and those of the source."""
-        sources = take_shard(self.source.read(self.sessions), self.shard)
-        self.is_resuming = self.on_error == "raise" and self.has_saved
-        if self._reads_source and not self.is_resuming:
+    def open_stream(self, *, resumes: bool, **options: Any) -> Stream:  # noqa: ANN401 - those of stream_events
+        """Return the stream over the sessions with saved cursors, or that over the others and the source."""
+        sources = self.source.read()
+        if self._reads_source and not resumes:
             targets = {name: self._take(name, source) for name, source in sources.items()}
         else:
             targets = {name: read_nothing() for name in sources}
-        self.failures.clear()
-        unfinished = tuple(
+        unfinished = [
             UnfinishedSession(target.name, session.walks)
             for target, session in self._tracked.items()
-            if session.walks
-        )
-        position = None
-        if unfinished:
-            nothing = SourceCount(0, SourceProgress().taken.digest)
-            position = StreamPosition(
-                taken=0,
-                digest=nothing.digest,
-                filters=self.filters,
-                unfinished=unfinished,
-                sources={name: nothing for name in sources if name != ANY},
-            )
+            if bool(session.saved) == resumes and target not in self.failures
+        ]
+        on_error = "collect" if resumes else self.on_error
         self._stream = self.source.open_stream(
-            targets, resume=position, on_error=self.on_error, **self.filters, **options
+            targets, filters=self.filters, unfinished=unfinished, on_error=on_error, **options
         )
         set_aside(self._stream)  # the rows are in the store, and the records that cannot be read next to them
         self._stream.take_news()  # the first call returns all that is resumed; from now on, it returns what is new
         return self._stream
 
-    async def _take(self, name: str, source: AsyncGenerator[SessionRef, None]) -> AsyncGenerator[SessionRef, None]:
+    async def _take(self, name: str, source: Targets) -> Targets:
         async with aclosing(source) as targets:
             async for target in targets:
                 digest = digest_target(target)
@@ -193,14 +179,13 @@ class SessionTracker:
             session.rows += len(data)
             self.rows += len(data)
             self.size += len(packed)
-        for record in getattr(page, "rejected", ()):
+        for record in page.rejected:
             self._set_aside(session, record)
 
-    def _set_aside(self, session: TrackedSession, record: Any) -> None:  # noqa: ANN401 - a RejectedRecord of "Reading"
-        raw = bytes(record.raw[:_MOST_RAW])
-        if session.written and raw in session.written:
+    def _set_aside(self, session: TrackedSession, record: RejectedRecord) -> None:
+        if session.written and record.raw in session.written:
             return
-        data = msgspec.msgpack.encode((record.index, record.reason, raw))
+        data = msgspec.msgpack.encode((record.index, record.reason, record.raw))
         self._rejected.append(RejectedRow(session.number << PAGE_BITS | session.rejected, data))
         session.rejected += 1
         self.size += len(data)
@@ -229,23 +214,23 @@ class SessionTracker:
         if session is not None and _is_expired(session, error):
             session.refused = getattr(error, "status", 0)
             self._expired.append(session)
-        elif session is not None and (is_for_good(error) or _is_refused_again(session, error)):
+        elif session is not None and self._is_answer(session, error):
             session.state, session.failure = "failed", SessionFailure.describe(*target, error)
             self._changed[target] = session
         else:
             self.failures[target] = error
 
-    def restart_expired(self, error: IsNotAIError | None = None) -> bool:
+    def _is_answer(self, session: TrackedSession, error: IsNotAIError) -> bool:
+        """Return whether an error is the API's answer for a session, and does not end the export."""
+        return self.on_error == "collect" and (is_for_good(error) or _is_refused_again(session, error))
+
+    def restart_expired(self) -> None:
         """Restart the sessions whose saved cursors were refused, after the stream has ended."""
         self._look()
-        if error is not None:
-            self._expired += [session for session in self._tracked.values() if _is_expired(session, error)]
-        expired, self._expired = self._expired, []
+        expired, self._expired, self._stream = self._expired, [], None
         for session in expired:
             session.restart()
             self._changed[session.target] = session
-        self._stream = None
-        return bool(expired)
 
     def take_change(self) -> Change | None:
         """Return what changed since the last commit, pages included; None for nothing.

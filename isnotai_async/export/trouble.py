@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from isnotai_async.errors import SinkError
 from isnotai_async.export.places import shown
 from isnotai_async.export.system import NO_ROOM
 
-if TYPE_CHECKING:
-    from isnotai_async.export.work_store import WorkStore
-
 DISK_ERRORS: Final = (OSError, sqlite3.Error)
 
 
-def explain_rows(error: OSError | sqlite3.Error, store: WorkStore, *, rows: int, needed: int = 0) -> SinkError:
-    """Return what to raise for an error of the disk in an export, which resumes from its work store.
-
-    `rows` are committed; `needed` is how many bytes the target takes, 0 if that is not known.
-    """
-    safe = f"{rows:,} rows are safe in the work store" if rows else None
-    missing = 0
-    if needed:
-        with suppress(OSError):
-            missing = needed - store.system.free_bytes(store.target.parent)
-    return explain_disk(error, store.target, safe=safe, missing=missing if missing > 0 else None)
-
-
 def explain_disk(
-    error: OSError | sqlite3.Error, target: Path, *, safe: str | None = None, missing: int | None = None
-) -> SinkError:
-    """Return what to raise for an error of the disk. `safe` says what is not lost, `missing` bytes had no room."""
+    error: BaseException, target: Path, *, safe: str | None = None, missing: int | None = None
+) -> BaseException:
+    """Return what to raise for an error: of the disk, one that says what to do; any other as it is.
+
+    `safe` says what is not lost, `missing` how many bytes had no room.
+    """
+    if not isinstance(error, DISK_ERRORS):
+        return error
     reason, advice = _reason(error, target), "check the disk"
     if getattr(error, "errno", 0) in NO_ROOM or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
         lack = "" if missing is None else f", about {missing:,} bytes are missing"

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
 from attrs import frozen
 from msgspec import Meta
 
+from isnotai_async._models.stream_positions import SessionRef
+
 PAGE_BITS: Final = 24
 MOST_PAGES: Final = 1 << PAGE_BITS
 """Most pages of a session."""
@@ -42,14 +44,18 @@ class SessionRow(NamedTuple):
     walks: str  # where they stand, as a JSON array; empty if it is done
     failure: str  # as JSON; empty if it has not failed
 
+    @property
+    def target(self) -> SessionRef:
+        """The session, with its region."""
+        return SessionRef(self.region, self.session_id)
+
 
 class PageRow(NamedTuple):
-    """One or several consecutive pages of a session; see `batches.join_pages`."""
+    """One or several consecutive pages of a session, encoded. The store joins them, in its thread: they are large."""
 
     key: int
-    pages: int
     rows: int
-    data: bytes
+    pages: Sequence[bytes]
 
 
 class RejectedRow(NamedTuple):

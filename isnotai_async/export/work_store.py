@@ -29,11 +29,13 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 from attrs import asdict
 
+from isnotai_async._models.pages import RejectedRecord
 from isnotai_async.errors import ExportLockedError, SinkError, StoreError
-from isnotai_async.export.batches import Batch, unpack_pages
-from isnotai_async.export.places import shown
+from isnotai_async.export.batches import Batch, join_pages, unpack_pages
+from isnotai_async.export.places import shown, store_of
 from isnotai_async.export.store_lock import hold
 from isnotai_async.export.system import FileInfo, System
+from isnotai_async.export.trouble import explain_disk
 from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, Change, Receipt, SessionRow, Totals
 
 T = TypeVar("T")
@@ -68,12 +70,13 @@ FactName = Literal["identity", "totals", "publishing", "receipt"]
 class WorkStore:
     """The store of one target; see the rules above. It serves one thread."""
 
-    def __init__(self, system: System, path: Path, target: Path) -> None:
+    def __init__(self, target: Path, system: System, path: Path | None = None) -> None:
         self.system = system
         self.target = target
-        self._path = path
+        self._path = path or store_of(target)
         self._connection: sqlite3.Connection | None = None
         self._place: FileInfo | None = None
+        self.committed = Totals()  # as of the last commit, or the last time that they were read
 
     @property
     def exists(self) -> bool:
@@ -103,7 +106,7 @@ class WorkStore:
             self._open()
         except sqlite3.Error as error:
             self.close()
-            raise self._explain(error) from None
+            raise self._explain_sqlite(error) from None
         except BaseException:
             self.close()
             raise
@@ -138,7 +141,7 @@ class WorkStore:
     def _start_over(self) -> str:
         return f"move it away, or start over with resume=False (--no-resume), to export to {shown(self.target)}"
 
-    def _explain(self, error: sqlite3.Error) -> Exception:
+    def _explain_sqlite(self, error: sqlite3.Error) -> Exception:
         full = getattr(error, "sqlite_errorcode", 0)
         code = full & 0xFF
         # A file that was replaced while this one waited for its lock belonged to an export that has just ended.
@@ -149,8 +152,20 @@ class WorkStore:
         if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
             return SinkError(f"cannot write into {shown(self._path.parent)}: {error}; make it writable")
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-            return error  # of the disk; the caller knows what it means
+            return error  # of the disk; `explain` says what it means
         return StoreError(f"{shown(self._path)} is damaged: {error}; {self._start_over}")
+
+    def explain(self, error: BaseException, *, needed: int = 0) -> BaseException:
+        """Return what to raise for an error: of the disk, one that says which rows are safe; any other as it is.
+
+        `needed` is how many bytes the target takes, 0 if that is not known.
+        """
+        rows, missing = self.committed.rows, 0
+        if needed:
+            with suppress(OSError):
+                missing = needed - self.system.free_bytes(self.target.parent)
+        safe = f"{rows:,} rows are safe in the work store" if rows else None
+        return explain_disk(error, self.target, safe=safe, missing=missing if missing > 0 else None)
 
     def check_place(self) -> None:
         """Check that the file still has the name under which it was opened.
@@ -194,17 +209,20 @@ class WorkStore:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are those above
             self._write_fact("identity", identity)
             self._write_fact("totals", asdict(Totals()))
+        self.committed = Totals()
 
     def commit(self, change: Change) -> None:
         """Make pages and positions durable, in one transaction."""
         with self._transaction() as connection:
-            connection.executemany("INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?)", _checked(change.pages))
+            pages = [(row.key, len(row.pages), row.rows, join_pages(row.pages)) for row in change.pages]
+            connection.executemany("INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?)", _checked(pages))
             connection.executemany("INSERT OR IGNORE INTO rejected VALUES (?, ?, ?)", _checked(change.rejected))
             connection.executemany(
                 "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 _checked(change.sessions),
             )
             self._write_fact("totals", asdict(change.totals))
+        self.committed = change.totals
 
     def write_fact(self, name: FactName, value: Mapping[str, Any]) -> None:
         """Make one of the store's facts durable."""
@@ -228,6 +246,7 @@ class WorkStore:
         found = self._read_fact("totals", Totals)
         if found is None:
             raise self.damaged("facts")
+        self.committed = found
         return found
 
     def _read_fact(self, name: FactName, kind: type[T]) -> T | None:
@@ -276,22 +295,22 @@ class WorkStore:
         for row in self._select("SELECT * FROM sessions WHERE number = ?", number):
             session = msgspec.convert(row, SessionRow)
             for batch in self._read_session(session):
-                found.update(batch.columns.event_id)
-            found.update(raw for _, _, raw in self._read_rejected(session))
+                found.update(batch.column("event_id"))
+            found.update(record.raw for record in self._read_rejected(session))
         return found
 
-    def read_rejected(self) -> Iterator[tuple[SessionRow, int, str, bytes]]:
-        """Return the records that were set aside: session, index in its page, reason and raw bytes."""
+    def read_rejected(self) -> Iterator[tuple[SessionRow, RejectedRecord]]:
+        """Return the records that were set aside, each with its session."""
         for session in self.read_sessions():
             for record in self._read_rejected(session):
-                yield session, *record
+                yield session, record
 
-    def _read_rejected(self, session: SessionRow) -> Iterator[tuple[int, str, bytes]]:
+    def _read_rejected(self, session: SessionRow) -> Iterator[RejectedRecord]:
         count, first = 0, session.number << PAGE_BITS
         query = "SELECT * FROM rejected WHERE key >= ? AND key < ? ORDER BY key"
         for _, data in self._select(query, first, first + MOST_PAGES) if session.rejected else ():
             count += 1
-            yield msgspec.msgpack.decode(data, type=tuple[int, str, bytes])
+            yield RejectedRecord(*msgspec.msgpack.decode(data, type=tuple[int, str, bytes]))
         if count != session.rejected:
             raise self.damaged("rejected")
 
@@ -303,7 +322,7 @@ class WorkStore:
                     raise self.damaged(query.split("FROM ")[1].split()[0])
                 yield tuple(columns)
         except sqlite3.DatabaseError as error:
-            raise self._explain(error) from None
+            raise self._explain_sqlite(error) from None
 
     def _check(self, read: Callable[[], T], table: str) -> T:
         """Read a value with a good checksum; it can be invalid all the same, if another program wrote it."""
@@ -326,7 +345,7 @@ class WorkStore:
         """
         identity = self.read_identity() or {}
         path = self._path.with_name(f"{self._path.name}-small")
-        small = WorkStore(self.system, path, self.target)
+        small = WorkStore(self.target, self.system, path)
         small.discard()
         try:
             small.open()

@@ -7,27 +7,28 @@ commit is read again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from attrs import frozen
+from attrs import astuple, frozen
 
-from isnotai_async._models.records import Session
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async._models.validation import FilterValue
 from isnotai_async.errors import ConfigError, ExportError, IsNotAIError
 from isnotai_async.export.batches import Batch
 from isnotai_async.export.formats.parquet import TIMESTAMPS, to_tables
 from isnotai_async.export.metrics import ExportMetrics
-from isnotai_async.export.rejected import describe_rejected, keep_holdable
+from isnotai_async.export.rejected import describe_rejected, describe_too_far, keep_holdable
 from isnotai_async.export.report import SessionFailure, is_of_a_cursor
 from isnotai_async.export.runner import Runner
-from isnotai_async.export.source import AnySessions, ExportSource
+from isnotai_async.export.source import ExportSource
 from isnotai_async.export.system import System
 from isnotai_async.export.thread import FileThread
 from isnotai_async.export.tracker import OnExportError, SessionTracker
+from isnotai_async.export.trouble import explain_disk
 from isnotai_async.export.work_store import WorkStore
 from isnotai_async.integrations._delta_tables import Attempt
 from isnotai_async.integrations._event_request import batch_schema
@@ -49,7 +50,6 @@ class PieceReader:
     """Reads pieces; its attributes are the options of `export_to_delta`."""
 
     source: ExportSource
-    is_single: bool  # one client, and not a `SessionManager`
     filters: Mapping[str, FilterValue]
     on_error: OnExportError
     concurrency: int
@@ -63,24 +63,21 @@ class PieceReader:
             SinkError: The folder cannot be written.
             IsNotAIError: With ``on_error="raise"``, the error of a session.
         """
-        named: list[tuple[str, str | Session]] = [(each.name, each.session_id) for each in sessions]
-        given: AnySessions = [each.session_id for each in sessions] if self.is_single else named
         before = self.metrics.requests
         tracker = SessionTracker(
-            source=self.source,
-            sessions=given,
+            source=self.source.of(sessions),
             filters=self.filters,
-            shard=None,
             on_error=self.on_error,
             metrics=self.metrics,
         )
-        store = WorkStore(System(), folder / "work", folder / "piece")
-        with FileThread() as thread:
+        store = WorkStore(folder / "piece", System())
+        # What is in a temporary folder is not safe, so the store's own explanation would be wrong.
+        with FileThread(partial(explain_disk, target=store.target)) as thread:
             try:
                 await thread.run(_open, store)
                 await self._read(thread, store, tracker)
                 left = await thread.run(_find_left, store, tracker, sessions)
-                path, rows, attempts = await thread.run(_spool, store, tracker, folder, left)
+                path, rows, attempts = await thread.run(_spool, store, tracker, left)
             finally:
                 await thread.run(store.close)
         return Piece(
@@ -111,7 +108,7 @@ def _find_left(
     store: WorkStore, tracker: SessionTracker, sessions: Sequence[SessionRef]
 ) -> dict[SessionRef, IsNotAIError]:
     """Return the sessions that did not end, and why; if a key was refused, the rest of its region was not tried."""
-    ended = {SessionRef(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
+    ended = {row.target for row in store.read_sessions() if row.state == "done"}
     ended |= tracker.failed.keys() | tracker.invalid.keys()
     untried = ExportError("the session was not read")
     return {
@@ -122,46 +119,29 @@ def _find_left(
 
 
 def _spool(
-    store: WorkStore, tracker: SessionTracker, folder: Path, left: Mapping[SessionRef, IsNotAIError]
+    store: WorkStore, tracker: SessionTracker, left: Mapping[SessionRef, IsNotAIError]
 ) -> tuple[Path, int, tuple[Attempt, ...]]:
     """Write the rows of the sessions that were read to their end; return the file, their number, and what is left."""
-    path, schema, rejected = folder / "rows.arrow", batch_schema(), list[Attempt]()
-    done = {(row.region, row.session_id) for row in store.read_sessions() if row.state == "done"}
-    names = dict.fromkeys(row.source for row in store.read_sessions())
-    batches = (batch for batch in store.read_batches(names) if (batch.region, batch.session_id) in done)
-    rows = 0
+    path, schema, rows = store.target.with_name("rows.arrow"), batch_schema(), 0
+    done = {row.target: row.rows for row in store.read_sessions() if row.state == "done"}
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
-        for table in to_tables(_keep_holdable(batches, TIMESTAMPS, rejected.append)):
+        for table in to_tables(keep_holdable(_read_batches(store, done), TIMESTAMPS)):
             stream.write_table(table.cast(schema))
             rows += table.num_rows
-    return path, rows, (*_describe(store, tracker, done, left), *rejected)
+    unfinished = [SessionFailure.describe(*target, error) for target, error in left.items()]
+    failed = [*tracker.failed.values(), *tracker.invalid.values()]
+    rejected = chain(
+        (describe_rejected(*row.target, record) for row, record in store.read_rejected() if row.target in done),
+        describe_too_far(_read_batches(store, done), TIMESTAMPS) if rows < sum(done.values()) else (),
+    )
+    attempts = (
+        *(Attempt("unfinished", *astuple(each)) for each in unfinished),
+        *(Attempt("failed", *astuple(each)) for each in failed),
+        *(Attempt("rejected", each["region"], each["session_id"], "", json.dumps(each)) for each in rejected),
+    )
+    return path, rows, attempts
 
 
-def _keep_holdable(batches: Iterator[Batch], times: range, reject: Callable[[Attempt], None]) -> Iterator[Batch]:
-    for batch in batches:
-        for event_id, moment in zip(batch.columns.event_id, batch.columns.timestamp, strict=True):
-            if moment not in times:
-                record = {"event_id": event_id, "timestamp": moment, "reason": "Delta cannot hold the timestamp"}
-                reject(Attempt("rejected", batch.region, batch.session_id, "", json.dumps(record)))
-        yield from keep_holdable([batch], times)
-
-
-def _describe(
-    store: WorkStore,
-    tracker: SessionTracker,
-    done: Collection[tuple[str, str]],
-    left: Mapping[SessionRef, IsNotAIError],
-) -> Iterator[Attempt]:
-    for target, error in left.items():
-        yield _make_attempt("unfinished", SessionFailure.describe(*target, error))
-    for failure in (*tracker.failed.values(), *tracker.invalid.values()):
-        yield _make_attempt("failed", failure)
-    for session, index, reason, raw in store.read_rejected():
-        if (session.region, session.session_id) in done:
-            target = SessionRef(session.region, session.session_id)
-            record: dict[str, Any] = describe_rejected(target, index=index, reason=reason, raw=raw)
-            yield Attempt("rejected", session.region, session.session_id, "", json.dumps(record))
-
-
-def _make_attempt(kind: str, failure: SessionFailure) -> Attempt:
-    return Attempt(kind, failure.name, failure.session_id, failure.error, failure.message)
+def _read_batches(store: WorkStore, done: Collection[SessionRef]) -> Iterator[Batch]:
+    names = dict.fromkeys(row.source for row in store.read_sessions())
+    return (batch for batch in store.read_batches(names) if SessionRef(batch.region, batch.session_id) in done)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import uuid4
 
 import anyio
@@ -25,28 +25,24 @@ from isnotai_async.export.batches import SCHEMA_VERSION
 from isnotai_async.export.identity import count_sessions, identify_sessions
 from isnotai_async.export.metrics import ExportMetrics
 from isnotai_async.export.report import SessionFailure, is_for_good
-from isnotai_async.export.source import AnySessions, ExportSource
+from isnotai_async.export.source import ExportSource
 from isnotai_async.export.thread import FileThread
 from isnotai_async.integrations import _delta_plan
 from isnotai_async.integrations._delta_checks import check_account, check_identity, check_sessions
-from isnotai_async.integrations._delta_faults import explain_store
 from isnotai_async.integrations._delta_leases import Leases
 from isnotai_async.integrations._delta_piece import Piece, PieceReader
 from isnotai_async.integrations._delta_report import TableReport
 from isnotai_async.integrations._delta_runs import NOTE_SECONDS, RunNotes
-from isnotai_async.integrations._delta_tables import FAULTS, Attempt, JobTables
+from isnotai_async.integrations._delta_tables import Attempt, JobTables
 
 ROUNDS: Final = 3
 """How often an unfinished session is planned again."""
 
 _TRIED: Final = 3  # other sessions that are asked for, to know whether the API answers at all
 
-T = TypeVar("T")
-
 
 async def run_job(
     source: ExportSource,
-    sessions: AnySessions,
     tables: tuple[str, str, Mapping[str, str]],
     *,
     redis: str | None,
@@ -58,11 +54,11 @@ async def run_job(
     found = JobTables(table, job, storage)
     leases = Leases(redis, f"isnotai:delta:{table}:{job}", run_id)
     reader = PieceReader(source=source, metrics=metrics, **options)
-    with FileThread() as thread, capture_notices(metrics.on_notice):
+    with FileThread(found.explain) as thread, capture_notices(metrics.on_notice):
         notes = RunNotes(found, run_id)
         run = DeltaRun(source=source, reader=reader, tables=found, notes=notes, leases=leases, thread=thread)
         try:
-            return await run.run(sessions)
+            return await run.run()
         finally:
             await leases.aclose()
 
@@ -77,7 +73,6 @@ class DeltaRun:
     notes: RunNotes
     leases: Leases
     thread: FileThread  # where the tables are used
-    _is_open: bool = field(default=False, init=False)
     _planned: Sequence[SessionRef] = field(default=(), init=False)
     _unlucky: set[SessionRef] = field(factory=set, init=False)  # that some run could not read
     _rows: int = field(default=0, init=False)  # that this run added
@@ -85,19 +80,18 @@ class DeltaRun:
     _in_vain: int = field(default=0, init=False)  # requests
     _trouble: IsNotAIError | None = field(default=None, init=False)  # that was not the API's word on a session
 
-    async def run(self, sessions: AnySessions) -> TableReport:
+    async def run(self) -> TableReport:
         """Run until the job is whole."""
-        await self._ask(self.tables.open)
-        self._is_open = True
-        plan, plan_id = await self._find_plan(sessions)
+        await self.thread.run(self.tables.open)
+        plan, plan_id = await self._find_plan()
         self._planned = _delta_plan.list_sessions(plan)
-        await self._ask(self.notes.note)
+        await self.thread.run(self.notes.note)
         try:
             async with run_behind(self._stay_noted()):
                 left_out = await self._play_rounds(plan, plan_id)
         finally:
             with suppress(SinkError):  # what ended the run is more to the point
-                await self._ask(self.notes.note, ended=True)
+                await self.thread.run(self.notes.note, ended=True)
         return self._report(left_out)
 
     async def _play_rounds(self, plan: pa.Table, plan_id: str) -> list[Attempt]:
@@ -106,7 +100,7 @@ class DeltaRun:
         first = prefix = f"{self.tables.job}/{plan_id}"
         for number in count(1):
             await self._fill(prefix, _delta_plan.deal(plan))
-            found = await self._ask(self.tables.read_attempts, prefix)
+            found = await self.thread.run(self.tables.read_attempts, prefix)
             tries.update(each.target for each in found if each.kind == "unfinished")
             retried = {each.target for each in found if _may_try_again(each, tries)}
             left_out += [each for each in found if each.target not in retried]
@@ -120,8 +114,8 @@ class DeltaRun:
             prefix = f"{first}/again-{number}"
         return left_out
 
-    async def _find_plan(self, sessions: AnySessions) -> tuple[pa.Table, str]:
-        known = await identify_sessions(self.source, sessions)
+    async def _find_plan(self) -> tuple[pa.Table, str]:
+        known = await identify_sessions(self.source)
         identity = {
             "job": self.tables.job,  # for some file systems june and June are one name
             "regions": dict(self.source.regions),
@@ -131,31 +125,30 @@ class DeltaRun:
             "piece": _delta_plan.PIECE_SESSIONS,
             "slots": _delta_plan.SLOTS,
         }
-        was_planned = await self._ask(self.tables.is_planned)  # before the plan is looked for
-        found = await self._ask(self.tables.read_plan, "plan")
+        was_planned = await self.thread.run(self.tables.is_planned)  # before the plan is looked for
+        found = await self.thread.run(self.tables.read_plan, "plan")
         plan_id = uuid4().hex
         if found is None:
             if was_planned:
                 raise self._say_removed()
-            mine = _delta_plan.make_plan(await self._list(sessions))
-            await self._ask(self.tables.write_plan, "plan", mine, {**identity, "id": plan_id})
-            found = await self._ask(self.tables.read_plan, "plan")
+            mine = _delta_plan.make_plan(await self._list())
+            found = await self.thread.run(self.tables.write_plan, "plan", mine, {**identity, "id": plan_id})
         if found is None:
             raise self._say_removed()
         plan, theirs = found
         check_identity(self.tables.job, identity, theirs)
-        await self._ask(self.tables.check_store, "plan", plan)
-        await self._ask(self.tables.note_planned)
+        await self.thread.run(self.tables.check_store, "plan", plan)
+        await self.thread.run(self.tables.note_planned)
         if theirs["id"] != plan_id:  # another run has made it
             refs = _delta_plan.list_sessions(plan)
             if count_sessions(known) is not None:
-                check_sessions(self.tables.job, await self._list(sessions), refs)
+                check_sessions(self.tables.job, await self._list(), refs)
             await check_account(self.tables.job, self.source, refs)
         return plan, theirs["id"]
 
     async def _check_plan(self, plan_id: str) -> None:
         """Check that the plan is still there: without it, what did not go in may be gone too."""
-        found = await self._ask(self.tables.read_plan, "plan")
+        found = await self.thread.run(self.tables.read_plan, "plan")
         if found is None or found[1]["id"] != plan_id:
             raise self._say_removed()
 
@@ -166,18 +159,17 @@ class DeltaRun:
             "and use another name of a job"
         )
 
-    async def _list(self, sessions: AnySessions) -> list[SessionRef]:
+    async def _list(self) -> list[SessionRef]:
         listed = dict[SessionRef, None]()
-        for targets in self.source.read(sessions).values():
+        for targets in self.source.read().values():
             async for target in targets:
                 listed[target] = None
         return list(listed)
 
     async def _plan_again(self, name: str, unfinished: Sequence[SessionRef]) -> pa.Table:
-        found = await self._ask(self.tables.read_plan, name)
+        found = await self.thread.run(self.tables.read_plan, name)
         if found is None:
-            await self._ask(self.tables.write_plan, name, _delta_plan.make_plan(unfinished), {})
-            found = await self._ask(self.tables.read_plan, name)
+            found = await self.thread.run(self.tables.write_plan, name, _delta_plan.make_plan(unfinished), {})
         if found is None:
             raise self._say_removed()
         return found[0]
@@ -190,14 +182,14 @@ class DeltaRun:
             is_idle = True
             for slot in tuple(left):
                 transaction = f"{prefix}/slot-{slot}"
-                version = await self._ask(self.tables.version, transaction)
+                version = await self.thread.run(self.tables.version, transaction)
                 if version >= len(slots[slot]):
                     left.remove(slot)
                     continue
                 async with self.leases.hold(transaction, version) as is_mine:
                     is_idle = is_idle and not is_mine
                     # Another run may have added it after the version was read, and before the lease was free.
-                    if is_mine and await self._ask(self.tables.version, transaction) == version:
+                    if is_mine and await self.thread.run(self.tables.version, transaction) == version:
                         await self._add(prefix, slot, version, slots[slot][version])
             if left and is_idle:
                 await anyio.sleep(1)  # other runs have leases on all that is left
@@ -217,7 +209,7 @@ class DeltaRun:
             self._trouble = self._trouble or trouble
             if trouble is not None and is_outage and len(piece.troubles) == len(sessions):
                 raise trouble
-            is_mine = await self._ask(self._commit, prefix, slot, version, evolve(piece, attempts=attempts))
+            is_mine = await self.thread.run(self._commit, prefix, slot, version, evolve(piece, attempts=attempts))
         self._pieces += is_mine
         self._rows += piece.rows if is_mine else 0
         self._in_vain += 0 if is_mine else piece.requests
@@ -249,7 +241,7 @@ class DeltaRun:
         """Check that a second run, if there is one, shares the quota."""
         if self._shares_quota:
             return
-        others = await self._ask(self.notes.find_others)
+        others = await self.thread.run(self.notes.find_others)
         if others:
             raise ConfigError(
                 f"{len(others)} other runs of the job {quoted(self.tables.job)} were active in the last 10 minutes, "
@@ -262,14 +254,7 @@ class DeltaRun:
         while True:
             await anyio.sleep(NOTE_SECONDS)
             with suppress(SinkError):  # a store that is away ends the run at the next piece
-                await self._ask(self.notes.note)
-
-    async def _ask(self, call: Callable[..., T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - those of the call
-        """Use the tables; what goes wrong there is a `SinkError`, in words."""
-        try:
-            return await self.thread.run(call, *args, **options)
-        except (*FAULTS, ValueError) as error:
-            raise explain_store(error, self.tables.table, was_open=self._is_open) from None
+                await self.thread.run(self.notes.note)
 
     @property
     def _shares_quota(self) -> bool:

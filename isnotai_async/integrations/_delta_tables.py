@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from attrs import asdict, fields_dict, frozen
+from attrs import asdict, define, field, fields_dict, frozen
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.errors import ConfigError, StoreError, quoted
+from isnotai_async.integrations._delta_faults import explain_store
 from isnotai_async.integrations._event_request import batch_schema
 
 FAULTS: Final = (DeltaError, OSError)
@@ -35,22 +36,13 @@ _APPENDS: Final = 3  # two runs may create a table at once
 
 @frozen
 class Attempt:
-    """What did not go in with a piece.
+    """What did not go in with a piece."""
 
-    Attributes:
-        kind: Of a session ``"failed"`` for good, ``"unfinished"``, or ``"interrupted"`` by an outage;
-            ``"rejected"`` for a record that could not be read.
-        region: Name of the region.
-        session_id: The session.
-        error: Name of the error's class; empty for a record.
-        message: What was wrong; of a record, JSON with it and the reason.
-    """
-
-    kind: str
+    kind: str  # "failed" for good, "unfinished", "interrupted" by an outage; "rejected" for a record
     region: str
     session_id: str
-    error: str
-    message: str
+    error: str  # name of the error's class; empty for a record
+    message: str  # what was wrong; of a record, JSON with it and the reason
 
     @property
     def target(self) -> SessionRef:
@@ -64,13 +56,14 @@ _ATTEMPTS: Final = pa.schema(
 )
 
 
-@frozen
+@define
 class JobTables:
     """The tables of a job."""
 
     table: str  # folder or URL of the events
     job: str
     options: Mapping[str, str]  # `storage_options` of deltalake
+    _was_open: bool = field(default=False, init=False)
 
     def open(self) -> None:
         """Create the table of events if it is not there, and check it.
@@ -93,6 +86,13 @@ class JobTables:
             except FAULTS:
                 raise error from None
         self._check(self.fresh())
+        self._was_open = True
+
+    def explain(self, error: BaseException) -> BaseException:
+        """Return what to raise for an error: of the store, a `SinkError` in words."""
+        if not isinstance(error, (*FAULTS, ValueError)):
+            return error
+        return explain_store(error, self.table, was_open=self._was_open)
 
     def fresh(self) -> DeltaTable:
         """Open the table of events as it is now."""
@@ -128,13 +128,16 @@ class JobTables:
             if not self.is_planned():
                 raise
 
-    def write_plan(self, name: str, plan: pa.Table, identity: Mapping[str, Any]) -> None:
-        """Write a plan unless there is one: the first one wins."""
+    def write_plan(
+        self, name: str, plan: pa.Table, identity: Mapping[str, Any]
+    ) -> tuple[pa.Table, dict[str, Any]] | None:
+        """Write a plan unless there is one, and return the one that is there: the first one wins."""
         try:
             self._write_plan(name, plan, identity)
         except FAULTS:
             if self.read_plan(name) is None:
                 raise
+        return self.read_plan(name)
 
     def check_store(self, name: str, plan: pa.Table) -> None:
         """Check that a second plan cannot be written.

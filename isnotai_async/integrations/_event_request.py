@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio.from_thread import start_blocking_portal
 from attrs import frozen
 
-from isnotai_async._arrow.tables import load_pyarrow, schema_of
+from isnotai_async._arrow import load_pyarrow, schema_of
 from isnotai_async._client import Client
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event

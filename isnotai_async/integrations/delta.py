@@ -95,11 +95,9 @@ async def export_to_delta(
     except ImportError:
         raise ConfigError("a Delta table needs deltalake: pip install 'isnotai-async[delta]'") from None
     return await _delta_run.run_job(
-        find_source(source),
-        sessions,
+        find_source(source, sessions),
         (table, job, storage_options or {}),
         redis=redis,
-        is_single=isinstance(source, Client),
         filters=EventFilters(**filters).filters,
         on_error=on_error,
         concurrency=concurrency,

@@ -28,7 +28,7 @@ from isnotai_async._models.validation import check_int
 from isnotai_async.errors import ConfigError
 from isnotai_async.export.batches import COLUMNS
 from isnotai_async.export.places import shown
-from isnotai_async.export.store_report import StoreReport
+from isnotai_async.export.report import StoreReport
 from isnotai_async.export.sync import update_store
 from isnotai_async.integrations._dlt_reader import SESSION, StoreReader
 from isnotai_async.integrations._environment import open_client

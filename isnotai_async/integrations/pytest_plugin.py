@@ -14,12 +14,11 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 
-if TYPE_CHECKING:
-    from isnotai_async import Client, Sandbox
+import isnotai_async as isnotai  # it imports what is used when it is used: only a test that asks for it pays
 
 _SHORT_WINDOW: Final = 0.1  # seconds
 
@@ -34,19 +33,19 @@ def isnotai_sandbox_options() -> dict[str, Any]:
 
 
 @pytest.fixture
-def isnotai_sandbox(isnotai_sandbox_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+def isnotai_sandbox(
+    isnotai_sandbox_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[isnotai.Sandbox]:
     """Run a sandbox while the test runs, and point ``ISNOTAI_*`` at it, so that ``Client()`` finds it.
 
     A ``Client()`` waits a tenth of a second after a 429, unless the options give the sandbox a rate limit: then its
     window is the sandbox's.
     """
-    from anyio.from_thread import start_blocking_portal  # only a test that asks for it pays for the imports
-
-    from isnotai_async import Sandbox
+    from anyio.from_thread import start_blocking_portal  # imported late for the same reason
 
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(Sandbox(**isnotai_sandbox_options)) as sandbox,
+        portal.wrap_async_context_manager(isnotai.Sandbox(**isnotai_sandbox_options)) as sandbox,
     ):
         monkeypatch.setenv("ISNOTAI_API_KEY", sandbox.api_key)
         monkeypatch.setenv("ISNOTAI_BASE_URL", sandbox.base_url)
@@ -56,7 +55,7 @@ def isnotai_sandbox(isnotai_sandbox_options: dict[str, Any], monkeypatch: pytest
         yield sandbox
 
 
-def _share_limiters(sandbox: Sandbox, window: float) -> None:
+def _share_limiters(sandbox: isnotai.Sandbox, window: float) -> None:
     """Create the limiters that all clients of the sandbox's keys share while it lives, with a window in seconds."""
     from isnotai_async._http.credentials import ApiKey
     from isnotai_async._models.regions import resolve_region
@@ -68,16 +67,14 @@ def _share_limiters(sandbox: Sandbox, window: float) -> None:
 
 
 @pytest.fixture
-def isnotai_client(isnotai_sandbox: Sandbox) -> Client:
+def isnotai_client(isnotai_sandbox: isnotai.Sandbox) -> isnotai.Client:
     """Return a client of the sandbox that waits for no quota and backs off for milliseconds.
 
     It is not open yet: ``async with isnotai_client as client``.
     """
-    from isnotai_async import Client, Retry, Unlimited
-
-    return Client(
+    return isnotai.Client(
         isnotai_sandbox.api_key,
         base_url=isnotai_sandbox.base_url,
-        limiter=Unlimited(),
-        retry=Retry(base=0.01),
+        limiter=isnotai.Unlimited(),
+        retry=isnotai.Retry(base=0.01),
     )

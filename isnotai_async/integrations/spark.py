@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from isnotai_async._arrow.tables import schema_of
+from isnotai_async._arrow import schema_of
 from isnotai_async._models.records import Event
 from isnotai_async.errors import ConfigError
 from isnotai_async.integrations._event_request import BATCH_ROWS, EventRequest, batch_schema

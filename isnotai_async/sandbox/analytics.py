@@ -57,10 +57,9 @@ Entries = tuple[Entry, ...]
 
 def take_census(data: Data) -> Entries:
     """Look at every session that is listed, in its order."""
-    found = ((data[session_id], data.show(session_id)) for session_id in data.ids)
     return tuple(
-        Entry(row, session.start_ms, session.size, -1.0 if session.bot_score is None else session.bot_score)
-        for session, row in found
+        Entry(each.show(), each.start_ms, each.log.size, -1.0 if each.bot_score is None else each.bot_score)
+        for each in (data[session_id] for session_id in data.ids)
     )
 
 

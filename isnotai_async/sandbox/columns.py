@@ -6,22 +6,32 @@ contain the same mistake.
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from typing import Final, get_type_hints
 
 from isnotai_async.errors import ConfigError, quoted
 
 Row = tuple[str, str, str, int, str | None, int, int]
 """A row of an export, in the order of `COLUMNS`."""
 
+
+def show_event(
+    event_id: str, message_id: int, event_type_name: str | None, *, timestamp: int, payload_size: int
+) -> dict[str, object]:
+    """Return an event as the API shows it."""
+    return {
+        "eventId": event_id,
+        "messageId": message_id,
+        "eventTypeName": event_type_name,
+        "timestamp": timestamp,
+        "payloadSize": payload_size,
+    }
+
+
+_FIELDS: Final = {name: kind for name, kind in get_type_hints(show_event).items() if name != "return"}
 COLUMNS: Final[dict[str, type]] = {
     "region": str,
     "session_id": str,
-    "event_id": str,
-    "message_id": int,
-    "event_type_name": str,
-    "timestamp": int,
-    "payload_size": int,
+    **{name: int if kind is int else str for name, kind in _FIELDS.items()},
 }
 NULLABLE: Final = "event_type_name"
 INT32: Final = ("message_id", "payload_size")
@@ -29,7 +39,6 @@ INT32: Final = ("message_id", "payload_size")
 _KINDS: Final = tuple(COLUMNS.values())
 _NAME: Final = list(COLUMNS).index(NULLABLE)
 _WITHOUT_NAME: Final = (*_KINDS[:_NAME], type(None), *_KINDS[_NAME + 1 :])
-_API_NAMES: Final = [re.sub("_([a-z])", lambda found: found[1].upper(), name) for name in list(COLUMNS)[2:]]
 _WORDS: Final = {str: "a string", int: "a whole number"}
 
 
@@ -51,8 +60,3 @@ def check_row(values: tuple[object, ...], where: str) -> Row:
             shown = "missing" if value is None else quoted(value)
             raise ConfigError(f"{where}: {name} has to be {_WORDS[kind]}, and is {shown}; export it again")
     raise AssertionError
-
-
-def show_event(*values: object) -> dict[str, object]:
-    """Return an event as the API shows it, of the values of its own columns."""
-    return dict(zip(_API_NAMES, values, strict=True))

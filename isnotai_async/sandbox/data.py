@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from isnotai_async.sandbox.event_generator import EventLog
 from isnotai_async.sandbox.generated import Dataset, GeneratedSession
-from isnotai_async.sandbox.recording import RecordedLog, RecordedSession, Recording
+from isnotai_async.sandbox.recording import RecordedSession, Recording
 
 Data = Dataset | Recording
 SandboxSession = GeneratedSession | RecordedSession
-Log = EventLog | RecordedLog

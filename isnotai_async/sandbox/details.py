@@ -5,37 +5,22 @@ The real API does not guarantee that they agree. In the sandbox they always agre
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, Protocol
+from typing import Final
 
+from isnotai_async.sandbox.event_generator import EventLog
+from isnotai_async.sandbox.recorded_log import RecordedLog
 from isnotai_async.sandbox.seed_data import CATEGORIES, NAMES, iso
 
 _BUCKETS: Final = 100
 _CATEGORY_NAMES: Final = {name: frozenset(NAMES[kind] for kind in kinds) for name, kinds in CATEGORIES.items()}
 
 
-class _TimedLog(Protocol):
-    """The events of a session in time order, each by its index."""
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def start_ms(self) -> int: ...
-
-    @property
-    def end_ms(self) -> int: ...
-
-    def first_at(self, at_ms: int) -> int: ...
-
-    def counts(self, start: int, stop: int) -> Counter[int]: ...
-
-    def name_of(self, kind: int) -> str: ...
+Log = EventLog | RecordedLog
 
 
-def describe(session_id: str, log: _TimedLog, pages: Sequence[dict[str, object]] = ()) -> dict[str, object]:
+def describe(session_id: str, log: Log, pages: Sequence[dict[str, object]] = ()) -> dict[str, object]:
     """Build the data of ``/sessions/{id}/details``.
 
     Args:
@@ -59,7 +44,7 @@ def describe(session_id: str, log: _TimedLog, pages: Sequence[dict[str, object]]
     }
 
 
-def _timeline(log: _TimedLog) -> list[dict[str, object]]:
+def _timeline(log: Log) -> list[dict[str, object]]:
     """Return at most `_BUCKETS` equally wide buckets, without those that have no event."""
     width = max(1, -(-(log.end_ms + 1 - log.start_ms) // _BUCKETS))
     edges = [(at, log.first_at(at)) for at in range(log.start_ms, log.end_ms + 1 + width, width)]

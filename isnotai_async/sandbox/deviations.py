@@ -7,6 +7,7 @@ A path names fields of the body as the client's errors do: ``data[*].payloadSize
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -47,11 +48,7 @@ def set_field(path: str, value: object) -> Change:
     Raises:
         ConfigError: The path is not valid.
     """
-
-    def put(container: Any, key: str | int) -> None:  # noqa: ANN401 - a list or a dict of JSON
-        container[key] = value
-
-    return _edit(path, put)
+    return _edit(path, lambda container, key: operator.setitem(container, key, value))
 
 
 def remove_field(path: str) -> Change:
@@ -60,11 +57,7 @@ def remove_field(path: str) -> Change:
     Raises:
         ConfigError: The path is not valid.
     """
-
-    def remove(container: Any, key: str | int) -> None:  # noqa: ANN401 - a list or a dict of JSON
-        del container[key]
-
-    return _edit(path, remove)
+    return _edit(path, operator.delitem)
 
 
 def _edit(path: str, edit: Callable[[Any, str | int], None]) -> Change:

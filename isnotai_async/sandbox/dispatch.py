@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Final
 
 from attrs import evolve, frozen
 
-from isnotai_async.sandbox.faults import Fault, FaultTarget
+from isnotai_async.sandbox.faults import Fault
 from isnotai_async.sandbox.hosts import names_this_machine
 from isnotai_async.sandbox.pagination import Visit
 from isnotai_async.sandbox.params import RefusedError
 from isnotai_async.sandbox.region import SandboxRegion
 from isnotai_async.sandbox.responses import SandboxReply, envelope
 from isnotai_async.sandbox.routes import OPERATIONS, Operation
+
+_ALLOW: Final = {"Allow": "GET"}
 
 
 @frozen
@@ -37,16 +40,11 @@ def respond(region: SandboxRegion, call: Call, now: float) -> tuple[SandboxReply
     """Return the answer of a request, and the fault to apply when it is sent; `now` is monotonic seconds."""
     if not names_this_machine(call.headers.get("Host", "")):
         return envelope(421, "SANDBOX_FOREIGN_HOST", "The sandbox answers to localhost and loopback addresses."), None
-    return _route(region, call, now)
-
-
-def _route(region: SandboxRegion, call: Call, now: float) -> tuple[SandboxReply, Fault | None]:
     operation, names = _find(call.path)
+    visit = Visit(region, names, call.query, now)
     if operation is not None and operation.public:
-        if call.method != "GET":
-            # What is public never returns the envelope: documented of /health.
-            return SandboxReply(405, headers={"Allow": "GET"}), None
-        return _operate(region, operation, call, Visit(region, names, call.query, now))
+        # What is public never returns the envelope: documented of /health.
+        return _operate(operation, visit) if call.method == "GET" else (SandboxReply(405, headers=_ALLOW), None)
     if not call.path.startswith("/v1/"):
         return _not_found(), None
     bucket = region.authenticate(call.headers)
@@ -60,8 +58,8 @@ def _route(region: SandboxRegion, call: Call, now: float) -> tuple[SandboxReply,
         return _with_tier(_not_found(), region), None
     if call.method != "GET":
         refusal = envelope(405, "SANDBOX_METHOD_NOT_ALLOWED", "Every route of this API is a GET.")
-        return _with_tier(refusal, region).with_headers(Allow="GET"), None
-    return _operate(region, operation, call, Visit(region, names, call.query, now))
+        return _with_tier(refusal, region).with_headers(**_ALLOW), None
+    return _operate(operation, visit)
 
 
 def _find(path: str) -> tuple[Operation | None, Mapping[str, str]]:
@@ -71,17 +69,13 @@ def _find(path: str) -> tuple[Operation | None, Mapping[str, str]]:
     return None, {}
 
 
-def _operate(
-    region: SandboxRegion, operation: Operation, call: Call, visit: Visit
-) -> tuple[SandboxReply, Fault | None]:
-    target = FaultTarget(region.name, operation.name, has_cursor=bool(call.query.get("cursor")))
-    fault = region.faults.take(target)
+def _operate(operation: Operation, visit: Visit) -> tuple[SandboxReply, Fault | None]:
+    region = visit.region
+    fault = region.faults.take(region.name, operation.name, has_cursor=bool(visit.query.get("cursor")))
     if fault is not None and fault.answer is not None:
         tiered = fault.from_api and not operation.public
         return _with_tier(fault.answer, region) if tiered else fault.answer, fault
-    if fault is not None and fault.page is not None:
-        visit = evolve(visit, page_fault=fault.page)
-    answer = _handle(operation, visit)
+    answer = _handle(operation, visit if fault is None else evolve(visit, page_fault=fault.page))
     answer = answer if operation.public else _with_tier(answer, region)
     return answer if fault is None or fault.change is None else fault.change(answer), fault
 
@@ -106,7 +100,7 @@ def _not_found() -> SandboxReply:
 
 def _too_many(region: SandboxRegion, wait: float) -> SandboxReply:
     answer = envelope(429, "SANDBOX_RATE_LIMITED", "The rate limit of this key is reached.")
-    if not region.edge.retry_after:
+    if not region.options.retry_after:
         return answer
     # Whole seconds, rounded up and never 0, so that a client that waits exactly that long is admitted.
     return answer.with_headers(Retry_After=str(max(1, math.ceil(wait + 0.001))))

@@ -135,6 +135,7 @@ class Persona(Enum):
 
 
 _OPENING: Final[tuple[Step, ...]] = ((0, E.INIT, 212), (0, E.NAVIGATE, 96), (2, E.FOCUS, 8))
+_OPENED: Final = len(_OPENING)
 _OPENED_AT: Final = (0, 0, 2)  # milliseconds of each, from the start of the session
 _NEW_PAGE: Final = _OPENING[1:]
 _TAPE: Final = 16_384  # events, or a few more
@@ -201,16 +202,20 @@ class EventLog:
     @cached_property
     def _shift(self) -> int:
         """How much a place of the tape, laps included, is ahead of the index of its event."""
-        return 1 + self.seed % (len(self.tape.kinds) - 1) - len(_OPENING)
+        return 1 + self.seed % (len(self.tape.kinds) - 1) - _OPENED
 
     @cached_property
     def _zero_ms(self) -> int:
         """Unix milliseconds at which the tape would have started."""
-        return self.start_ms + _OPENED_AT[-1] - self.tape.times[self._shift + len(_OPENING) - 1]
+        return self.start_ms + _OPENED_AT[-1] - self.tape.times[self._shift + _OPENED - 1]
+
+    @cached_property
+    def _id_prefix(self) -> str:
+        return f"ev-{self.seed >> 32:08x}-"
 
     def _look_up(self, index: int) -> tuple[int, int, int]:
         """Return message-type byte, Unix milliseconds and payload size of an event."""
-        if index < len(_OPENING):
+        if index < _OPENED:
             _, kind, size = _OPENING[index]
             return int(kind), self.start_ms + _OPENED_AT[index], size
         tape = self.tape
@@ -229,13 +234,13 @@ class EventLog:
     def event(self, index: int) -> dict[str, object]:
         """Return one event as the API shows it."""
         kind, at_ms, size = self._look_up(index)
-        event_id = f"ev-{self.seed >> 32:08x}-{(index * _ID_STRIDE + self.seed) & _ID_MASK:08x}"
-        return show_event(event_id, kind, NAMES[kind], at_ms, size)
+        event_id = f"{self._id_prefix}{(index * _ID_STRIDE + self.seed) & _ID_MASK:08x}"
+        return show_event(event_id, kind, NAMES[kind], timestamp=at_ms, payload_size=size)
 
     def first_at(self, at_ms: int) -> int:
         """Return the index of the first event at or after this instant; `size` if there is none."""
         index = bisect_left(_OPENED_AT, at_ms - self.start_ms)
-        if index == len(_OPENING):
+        if index == _OPENED:
             laps, rest = divmod(at_ms - self._zero_ms, self.tape.length_ms)
             place = laps * len(self.tape.kinds) + bisect_left(self.tape.times, rest)
             index = max(index, place - self._shift)
@@ -253,10 +258,10 @@ class EventLog:
 
     def of_kind(self, kind: int, start: int, stop: int) -> Iterator[int]:
         """Yield the indexes from `start` up to, not including, `stop` with a message-type byte."""
-        for index in range(start, min(stop, len(_OPENING))):
+        for index in range(start, min(stop, _OPENED)):
             if _OPENING[index][1] == kind:
                 yield index
-        start, places, length = max(start, len(_OPENING)), self.tape.places.get(kind, ()), len(self.tape.kinds)
+        start, places, length = max(start, _OPENED), self.tape.places.get(kind, ()), len(self.tape.kinds)
         for lap_start in range((self._shift + start) // length * length - self._shift, stop, length):
             for place in places[bisect_left(places, start - lap_start) :]:
                 if lap_start + place >= stop:
@@ -267,7 +272,7 @@ class EventLog:
         """Count each message-type byte from index `start` up to, not including, `stop`."""
         total = Counter[int](kind for _, kind, _ in _OPENING[start:stop])
         kinds, length = self.tape.kinds, len(self.tape.kinds)
-        start, stop = (self._shift + max(index, len(_OPENING)) for index in (start, stop))
+        start, stop = (self._shift + max(index, _OPENED) for index in (start, stop))
         laps, rest = divmod(stop - start, length)
         for kind, count in self.tape.counts.items() if laps else ():
             total[kind] += count * laps

@@ -306,21 +306,6 @@ def _status_name(status: int) -> str:
         return f"STATUS_{status}"
 
 
-@frozen
-class FaultTarget:
-    """The properties of a request that decide which fault applies to it.
-
-    Attributes:
-        region: Name of the region.
-        operation: Name of the operation.
-        has_cursor: Whether the request carries a cursor.
-    """
-
-    region: str
-    operation: str
-    has_cursor: bool = False
-
-
 @define(eq=False)
 class _Rule:
     fault: Fault
@@ -329,13 +314,12 @@ class _Rule:
     probability: float | None
     left: int | None
 
-    def fits(self, target: FaultTarget) -> bool:
-        page = self.fault.page
+    def fits(self, region: str, operation: str, *, has_cursor: bool) -> bool:
         return (
-            self.operation in {None, target.operation}
-            and self.region in {None, target.region}
-            and (page is None or target.operation in LIST_OPERATIONS)
-            and (target.has_cursor or not self.fault.needs_cursor)
+            self.operation in {None, operation}
+            and self.region in {None, region}
+            and (self.fault.page is None or operation in LIST_OPERATIONS)
+            and (has_cursor or not self.fault.needs_cursor)
         )
 
 
@@ -369,15 +353,12 @@ class FaultQueue:
         """Remove all faults."""
         self._rules.clear()
 
-    def take(self, target: FaultTarget) -> Fault | None:
-        """Return the fault for this request, or None."""
-        fitting = [rule for rule in self._rules if rule.fits(target)]
-        for rule in fitting:
-            if rule.probability is None:
+    def take(self, region: str, operation: str, *, has_cursor: bool = False) -> Fault | None:
+        """Return the fault for a request, which may carry a cursor, or None."""
+        fitting = [rule for rule in self._rules if rule.fits(region, operation, has_cursor=has_cursor)]
+        for rule in sorted(fitting, key=lambda rule: rule.probability is not None):  # the scripted ones first
+            if rule.probability is None or self.dice.chance(rule.probability):
                 self._use(rule)
-                return rule.fault
-        for rule in fitting:
-            if rule.probability is not None and self.dice.chance(rule.probability):
                 return rule.fault
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar, Final
 
@@ -37,31 +37,57 @@ _SIZES: Final = ((50, 200), (200, 700), (500, 1_200), (900, 2_000))
 BOT_SCORE: Final = 0.7
 
 
-@frozen
+@frozen(eq=False)
 class GeneratedSession:
-    """The properties of a session, before its events are generated.
+    """One session, made up.
 
     Attributes:
         id: Its id.
-        seed: Seed of everything in it.
         persona: The kind of user.
-        size: How many events it has.
-        start_ms: Unix milliseconds of its creation and first event.
+        log: Its events.
         status: `active` or `closed`.
         bot_score: 0 to 1, or None if the session has no score.
     """
 
     id: str
-    seed: int
     persona: Persona
-    size: int
-    start_ms: int
+    log: EventLog
     status: str
     bot_score: float | None
 
+    @property
+    def start_ms(self) -> int:
+        """Unix milliseconds of its creation and first event."""
+        return self.log.start_ms
+
+    @cached_property
+    def details(self) -> dict[str, Any]:
+        """Its details as the API shows them."""
+        return describe(self.id, self.log, _page_history(self.log))
+
+    def show(self) -> dict[str, Any]:
+        """Return the session as the API shows it."""
+        log, dice = self.log, Dice(self.log.seed, "face")
+        number = dice.between(0, len(USER_NAMES) - 1)
+        known, named = dice.chance(0.85), dice.chance(0.85)
+        is_bot = self.bot_score is not None and self.bot_score >= BOT_SCORE
+        return {
+            "id": self.id,
+            "createdAt": iso(log.start_ms),
+            "updatedAt": iso(log.end_ms),
+            "status": self.status,
+            "botScore": self.bot_score,
+            "detectionFlags": [flag for flag in BOT_FLAGS if is_bot and dice.chance(0.6)],
+            "pageUrl": _page_url(log, 1) if log.size else None,
+            "userAgentSummary": dice.pick(USER_AGENTS[self.persona.name]) if dice.chance(0.95) else None,
+            "userId": f"u-{1000 + number}" if known else None,
+            "userName": USER_NAMES[number] if known and named else None,
+            "userUrl": f"https://learn.example.edu/users/{1000 + number}" if known else None,
+        }
+
 
 class Dataset:
-    """Sessions, their events and their details, made up.
+    """Sessions by their ids, made up.
 
     Args:
         seed: Seed of the region's data.
@@ -71,7 +97,6 @@ class Dataset:
     Attributes:
         ids: Ids of the sessions that are listed, in their order.
         types: Message type of each known name.
-        details: Returns the details of a session as the API shows them, by its id.
     """
 
     types: ClassVar[Mapping[str, int]] = BYTES
@@ -81,24 +106,19 @@ class Dataset:
         self.ids = ordinary + tuple(f"big-{size}" for size in big_sessions)
         self._seed, self._sessions = seed, sessions
         self._ordinals = {name: ordinal for ordinal, name in enumerate(ordinary)}
-        self._ordinary = lru_cache(maxsize=1024)(self._make_ordinary)
-        self._log = lru_cache(maxsize=64)(self._lay_out)
-        self.details = lru_cache(maxsize=64)(self._describe)
-
-    def find(self, session_id: str) -> GeneratedSession | None:
-        """Return the session with this id, or None."""
-        if (ordinal := self._ordinals.get(session_id)) is not None:
-            return self._ordinary(session_id, ordinal)
-        matched = _BIG.fullmatch(session_id)
-        if matched is None or (size := int(matched[1])) > BIGGEST:
-            return None
-        seed = seed_of(self._seed, session_id)
-        return GeneratedSession(session_id, seed, Persona.DESKTOP, size, _OLDEST_MS, "closed", 0.08)
+        self._make = lru_cache(maxsize=1024)(self._make_session)
 
     def __getitem__(self, session_id: str) -> GeneratedSession:
-        if (session := self.find(session_id)) is None:
+        return self._make(session_id)
+
+    def _make_session(self, session_id: str) -> GeneratedSession:
+        if (ordinal := self._ordinals.get(session_id)) is not None:
+            return self._make_ordinary(session_id, ordinal)
+        matched = _BIG.fullmatch(session_id)
+        if matched is None or (size := int(matched[1])) > BIGGEST:
             raise KeyError(session_id)
-        return session
+        log = self._make_log(session_id, Persona.DESKTOP, size, _OLDEST_MS)
+        return GeneratedSession(session_id, Persona.DESKTOP, log, "closed", 0.08)
 
     def _make_ordinary(self, session_id: str, ordinal: int) -> GeneratedSession:
         dice = Dice(self._seed, "session", ordinal)
@@ -111,40 +131,12 @@ class Dataset:
         start_ms = _NEWEST_MS - ordinal * step - dice.between(0, step - 1)
         score = _score(dice, persona)
         status = "active" if ordinal * 10 < self._sessions else "closed"
-        return GeneratedSession(session_id, seed_of(self._seed, session_id), persona, size, start_ms, status, score)
+        return GeneratedSession(
+            session_id, persona, self._make_log(session_id, persona, size, start_ms), status, score
+        )
 
-    def log(self, session_id: str) -> EventLog:
-        """Return the events of a session."""
-        return self._log(self[session_id])
-
-    def _lay_out(self, session: GeneratedSession) -> EventLog:
-        return EventLog(make_tape(self._seed, session.persona), session.seed, session.size, session.start_ms)
-
-    def _describe(self, session_id: str) -> dict[str, Any]:
-        log = self.log(session_id)
-        return describe(session_id, log, _page_history(log))
-
-    def show(self, session_id: str) -> dict[str, Any]:
-        """Return a session as the API shows it."""
-        session = self[session_id]
-        dice = Dice(session.seed, "face")
-        log = self._log(session)
-        number = dice.between(0, len(USER_NAMES) - 1)
-        known, named = dice.chance(0.85), dice.chance(0.85)
-        is_bot = session.bot_score is not None and session.bot_score >= BOT_SCORE
-        return {
-            "id": session.id,
-            "createdAt": iso(session.start_ms),
-            "updatedAt": iso(log.end_ms),
-            "status": session.status,
-            "botScore": session.bot_score,
-            "detectionFlags": [flag for flag in BOT_FLAGS if is_bot and dice.chance(0.6)],
-            "pageUrl": _page_url(log, 1) if session.size else None,
-            "userAgentSummary": dice.pick(USER_AGENTS[session.persona.name]) if dice.chance(0.95) else None,
-            "userId": f"u-{1000 + number}" if known else None,
-            "userName": USER_NAMES[number] if known and named else None,
-            "userUrl": f"https://learn.example.edu/users/{1000 + number}" if known else None,
-        }
+    def _make_log(self, session_id: str, persona: Persona, size: int, start_ms: int) -> EventLog:
+        return EventLog(make_tape(self._seed, persona), seed_of(self._seed, session_id), size, start_ms)
 
 
 def _score(dice: Dice, persona: Persona) -> float | None:

@@ -177,7 +177,7 @@ class Listener:
             # What a fault sends instead goes out exactly as it was given.
             own = fault is None or fault.answer is None
             coding = accepted_coding(request.headers.get("Accept-Encoding", ""))
-            if own and coding and self.region.edge.compress and worth_compressing(answer):
+            if own and coding and self.region.options.compress and worth_compressing(answer):
                 answer = answer.compressed(coding)
             if fault is None or fault.delivery is not Delivery.RESET:
                 status = answer.status

@@ -11,25 +11,8 @@ Which of the two the real edge uses is not documented, so both are here:
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
 
 from attrs import define, field
-
-
-class RequestCounter(Protocol):
-    """One key's count of requests."""
-
-    def accept(self, limit: int, now: float) -> float | None:
-        """Count a request.
-
-        Args:
-            limit: Requests allowed within a window. It may change between calls; the history stays.
-            now: Seconds on a clock that never goes back.
-
-        Returns:
-            None when the request is admitted, else the seconds after which one would be.
-        """
-        ...
 
 
 @define
@@ -41,7 +24,15 @@ class ExactLog:
     _times: deque[float] = field(factory=deque, init=False, repr=False)
 
     def accept(self, limit: int, now: float) -> float | None:
-        """Count a request; see `RequestCounter.accept`."""
+        """Count a request.
+
+        Args:
+            limit: Requests allowed within a window. It may change between calls; the history stays.
+            now: Seconds on a clock that never goes back.
+
+        Returns:
+            None when the request is admitted, else the seconds after which one would be.
+        """
         times = self._times
         while times and times[0] <= now - self.window:
             times.popleft()
@@ -62,7 +53,7 @@ class ApproximateCounter:
     _present: int = field(default=0, init=False)
 
     def accept(self, limit: int, now: float) -> float | None:
-        """Count a request; see `RequestCounter.accept`."""
+        """Count a request; see `ExactLog.accept`."""
         number = int(now // self.window)
         if number != self._number:
             self._previous = self._present if number == self._number + 1 else 0
@@ -78,3 +69,7 @@ class ApproximateCounter:
             # The old count fades evenly; find when the sum falls to the limit.
             return left - (limit - self._present) / self._previous * self.window
         return left + (self._present - limit) / self._present * self.window
+
+
+RequestCounter = ExactLog | ApproximateCounter
+"""One key's count of requests."""

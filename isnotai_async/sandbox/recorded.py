@@ -19,8 +19,9 @@ from isnotai_async.sandbox.columns import COLUMNS, INT32, Row, check_row
 from isnotai_async.sandbox.limits import REGION_NAMES
 from isnotai_async.sandbox.recorded_csv import BEGINNINGS, read_csv
 from isnotai_async.sandbox.recorded_database import MAGIC, read_database, read_sessions
+from isnotai_async.sandbox.recorded_log import Types
 from isnotai_async.sandbox.recorded_parquet import read_parquet
-from isnotai_async.sandbox.recording import Recording, Types
+from isnotai_async.sandbox.recording import Recording
 
 Numbered = tuple[int, Row]
 

@@ -7,19 +7,20 @@ import hmac
 from array import array
 from collections import Counter
 from collections.abc import Mapping, MutableSequence
+from functools import cached_property
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from isnotai_async.sandbox.analytics import Entries, take_census, users
 from isnotai_async.sandbox.cursors import Mint
 from isnotai_async.sandbox.data import Data
 from isnotai_async.sandbox.faults import FaultQueue
-from isnotai_async.sandbox.generated import Dataset
-from isnotai_async.sandbox.limits import PLANS, REGION_NAMES, Plan
+from isnotai_async.sandbox.limits import PLANS, Plan
+from isnotai_async.sandbox.options import SandboxOptions, bounds_of
 from isnotai_async.sandbox.rate_limit import ApproximateCounter, ExactLog, RequestCounter
-from isnotai_async.sandbox.seed_data import Dice, seed_of
+from isnotai_async.sandbox.seed_data import Dice
 
 _KEPT_ARRIVALS: Final = 1_000_000
 
@@ -73,20 +74,6 @@ class RegionStats:
         self.arrivals.append(now)
 
 
-@frozen(kw_only=True)
-class Edge:
-    """How the edge and the page sizes behave; the same for all regions. See `Sandbox` for the meanings."""
-
-    rate_limit: int | Literal["tier"] | None
-    window: float
-    counter: Literal["log", "approximate"]
-    retry_after: bool
-    count_rejected: bool
-    latency: tuple[float, float]
-    page_size_cap: int | None
-    compress: bool
-
-
 @define(eq=False, kw_only=True)
 class SandboxRegion:
     """State of one region.
@@ -95,25 +82,27 @@ class SandboxRegion:
         name: `us` or `eu`.
         key: The API key that works here and only here.
         tier: Name of the key's tier; may be set at any time.
-        edge: How its edge behaves.
+        seed: Seed of what is its own: cursors and latencies.
+        options: The options of the sandbox.
         data: Its sessions, whose kind only they themselves need to know.
-        mints: Makers of cursors by operation.
         faults: Queue that the regions share.
-        dice: For its latencies.
     """
 
     name: str
     key: str = field(repr=False)
     tier: str
-    edge: Edge
+    seed: int = field(repr=False)
+    options: SandboxOptions = field(repr=False)
     data: Data = field(repr=False)
-    mints: Mapping[str, Mint] = field(repr=False)
     faults: FaultQueue = field(repr=False)
-    dice: Dice = field(repr=False)
     stats: RegionStats = field(factory=RegionStats, init=False)
-    _census: Entries | None = field(default=None, init=False, repr=False)
-    _users: tuple[dict[str, object], ...] | None = field(default=None, init=False, repr=False)
+    mints: Mapping[str, Mint] = field(init=False, repr=False)
+    _dice: Dice = field(init=False, repr=False)
     _windows: dict[str, RequestCounter] = field(factory=dict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.mints = make_mints(self.seed, self.options.cursor_ttl)
+        self._dice = Dice(self.seed, "latency")
 
     @property
     def plan(self) -> Plan:
@@ -123,21 +112,17 @@ class SandboxRegion:
     @property
     def page_cap(self) -> int:
         """Largest page size of the tier."""
-        return self.edge.page_size_cap or self.plan.page_size
+        return self.options.page_size_cap or self.plan.page_size
 
-    @property
+    @cached_property
     def census(self) -> Entries:
         """All sessions with the values that are counted; computed on first use."""
-        if self._census is None:
-            self._census = take_census(self.data)
-        return self._census
+        return take_census(self.data)
 
-    @property
+    @cached_property
     def users(self) -> tuple[dict[str, object], ...]:
         """All users, as the API shows them; computed on first use."""
-        if self._users is None:
-            self._users = users(self.census)
-        return self._users
+        return users(self.census)
 
     def authenticate(self, headers: Mapping[str, str]) -> str | None:
         """Check the key of a request.
@@ -161,15 +146,16 @@ class SandboxRegion:
         return bucket if known else None
 
     def accept(self, bucket: str, now: float) -> float | None:
-        """Count a request in its window; see `RequestCounter.accept`."""
+        """Count a request in its window; see `ExactLog.accept`."""
         self.stats.arrive(now)
-        limit = self.plan.requests if self.edge.rate_limit == "tier" else self.edge.rate_limit
+        options = self.options
+        limit = self.plan.requests if options.rate_limit == "tier" else options.rate_limit
         if limit is None:
             self.stats.admitted += 1
             return None
         if (window := self._windows.get(bucket)) is None:
-            kind = ExactLog if self.edge.counter == "log" else ApproximateCounter
-            window = self._windows[bucket] = kind(self.edge.window, self.edge.count_rejected)
+            kind = ExactLog if options.counter == "log" else ApproximateCounter
+            window = self._windows[bucket] = kind(options.window, options.count_rejected)
         wait = window.accept(limit, now)
         if wait is None:
             self.stats.admitted += 1
@@ -182,11 +168,11 @@ class SandboxRegion:
 
         A part is before the limiter, because only a varying wait there can push requests together in its window.
         """
-        low, high = self.edge.latency
+        low, high = bounds_of(self.options.latency)
         if high == 0:
             return 0.0, 0.0
-        total = low + self.dice.fraction() * (high - low)
-        inward = total * self.dice.fraction()
+        total = low + self._dice.fraction() * (high - low)
+        inward = total * self._dice.fraction()
         return inward, total - inward
 
 
@@ -209,35 +195,3 @@ def make_mints(seed: int, ttl: float | None) -> dict[str, Mint]:
         "get_user_sessions": Mint(secret, altchars=b"+/", padded=False, ttl=ttl),
         "list_courses": Mint(secret, altchars=b"~.", padded=False, ttl=ttl),
     }
-
-
-def make_up(seed: object, sessions: int, big_sessions: tuple[int, ...]) -> dict[str, Data]:
-    """Make up the data of all regions. See `Sandbox` for the options."""
-    return {name: Dataset(seed_of(seed, name), sessions, big_sessions) for name in REGION_NAMES}
-
-
-def build_regions(
-    seed: object,
-    edge: Edge,
-    *,
-    tiers: Mapping[str, str],
-    keys: Mapping[str, str],
-    data: Mapping[str, Data],
-    cursor_ttl: float | None,
-) -> dict[str, SandboxRegion]:
-    """Make all regions, with one queue of faults between them. See `Sandbox` for the options."""
-    faults = FaultQueue(Dice(seed, "faults"))
-    regions = {}
-    for name in REGION_NAMES:
-        own = seed_of(seed, name)
-        regions[name] = SandboxRegion(
-            name=name,
-            key=keys.get(name) or make_key(seed, name),
-            tier=tiers[name],
-            edge=edge,
-            data=data[name],
-            mints=make_mints(own, cursor_ttl),
-            faults=faults,
-            dice=Dice(own, "latency"),
-        )
-    return regions

@@ -7,7 +7,7 @@ a mint in `region`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import Final
 from urllib.parse import unquote
@@ -28,14 +28,12 @@ _USAGE_DAYS: Final = 30
 
 def list_users(visit: Visit) -> SandboxReply:
     """List the users whose id or name has the text that is searched for."""
-    found = visit.region.users
     search = visit.query.get("search", "").casefold()
 
     def matches(user: dict[str, object]) -> bool:
         return any(search in str(user[name] or "").casefold() for name in ("userId", "userName"))
 
-    indexes = [index for index, user in enumerate(found) if matches(user)]
-    return _answer(visit, "list_users", found, filters=(search,), indexes=indexes)
+    return _answer(visit, "list_users", tuple(filter(matches, visit.region.users)), filters=(search,))
 
 
 def get_user_sessions(visit: Visit) -> SandboxReply:
@@ -51,19 +49,12 @@ def list_courses(visit: Visit) -> SandboxReply:
 
 
 def _answer(
-    visit: Visit,
-    operation: str,
-    rows: tuple[dict[str, object], ...],
-    *,
-    filters: tuple[object, ...] = (),
-    indexes: list[int] | None = None,
+    visit: Visit, operation: str, rows: tuple[dict[str, object], ...], *, filters: tuple[object, ...] = ()
 ) -> SandboxReply:
     size = params.page_size(visit.query, default=50, cap=visit.region.page_cap)
     listing = PagedList(visit=visit, operation=operation, filters=filters, size=size, last_cursor="null")
     place = listing.place()
-    every: Iterable[int] = range(len(rows)) if indexes is None else indexes
-    rest = (index for index in every if index >= place.index)
-    return listing.answer(place, rest, rows.__getitem__)
+    return listing.answer(place, iter(range(place.index, len(rows))), rows.__getitem__)
 
 
 def get_analytics(visit: Visit) -> SandboxReply:
@@ -134,17 +125,17 @@ def list_sessions(visit: Visit) -> SandboxReply:
     # Documented: a startDate before the tier's history window gives an empty page, not an error.
     too_early = start is not None and start < NOW_MS - region.plan.history_days * DAY_MS
     found = iter(()) if too_early else indexes(place.index)
-    return listing.answer(place, found, lambda index: region.data.show(ids[index]))
+    return listing.answer(place, found, lambda index: region.data[ids[index]].show())
 
 
 def get_session(visit: Visit) -> SandboxReply:
     """Answer with one session."""
-    return json_answer({"data": visit.region.data.show(_find(visit))})
+    return json_answer({"data": _find(visit).show()})
 
 
 def get_session_details(visit: Visit) -> SandboxReply:
     """Show timeline, counts and pages of one session."""
-    return json_answer({"data": visit.region.data.details(_find(visit))})
+    return json_answer({"data": _find(visit).details})
 
 
 def list_events(visit: Visit) -> SandboxReply:
@@ -154,20 +145,21 @@ def list_events(visit: Visit) -> SandboxReply:
     kind = params.event_type(query, visit.region.data.types)
     start, end = params.whole(query, "startTime"), params.whole(query, "endTime")
     params.in_order(start, end, name="startTime")
-    session_id = _find(visit)
-    log = visit.region.data.log(session_id)
-    filters = (session_id, kind, start, end)
+    session = _find(visit)
+    filters = (session.id, kind, start, end)
     listing = PagedList(visit=visit, operation="list_events", filters=filters, size=size, last_cursor="null")
     place = listing.place()
-    return listing.answer(place, log.select(place.index, kind=kind, start=start, end=end), log.event)
+    found = session.log.select(place.index, kind=kind, start=start, end=end)
+    return listing.answer(place, found, session.log.event)
 
 
-def _find(visit: Visit) -> str:
-    """Return the id of the session that the path names, if there is such a session."""
-    session_id = visit.names["sessionId"]
-    if visit.region.data.find(session_id) is None:
-        raise params.RefusedError(envelope(404, "SESSION_NOT_FOUND", "There is no session of this id."))
-    return session_id
+def _find(visit: Visit) -> SandboxSession:
+    """Return the session that the path names."""
+    try:
+        return visit.region.data[visit.names["sessionId"]]
+    except KeyError:
+        answer = envelope(404, "SESSION_NOT_FOUND", "There is no session of this id.")
+        raise params.RefusedError(answer) from None
 
 
 @frozen

@@ -1,26 +1,23 @@
-"""`Sandbox`: the public class of the server, and the checks of its options.
-
-Each check raises a `ConfigError` that says what to write instead.
-"""
+"""`Sandbox`: the public class of the server."""
 
 from __future__ import annotations
 
-import math
-import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from anyio import CancelScope
-from attrs import Attribute, define, field
+from attrs import define, field
 
 from isnotai_async.errors import ConfigError, quoted
 from isnotai_async.sandbox.data import Data
-from isnotai_async.sandbox.faults import Fault
-from isnotai_async.sandbox.hosts import is_loopback
-from isnotai_async.sandbox.limits import BIGGEST, OPERATION_NAMES, PLANS, REGION_NAMES, TierName
-from isnotai_async.sandbox.region import Edge, RegionStats, SandboxRegion, build_regions, make_up
+from isnotai_async.sandbox.faults import Fault, FaultQueue
+from isnotai_async.sandbox.generated import Dataset
+from isnotai_async.sandbox.limits import OPERATION_NAMES, PLANS, REGION_NAMES, TierName
+from isnotai_async.sandbox.options import SandboxOptions, check_keys, check_name, check_tiers
+from isnotai_async.sandbox.region import RegionStats, SandboxRegion, make_key
+from isnotai_async.sandbox.seed_data import Dice, seed_of
 
 if TYPE_CHECKING:
     from isnotai_async.sandbox.http_app import Listener
@@ -28,98 +25,8 @@ else:  # annotations resolve at run time too, without aiohttp.web
     Listener = Any
 
 
-Validator = Callable[[object, "Attribute[Any]", object], None]
-
-
-def must_be(expected: str, is_good: Callable[[Any], bool]) -> Validator:
-    """Return a validator of an option, from what is expected in words and the check of it."""
-
-    def check(_sandbox: object, attribute: Attribute[Any], value: object) -> None:
-        if not is_good(value):
-            raise ConfigError(f"{attribute.name} must be {expected}, not {quoted(value)}")
-
-    return check
-
-
-def whole_number(low: int, high: int, *, optional: bool = False) -> Validator:
-    """Return a validator for whole numbers from low to high."""
-    return must_be(
-        f"a whole number from {low} to {high}",
-        lambda value: (value is None and optional) or (type(value) is int and low <= value <= high),
-    )
-
-
-def positive_seconds(*, optional: bool = False) -> Validator:
-    """Return a validator for seconds above 0."""
-    return must_be(
-        "seconds, more than 0",
-        lambda value: (value is None and optional) or (isinstance(value, int | float) and 0 < value < math.inf),
-    )
-
-
-def one_of(*words: str) -> Validator:
-    """Return a validator for a choice of words."""
-    return must_be(f"one of {', '.join(words)}", words.__contains__)
-
-
-def check_name(what: str, name: object, known: Iterable[str]) -> str:
-    """Check the name of a tier, a region or an operation."""
-    if not isinstance(name, str) or name not in known:
-        raise ConfigError(f"{what} must be one of {', '.join(known)}, not {quoted(name)}")
-    return name
-
-
-def check_big_sessions(given: Iterable[int]) -> tuple[int, ...]:
-    """Check the sizes of the big sessions to list, and return them."""
-    sizes = tuple(given)
-    if any(type(size) is not int or not 0 <= size <= BIGGEST for size in sizes):
-        raise ConfigError(f"big_sessions must be whole numbers from 0 to {BIGGEST}")
-    if len(set(sizes)) < len(sizes):
-        raise ConfigError("big_sessions must differ from one another: each size is one session")
-    return sizes
-
-
-def check_latency(value: object) -> tuple[float, float]:
-    """Turn a latency into its two bounds."""
-    match value if isinstance(value, tuple) else (value, value):
-        case (int() | float() as low, int() | float() as high) if 0 <= low <= high < math.inf:
-            return float(low), float(high)
-    raise ConfigError(f"latency must be seconds, 0 or more, or a pair (low, high) of such, not {quoted(value)}")
-
-
-def check_host(host: str) -> str:
-    """Check that a host is this machine only, and return its address."""
-    if is_loopback(host):
-        return "127.0.0.1" if host.lower() == "localhost" else host
-    raise ConfigError(
-        f"host must be a loopback address such as 127.0.0.1, not {quoted(host)}: the sandbox's keys guard nothing"
-    )
-
-
-def check_tiers(given: str | Mapping[str, str]) -> dict[str, str]:
-    """Spread one tier over the regions, or fill up a mapping of them with `enterprise`."""
-    if not isinstance(given, Mapping):
-        return dict.fromkeys(REGION_NAMES, check_name("tier", given, PLANS))
-    named = {
-        check_name("region", key, REGION_NAMES): check_name("tier", value, PLANS) for key, value in given.items()
-    }
-    return dict.fromkeys(REGION_NAMES, "enterprise") | named
-
-
-def check_keys(given: Mapping[str, str]) -> dict[str, str]:
-    """Check API keys by region; the messages never show one."""
-    for name, value in given.items():
-        check_name("region", name, REGION_NAMES)
-        # What a header can carry and a Bearer scheme can separate.
-        if not value or not all("!" <= char <= "~" for char in value):
-            raise ConfigError("api_keys must be printable ASCII without spaces")
-    if len(set(given.values())) < len(given):
-        raise ConfigError("api_keys must differ: a key works in one region only")
-    return dict(given)
-
-
 @define(eq=False, kw_only=True, repr=False)
-class Sandbox:
+class Sandbox(SandboxOptions):
     """A server on loopback that behaves like the documented API, with data made from a seed.
 
     Open it with ``async with``, or with `start` and `aclose`. Each region has its own port, key and data. All times
@@ -164,65 +71,35 @@ class Sandbox:
         ConfigError: An option is not valid, or `data` cannot be read or is not an exported file.
     """
 
-    seed: int | str = "isnotai"
-    data: str | os.PathLike[str] | None = None
-    sessions: int = field(default=40, validator=whole_number(0, 1_000_000))
-    big_sessions: tuple[int, ...] = field(default=(), converter=check_big_sessions)
-    _tier: TierName | Mapping[str, TierName] = "enterprise"
-    rate_limit: int | Literal["tier"] | None = field(
-        default="tier",
-        validator=must_be(
-            '1 or more requests a window, None for no limit, or "tier"',
-            lambda value: value in (None, "tier") or (type(value) is int and value >= 1),
-        ),
-    )
-    window: float = field(default=60.0, validator=positive_seconds())
-    counter: Literal["log", "approximate"] = field(default="log", validator=one_of("log", "approximate"))
-    retry_after: bool = True
-    count_rejected: bool = False
-    latency: float | tuple[float, float] = 0.0
-    cursor_ttl: float | None = field(default=None, validator=positive_seconds(optional=True))
-    page_size_cap: int | None = field(default=None, validator=whole_number(1, 2**31 - 1, optional=True))
-    compress: bool = True
-    host: str = field(default="127.0.0.1", converter=check_host)
-    port: int = field(default=0, validator=whole_number(0, 65_534))
-    _given_keys: Mapping[str, str] | None = field(default=None, alias="api_keys")
     _regions: dict[str, SandboxRegion] = field(init=False)
     _listeners: list[Listener] = field(factory=list, init=False)
     _base_urls: dict[str, str] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Imported here, and `app` in `start`, because a program that only imports the client would pay for both:
-        # 15 ms for the data and the routes, and 50 ms for aiohttp.web on top of aiohttp (3.14.5, Python 3.11).
+        keys, tiers = check_keys(self._given_keys or {}), check_tiers(self._tier)
+        data, faults = self._make_data(), FaultQueue(Dice(self.seed, "faults"))
+        self._regions = {
+            name: SandboxRegion(
+                name=name,
+                key=keys.get(name) or self._make_key(name),
+                tier=tiers[name],
+                seed=seed_of(self.seed, name),
+                options=self,
+                data=data[name],
+                faults=faults,
+            )
+            for name in REGION_NAMES
+        }
 
-        edge = Edge(
-            rate_limit=self.rate_limit,
-            window=self.window,
-            counter=self.counter,
-            retry_after=self.retry_after,
-            count_rejected=self.count_rejected,
-            latency=check_latency(self.latency),
-            page_size_cap=self.page_size_cap,
-            compress=self.compress,
-        )
-        self._regions = build_regions(
-            self.seed,
-            edge,
-            tiers=check_tiers(self._tier),
-            keys=self._own_keys() | check_keys(self._given_keys or {}),
-            data=self._make_data(),
-            cursor_ttl=self.cursor_ttl,
-        )
-
-    def _own_keys(self) -> dict[str, str]:
+    def _make_key(self, region: str) -> str:
         # Data of a user's own is guarded: a key made from the seed would be the same everywhere.
-        if self.data is None:
-            return {}
-        return {name: f"aik_v1_{secrets.token_urlsafe(30)}" for name in REGION_NAMES}
+        return make_key(self.seed, region) if self.data is None else f"aik_v1_{secrets.token_urlsafe(30)}"
 
     def _make_data(self) -> Mapping[str, Data]:
         if self.data is None:
-            return make_up(self.seed, self.sessions, self.big_sessions)
+            return {
+                name: Dataset(seed_of(self.seed, name), self.sessions, self.big_sessions) for name in REGION_NAMES
+            }
         if self.big_sessions:
             raise ConfigError("data brings its own sessions; leave out big_sessions")
         from isnotai_async.sandbox.recorded import read_recordings
@@ -238,6 +115,8 @@ class Sandbox:
         """
         if self._listeners:
             return
+        # Imported here, because a program that only imports the client would pay for it: 50 ms for aiohttp.web on
+        # top of aiohttp (3.14.5, Python 3.11).
         from isnotai_async.sandbox.http_app import Listener
 
         self._listeners = [Listener(region) for region in self._regions.values()]

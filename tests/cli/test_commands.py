@@ -6,12 +6,12 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from isnotai_async._cli import main
+from tests.command import Command, in_shell, run_command
 
 
 @pytest.fixture(autouse=True)
@@ -257,9 +257,7 @@ class Server:
     """The real `isnotai sandbox` in a process of its own."""
 
     def __init__(self, *argv: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "isnotai_async", "sandbox", *argv], stdout=subprocess.PIPE, text=True
-        )
+        self._process = Command(["sandbox", *argv], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         lines = [self._process.stdout.readline() for _ in range(6)]  # a shell reads past those that start with #
         words = " ".join(line for line in lines if line.startswith("export")).replace("export", "").split()
@@ -277,14 +275,8 @@ class Server:
 
 def test_the_sandbox_prints_what_a_shell_needs_and_stops_on_ctrl_c() -> None:
     with Server("--sessions", "3") as server:
-        done = subprocess.run(
-            [sys.executable, "-m", "isnotai_async", "sessions"],
-            env=os.environ | server.environment,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
+        environment = os.environ | server.environment
+        done = run_command(["sessions"], env=environment, capture_output=True, text=True, check=True)
 
     assert len(done.stdout.splitlines()) == 3
     assert server.environment["ISNOTAI_REGION"] == "us"
@@ -301,14 +293,14 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_full_disk_under_stdout_is_told() -> None:
-    command = f"{sys.executable} -m isnotai_async events big-5000 --sandbox > /dev/full"
+    command = f"{in_shell()} events big-5000 --sandbox > /dev/full"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.returncode, done.stderr) == (1, "isnotai: cannot write to stdout: No space left on device\n")
 
 
 def test_a_closed_pipe_ends_the_events_quietly() -> None:
-    command = f"{sys.executable} -m isnotai_async events big-100000 --sandbox | head -n 2"
+    command = f"{in_shell()} events big-100000 --sandbox | head -n 2"
     done = subprocess.run(
         ["bash", "-c", f"{command}; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, timeout=60, check=True
     )

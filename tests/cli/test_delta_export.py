@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
+import subprocess
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from isnotai_async._cli import main
+from tests.command import Command
 from tests.export.sync_world import KEY, World
 from tests.integrations.delta_processes import make_world, read_table
 
@@ -68,10 +69,10 @@ async def test_without_credentials_for_the_store_there_is_one_message(tmp_path: 
     names = [name for name in os.environ if not name.startswith(("AWS_", "RUST_", "ISNOTAI_"))]
     environ = {name: os.environ[name] for name in names}
     environ |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_SERVICE_ENDPOINT": service, "AWS_REGION": "us-east-1"}
-    command = [sys.executable, "-m", "isnotai_async", "export", "--sandbox", "--all", "--format", "delta"]
+    command = ["export", "--sandbox", "--all", "--format", "delta"]
     command += ["--out", "s3://bucket/table", "--job", "june", "--quiet"]
-    process = await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
-    _, words = await process.communicate()
+    process = Command(command, env=environ, stderr=subprocess.PIPE)
+    _, words = await asyncio.to_thread(process.communicate)
     await nothing.cleanup()
     assert words.decode() == (
         "isnotai: cannot use the Delta table 's3://bucket/table': there are no credentials for its store. Set "

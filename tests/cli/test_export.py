@@ -9,9 +9,9 @@ import os
 import re
 import shutil
 import signal
-import sys
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 from typing import get_args
@@ -21,9 +21,10 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from isnotai_async._cli import main
-from isnotai_async._cli.options import ExportFormat
+from isnotai_async._cli.export_options import ExportFormat
 from isnotai_async.export.formats import FORMATS
 from isnotai_async.sandbox import Fault, Sandbox
+from tests.command import Command
 
 
 @pytest.fixture(name="sandbox")
@@ -48,19 +49,13 @@ async def run(*argv: str, sandbox: Sandbox, when: Callable[[], bool] | None = No
     if when is None:
         with patch.dict(os.environ, environment), redirect_stderr(StringIO()) as said:
             return await asyncio.to_thread(main, ["export", *argv]), said.getvalue()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "isnotai_async", "export", *argv),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
-    )
-    while process.returncode is None:
+    process = Command(["export", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    while process.poll() is None:
         if when():
             process.send_signal(send)
             break
         await asyncio.sleep(0.01)
-    _, words = await process.communicate()
-    assert process.returncode is not None
+    _, words = await asyncio.to_thread(process.communicate)
     return process.returncode, words.decode()
 
 
@@ -94,20 +89,15 @@ async def test_a_second_ctrl_c_adds_no_line(tmp_path: Path, waits_for_the_line: 
         sandbox.inject(Fault.slow_headers(0.05, times=None))
         out = str(tmp_path / "out.jsonl")
         environment = {**os.environ, "ISNOTAI_API_KEY": sandbox.api_key, "ISNOTAI_BASE_URL": sandbox.base_url}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "isnotai_async", "export", "--session", "big-900", "--out", out, "--quiet"),
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-        )
+        command = ["export", "--session", "big-900", "--out", out, "--quiet"]
+        process = Command(command, stderr=subprocess.PIPE, env=environment)
         assert process.stderr is not None
         while sandbox.stats.requests < 3:
             await asyncio.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        words = await process.stderr.readline() if waits_for_the_line else b""
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT)
-        words += await process.stderr.read()
-        await process.wait()
+        words = await asyncio.to_thread(process.stderr.readline) if waits_for_the_line else b""
+        process.send_signal(signal.SIGINT)
+        words += (await asyncio.to_thread(process.communicate))[1]
 
     assert words.count(b"\n") == 1, words
     assert words.startswith(b"isnotai: interrupted; ")

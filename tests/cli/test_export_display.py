@@ -7,8 +7,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from rich.cells import cell_len
 
 from isnotai_async._cli.progress import describe
 from isnotai_async.export import ExportProgress
+from tests.command import Command
 
 WORD = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")  # what steers a terminal
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -46,11 +45,7 @@ def watch(out: Path, *options: str, columns: int = 80, **environment: str) -> st
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     inherited = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES", "NO_COLOR"}}
     argv = ["export", "--sandbox", "--session", "big-9000", "--session", "big-100", "--out", str(out), *options]
-    with subprocess.Popen(
-        [sys.executable, "-m", "isnotai_async", *argv],
-        stderr=theirs,
-        env={**inherited, "TERM": "xterm-256color", **environment},
-    ) as process:
+    with Command(argv, stderr=theirs, env={**inherited, "TERM": "xterm-256color", **environment}) as process:
         os.close(theirs)
         shown = b""
         while True:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 import isnotai_async as isnotai
 from isnotai_async._cli import main
 from isnotai_async.integrations.delta import export_to_delta
+from tests.command import run_command
 
 KEY = "aik_v1_" + "Zm9vYmFyYmF6" * 3 + "quux"
 
@@ -141,12 +140,7 @@ def test_key_and_ids_can_come_from_stdin(
 
 
 def test_a_key_in_argv_does_not_hinder_a_shell_pipe() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "isnotai_async", "whoami", "--api-key", KEY],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command(["whoami", "--api-key", KEY], capture_output=True, text=True)
     assert done.returncode == 2
     assert "it is --api-key-file FILE, or ISNOTAI_API_KEY" in done.stderr
 

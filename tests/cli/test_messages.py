@@ -28,7 +28,7 @@ from isnotai_async._models.queries import (
 PACKAGE = Path(errors.__file__).parent
 ARGUMENT = re.compile(r"(?<![-\w?&/])[a-z][a-z_]*=")
 NOT_OF_A_COMMAND = {  # modules, or arguments, whose messages no command can cause
-    *("_cli/session_html.py", "_models/validation.py", "_streaming/stream.py", "_streaming/tables.py"),
+    *("_cli/session_html.py", "_models/validation.py", "_streaming/stream.py", "_arrow.py"),
     *("_ratelimit/file/place.py", "_ratelimit/file/store.py", "integrations/spark.py"),
     *(
         "integrations/_environment.py",

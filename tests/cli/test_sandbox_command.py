@@ -6,9 +6,10 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from tests.command import Command
 
 ROW = {
     "region": "us", "session_id": "s", "event_id": "e", "message_id": 1, "event_type_name": "init", "timestamp": 1,
@@ -18,8 +19,8 @@ ROW = {
 
 def serve_and_send(data: Path, request: bytes) -> tuple[bytes, str, str]:
     """Serve a file, send one request, and return its answer, the key, and what was said on stderr."""
-    command = [sys.executable, "-m", "isnotai_async", "sandbox", "--data", str(data)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = ["sandbox", "--data", str(data)]
+    process = Command(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     words = [process.stdout.readline() for _ in range(6)]  # a comment and two lines for each region
     url = urlsplit(words[1].partition("BASE_URL=")[2].strip())

@@ -11,7 +11,6 @@ import pty
 import re
 import struct
 import subprocess
-import sys
 import termios
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from rich.cells import cell_len
 
 from isnotai_async._cli import main
 from tests.canary import CANARY_KEY
+from tests.command import Command, run_command
 from tests.faults.answers import error_reply, json_reply
 from tests.faults.server import FaultServer, Received
 
@@ -61,9 +61,9 @@ def show(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def show_at_terminal(*argv: str, width: int, **environment: str) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-    program = [sys.executable, "-m", "isnotai_async", "show", *argv, "--sandbox"]
     settings = {**os.environ, "TERM": "xterm-256color", **environment}
-    with subprocess.Popen(program, stdout=theirs, stderr=subprocess.DEVNULL, env=settings) as process:
+    command = ["show", *argv, "--sandbox"]
+    with Command(command, stdout=theirs, stderr=subprocess.DEVNULL, env=settings) as process:
         os.close(theirs)
         shown = b""
         while True:
@@ -165,9 +165,8 @@ def test_a_pipe_gets_nothing_but_text(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_without_unicode_it_is_all_ascii() -> None:
-    program = [sys.executable, "-m", "isnotai_async", "show", "big-1000", "--sandbox"]
     settings = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "80"}
-    done = subprocess.run(program, capture_output=True, env=settings, timeout=60, check=True)
+    done = run_command(["show", "big-1000", "--sandbox"], capture_output=True, env=settings, check=True)
 
     assert done.stdout.isascii()
     assert re.search(rb"mouse_move +[\d,]+  [ .:\-=+*#@]*@", done.stdout)
@@ -328,9 +327,7 @@ GUIDE: Final = (Path(__file__).parents[2] / "docs" / "look-at-a-session.md").rea
 def test_the_guide_shows_what_the_command_prints(session: str, tmp_path: Path) -> None:
     line, _, shown = session.partition("\n")
     assert line.startswith("$ isnotai show ")
-    command = [sys.executable, "-m", "isnotai_async", *line.split()[2:]]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, env={**os.environ, "COLUMNS": "80"}, timeout=60, check=True
-    )
+    settings = {**os.environ, "COLUMNS": "80"}
+    done = run_command(line.split()[2:], cwd=tmp_path, capture_output=True, env=settings, check=True)
 
     assert (done.stdout + done.stderr).decode() == shown

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-ISNOTAI = f"{sys.executable} -m isnotai_async"
+from tests.command import Command, in_shell, run_command
+
 BARE = {name: value for name, value in os.environ.items() if not name.startswith(("ISNOTAI_", "PYTHONUNBUFFERED"))}
 # One of each way to write; the other reading commands write as `sessions` and `whoami` do.
 WAYS = [
@@ -30,7 +31,7 @@ def shell(
     command: str, *, place: Path, environment: Mapping[str, str] | None = None, code: int | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a line of bash, with ISNOTAI for the command; check its exit code if one is given."""
-    line = command.replace("ISNOTAI", ISNOTAI)
+    line = command.replace("ISNOTAI", in_shell())
     environment = BARE | dict(environment or {})
     done = subprocess.run(
         ["bash", "-c", line], capture_output=True, env=environment, cwd=place, timeout=60, check=False
@@ -44,8 +45,7 @@ def read_slowly(command: str, environment: Mapping[str, str]) -> tuple[int, byte
     ours, theirs = os.pipe()
     fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4_096)
     os.set_blocking(theirs, False)
-    argv = [sys.executable, "-m", "isnotai_async", *command.split()]
-    process = subprocess.Popen(argv, stdout=theirs, env=BARE | dict(environment))
+    process = Command(command.split(), stdout=theirs, env=BARE | dict(environment))
     os.close(theirs)
     came = bytearray()
     with process:
@@ -77,7 +77,7 @@ def test_all_rows_go_through_a_pipe_that_does_not_block(command: str, count: int
 def test_a_limit_on_the_size_of_files_is_an_error(command: str, unbuffered: str, tmp_path: Path) -> None:
     unit = 1 if "help" in command else 8  # KiB
     done = shell(
-        f"ulimit -f {unit}; ISNOTAI {command} > o",
+        f"ulimit -f {unit}; {sys.executable} -m isnotai_async {command} > o",
         place=tmp_path,
         # Python would cut its files of bytecode at the limit too, and other processes would read them.
         environment={"PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -128,7 +128,6 @@ def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_letters_that_the_terminal_lacks_are_escaped_and_the_table_fits(encoding: str, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    argv = [sys.executable, "-m", "isnotai_async", "users", "--sandbox"]
     environment = BARE | {"PYTHONIOENCODING": encoding, "COLUMNS": "80", "TERM": "dumb"}
     shown = bytearray()
 
@@ -141,7 +140,7 @@ def test_letters_that_the_terminal_lacks_are_escaped_and_the_table_fits(encoding
 
     reader = threading.Thread(target=read)
     reader.start()
-    done = subprocess.run(argv, stdout=theirs, stderr=subprocess.PIPE, env=environment, timeout=60, check=False)
+    done = run_command(["users", "--sandbox"], stdout=theirs, stderr=subprocess.PIPE, env=environment)
     os.close(theirs)
     reader.join(timeout=10)
     os.close(ours)

@@ -9,7 +9,6 @@ import os
 import pty
 import struct
 import subprocess
-import sys
 import termios
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from rich.cells import cell_len
 
 from isnotai_async._cli import main
+from tests.command import run_command
 
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "sessions": (["sessions", "--limit", "3"], ["id", "created", "status", "bot", "user", "name"]),
@@ -149,8 +149,8 @@ def test_a_real_terminal_of_80_columns_shows_a_table() -> None:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES"}}
-    program = [sys.executable, "-m", "isnotai_async", "analytics", "--sandbox"]
-    done = subprocess.run(program, stdout=theirs, stderr=subprocess.PIPE, env=environment, timeout=60, check=True)
+    command = ["analytics", "--sandbox"]
+    done = run_command(command, stdout=theirs, stderr=subprocess.PIPE, env=environment, check=True)
     os.close(theirs)
     shown = b""
     while True:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from isnotai_async._cli import main
-from isnotai_async._cli.sandbox_clock import SANDBOX_DAYS
-from isnotai_async._cli.times import describe_interval, read_time
+from isnotai_async._cli.intervals import SANDBOX_DAYS, Clock
+from isnotai_async._cli.times import read_time
 from isnotai_async.errors import ConfigError
 
 NOW = datetime(2026, 6, 10, 12, 30, 15, 999, tzinfo=UTC)
@@ -32,8 +32,8 @@ NOW = datetime(2026, 6, 10, 12, 30, 15, 999, tzinfo=UTC)
     ],
 )
 def test_a_day_counts_whole_and_everything_else_is_an_instant(text: str, start: str, end: str) -> None:
-    first, last = read_time(text, "--start", now=NOW), read_time(text, "--end", is_end=True, now=NOW)
-    assert describe_interval("events", first, last) == f"events from {start} to {end} (UTC)"
+    interval = Clock(NOW).read("events", ("--start", text), ("--end", text))
+    assert str(interval) == f"events from {start} to {end} (UTC)"
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def key_of(sandbox: Sandbox) -> dict[str, str]:
     return {"Authorization": f"Bearer {sandbox.api_key}"}
 
 
-def try_many(strategy: Any, check: Callable[[Case], object], *, examples: int = 20) -> None:
+def try_many(strategy: Any, check: Callable[[Case], object], *, examples: int = 10) -> None:
     every = settings(
         derandomize=True,
         database=None,
@@ -131,7 +131,7 @@ def test_any_request_gets_an_answer_of_the_contract(sandbox: Sandbox, name: str)
     try_many(operations()[name].as_strategy(GenerationMode.POSITIVE), check)
 
 
-@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("examples", [10, pytest.param(300, marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("name", WITH_QUERY)
 def test_malformed_requests_get_an_answer_of_the_contract(sandbox: Sandbox, name: str, examples: int) -> None:
     statuses: set[int] = set()

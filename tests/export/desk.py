@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
 from attrs import define, field
@@ -12,14 +12,13 @@ from attrs import define, field
 from isnotai_async._client import Client
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event
-from isnotai_async._models.stream_positions import ANY
-from isnotai_async._streaming.sources import read_sessions
 from isnotai_async.errors import NotFoundError
 from isnotai_async.export import ExportReport
 from isnotai_async.export.api import ExportJob
 from isnotai_async.export.formats import choose_format
-from isnotai_async.export.source import AnySessions, Stream, Targets
+from isnotai_async.export.source import AnySessions, ExportSource, Stream
 from isnotai_async.export.system import System
+from isnotai_async.export.target import ExportTarget
 from tests.event_source import Source, events
 
 RUN = ("resume", "if_exists", "on_progress")
@@ -27,7 +26,7 @@ RUN = ("resume", "if_exists", "on_progress")
 
 @define(eq=False)
 class Desk:
-    """An `ExportSource` over a `Source`, which also counts what it was asked.
+    """A client over a `Source`, which also counts what it was asked.
 
     Attributes:
         source: The sessions.
@@ -37,20 +36,13 @@ class Desk:
     source: Source
     client_error: dict[str, Exception] = field(factory=dict)
     asked_sessions: list[str] = field(factory=list)
-    region: Any = field(factory=lambda: SimpleNamespace(base_url="https://api.example"))
 
     @property
-    def regions(self) -> Mapping[str, str]:
-        return MappingProxyType({self.source.region: self.source.region})
+    def region(self) -> Any:
+        return SimpleNamespace(name=self.source.region, base_url="https://api.example")
 
-    def read(self, sessions: AnySessions) -> Targets:
-        return {ANY: read_sessions(cast(Any, sessions), self.source.region)}
-
-    def open_stream(self, targets: Targets, **options: Any) -> Stream:
-        return self.source.stream((target.session_id async for target in targets[ANY]), **options)
-
-    def client(self, name: str) -> Client:  # noqa: ARG002
-        return cast(Client, self)
+    def stream_events(self, sessions: Any, **options: Any) -> Stream:
+        return self.source.stream(sessions, **options)
 
     async def get_session(self, session_id: str) -> None:
         self.asked_sessions.append(session_id)
@@ -69,17 +61,21 @@ class Desk:
         chosen = {name: options.pop(name) for name in format_names if name in options}
         split = options.pop("split", None)
         job = ExportJob(
-            source=self,
-            sessions=list(self.source.sessions) if sessions is None else sessions,
-            target=target,
-            format=choose_format(target, options.pop("format", None), **chosen),
+            source=ExportSource(
+                cast(Client, self),
+                list(self.source.sessions) if sessions is None else sessions,
+                options.pop("shard", None),
+            ),
+            target=ExportTarget(
+                target, choose_format(target, options.pop("format", None), **chosen), system or System()
+            ),
             query=query,
             streaming={"concurrency": options.pop("concurrency", 1), "split": split, "ordered": split is not None},
             commit_bytes=options.pop("commit_bytes", 1),
             on_error=options.pop("on_error", "raise"),
             **{name: value for name, value in options.items() if name not in RUN},
         )
-        return await job.run(system or System(), **{name: options[name] for name in RUN if name in options})
+        return await job.run(**{name: options[name] for name in RUN if name in options})
 
 
 SIZES = {"s1": 7, "empty": 0, "s2": 3, "s3": 12, "s4": 1}

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 
 from isnotai_async import IsNotAIError, Retry, StoreError
-from isnotai_async.export.sync import run_sync
+from isnotai_async.export.source import find_source
+from isnotai_async.export.sync import Sync
 from isnotai_async.export.sync_rules import SyncRules
 from tests.export.sync_world import DAY, HOUR, Played
 
@@ -339,7 +340,8 @@ async def other_filters_are_rejected(play: Played) -> None:
     await play.sync()
     rules = SyncRules(watch=7 * DAY, settle=DAY, max_open=30 * DAY)
     try:
-        await run_sync(play.client, play.path, rules, events={"type": "1"}, sessions={})
+        source = find_source(play.client)
+        await Sync(source=source, path=play.path, rules=rules, events={"type": "1"}, sessions={}).run()
     except StoreError:
         return
     raise AssertionError

@@ -20,8 +20,9 @@ from aiohttp import web
 from attrs import define, field
 
 from isnotai_async import Client, Tier, Unlimited
-from isnotai_async.export.store_report import StoreReport
-from isnotai_async.export.sync import run_sync
+from isnotai_async.export.report import StoreReport
+from isnotai_async.export.source import find_source
+from isnotai_async.export.sync import Sync
 from isnotai_async.export.sync_rules import SyncRules
 
 KEY = "aik_v1_" + "k" * 40
@@ -54,8 +55,8 @@ class Played:
         self.world.read.clear()
         self.world.requests.clear()
         chosen = self.rules(**{"watch": 7 * DAY, "settle": DAY, "max_open": 30 * DAY, **rules})
-        options: dict[str, Any] = {"events": {}, "sessions": {}, "start": start, "patience": patience}
-        return await run_sync(self.client, self.path, chosen, **options)
+        source, options = find_source(self.client), {"start": start, "patience": patience}
+        return await Sync(source=source, path=self.path, rules=chosen, events={}, sessions={}, **options).run()  # type: ignore[arg-type]
 
     def rows(self) -> list[Row]:
         """Return the rows of the store."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -14,6 +16,7 @@ from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event
 from isnotai_async.errors import ExportError
 from isnotai_async.export import ExportProgress
+from isnotai_async.export.thread import FileThread
 from tests.event_source import Source, events, ids, running_tasks
 from tests.export.desk import Desk, all_rows, make_desk
 from tests.export.test_export import read_ids
@@ -91,3 +94,22 @@ async def test_a_lock_is_given_back_whatever_happens(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ExportError, match="is a folder"):
             await make_desk().export(tmp_path / "out.jsonl")
+
+
+def test_a_call_of_whose_end_the_loop_did_not_learn_holds_up_no_cancellation() -> None:
+    class DeafLoop(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+            """Lose what a thread reports, as Ctrl-C does if it comes just then."""
+
+    async def cancel_too_late() -> bool:
+        thread, gate = FileThread(lambda error: error), threading.Event()
+        task = asyncio.ensure_future(thread.run(gate.wait))
+        await asyncio.sleep(0)
+        gate.set()
+        thread._executor.submit(int).result()  # the call before this one has ended
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        return task.cancelled()
+
+    with asyncio.Runner(loop_factory=DeafLoop) as runner:
+        assert runner.run(cancel_too_late())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.command import in_shell
 
 PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(?:console\n(.*?)|python\n(.*?)```\n\n```text\n(.*?))```", PAGE, re.DOTALL)
@@ -21,7 +21,7 @@ def run_session(session: str, folder: Path) -> str:
     for line in session.splitlines():
         if not line.startswith("$ "):
             continue
-        script = f'isnotai() {{ {shlex.quote(sys.executable)} -m isnotai_async "$@"; }}; {line[2:]}'
+        script = f'isnotai() {{ {in_shell()} "$@"; }}; {line[2:]}'
         done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         shown += f"{line}\n{done.stdout}{done.stderr}"

@@ -138,6 +138,8 @@ ODD = [
     ("sessions", "walks", "state = 'open'", "{"),
     ("sessions", "walks", "state = 'open'", '[{"version": 2}]'),
     ("sessions", "number", "state = 'open'", -1),
+    ("sessions", "walks", "state = 'open'", ""),
+    ("sessions", "walks", "state = 'open'", "[]"),
     ("pages", "data", "key = 0", b"\xc1"),
     ("pages", "rows", "key = 0", "many"),
 ]

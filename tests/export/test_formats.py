@@ -28,7 +28,7 @@ from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
 from isnotai_async.errors import ConfigError, SinkError
 from isnotai_async.export import encode_rows
-from isnotai_async.export.batches import COLUMNS, Batch, Columns, to_columns
+from isnotai_async.export.batches import COLUMNS, Batch, to_columns
 from isnotai_async.export.formats import FORMATS, choose_format, parquet
 from isnotai_async.export.formats.csv import encode_csv
 from isnotai_async.export.formats.jsonl import encode_jsonl
@@ -59,7 +59,7 @@ def named(*names: str | None) -> list[Event]:
 def expected(batches: Sequence[Batch]) -> list[Row]:
     return [
         {"region": batch.region, "session_id": batch.session_id}
-        | {name: getattr(batch.columns, name)[at] for name in COLUMNS[2:]}
+        | {name: batch.column(name)[at] for name in COLUMNS[2:]}
         for batch in batches
         for at in range(batch.rows)
     ]
@@ -254,7 +254,7 @@ async def test_rows_that_a_format_cannot_hold_are_set_aside_with_their_reason(tm
 UNREADABLE = isnotai.RejectedRecord(1, "no timestamp", b'{"eventId":"bad aik_v1_' + b"k" * 40 + b'"}' + b" " * 70_000)
 
 
-async def test_unreadable_records_are_set_aside_capped_and_without_a_key(
+async def test_unreadable_records_are_set_aside_without_a_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = make_desk({"s1": 4, "s2": 3})
@@ -274,7 +274,17 @@ async def test_unreadable_records_are_set_aside_capped_and_without_a_key(
     assert (record["session_id"], record["index"], record["reason"]) == ("s2", 1, "no timestamp")
     assert "aik_v1_k" not in record["record"]
     assert record["record"].startswith('{"eventId":"bad aik_v1_')
-    assert len(record["record"]) <= 1 << 16
+
+
+async def test_an_unreadable_record_is_capped(tmp_path: Path) -> None:
+    async with (
+        isnotai.Sandbox(rate_limit=None) as sandbox,
+        isnotai.Client(sandbox.api_key, base_url=sandbox.base_url, limiter=isnotai.Unlimited()) as client,
+    ):
+        sandbox.inject(isnotai.sandbox.Fault.changed_field("data[1].timestamp", "x" * 70_000, times=None))
+        report = await isnotai.export_events(client, ["big-3"], tmp_path / "out.jsonl")
+    assert (report.rows, report.rejected) == (2, 1)
+    assert 60_000 < len(json.loads(rejected_of(report.path).read_bytes())["record"]) <= 1 << 16
 
 
 async def test_a_folder_with_anything_else_in_it_is_never_replaced(tmp_path: Path) -> None:
@@ -300,7 +310,7 @@ def test_columns_of_different_length_are_no_batch_of_a_store() -> None:
 
         from isnotai_async.export.batches import join_pages, unpack_pages
 
-        unpack_pages(join_pages([msgspec.msgpack.encode(Columns(["a"], [], [], [], []))]))
+        unpack_pages(join_pages([msgspec.msgpack.encode([["a"], [], [], [], []])]))
 
 
 @given(name=st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=300))

@@ -14,6 +14,7 @@ from time import monotonic, sleep
 import pytest
 
 from isnotai_async.export.places import store_of
+from tests.command import Command
 from tests.export.faulty_system import names_in
 
 EVENTS = 12_000
@@ -30,23 +31,22 @@ sys.exit(main(sys.argv[1:]))
 
 def command(out: Path, *options: str, events: int = EVENTS) -> list[str]:
     """An export out of a sandbox, which has the same data each time."""
-    argv = ["export", "--sandbox", "--session", f"big-{events}", "--out", str(out), *options]
-    return [sys.executable, "-c", PROGRAM, *argv]
+    return ["export", "--sandbox", "--session", f"big-{events}", "--out", str(out), *options]
 
 
-def start(out: Path, *options: str, events: int = EVENTS) -> subprocess.Popen[str]:
+def start(out: Path, *options: str, events: int = EVENTS) -> Command:
     argv = command(out, *options, events=events)
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Command(argv, program=PROGRAM, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(out: Path, *options: str) -> str:
     with start(out, *options) as process:
-        _, words = process.communicate(timeout=50)
+        words = str(process.communicate(timeout=50)[1])
     assert process.returncode == 0, words
     return words
 
 
-def kill_at(process: subprocess.Popen[str], store: Path, size: int) -> bool:
+def kill_at(process: Command, store: Path, size: int) -> bool:
     """Kill a process when its store has reached a size; return whether it was still running."""
     deadline = monotonic() + 40
     while process.poll() is None and monotonic() < deadline:
@@ -95,7 +95,11 @@ def run_traced(out: Path, inject: str, folder: Path) -> tuple[int, str]:
     traced = ["strace", "-f", "-qq", "-o", str(log), "-P", str(store_of(out)), "-P", f"{store_of(out)}-journal"]
     traced += ["-P", str(store_of(out)) + "-new", "-e", f"trace={inject.split(':')[0]}", "-e", f"inject={inject}"]
     done = subprocess.run(
-        [*traced, *command(out, events=2_000)], capture_output=True, text=True, check=False, timeout=50
+        [*traced, sys.executable, "-c", PROGRAM, *command(out, events=2_000)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
     )
     return done.returncode, done.stderr
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 
@@ -11,27 +12,26 @@ import anyio
 import pytest
 
 from isnotai_async.errors import ExportLockedError
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
 from tests.export.desk import make_desk
 
 
 @pytest.mark.parametrize("_", range(8))
 def test_one_of_two_locks_is_taken(tmp_path: Path, _: int) -> None:
-    start, locks = Barrier(2), [StoreLock(tmp_path / "store.db") for _ in range(2)]
+    start, end = Barrier(2), Barrier(2)
 
-    def acquire(lock: StoreLock) -> str:
+    def lock(path: Path) -> str:
         start.wait()
         try:
-            lock.acquire()
+            with closing(lock_store(path)):
+                end.wait()
+                return "taken"
         except ExportLockedError:
+            end.wait()
             return "locked"
-        return "taken"
 
     with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(acquire, locks))
-    for lock in locks:
-        lock.release()
-
+        ends = list(pool.map(lock, [tmp_path / "store.db"] * 2))
     assert sorted(ends) == ["locked", "taken"]
 
 

@@ -8,8 +8,6 @@ import gzip
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -31,7 +29,8 @@ from isnotai_async import (
 from isnotai_async._cli import main
 from isnotai_async.export import export_store
 from isnotai_async.export.batches import COLUMNS
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
+from tests.command import run_command
 from tests.export.sync_world import DAY, Played, Row, World, read_rows
 
 
@@ -147,12 +146,16 @@ async def test_rows_that_a_format_cannot_hold_are_set_aside(play: Played, tmp_pa
 
 
 async def test_two_exports_of_one_target_exclude_one_another(play: Played, tmp_path: Path) -> None:
-    lock = StoreLock(tmp_path / "x.jsonl")
-    lock.acquire()
-    with pytest.raises(ExportLockedError):
+    locked = pytest.raises(ExportLockedError, match="another export is writing")
+    with closing(lock_store(tmp_path / "x.jsonl")), locked:
         await export_store(play.path, tmp_path / "x.jsonl")
-    lock.release()
     assert (await export_store(play.path, tmp_path / "x.jsonl")).is_complete
+
+
+async def test_a_store_is_not_replaced_by_its_own_export(play: Played) -> None:
+    with pytest.raises(ConfigError, match="is the store itself"):
+        await export_store(play.path, play.path, if_exists="replace")
+    assert (await play.sync()).sessions == 5
 
 
 async def test_an_export_during_a_sync_has_whole_commits(play: Played, tmp_path: Path) -> None:
@@ -177,9 +180,7 @@ async def test_an_export_during_a_sync_has_whole_commits(play: Played, tmp_path:
 
 
 def command(*argv: str) -> tuple[int, str, str]:
-    found = subprocess.run(
-        [sys.executable, "-m", "isnotai_async", *argv], capture_output=True, text=True, check=False
-    )
+    found = run_command(argv, capture_output=True, text=True)
     return found.returncode, found.stdout, found.stderr
 
 

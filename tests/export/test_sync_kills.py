@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import sqlite3
-import sys
+import subprocess
 from contextlib import closing, redirect_stderr, redirect_stdout
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
@@ -18,22 +18,24 @@ import pytest
 from isnotai_async._cli import main
 from isnotai_async.export import sync
 from isnotai_async.export.store_file import StoreFile
+from tests.command import Command
 from tests.export.sync_world import DAY, HOUR, KEY, World, go_on, read_rows
 
 pytestmark = pytest.mark.timeout(180)  # several processes each
 
 
-async def start(world: World, path: Path, *argv: str) -> tuple[asyncio.subprocess.Process, object]:
+async def start(world: World, path: Path, *argv: str) -> tuple[Command, object]:
     runner = await world.start()
     port = runner.addresses[0][1]
     environment = {**os.environ, "ISNOTAI_API_KEY": KEY, "ISNOTAI_BASE_URL": f"http://127.0.0.1:{port}"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "isnotai_async", "sync", "--out", str(path), *argv),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
-    )
-    return process, runner
+    command = ["sync", "--out", str(path), *argv]
+    return Command(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment), runner
+
+
+async def finish(process: Command) -> bytes:
+    """Wait for the end of a process; return what it printed on stderr."""
+    words: bytes = (await asyncio.to_thread(process.communicate))[1]
+    return words
 
 
 async def run(world: World, path: Path, *argv: str) -> tuple[int, str, str]:
@@ -64,18 +66,18 @@ async def test_killed_at_any_request_it_continues_and_loses_nothing(tmp_path: Pa
     world, path, dice = make_world(), tmp_path / "events.db", random.Random(seed)
     for _ in range(3):
         left = dice.randint(1, 45)
-        process: list[asyncio.subprocess.Process] = []
+        process: list[Command] = []
 
-        def kill(kind: str, process: list[asyncio.subprocess.Process] = process) -> None:
+        def kill(kind: str, process: list[Command] = process) -> None:
             nonlocal left
             left -= 1
-            if left == 0 and process[0].returncode is None:
+            if left == 0:
                 process[0].kill()
 
         world.during = kill
         started, runner = await start(world, path, "--quiet")
         process.append(started)
-        await started.wait()
+        await finish(started)
         await runner.cleanup()  # type: ignore[attr-defined]
         if path.exists():
             with closing(sqlite3.connect(path)) as db:
@@ -91,16 +93,16 @@ async def test_a_signal_ends_it_with_what_was_read_and_the_same_command_continue
     tmp_path: Path, number: int, code: int
 ) -> None:
     world, path = make_world(), tmp_path / "events.db"
-    started: list[asyncio.subprocess.Process] = []
+    started: list[Command] = []
 
     def stop(kind: str) -> None:
-        if world.requests["events"] == 20 and started[0].returncode is None:
+        if world.requests["events"] == 20:
             started[0].send_signal(number)
 
     world.during = stop
     process, runner = await start(world, path)
     started.append(process)
-    _, words = await process.communicate()
+    words = await finish(process)
     await runner.cleanup()  # type: ignore[attr-defined]
     assert process.returncode == code
     assert "run the same command again" in words.decode()
@@ -114,16 +116,16 @@ async def test_a_signal_ends_it_with_what_was_read_and_the_same_command_continue
 
 async def test_a_long_session_is_continued_where_it_was(tmp_path: Path) -> None:
     world, path = make_world(sessions=1, rows=400), tmp_path / "events.db"
-    started: list[asyncio.subprocess.Process] = []
+    started: list[Command] = []
 
     def stop(kind: str) -> None:
-        if world.requests["events"] == 30 and started[0].returncode is None:
+        if world.requests["events"] == 30:
             started[0].terminate()
 
     world.during = stop
     process, runner = await start(world, path)
     started.append(process)
-    await process.communicate()
+    await finish(process)
     await runner.cleanup()  # type: ignore[attr-defined]
     world.requests.clear()
     world.during = lambda kind: None
@@ -134,16 +136,16 @@ async def test_a_long_session_is_continued_where_it_was(tmp_path: Path) -> None:
 
 async def test_a_saved_cursor_that_is_refused_costs_a_reading_from_the_start(tmp_path: Path) -> None:
     world, path = make_world(sessions=1, rows=400), tmp_path / "events.db"
-    started: list[asyncio.subprocess.Process] = []
+    started: list[Command] = []
 
     def stop(kind: str) -> None:
-        if world.requests["events"] == 30 and started[0].returncode is None:
+        if world.requests["events"] == 30:
             started[0].terminate()
 
     world.during = stop
     process, runner = await start(world, path)
     started.append(process)
-    await process.communicate()
+    await finish(process)
     await runner.cleanup()  # type: ignore[attr-defined]
     for status in (404, 410, 422):
         world.requests.clear()
@@ -194,7 +196,7 @@ async def test_a_second_command_is_kept_out(tmp_path: Path) -> None:
     async def start_second() -> None:
         world.hold = go_on
         process, runner = await start(make_world(), path)
-        second.append((await process.communicate())[1])
+        second.append(await finish(process))
         await runner.cleanup()  # type: ignore[attr-defined]
         assert process.returncode == 1
 

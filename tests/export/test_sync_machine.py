@@ -22,9 +22,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isnotai_async import Credential, IsNotAIError, Retry, SessionManager, Unlimited
+from isnotai_async.export.report import StoreReport
+from isnotai_async.export.source import find_source
 from isnotai_async.export.store_file import StoreFile
-from isnotai_async.export.store_report import StoreReport
-from isnotai_async.export.sync import run_sync
+from isnotai_async.export.sync import Sync
 from isnotai_async.export.sync_rules import SyncRules
 from tests.examples import scaled
 from tests.export.sync_world import DAY, HOUR, KEY, Row, Served, World, read_rows
@@ -97,7 +98,10 @@ class Play:
             world.read.clear()
         try:
             with killed_at(kill):
-                return await run_sync(manager, self.path, rules, events={}, sessions={}, concurrency=3)
+                sync = Sync(
+                    source=find_source(manager), path=self.path, rules=rules, events={}, sessions={}, concurrency=3
+                )
+                return await sync.run()
         except (KilledError, IsNotAIError):
             return None
         finally:

@@ -36,11 +36,13 @@ def look(path):
 import duckdb
 from importlib.resources import files
 version = next(files("duckdb_extension_sqlite_scanner").joinpath("extensions").iterdir())
+db = duckdb.connect()
+db.execute(f"LOAD '{{version}}/sqlite_scanner.duckdb_extension'")
 def look(path):
-    with duckdb.connect() as db:
-        db.execute(f"LOAD '{{version}}/sqlite_scanner.duckdb_extension'")
-        db.execute(f"ATTACH '{{path}}' AS store (TYPE sqlite, READ_ONLY)")
-        return db.execute("{QUERY.format("store.").replace("ifnull", "coalesce")}").fetchone()
+    db.execute(f"ATTACH '{{path}}' AS store (TYPE sqlite, READ_ONLY)")
+    seen = db.execute("{QUERY.format("store.").replace("ifnull", "coalesce")}").fetchone()
+    db.execute("DETACH store")
+    return seen
 """,
 }
 LOOP = """

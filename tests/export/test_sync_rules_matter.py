@@ -184,8 +184,8 @@ _note = RegionLister._note
 
 async def commit_each_page(lister: RegionLister, page: Page[Session], now: int) -> None:
     await _note(lister, page, now)
-    store = lister.access.store
-    await lister.access(store.commit_listing, lister.name, lister.place, Coverage(since=None, until=now))
+    commit = lister.store.commit_listing
+    await lister.thread.run(commit, lister.name, lister.place, Coverage(since=None, until=now))
 
 
 async def believe_the_listing(sync: Sync, reading: SessionReading) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -30,7 +31,7 @@ from isnotai_async import (
 from isnotai_async.export import store_file
 from isnotai_async.export.event_store import EventStore
 from isnotai_async.export.store_file import StoreFile
-from isnotai_async.export.store_lock import StoreLock
+from isnotai_async.export.store_lock import lock_store
 from isnotai_async.export.store_schema import APPLICATION_ID, MIGRATIONS
 from isnotai_async.export.sync import update_store
 from tests.export.sync_world import DAY, HOUR, KEY, Played, World, read_rows
@@ -59,21 +60,19 @@ async def test_it_is_a_database_with_two_tables_for_everyone(play: Played) -> No
 
 
 async def test_a_second_sync_is_kept_out_and_a_third_one_afterwards_is_not(play: Played) -> None:
-    lock, refused = StoreLock(play.path), list[str]()
+    refused = list[str]()
 
     def try_to_lock(kind: str) -> None:
         if not refused:
             with pytest.raises(ExportLockedError):
-                lock.acquire()
+                lock_store(play.path)
             refused.append(kind)
 
     play.world.during = try_to_lock
     await update_store(play.client, play.path)
     assert len(refused) == 1
-    lock.acquire()
-    with pytest.raises(ExportLockedError, match="another sync is updating"):
+    with closing(lock_store(play.path)), pytest.raises(ExportLockedError, match="another sync is updating"):
         await update_store(play.client, play.path)
-    lock.release()
     await update_store(play.client, play.path)
     assert play.is_whole()
 
@@ -133,6 +132,15 @@ async def test_a_store_that_is_removed_during_a_sync_ends_it(play: Played) -> No
     play.world.during = lambda kind: None
     await update_store(play.client, play.path)
     assert play.is_whole()
+
+
+def test_a_store_that_is_replaced_during_a_commit_ends_the_sync(tmp_path: Path) -> None:
+    file, other = StoreFile(tmp_path / "events.db"), tmp_path / "other"
+    file.open({})
+    shutil.copy(file.path, other)
+    with pytest.raises(SinkError, match="removed or replaced"), file.transaction():
+        other.replace(file.path)
+    file.close()
 
 
 async def test_a_file_that_is_no_database_is_left_alone(play: Played) -> None:
@@ -236,6 +244,27 @@ async def test_without_a_date_the_health_of_the_api_tells_the_time(play: Played)
     play.world.add_session("active", play.world.now)
     report = await update_store(play.client, play.path)
     assert (report.waiting, report.read) == (1, 4)
+    assert play.is_whole()
+
+
+async def test_a_cursor_that_expires_while_new_rows_of_a_long_session_are_read_is_no_end_of_it(play: Played) -> None:
+    world, asked = play.world, list[str]()
+    world.add_session("long")
+    world.grow("long", *(world.now + n for n in range(65)))
+    world.pass_time(30 * HOUR)
+    world.grow("long", world.now)
+    await play.sync(include_open=True)
+    world.pass_time(20 * HOUR)
+    world.grow("long", *(world.now - n for n in range(7)))
+
+    def expire(kind: str) -> None:
+        asked.append(kind)
+        if asked.count("events") == 2:
+            world.expire_cursors()
+
+    world.during = expire
+    report = await play.sync(include_open=True, audited=0)
+    assert (report.is_complete, report.failures) == (True, ())
     assert play.is_whole()
 
 

@@ -100,7 +100,7 @@ LISTS: dict[str, tuple[Any, Callable[[isnotai.Client], isnotai.Paginator[Any]]]]
     "events": (EVENTS, lambda client: client.list_events("s1")),
     "sessions": (SESSIONS, lambda client: client.list_sessions()),
 }
-many_examples = settings(fixed_examples, max_examples=scaled(125))
+many_examples = settings(fixed_examples, max_examples=scaled(60))
 
 
 def check_names_the_fault(error: isnotai.DecodeError, fault: Fault) -> None:

@@ -36,14 +36,14 @@ async def outcome_of(name: str, way: tuple[str | int, ...], how: str) -> str:
 async def print_table() -> None:
     """Print one row for each field, and the sum."""
     counts, rows = Counter[str](), dict[tuple[str, str], dict[str, str]]()
-    for name, way, how in MUTATIONS:
-        outcome = await outcome_of(name, way, how)
-        counts[outcome] += 1
-        rows.setdefault((name, sample.json_path(way)), {})[how] = outcome
+    for name, way in MUTATIONS:
+        outcomes = {how: await outcome_of(name, way, how) for how in ("null", "absent")}
+        counts.update(outcomes.values())
+        rows[name, sample.json_path(way)] = outcomes
     print(f"{'answer':14} {'field':52} {'null':38} absent")
     for (name, path), outcomes in rows.items():
         print(f"{name:14} {path:52} {outcomes['null']:38} {outcomes['absent']}")
-    print(f"\n{len(MUTATIONS)} answers:", "; ".join(f"{count} {outcome}" for outcome, count in counts.most_common()))
+    print(f"\n{counts.total()} answers:", "; ".join(f"{count} {outcome}" for outcome, count in counts.most_common()))
 
 
 if __name__ == "__main__":

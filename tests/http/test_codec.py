@@ -147,21 +147,20 @@ def test_a_documented_field_that_is_missing_is_told_by_its_path(name: str, path:
     assert sample.json_path(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", [None, True, "7", 1.5, [], {}, 2**70, "\u0000"], ids=repr)
 @pytest.mark.parametrize(
     ("name", "path"), MUTATIONS, ids=lambda value: value if isinstance(value, str) else sample.json_path(value)
 )
-def test_a_wrongly_typed_field_is_never_taken_for_another(
-    name: str, path: tuple[str | int, ...], wrong: object
-) -> None:
+def test_a_wrongly_typed_field_is_never_taken_for_another(name: str, path: tuple[str | int, ...]) -> None:
     good = sample.load(name)
-    try:
-        decoded = DECODERS[name](sample.dump(sample.replaced(good, path, wrong)))
-    except DecodeError as error:
-        if not isinstance(error, PaginationError):  # hasMore: true is right in itself
-            assert error.path.startswith(sample.json_path(path))
-    else:  # what was accepted has to be what was sent
-        assert _fits(good, path, wrong), f"{sample.json_path(path)} took {wrong!r} and gave {decoded!r}"
+    wrong: Any
+    for wrong in (None, True, "7", 1.5, [], {}, 2**70, "\u0000"):
+        try:
+            decoded = DECODERS[name](sample.dump(sample.replaced(good, path, wrong)))
+        except DecodeError as error:
+            if not isinstance(error, PaginationError):  # hasMore: true is right in itself
+                assert error.path.startswith(sample.json_path(path)), wrong
+        else:  # what was accepted has to be what was sent
+            assert _fits(good, path, wrong), f"{sample.json_path(path)} took {wrong!r} and gave {decoded!r}"
 
 
 def _fits(good: Any, path: tuple[str | int, ...], wrong: object) -> bool:

@@ -203,7 +203,6 @@ def test_an_answer_shows_no_body_and_no_headers() -> None:
     shown = repr(answer(200, b"secret body", {"x": "secret header"}))
 
     assert "secret" not in shown
-    assert "<11 bytes>" in shown
 
 
 def test_each_reader_reads_its_sample() -> None:

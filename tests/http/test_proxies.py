@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 import ssl
-import sys
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -19,6 +19,7 @@ import trustme
 import isnotai_async as isnotai
 from isnotai_async._http.proxies import choose_proxy
 from tests.canary import CANARY_KEY
+from tests.command import Command
 from tests.faults.answers import event_page, http_reply
 from tests.faults.clients import build_client, check_error
 from tests.faults.server import FaultServer
@@ -225,12 +226,10 @@ async def test_a_proxy_that_refuses_says_why_and_is_asked_again_only_if_that_may
 
 async def test_the_command_line_reads_the_proxy_of_the_environment() -> None:
     async with FaultServer(http_reply(status=407)) as proxy:
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "isnotai_async", "health", "--base-url", "https://api.isnotai.example"),
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "HTTPS_PROXY": f"http://ada:s3cret@127.0.0.1:{proxy.port}"},
-        )
-        _, words = await child.communicate()
+        environment = {**os.environ, "HTTPS_PROXY": f"http://ada:s3cret@127.0.0.1:{proxy.port}"}
+        command = ["health", "--base-url", "https://api.isnotai.example"]
+        child = Command(command, stderr=subprocess.PIPE, env=environment)
+        _, words = await asyncio.to_thread(child.communicate)
         assert proxy.requests[0].line.startswith("CONNECT api.isnotai.example:443 ")
     assert child.returncode == 1
     assert b"check the login in the URL of the proxy" in words

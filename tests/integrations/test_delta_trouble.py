@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,14 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from isnotai_async import Client, ConfigError, SinkError, StoreError
+from isnotai_async.export.runner import Runner
+from isnotai_async.export.system import System
+from isnotai_async.integrations import _delta_piece
 from isnotai_async.integrations._delta_faults import explain_store
 from isnotai_async.integrations._delta_tables import JobTables
 from isnotai_async.integrations._event_request import batch_schema
 from isnotai_async.integrations.delta import export_to_delta
+from tests.export.faulty_system import sqlite_error
 from tests.export.sync_world import World
 from tests.integrations.delta_processes import export, read_table
 from tests.integrations.s3_faults import open_faulty_s3
@@ -53,6 +59,23 @@ async def test_an_object_store_that_is_away_for_a_while_ends_the_run_and_the_sam
         assert (report.sessions, report.failures) == (7, ())
         rows = await asyncio.to_thread(read_table, "s3://bucket/away", store.options)
         assert rows == sorted(world.exists.values())
+
+
+async def test_a_full_temporary_folder_is_not_said_to_keep_rows(
+    client: Client, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, commits = System.commit, list[int]()
+
+    def fill_up(system: System, connection: sqlite3.Connection) -> None:
+        commits.append(len(commits))
+        if len(commits) > 3:
+            raise sqlite_error(sqlite3.SQLITE_FULL, "database or disk is full")
+        commit(system, connection)
+
+    monkeypatch.setattr(System, "commit", fill_up)
+    monkeypatch.setattr(_delta_piece, "Runner", partial(Runner, commit_bytes=1))
+    with pytest.raises(SinkError, match=r"the disk is full; make room, and run the same again$"):
+        await export(client, table)
 
 
 async def test_a_table_whose_columns_another_program_changes_in_the_middle_is_an_error_in_words(

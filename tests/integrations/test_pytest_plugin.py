@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+import isnotai_async as isnotai
+from isnotai_async.integrations import pytest_plugin
 
 PLAIN = """
 import asyncio, os
@@ -101,23 +109,22 @@ def run_pytest(*files: Path, timeout: int) -> str:
     return done.stdout
 
 
-def test_the_fixtures_work_in_every_kind_of_a_users_test(tmp_path: Path) -> None:
+def program_of_the_page() -> str:
+    programs = [text.partition("```")[0] for text in PAGE.read_text(encoding="utf-8").split("```python\n")]
+    (program,) = [program for program in programs if "isnotai_sandbox" in program]
+    return program
+
+
+def test_the_fixtures_work_in_every_kind_of_a_users_test_and_the_file_of_the_page_passes_as_it_is(
+    tmp_path: Path,
+) -> None:
     programs = {"plain": PLAIN, "anyio": ANYIO, "asyncio": ASYNCIO, "options": OPTIONS}
-    programs |= {"own_client": OWN_CLIENT, "of_a_tier": OF_A_TIER}
+    programs |= {"own_client": OWN_CLIENT, "of_a_tier": OF_A_TIER, "page": program_of_the_page()}
     files = [tmp_path / f"test_{name}.py" for name in programs]
     for file, program in zip(files, programs.values(), strict=True):
         file.write_text(program)
 
-    assert "8 passed" in run_pytest(*files, timeout=60)
-
-
-def test_the_file_of_the_page_passes_as_it_is_in_seconds(tmp_path: Path) -> None:
-    programs = PAGE.read_text(encoding="utf-8").split("```python\n")
-    (program,) = [text.partition("```")[0] for text in programs if "isnotai_sandbox" in text.partition("```")[0]]
-    file = tmp_path / "test_page.py"
-    file.write_text(program)
-
-    assert "3 passed" in run_pytest(file, timeout=40)  # a window is 60 s
+    assert "11 passed" in run_pytest(*files, timeout=50)  # a window is 60 s
 
 
 def test_a_pytest_that_does_not_use_them_does_not_import_the_sandbox(tmp_path: Path) -> None:
@@ -126,3 +133,9 @@ import sys, isnotai_async.integrations.pytest_plugin
 assert "isnotai_async.sandbox" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("fixture", [pytest_plugin.isnotai_sandbox, pytest_plugin.isnotai_client])
+def test_the_annotations_of_a_fixture_resolve(fixture: Any) -> None:
+    found = typing.get_type_hints(fixture.__wrapped__)["return"]
+    assert found in {Iterator[isnotai.Sandbox], isnotai.Client}

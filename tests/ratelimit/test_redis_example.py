@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import sys
-from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
+from subprocess import PIPE, STDOUT
+from typing import Any
 
 import aiohttp
 
 from isnotai_async.sandbox import Sandbox
+from tests.command import RUN_MODULE, Command
 from tests.redis_server import running_redis
 
 ROOT = Path(__file__).parents[2]
-APP = ["-m", "uvicorn", "examples.shared_quota:app", "--host", "127.0.0.1", "--port", "0"]
+APP = ["uvicorn", "examples.shared_quota:app", "--host", "127.0.0.1", "--port", "0"]
 
 
-async def start(arguments: list[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=ROOT, env={**os.environ, **environment}, stdout=PIPE, stderr=STDOUT
-    )
+def start(arguments: list[str], environment: dict[str, str]) -> Command:
+    imports, settings = ["fastapi", "uvicorn.main", "redis.asyncio"], {**os.environ, **environment}
+    pipes: dict[str, Any] = {"stdout": PIPE, "stderr": STDOUT}
+    return Command(arguments, program=RUN_MODULE, imports=imports, cwd=ROOT, env=settings, **pipes)
 
 
 async def test_an_app_and_an_export_share_the_quota_and_neither_meets_a_429(tmp_path: Path) -> None:
@@ -34,25 +35,25 @@ async def test_an_app_and_an_export_share_the_quota_and_neither_meets_a_429(tmp_
                 "REDIS_URL": redis.url,
                 "PYTHONUNBUFFERED": "1",
             }
-            app = await start(APP, environment)
+            app = start(APP, environment)
             assert app.stdout is not None
             said = ""
             try:
                 while not (where := re.search(r"http://127\.0\.0\.1:\d+", said)):
-                    line = await app.stdout.readline()
+                    line = await asyncio.to_thread(app.stdout.readline)
                     assert line, said
                     said += line.decode()
-                export = await start(["-m", "examples.shared_quota", "big-2000", "--out", str(out)], environment)
+                export = start(["examples.shared_quota", "big-2000", "--out", str(out)], environment)
                 async with aiohttp.ClientSession() as browser:
-                    while export.returncode is None:
+                    while export.poll() is None:
                         async with browser.get(f"{where[0]}/sessions/big-2000") as answer:
                             assert (await answer.json())["id"] == "big-2000"
                         await asyncio.sleep(0.2)
-                words, _ = await export.communicate()
+                words, _ = await asyncio.to_thread(export.communicate)
                 assert export.returncode == 0, words.decode()
             finally:
                 app.terminate()
-                rest, _ = await app.communicate()
+                rest, _ = await asyncio.to_thread(app.communicate)
         slots = redis.ask("ZCARD", redis.ask("KEYS", "*:slots")[0].decode())
         assert slots == len(sandbox.stats.arrivals)
         assert sandbox.stats.rejected == 0

@@ -32,7 +32,7 @@ def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
     dataset = Dataset(7, 3)
     rows: list[object] = []
     for session_id in (*dataset.ids, "big-200"):
-        rows += [dataset.show(session_id), dataset.details(session_id), all_events(dataset.log(session_id))]
+        rows += [dataset[session_id].show(), dataset[session_id].details, all_events(dataset[session_id].log)]
 
     assert (
         sha256(json.dumps(rows).encode()).hexdigest()
@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_bytes_on_every_machine() -> None:
 
 def test_other_seeds_give_other_data() -> None:
     assert not set(Dataset(1, 40).ids) & set(Dataset(2, 40).ids)
-    assert Dataset(1, 1).log("big-9").event(0) != Dataset(2, 1).log("big-9").event(0)
+    assert Dataset(1, 1)["big-9"].log.event(0) != Dataset(2, 1)["big-9"].log.event(0)
 
 
 def test_dice_keep_their_sequence() -> None:
@@ -53,7 +53,7 @@ def test_dice_keep_their_sequence() -> None:
 
 
 def test_sizes_run_from_none_upward(dataset: Dataset) -> None:
-    sizes = sorted(dataset.log(session_id).size for session_id in dataset.ids)
+    sizes = sorted(dataset[session_id].log.size for session_id in dataset.ids)
 
     assert sizes[:5] == [0, 0, 1, 1, sizes[4]]
     assert sizes[4] >= 50
@@ -64,15 +64,15 @@ def test_sizes_run_from_none_upward(dataset: Dataset) -> None:
 def test_ids_are_unique_and_times_never_fall(dataset: Dataset) -> None:
     seen: set[str] = set()
     for session_id in (*dataset.ids, "big-5000"):
-        events = all_events(dataset.log(session_id))
+        events = all_events(dataset[session_id].log)
         times = [event["timestamp"] for event in events]
         seen.update(event["eventId"] for event in events)
         assert times == sorted(times)
-    assert len(seen) == sum(dataset.log(session_id).size for session_id in (*dataset.ids, "big-5000"))
+    assert len(seen) == sum(dataset[session_id].log.size for session_id in (*dataset.ids, "big-5000"))
 
 
 def test_some_events_share_a_millisecond_and_ids_do_not_follow_time(dataset: Dataset) -> None:
-    events = all_events(dataset.log("big-5000"))
+    events = all_events(dataset["big-5000"].log)
     per_millisecond = Counter(event["timestamp"] for event in events)
     ids = [event["eventId"] for event in events]
 
@@ -82,13 +82,13 @@ def test_some_events_share_a_millisecond_and_ids_do_not_follow_time(dataset: Dat
 
 def test_all_sessions_lie_within_the_free_tiers_history_and_before_now(dataset: Dataset) -> None:
     for session_id in (*dataset.ids, "big-1000000"):
-        log = dataset.log(session_id)
+        log = dataset[session_id].log
         assert NOW_MS - 7 * 86_400_000 < log.start_ms <= log.end_ms < NOW_MS
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 1_000, 20_000])
 def test_a_big_session_has_exactly_its_size(dataset: Dataset, size: int) -> None:
-    log = dataset.log(f"big-{size}")
+    log = dataset[f"big-{size}"].log
 
     assert len(all_events(log)) == log.size == size
 
@@ -97,19 +97,20 @@ def test_a_big_session_has_exactly_its_size(dataset: Dataset, size: int) -> None
     "name", ["big-", "big-01", "big-1000001", "big-\u0661", "big-1 ", "BIG-1", "big--1", "s1", ""]
 )
 def test_other_names_are_no_sessions(dataset: Dataset, name: str) -> None:
-    assert dataset.find(name) is None
+    with pytest.raises(KeyError):
+        dataset[name]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 700, 20_000])
 def test_a_time_is_found_where_a_search_through_all_events_finds_it(dataset: Dataset, size: int) -> None:
-    log = dataset.log(f"big-{size}")
+    log = dataset[f"big-{size}"].log
     times = [event["timestamp"] for event in all_events(log)]
     for at in {time + step for time in times for step in (-1, 0, 1)} | {0, 2**63}:
         assert log.first_at(at) == bisect_left(times, at)
 
 
 def test_counts_and_kinds_are_those_of_the_events(dataset: Dataset) -> None:
-    log = dataset.log("big-20000")
+    log = dataset["big-20000"].log
     kinds = [event["messageId"] for event in all_events(log)]
     dice = Dice("ranges")
     for _ in range(100):
@@ -122,7 +123,7 @@ def test_counts_and_kinds_are_those_of_the_events(dataset: Dataset) -> None:
 
 def test_details_agree_with_the_events(dataset: Dataset) -> None:
     for session_id in (*dataset.ids, "big-0", "big-1", "big-2", "big-3", "big-5000"):
-        log, details = dataset.log(session_id), dataset.details(session_id)
+        log, details = dataset[session_id].log, dataset[session_id].details
         events = all_events(log)
         kinds = Counter(event["messageId"] for event in events)
         timeline = details["timeline"]
@@ -139,10 +140,11 @@ def test_details_agree_with_the_events(dataset: Dataset) -> None:
 
 
 def test_each_bucket_counts_the_events_from_its_start_to_the_next(dataset: Dataset) -> None:
-    log, timeline = dataset.log("big-5000"), dataset.details("big-5000")["timeline"]
+    log, timeline = dataset["big-5000"].log, dataset["big-5000"].details["timeline"]
     starts = [to_ms(datetime.fromisoformat(bucket["timestamp"])) for bucket in timeline]
+    events = all_events(log)
     for bucket, start, stop in zip(timeline, starts, [*starts[1:], log.end_ms + 1], strict=True):
-        inside = [event for event in all_events(log) if start <= event["timestamp"] < stop]
+        inside = [event for event in events if start <= event["timestamp"] < stop]
         kinds = Counter(event["eventTypeName"] for event in inside)
         assert bucket["eventCount"] == len(inside)
         assert kinds[bucket["dominantEventType"]] == max(kinds.values())
@@ -152,7 +154,7 @@ def test_each_bucket_counts_the_events_from_its_start_to_the_next(dataset: Datas
 def test_bots_keep_a_regular_rhythm_and_people_do_not(dataset: Dataset) -> None:
     gaps: dict[str, set[int]] = {}
     for session_id in dataset.ids:
-        times = [event["timestamp"] for event in all_events(dataset.log(session_id))]
+        times = [event["timestamp"] for event in all_events(dataset[session_id].log)]
         gaps.setdefault(dataset[session_id].persona.name, set()).update(b - a for a, b in pairwise(times))
 
     assert len(gaps["BOT"]) < 10
@@ -160,7 +162,7 @@ def test_bots_keep_a_regular_rhythm_and_people_do_not(dataset: Dataset) -> None:
 
 
 def test_faces_have_gaps_where_the_contract_allows_null(dataset: Dataset) -> None:
-    shown = list(map(dataset.show, dataset.ids))
+    shown = [dataset[session_id].show() for session_id in dataset.ids]
     for name in ("botScore", "userId", "userName", "userUrl", "pageUrl"):
         assert {row[name] is None for row in shown} == {True, False}, name
     assert any(not str(row["userName"]).isascii() for row in shown)
@@ -171,7 +173,7 @@ def test_faces_have_gaps_where_the_contract_allows_null(dataset: Dataset) -> Non
 def test_a_million_events_are_not_held() -> None:
     dataset = Dataset(1, 0)
     tracemalloc.start()
-    log, details = dataset.log("big-1000000"), dataset.details("big-1000000")
+    log, details = dataset["big-1000000"].log, dataset["big-1000000"].details
     page = [log.event(index) for index in range(999_900, 1_000_000)]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

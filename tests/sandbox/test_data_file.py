@@ -18,11 +18,12 @@ import pytest
 
 from isnotai_async import Client, Unlimited, export_events
 from isnotai_async.errors import ConfigError
-from isnotai_async.export.batches import Batch, Columns
+from isnotai_async.export.batches import Batch
 from isnotai_async.export.formats import choose_format
 from isnotai_async.export.system import System
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.sandbox.recorded import read_recordings
+from tests.command import Command, run_command
 from tests.sandbox.conftest import Asker
 
 Row = dict[str, Any]
@@ -69,7 +70,7 @@ async def export(source: Sandbox, target: Path, region: str = "us", **options: A
 )
 async def test_export_serve_export_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     options: dict[str, Any] = {} if "." in name else {"format": "parquet", "segments": True}
-    async with Sandbox(sessions=12, rate_limit=None) as made_up:
+    async with Sandbox(sessions=5, rate_limit=None) as made_up:
         first = await export(made_up, tmp_path / name, **options)
         expected = await export(made_up, tmp_path / "expected.jsonl")
     async with Sandbox(data=first, rate_limit=None) as recorded:
@@ -91,12 +92,11 @@ def test_the_keys_that_guard_data_of_ones_own_are_new_each_time(tmp_path: Path) 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv", "rows.sqlite", "rows.parquet"])
 async def test_null_names_and_awkward_strings_are_read_as_they_were_exported(tmp_path: Path, name: str) -> None:
     names = [None, "", "=1+1", "'", "a,b", 'say "it"', "two\nlines"]
-    batch = Batch("us", "s1", Columns([f"e{n}" for n in range(7)], [1] * 7, names, [T] * 7, [5] * 7))
+    batch = Batch("us", "s1", ([f"e{n}" for n in range(7)], [1] * 7, names, [T] * 7, [5] * 7))
     choose_format(tmp_path / name, None).write(iter([batch]), tmp_path / name, System())
 
-    session = read_recordings(tmp_path / name)["us"].find("s1")
-    assert session is not None
-    assert [session.log.event(index)["eventTypeName"] for index in range(session.size)] == names
+    session = read_recordings(tmp_path / name)["us"]["s1"]
+    assert [session.log.event(index)["eventTypeName"] for index in range(session.log.size)] == names
 
 
 async def test_regions_stay_apart_and_other_names_are_served_by_us(tmp_path: Path, ask: Asker) -> None:
@@ -282,7 +282,7 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path: Path, monkeypatch: py
 
 
 def test_an_event_takes_the_length_of_its_id_and_24_bytes(tmp_path: Path) -> None:
-    count, length = 20_000, 36
+    count, length = 5_000, 36
     path = write(tmp_path / "rows", (make_row("a", n, event_id=f"{n:036}") for n in range(count)))
     tracemalloc.start()
     recordings = read_recordings(path)
@@ -295,8 +295,7 @@ def test_an_event_takes_the_length_of_its_id_and_24_bytes(tmp_path: Path) -> Non
 
 async def test_the_command_serves_a_file(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", ROWS)
-    command = [sys.executable, "-m", "isnotai_async", "sandbox", "--data", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with Command(["sandbox", "--data", str(path)], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             settings: dict[str, str] = {}
@@ -312,8 +311,7 @@ async def test_the_command_serves_a_file(tmp_path: Path) -> None:
 
 
 def test_the_command_refuses_sessions_beside_data(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "isnotai_async", "sandbox", "--data", str(tmp_path), "--sessions", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = run_command(["sandbox", "--data", str(tmp_path), "--sessions", "3"], capture_output=True, text=True)
 
     assert done.returncode == 2
     assert "--data brings its own sessions; leave out --sessions" in done.stderr

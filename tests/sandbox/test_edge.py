@@ -10,30 +10,20 @@ import pytest
 from isnotai_async.sandbox import Sandbox
 from isnotai_async.sandbox.faults import FaultQueue
 from isnotai_async.sandbox.generated import Dataset
-from isnotai_async.sandbox.region import Edge, SandboxRegion, make_mints
+from isnotai_async.sandbox.options import SandboxOptions
+from isnotai_async.sandbox.region import SandboxRegion
 from isnotai_async.sandbox.seed_data import Dice
 
 
-def make_region(**changes: Any) -> SandboxRegion:
-    edge = {
-        "rate_limit": "tier",
-        "window": 60.0,
-        "counter": "log",
-        "retry_after": True,
-        "count_rejected": False,
-        "latency": (0.0, 0.0),
-        "page_size_cap": None,
-        "compress": True,
-    }
+def make_region(**options: Any) -> SandboxRegion:
     return SandboxRegion(
         name="us",
         key="key",
         tier="free",
-        edge=Edge(**{**edge, **changes}),
+        seed=1,
+        options=SandboxOptions(**options),
         data=Dataset(1, 0),
-        mints=make_mints(1, None),
         faults=FaultQueue(Dice(1)),
-        dice=Dice(2),
     )
 
 

@@ -130,7 +130,7 @@ async def test_ordered_no_window_starves_and_the_order_holds_with_a_slow_consume
 
 
 async def test_all_readers_of_an_ordered_split_are_busy() -> None:
-    source = big(4_000)
+    source = big(2_000)
     rounds = 0
 
     async def tick() -> None:

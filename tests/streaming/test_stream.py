@@ -10,6 +10,7 @@ from weakref import ReferenceType, ref
 
 import anyio
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position
 from isnotai_async._models.queries import EventQuery
 from isnotai_async._models.records import Event, Session
-from isnotai_async._models.stream_positions import StreamPosition
+from isnotai_async._models.stream_positions import StreamPosition, UnfinishedSession
 from isnotai_async._streaming.options import StreamOptions
 from isnotai_async._streaming.readers import room_of
 from isnotai_async._streaming.stream import EventStream
@@ -663,6 +664,13 @@ async def test_a_position_with_a_walk_of_something_else_is_refused(change: dict[
 
     with pytest.raises(ConfigError):
         many().stream("s6", page_size=5, start_time=2, resume=StreamPosition.from_json(json.dumps(data)))
+
+
+def test_a_session_without_a_walk_is_refused() -> None:
+    position = evolve(many().stream("s6").position, unfinished=(UnfinishedSession("us", ()),))
+
+    with pytest.raises(ConfigError, match="without a walk"):
+        many().stream("s6", resume=position)
 
 
 async def test_a_position_does_not_mix_sessions() -> None:

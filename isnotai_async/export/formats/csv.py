@@ -12,7 +12,6 @@ from operator import itemgetter
 from typing import Final
 
 import msgspec
-from msgspec.structs import astuple
 
 from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS, Batch
 
@@ -36,7 +35,7 @@ def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: boo
 
 def _encode_batch(batch: Batch, cell: Callable[[str | None], str]) -> bytes:
     start = f"{cell(batch.region)},{cell(batch.session_id)},"
-    ids, messages, names, times, sizes = astuple(batch.columns)
+    ids, messages, names, times, sizes = batch.columns
     cells = {name: cell(name) for name in set(names)}
     if _are_plain(ids) and _BRACKETS.isdisjoint("".join(cells.values())):
         # As JSON arrays, because that encoder takes a sixth of a loop: without brackets and quotes, they are the

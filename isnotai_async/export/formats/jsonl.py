@@ -8,7 +8,6 @@ from itertools import repeat
 from typing import Final
 
 import msgspec
-from msgspec.structs import astuple
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
@@ -37,7 +36,7 @@ def encode_gzip(batches: Iterable[Batch]) -> Iterator[bytes]:
 
 
 def _encode_batch(batch: Batch) -> bytes:
-    rows = map(_Row, repeat(batch.region), repeat(batch.session_id), *astuple(batch.columns))
+    rows = map(_Row, repeat(batch.region), repeat(batch.session_id), *batch.columns)
     return _encode_lines(list(rows))
 
 

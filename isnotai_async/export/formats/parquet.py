@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import astuple
-
-from isnotai_async._arrow.tables import schema_of
+from isnotai_async._arrow import schema_of
 from isnotai_async._models.records import Event
 from isnotai_async.export.batches import SCHEMA_VERSION, Batch
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
-    from _typeshed import ReadableBuffer
 
 ROW_GROUP: Final = 25_000  # rows
 GROUPS_OF_A_PART: Final = 4
@@ -91,7 +89,7 @@ class _RowGroup:
         rows = part.stop - part.start
         self._region.repeat(batch.region, rows)
         self._session_id.repeat(batch.session_id, rows)
-        for column, values in zip(self._columns, astuple(batch.columns), strict=True):
+        for column, values in zip(self._columns, batch.columns, strict=True):
             if isinstance(column, array):
                 column += array(column.typecode, values[part])  # half of what `extend` takes
             else:
@@ -195,36 +193,23 @@ def _encode_groups(tables: Iterable[pa.Table]) -> Iterator[bytes]:
         writer.write_table(table, row_group_size=ROW_GROUP)
         del table  # before the next one is made
         pa.default_memory_pool().release_unused()
-        yield from buffer.take()
+        yield buffer.take()
     writer.close()
-    yield from buffer.take()
+    yield buffer.take()
 
 
-class _Buffer:
-    """A file object for pyarrow that keeps the bytes in memory."""
+class _Buffer(BytesIO):
+    """A file in memory whose bytes are taken while it is written."""
 
-    closed = False
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def write(self, data: ReadableBuffer) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        self._size += len(part)
-        return len(part)
+    _taken = 0
 
     def tell(self) -> int:
-        return self._size
+        return self._taken + super().tell()
 
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def take(self) -> list[bytes]:
+    def take(self) -> bytes:
         """Return the bytes that were written since the last call."""
-        parts, self._parts = self._parts, []
-        return parts
+        part = self.getvalue()
+        self._taken += len(part)
+        self.seek(0)
+        self.truncate()
+        return part

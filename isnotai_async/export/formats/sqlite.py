@@ -8,8 +8,6 @@ from contextlib import closing
 from itertools import repeat
 from pathlib import Path
 
-from msgspec.structs import astuple
-
 from isnotai_async.export.batches import SQL_COLUMNS, Batch
 
 
@@ -22,6 +20,6 @@ def write_sqlite(batches: Iterable[Batch], path: Path) -> None:
         connection.execute("BEGIN")
         connection.execute(f"CREATE TABLE events ({SQL_COLUMNS})")
         for batch in batches:
-            rows = zip(repeat(batch.region), repeat(batch.session_id), *astuple(batch.columns), strict=False)
+            rows = zip(repeat(batch.region), repeat(batch.session_id), *batch.columns, strict=False)
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         connection.execute("COMMIT")

@@ -1,27 +1,35 @@
-"""Arrow tables of records: the schema of each kind of record, and the builder of batches.
+"""Arrow tables of records (extra `arrow`): the schema of each kind of record, batches of rows, and tables of pages.
 
 Events have the columns and types of an export. Sessions and users have the column `region`, and a column for each
 field of the record. Times are timestamps in milliseconds, UTC. Fields that the contract does not have (`extra`) are
 left out, because they have no type.
 
-The builder takes rows by their attributes, so that it needs no record: what the decoder made of the JSON will do.
+pyarrow is imported when a table is asked for. The builder takes rows by their attributes, so that it needs no record:
+what the decoder made of the JSON will do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
+from isnotai_async._models.pages import Page, rows_of
 from isnotai_async._models.records import Event, Int32
-from isnotai_async.errors import ConfigError
+from isnotai_async._models.validation import check_int
+from isnotai_async.errors import ConfigError, IsNotAIError
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
+MAX_ROWS: Final = 10_000_000
+"""Default bound on the rows of a table; so many events take about 1 GB."""
+
+BATCH_ROWS: Final = 50_000
+_MOST_ROWS: Final = 2**40
 _LEFT_OUT: Final = frozenset({"extra"})
 
 
@@ -97,6 +105,44 @@ class BatchBuilder:
         arrow = load_pyarrow()
         parts = [arrow.repeat(arrow.scalar(run[which], arrow.string()), run[2]) for run in self._runs]
         return arrow.concat_arrays(parts) if parts else arrow.array([], arrow.string())
+
+
+async def collect_table(pages: AsyncIterable[Page[Any]], record: type, max_rows: int | None) -> pa.Table:
+    """Read pages into a table. It is whole or not made; an error then has a note about the rows that are dropped.
+
+    Args:
+        pages: The pages.
+        record: The class of their records.
+        max_rows: Most rows of the table; None for no bound.
+
+    Raises:
+        ConfigError: There are more rows; or `max_rows` cannot be; or pyarrow is not installed.
+    """
+    if max_rows is not None:
+        check_int(max_rows, "max_rows", 1, _MOST_ROWS)
+    builder, batches, done = BatchBuilder(record), list["pa.RecordBatch"](), 0
+    try:
+        async for page in pages:
+            rows = rows_of(page)
+            if max_rows is not None and done + builder.rows + len(rows) > max_rows:
+                raise ConfigError(
+                    f"the table has more than {max_rows:,} rows; pass max_rows= for a larger one (10 million events "
+                    "take about 1 GB of memory), or read it in parts: stream.batches(), or export_events to Parquet"
+                )
+            builder.add(rows, region=page.name, session_id=page.session_id)
+            if builder.rows >= BATCH_ROWS:
+                done += builder.rows
+                batches.append(builder.take())
+    except IsNotAIError as error:
+        if read := done + builder.rows:
+            error.add_note(
+                f"no table was made: the {read:,} rows before this error are dropped. To get them, read the list "
+                "again from its start; or take them as they come, with stream.batches()"
+            )
+        raise
+    if builder.rows:
+        batches.append(builder.take())
+    return load_pyarrow().Table.from_batches(batches, schema=builder.schema)
 
 
 def _prefix(record: type) -> tuple[str, ...]:
