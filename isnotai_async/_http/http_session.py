@@ -249,7 +249,7 @@ class HttpSession:
         self.max_concurrency = max_concurrency
         self._session = _check_session(session)
         self.is_borrowed = session is not None
-        self._trace_configs = _check_trace_configs(trace_configs)
+        self.trace_configs = _check_trace_configs(trace_configs)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.guard = ConnectionGuard()
@@ -285,7 +285,7 @@ class HttpSession:
         self._loop, self._closed = loop, False
         self.slots = ConcurrencyLimit(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
         if self._session is None:
-            self._session = _build_session(self.max_concurrency, self._trace_configs)
+            self._session = _build_session(self.max_concurrency, self.trace_configs)
 
     async def aclose(self) -> None:
         """Close the HTTP session, unless it is borrowed. Idempotent."""

@@ -6,10 +6,12 @@ import asyncio
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 import isnotai_async as isnotai
 from tests.faults.answers import event_page
@@ -103,14 +105,54 @@ async def test_the_connection_of_a_late_request_is_closed() -> None:
     assert [request.connection for request in server.requests] == [1, 2]
 
 
-@pytest.mark.parametrize("connect", ["name", "address"])
-async def test_a_connection_that_is_not_made_in_time_ends_with_the_timeout(
-    connect: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def hang(*_: object, **__: object) -> Any:
-        await asyncio.Event().wait()
+class SilentResolver(AbstractResolver):
+    async def resolve(self, *_: object, **__: object) -> list[ResolveResult]:
+        return await asyncio.Future()
 
-    method = {"name": "_resolve_host", "address": "_wrap_create_connection"}[connect]
-    monkeypatch.setattr(aiohttp.TCPConnector, method, hang)
-    async with build_client("http://127.0.0.1:9", timeout=0.2) as client:
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_name_that_is_not_resolved_in_time_ends_with_the_timeout() -> None:
+    connector = aiohttp.TCPConnector(resolver=SilentResolver())
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        build_client("https://name.invalid", http_session=session, timeout=0.2) as client,
+    ):
+        assert 0.2 <= await seconds_until_late(client) < 0.4
+
+
+async def test_a_connection_that_is_not_made_in_time_ends_with_the_timeout() -> None:
+    with ExitStack() as sockets:
+        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):  # more than its queue takes: the system answers no further one
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        async with build_client(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.3) as client:
+            assert 0.3 <= await seconds_until_late(client) < 0.6
+
+
+@pytest.mark.parametrize("event", ["on_request_start", "on_connection_create_end", "on_request_headers_sent"])
+async def test_a_trace_that_hangs_ends_with_the_timeout(event: str) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.Future()
+
+    trace = aiohttp.TraceConfig()
+    getattr(trace, event).append(hang)
+    async with connected(FaultServer(event_page(1)), trace_configs=[trace], timeout=0.2) as client:
+        assert 0.2 <= await seconds_until_late(client) < 0.4
+
+
+async def test_a_trace_of_a_borrowed_session_that_hangs_ends_with_the_timeout() -> None:
+    async def hang(*_: object) -> Any:
+        await asyncio.Future()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(hang)
+    async with (
+        FaultServer(event_page(1)) as server,
+        aiohttp.ClientSession(trace_configs=[trace]) as session,
+        build_client(server, http_session=session, timeout=0.2) as client,
+    ):
         assert 0.2 <= await seconds_until_late(client) < 0.4
