@@ -45,10 +45,11 @@ SHOWN: Final = (
 )
 RESULTS: Final = Path(__file__).parent / "results"
 README: Final = Path(__file__).parent.parent / "README.md"
+PEERS: Final = "pages of 100, 32 at once"
+"""The table of clients that the README shows."""
 QUOTED: Final = (
-    *("CPU of a page, against aiohttp + resp.json(), 1 at once", "CPU of an export", "added to", "import "),
-    *("1,000 sessions", "split=16", "peak memory, the largest", "peak memory of an export to parquet"),
-    *("walks through", "429s"),
+    *(f"CPU of an export to {name}, against" for name in ("jsonl", "csv", "parquet")),
+    *("added to", "import ", "split=16", "peak memory of an export to parquet", "walks through", "429s"),
 )
 """The targets that the README shows, by the beginning of their names."""
 
@@ -81,7 +82,7 @@ def main() -> int:
     if options.save:
         _save(options.save, machine, reports, targets)
         if is_whole and options.save == RESULTS:
-            quote(targets)
+            quote(reports["pages"].tables, targets)
     return 0
 
 
@@ -121,14 +122,16 @@ def _tabulate(targets: list[Target]) -> Table:
     return Table("Targets", ("target", "bound", "measured", ""), tuple(target.cells for target in targets))
 
 
-def quote(targets: Table) -> None:
-    """Write the rows of these targets into the table of the README."""
+def quote(pages: list[Table], targets: Table) -> None:
+    """Write the table of clients, and the rows of these targets, into the README."""
+    clients = next(table for table in pages if PEERS in table.title)
+    chosen = evolve(targets, rows=tuple(cells for cells in targets.rows if cells[0].startswith(QUOTED)))
     text = README.read_text(encoding="utf-8")
-    head, *_ = str(evolve(targets, rows=())).splitlines()[2:]
-    begin = text.index(head)
-    shown = evolve(targets, rows=tuple(cells for cells in targets.rows if cells[0].startswith(QUOTED)))
-    table = "\n".join(str(shown).splitlines()[2:])
-    README.write_text(text[:begin] + table + text[text.index("\n\n", begin) :], encoding="utf-8")
+    for table in (clients, chosen):
+        head, *rest = str(table).splitlines()[2:]
+        begin = text.index(head)
+        text = text[:begin] + "\n".join([head, *rest]) + text[text.index("\n\n", begin) :]
+    README.write_text(text, encoding="utf-8")
 
 
 def _save(folder: Path, machine: dict[str, Any], reports: dict[str, Report], targets: Table) -> None:

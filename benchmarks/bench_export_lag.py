@@ -5,7 +5,7 @@ its own at the same time, has the machine's; streaming the same pages without wr
 server is 20 ms away: at full speed on loopback four processes and threads fight for two processors, and the lag is
 theirs. What a server does at its start is done before: pyarrow is imported (which holds the loop for up to 40 ms,
 in whatever thread it is done) and what was imported is frozen (`gc.freeze`).
-The beats of all rounds count together: one round has three thousand, and so three that would decide.
+The beats of all rounds count together: one round has two thousand, and so two that would decide.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.page_server import EVENTS, page_server, session_id
 _BEAT: Final = 0.001  # seconds
 _ROUND_TRIP: Final = (0.018, 0.022)  # seconds, least and most
 _FORMATS: Final = ("jsonl", "jsonl.gz", "csv", "parquet", "sqlite")
-_SESSIONS: Final = [session_id(number, pages=50) for number in range(40)]
+_SESSIONS: Final = [session_id(number, pages=50) for number in range(30)]
 
 
 async def beat(lags: list[float]) -> None:

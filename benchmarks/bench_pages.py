@@ -23,7 +23,6 @@ from benchmarks.page_server import PageServer, page_server, session_id
 PAGES = 512  # in one turn
 ON_AIOHTTP = (peers.BYTES, peers.DICTS, peers.PAGES, peers.EVENTS)
 ALL = (peers.SOCKETS, *ON_AIOHTTP, REQUESTS, NIQUESTS, HTTPX, GENERATED)
-THREADS = (peers.SOCKETS, *ON_AIOHTTP, REQUESTS, NIQUESTS)  # with 256 at once httpx takes 22 ms of CPU a page
 
 
 @frozen
@@ -52,11 +51,11 @@ class Case:
 
 
 CASES = (
-    *(Case(100, concurrency, 5) for concurrency in (1, 32)),
-    Case(100, 16, 9, ON_AIOHTTP),
-    *(Case(100, concurrency, 9, ON_AIOHTTP, "other_server") for concurrency in (1, 16, 32)),
-    *(Case(events, concurrency, 2) for events in (50, 1) for concurrency in (1, 32)),
-    Case(100, 256, 2, THREADS),
+    *(Case(100, concurrency, 4) for concurrency in (1, 32)),
+    Case(100, 16, 7, ON_AIOHTTP),
+    *(Case(100, concurrency, 7, ON_AIOHTTP, "other_server") for concurrency in (1, 16, 32)),
+    *(Case(events, concurrency, 3, ON_AIOHTTP) for events in (50, 1) for concurrency in (1, 32)),
+    Case(100, 256, 3, ON_AIOHTTP),
 )
 QUICK = (Case(100, 1, 3), Case(100, 32, 3), Case(100, 16, 3, ON_AIOHTTP, "other_server"))
 

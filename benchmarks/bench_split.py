@@ -24,7 +24,7 @@ CASES: Final[dict[str, dict[str, Any]]] = {
 
 def run(*, quick: bool) -> Report:
     """Measure; one table."""
-    pages = 160 if quick else 200
+    pages = 80 if quick else 160
     report, rows = Report(), list[tuple[str, ...]]()
     with sandbox_server(latency=(0.045, 0.055)) as (base_url, key):
         for name, options in CASES.items():

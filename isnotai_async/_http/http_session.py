@@ -139,15 +139,16 @@ class ConnectionGuard:
             self._set_timer()
 
     def _set_timer(self) -> None:
-        self.stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
         if self._heads_due:
             self._timer = asyncio.get_running_loop().call_at(min(self._heads_due.values()), self._end_late)
 
-    def stop_timer(self) -> None:
-        """Stop the timer; the next request sets another."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def forget_requests(self) -> None:
+        """Forget the requests in flight: their connections are closed now, or their event loop was."""
+        self._heads_due.clear()
+        self._set_timer()
 
     def _end_late(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -248,7 +249,7 @@ class HttpSession:
         self.max_concurrency = max_concurrency
         self._session = _check_session(session)
         self.is_borrowed = session is not None
-        self._trace_configs = _check_trace_configs(trace_configs)
+        self.trace_configs = _check_trace_configs(trace_configs)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.guard = ConnectionGuard()
@@ -284,13 +285,13 @@ class HttpSession:
         self._loop, self._closed = loop, False
         self.slots = ConcurrencyLimit(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
         if self._session is None:
-            self._session = _build_session(self.max_concurrency, self._trace_configs)
+            self._session = _build_session(self.max_concurrency, self.trace_configs)
 
     async def aclose(self) -> None:
         """Close the HTTP session, unless it is borrowed. Idempotent."""
         self._closed, self.opens_itself, self._loop = True, False, None
-        self.guard.stop_timer()
         if not self.is_borrowed and self._session is not None:
+            self.guard.forget_requests()
             session, self._session = self._session, None
             with anyio.CancelScope(shield=True):
                 await session.close()

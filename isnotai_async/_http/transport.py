@@ -206,6 +206,7 @@ class AiohttpTransport:
     _keyed: tuple[aiohttp.ClientMiddlewareType] = field(init=False)
     _keyless: tuple[aiohttp.ClientMiddlewareType] = field(init=False)
     _silence: float | None = field(init=False)
+    _until_head: float | None = field(init=False)
     _origin: tuple[str, str] = field(init=False)
     _prefix: str = field(init=False)
 
@@ -215,14 +216,14 @@ class AiohttpTransport:
         self._silence = _least(_SILENCE_SECONDS, self.timeout)
         # In a borrowed session a request may have to wait for a connection. Then the server is not the silent one.
         is_borrowed = self.connections.is_borrowed
-        sock_read, until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
+        sock_read, self._until_head = (self._silence, self.timeout) if is_borrowed else (None, self._silence)
         authorization = None if self.key is None else self.key.authorization
-        send_once = partial(self.connections.guard.send_once, patience=until_head)
+        send_once = partial(self.connections.guard.send_once, patience=self._until_head)
         self._keyed = (partial(send_once, authorization=authorization),)
         self._keyless = (partial(send_once, authorization=None),)
         limits = aiohttp.ClientTimeout(
             total=None,
-            connect=until_head,
+            connect=self._until_head,
             sock_connect=_least(_CONNECT_SECONDS, self.timeout),
             sock_read=sock_read,
             ceil_threshold=inf,  # else aiohttp rounds the time of its timers up to whole seconds
@@ -325,7 +326,15 @@ class AiohttpTransport:
         )
 
     def _ask(self, session: aiohttp.ClientSession, request: Request, url: URL) -> Awaitable[aiohttp.ClientResponse]:
-        return session.get(url, middlewares=self._keyed if request.authenticated else self._keyless, **self._options)
+        middlewares = self._keyed if request.authenticated else self._keyless
+        answer = session.get(url, middlewares=middlewares, **self._options)
+        # The code of others may wait for anything: no limit of aiohttp and no timer of connections ends that.
+        runs_code_of_others = self.connections.is_borrowed or self.connections.trace_configs
+        return self._wait_for_head(answer) if runs_code_of_others else answer
+
+    async def _wait_for_head(self, answer: Awaitable[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+        async with asyncio.timeout(self._until_head):
+            return await answer
 
     def _read_body(self, answer: aiohttp.ClientResponse, begun: float) -> Awaitable[bytes]:
         end = None if self.timeout is None else begun + self.timeout

@@ -47,8 +47,6 @@ class Pacer(msgspec.Struct, eq=False):
 
     def share(self, now: float) -> float:
         """Return the share of the rate that is used now, from 0.1 to 1."""
-        if self.lowered == 1.0:
-            return 1.0
         return min(1.0, self.lowered + CONSTANTS.increase * (now - self.lowered_at) / self.length)
 
     def spacing(self, rate: float, now: float) -> float:

@@ -262,14 +262,18 @@ class PageStream:
                     self._end()
                     return None
                 self._note(item)
-                if item.page is not None and item.page.rejected:
-                    self._rejected += len(item.page.rejected)
+                page = self._item.page if self._item else None
+                if page is not None and page.rejected:
+                    self._rejected += len(page.rejected)
                     break  # it is handed out even if it has nothing else
             return self._item.page if self._item else None
         finally:
             self._waiting = False
 
     def _note(self, item: StreamItem) -> None:
+        if self._reading.options.ordered and item.error is None and item.target in self._failures:
+            # Of a later window than the one that failed. It is left for a stream that resumes, to come in order then.
+            item = StreamItem(target=item.target)
         if isinstance(item.error, IsNotAIError):
             _locate(item.error, item)
             if item.target not in self._failures:

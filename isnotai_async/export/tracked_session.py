@@ -13,7 +13,7 @@ from isnotai_async.errors import ExportError, quoted
 from isnotai_async.export.report import SessionFailure
 from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, PageRow, SessionRow, State
 
-_MOST_ROWS: Final = 5_000  # of one row of the store; they are objects, 150 bytes each, when the target is written
+_MOST_ROWS: Final = 2_000  # of one row of the store: the thread that writes the target pauses after each
 
 
 @define(eq=False)

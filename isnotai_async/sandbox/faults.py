@@ -356,12 +356,9 @@ class FaultQueue:
     def take(self, region: str, operation: str, *, has_cursor: bool = False) -> Fault | None:
         """Return the fault for a request, which may carry a cursor, or None."""
         fitting = [rule for rule in self._rules if rule.fits(region, operation, has_cursor=has_cursor)]
-        for rule in fitting:
-            if rule.probability is None:
+        for rule in sorted(fitting, key=lambda rule: rule.probability is not None):  # the scripted ones first
+            if rule.probability is None or self.dice.chance(rule.probability):
                 self._use(rule)
-                return rule.fault
-        for rule in fitting:
-            if rule.probability is not None and self.dice.chance(rule.probability):
                 return rule.fault
         return None
 

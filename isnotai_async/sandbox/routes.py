@@ -7,7 +7,7 @@ a mint in `region`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from typing import Final
 from urllib.parse import unquote
@@ -28,14 +28,12 @@ _USAGE_DAYS: Final = 30
 
 def list_users(visit: Visit) -> SandboxReply:
     """List the users whose id or name has the text that is searched for."""
-    found = visit.region.users
     search = visit.query.get("search", "").casefold()
 
     def matches(user: dict[str, object]) -> bool:
         return any(search in str(user[name] or "").casefold() for name in ("userId", "userName"))
 
-    indexes = [index for index, user in enumerate(found) if matches(user)]
-    return _answer(visit, "list_users", found, filters=(search,), indexes=indexes)
+    return _answer(visit, "list_users", tuple(filter(matches, visit.region.users)), filters=(search,))
 
 
 def get_user_sessions(visit: Visit) -> SandboxReply:
@@ -51,19 +49,12 @@ def list_courses(visit: Visit) -> SandboxReply:
 
 
 def _answer(
-    visit: Visit,
-    operation: str,
-    rows: tuple[dict[str, object], ...],
-    *,
-    filters: tuple[object, ...] = (),
-    indexes: list[int] | None = None,
+    visit: Visit, operation: str, rows: tuple[dict[str, object], ...], *, filters: tuple[object, ...] = ()
 ) -> SandboxReply:
     size = params.page_size(visit.query, default=50, cap=visit.region.page_cap)
     listing = PagedList(visit=visit, operation=operation, filters=filters, size=size, last_cursor="null")
     place = listing.place()
-    every: Iterable[int] = range(len(rows)) if indexes is None else indexes
-    rest = (index for index in every if index >= place.index)
-    return listing.answer(place, rest, rows.__getitem__)
+    return listing.answer(place, iter(range(place.index, len(rows))), rows.__getitem__)
 
 
 def get_analytics(visit: Visit) -> SandboxReply:

@@ -110,6 +110,21 @@ async def test_a_split_session_has_its_rows_in_time_order(tmp_path: Path) -> Non
     assert read_ids(report.path) == ids(all_rows(desk))
 
 
+async def test_a_split_session_has_its_rows_in_time_order_though_a_window_failed(tmp_path: Path) -> None:
+    desk, refused = make_desk({"big": 200}, limit=5), list[str]()
+
+    def fail(session_id: str, cursor: str | None) -> None:
+        if cursor == "10" and len(refused) < 3:
+            refused.append(cursor)
+            raise ServerError("down", status=503)
+
+    desk.source.fail = fail
+    for _ in range(4):
+        report = await desk.export(tmp_path / "out.jsonl", split=4, concurrency=4, on_error="collect")
+    assert len(refused) == 3
+    assert read_ids(report.path) == ids(all_rows(desk))
+
+
 async def test_the_first_error_arrives_as_itself_and_the_same_call_resumes(tmp_path: Path) -> None:
     desk, error = make_desk(), ServerError("down", status=503)
     fail_at(desk, "s3", "6", error)

@@ -69,6 +69,7 @@ def test_a_value_that_cannot_be_is_named(options: dict[str, Any], named: str) ->
 
 
 def test_what_is_no_retry_is_said_so() -> None:
+    assert check_retry(Retry(attempts=2)) == Retry(attempts=2)
     with pytest.raises(ConfigError, match=r"Retry\(attempts=2\), not int"):
         check_retry(3)  # type: ignore[arg-type] # a usual mistake
 
@@ -78,7 +79,7 @@ def test_what_is_no_retry_is_said_so() -> None:
     [
         *((status, FailureKind.TRANSIENT) for status in (408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)),
         (429, FailureKind.THROTTLED),
-        *((status, None) for status in (200, 204, 301, 304, 400, 401, 403, 404, 405, 410, 418, 422, 451)),
+        *((status, None) for status in (200, 204, 301, 304, 400, 401, 403, 404, 405, 410, 418, 422, 451, 499)),
     ],
 )
 def test_rows_16_and_18_which_statuses_are_tried_again(status: int, kind: FailureKind | None) -> None:

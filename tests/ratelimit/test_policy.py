@@ -50,6 +50,36 @@ def test_bulk_work_bursts_again_after_two_windows_with_less_than_a_quarter_of_th
     assert (policy.try_acquire(now, bulk=True) is not None) is bursts
 
 
+def test_a_key_is_busy_from_a_quarter_of_its_limit_on() -> None:
+    policy = RateLimitPolicy(FREE)
+    for _ in range(15):
+        try_acquire(policy, 0.0)
+    assert policy.state.idle_from == -inf
+
+    try_acquire(policy, 1.0)
+    assert policy.state.idle_from == 121.0
+
+
+def test_a_late_request_is_caught_up_after_a_pause_too() -> None:
+    policy = RateLimitPolicy(FREE)
+    policy.record_outcome(burst(policy, 0.0, bulk=True)[-1], RequestOutcome(429, 5.0), 0.0)
+    policy.record_outcome(try_acquire(policy, 5.0, bulk=True), OK, 5.0)
+    late = 5.2 + policy.wait(5.0, bulk=True)[0]
+    try_acquire(policy, late, bulk=True)
+
+    assert policy.wait(late, bulk=True)[0] == pytest.approx(policy.spacing(late) - 0.2)
+
+
+def test_bulk_work_does_not_wait_for_the_time_that_a_lower_tier_set() -> None:
+    policy = RateLimitPolicy(FREE)
+    permits = burst(policy, 0.0, bulk=True)
+    assert policy.wait(0.0, bulk=True)[0] == pytest.approx(60 / 58.8)
+    for permit in permits[:2]:
+        policy.record_outcome(permit, RequestOutcome(200, tier=Tier.PRO), 0.0)
+
+    assert policy.wait(0.0, bulk=True)[0] == pytest.approx(60 / 588)
+
+
 def test_a_share_of_one_request_a_window_waits_for_the_window_alone() -> None:
     policy = RateLimitPolicy(FREE, quota=1 / 60)
     for number in range(30):  # even spacing is slower, and would be behind after 17
@@ -307,10 +337,19 @@ def test_a_key_is_idle_without_requests_pause_and_spacing() -> None:
     assert [policy.is_idle(now) for now in (600.0, 701.9, 702.1)] == [False, False, True]  # spaced for ten windows
 
 
+def test_a_key_that_is_paused_for_longer_than_a_window_is_not_idle() -> None:
+    policy = RateLimitPolicy(FREE)
+    policy.record_outcome(try_acquire(policy, 0.0), RequestOutcome(429, 300.0), 0.0)
+
+    assert policy.slots.occupied(200.0) == 0
+    assert not policy.is_idle(200.0)
+
+
 def test_a_request_that_a_store_admitted_takes_a_slot_and_is_the_probe_of_a_paused_key() -> None:
     policy = RateLimitPolicy(Tier.FREE)
     assert [policy.record(0.0).number for _ in range(61)] == list(range(1, 62))
     assert policy.slots.occupied(0.0) == 61  # the store knows better
+    assert policy.state.idle_from == 120.0
     policy.record_outcome(Permit(1), RequestOutcome(429, 1.0), 0.0)
     probe = policy.record(0.5)
     assert policy.wait(5.0, bulk=False) == (inf, PROBING)

@@ -73,7 +73,7 @@ class SplitPlanMachine(RuleBasedStateMachine):
     @rule(
         has_more=st.booleans(),
         tier=st.none() | st.sampled_from(Tier),
-        limit=st.none() | st.integers(0, 100),
+        limit=st.none() | st.integers(-1, 100),
         seconds=st.floats(0, 10),
     )
     def a_page_comes(self, *, has_more: bool, tier: Tier | None, limit: int | None, seconds: float) -> None:
@@ -239,12 +239,13 @@ def test_windows_are_no_smaller_than_a_page(limit: int | None, page_size: int | 
     assert cuts_of(work) + 1 == windows
 
 
-def test_a_session_of_few_pages_has_as_few_windows() -> None:
-    work = progress(EventFilters(page_size=1_000))
+@pytest.mark.parametrize(("page_size", "windows"), [(1_000, 3), (50, 5), (20, 8)])
+def test_a_session_of_few_pages_has_as_few_windows(page_size: int, windows: int) -> None:
+    work = progress(EventFilters(page_size=page_size))
     plan_of_few = plan(work, 8)
     plan_of_few.take_details(counts(250), 1.0)
 
-    assert cuts_of(work) + 1 == 3  # pages of the server's 100, whatever is asked for
+    assert cuts_of(work) + 1 == windows  # pages of the server's 100 at most, whatever is asked for
 
 
 @pytest.mark.parametrize(("round_trip", "readers"), [(0.0203, 1), (0.0205, 2), (0.0409, 4)])
@@ -287,9 +288,10 @@ def test_only_events_that_are_asked_for_count() -> None:
         assert cuts_of(work) + 1 == 3  # three pages, half of the session
 
 
-def test_the_servers_page_size_counts_however_small() -> None:
+@pytest.mark.parametrize("limit", [1, -3])
+def test_the_servers_page_size_counts_however_small(limit: int) -> None:
     made = plan(progress(), "auto")
-    made.take_page(page(limit=1), 1.0)
+    made.take_page(page(limit=limit), 1.0)
     made.take_details(counts(8), 1.0)
 
     assert made.readers == 2

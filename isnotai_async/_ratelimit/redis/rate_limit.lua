@@ -105,7 +105,6 @@ end
 -- Even spacing: `Pacer`. -----------------------------------------------------------------------------------------
 
 local function share()
-  if state.lowered == 1 then return 1 end
   return min(1, state.lowered + CONSTANTS.increase * (now - state.lowered_at) / LENGTH)
 end
 
