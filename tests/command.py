@@ -74,6 +74,7 @@ class Command(subprocess.Popen[Any]):
             environment = dict(os.environ if env is None else env)
             request = (args[2], args[3:], str(cwd or Path.cwd()), environment, (0, 1, 2), self._imports, False)
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+                server.settimeout(50)
                 server.connect(_socket_of_server())
                 socket.send_fds(server, [marshal.dumps(request)], streams)
                 self.pid = int(server.recv(100))

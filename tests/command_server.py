@@ -49,8 +49,7 @@ def next_start() -> tuple[str, list[str]]:
         program, argv, folder, environment, numbers, imports, waits = marshal.loads(message)
         for name in imports:
             import_module(name)
-        child = fork_and_reply(caller, waits=waits)
-        if child == 0:
+        if fork_and_reply(caller, waits=waits):
             listening.close()
             take_over(dict(zip(numbers, streams, strict=True)), environment)
             os.chdir(folder)
@@ -59,26 +58,30 @@ def next_start() -> tuple[str, list[str]]:
             os.close(stream)
 
 
-def fork_and_reply(caller: socket.socket, *, waits: bool) -> int:
-    """Fork, and send the number of the process, or wait for it and send its exit code; return 0 in the new process.
+def fork_and_reply(caller: socket.socket, *, waits: bool) -> bool:
+    """Fork, and return whether this is the new process; send its number, or its exit code if the caller waits.
 
-    The process is the caller's child and not ours if we do not wait: its parent, which is one in between, has ended.
+    A process in between forks it. That one ends at once, so that the new process is the caller's child and not ours;
+    or it waits, because two commands of one pipe have to run at the same time.
     """
     ours, theirs = os.pipe()
-    first = os.fork()
-    if first == 0 and not waits:
-        second = os.fork()
-        if second:
-            os.write(theirs, str(second).encode())
+    between = os.fork()
+    if between == 0:
+        number = os.fork()
+        if number and waits:
+            code = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+            caller.send(str(code if code >= 0 else 128 - code).encode())
+        elif number:
+            os.write(theirs, str(number).encode())
+        if number:
             os._exit(0)
-    os.close(theirs)
-    if first:
-        _, status = os.waitpid(first, 0)
-        code = os.waitstatus_to_exitcode(status)
-        caller.send(str(code if code >= 0 else 128 - code).encode() if waits else os.read(ours, 100))
-    os.close(ours)
+    elif not waits:
+        os.waitpid(between, 0)
+        caller.send(os.read(ours, 100))
+    for end in (ours, theirs):
+        os.close(end)
     caller.close()
-    return first
+    return between == 0
 
 
 def take_over(streams: dict[int, int], environment: dict[str, str]) -> None:

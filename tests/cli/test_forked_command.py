@@ -92,3 +92,11 @@ def test_it_has_its_own_exit_codes_and_signals() -> None:
 def test_it_is_the_command() -> None:
     done = run_command(["sessions", "--sandbox", "--format", "csv"], capture_output=True, text=True)
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 41)
+
+
+def test_two_of_one_pipe_run_at_the_same_time_although_the_reader_starts_first(tmp_path: Path) -> None:
+    reads = in_shell("import sys; open('started', 'w').close(); print(len(sys.stdin.read()))")
+    writes = in_shell("print('x' * 100_000)")
+    line = f"(until [ -e started ]; do :; done; {writes}) | {reads}"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, timeout=30, check=True)
+    assert done.stdout == b"100001\n"
