@@ -30,10 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _end_interrupted() -> int:
-    import signal
-    import warnings
+    import _signal as signal  # type: ignore[import-not-found]  # there from Python's start, so no file is read
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would show a traceback
+    import warnings
+
     from isnotai_async._cli import exit_codes
     from isnotai_async._cli.streams import whole_streams
 
@@ -46,8 +47,6 @@ def _end_interrupted() -> int:
 
 
 def _run_over_whole_streams(argv: Sequence[str]) -> int:
-    import signal  # noqa: F401 - first, so that `_end_interrupted` has it at once
-
     from isnotai_async._cli import exit_codes
     from isnotai_async._cli.streams import StdoutError, whole_streams
 

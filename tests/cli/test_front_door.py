@@ -254,11 +254,11 @@ def test_a_wrong_number_of_sessions_is_named_by_its_option(count: str, capsys: p
 
 @pytest.mark.parametrize(
     ("module", "times"),
-    [("isnotai_async._cli.exit_codes", 1), ("isnotai_async._cli.exit_codes", 2), ("cyclopts.core", 1)],
+    [("isnotai_async._cli.exit_codes", 1), ("isnotai_async._cli.exit_codes", 2), ("cyclopts.core", 1), ("signal", 2)],
 )
 def test_ctrl_c_while_it_imports_ends_it_in_words(module: str, times: int) -> None:
     program = f"""
-import os, signal, sys
+import _signal as signal, os, sys
 class Interrupter:
     left = ["{module}"] * {times}  # once more when the end imports it again
     def find_spec(self, name, *_):

@@ -357,7 +357,7 @@ async def test_where_the_error_of_a_window_ends_the_stream_it_resumes_in_order(f
     with pytest.raises(ServerError):
         async with stream as pages:
             async for event in pages.events():
-                seen.append(event)  # noqa: PERF401 - it ends with an error
+                seen.append(event)
 
     source.fail = big().fail
     seen += await read(source, split=4, ordered=True, resume=stream.position)
