@@ -3,7 +3,7 @@
 The rules (source: "Pagination" in the vendor's guide):
 
 1. `has_more` alone is the end. An empty page with more after it is skipped, at most a hundred in a row.
-2. A cursor that repeats in this walk is an error: following it would repeat rows, and stopping would lose them.
+2. A cursor that repeats is an error: to follow it repeats rows, to stop loses them. The position stays before it.
 3. The walk leaves a page only when all of it was handed out, so after an error it resumes at the same record.
 4. A record that could not be read is raised at its place, and the position is after it; or, if records are set aside,
    it stays in `rejected` of its page.
@@ -143,7 +143,7 @@ class Walk(Generic[T]):
         hand = self.hand
         if hand is None:
             return self._base.at(self.cursor, self._skip, self._trail)
-        if hand.page.has_more and hand.is_through:
+        if hand.page.has_more and hand.is_through and not self._repeats(hand.page):
             return self._base.at(hand.page.next_cursor, self._skip, self._trail_after(hand))
         return self._base.at(self.cursor, hand.index, self._trail_after(hand))
 
@@ -204,17 +204,19 @@ class Walk(Generic[T]):
         page = hand.page
         if not page.has_more:
             return Step.END
-        digest = _digest(page.next_cursor or "")
-        if digest in self._seen:
+        if self._repeats(page):
             raise PaginationError(
                 "the next cursor was followed before in this walk; its pages go round in a circle; try later"
             )
-        self._seen.add(digest)
+        self._seen.add(_digest(page.next_cursor or ""))
         self._trail = self._trail_after(hand)
         if self._trail.watermark is not None and self._base.since != self._trail.watermark[0]:
             self._known = frozenset()
         self.cursor, self.hand = page.next_cursor, None
         return Step.FETCH
+
+    def _repeats(self, page: Page[T]) -> bool:
+        return _digest(page.next_cursor or "") in self._seen
 
     def _trail_after(self, hand: PageInHand[T]) -> Trail:
         return self._trail.follow(hand.given, self.mark, passed=hand.passed)

@@ -122,6 +122,20 @@ async def test_a_cursor_met_before_is_an_error_and_never_a_quiet_end(back_to: st
     assert (caught.value.position, caught.value.region) == (walk.position, "us")
 
 
+@pytest.mark.parametrize("back_to", ["c1", "c2", "c3"])
+async def test_a_walk_that_resumes_where_a_cursor_was_wrong_once_has_each_record_once(back_to: str) -> None:
+    source = Source(1, 1, 1, 2, 1)
+    good = source.pages["c3"]
+    source.pages["c3"] = evolve(good, next_cursor=back_to)
+    walk, seen = source.walk(), list[int]()
+    with pytest.raises(PaginationError, match="round in a circle"):
+        async for row in walk:
+            seen.append(row.number)
+
+    source.pages["c3"] = good
+    assert seen + await numbers(source.walk(start=walk.position)) == source.rows
+
+
 async def test_a_walk_that_resumes_remembers_the_cursor_it_came_in_by() -> None:
     source = Source(1, 1, 1)
     source.pages["c2"] = evolve(source.pages["c2"], next_cursor="c1", has_more=True)
