@@ -24,6 +24,7 @@ from typing import Any
 PROGRAM = "import sys; from isnotai_async._cli import main; sys.exit(main())"
 RUN_MODULE = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
 _ROOT = Path(__file__).parent.parent
+_OPTIONS = {"stdin", "stdout", "stderr", "text", "encoding", "errors", "bufsize", "cwd", "env"}
 _SUBREAPER = 36  # of Linux's <sys/prctl.h>: a process below this one whose parent has ended becomes its child
 
 
@@ -63,6 +64,8 @@ class Command(subprocess.Popen[Any]):
     def __init__(
         self, argv: Sequence[str], *, program: str = PROGRAM, imports: Sequence[str] = (), **options: Any
     ) -> None:
+        if ignored := options.keys() - _OPTIONS:
+            raise TypeError(f"a forked command does not have {', '.join(sorted(ignored))}; start Python for that")
         self._imports = tuple(imports)
         super().__init__([sys.executable, "-c", program, *argv], **options)
 

@@ -89,6 +89,11 @@ def test_it_has_its_own_exit_codes_and_signals() -> None:
         assert process.returncode == code
 
 
+def test_what_a_fork_would_not_have_is_refused() -> None:
+    with pytest.raises(TypeError, match="does not have umask"):
+        Command([], umask=0o077)
+
+
 def test_it_is_the_command() -> None:
     done = run_command(["sessions", "--sandbox", "--format", "csv"], capture_output=True, text=True)
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 41)
