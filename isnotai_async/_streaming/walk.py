@@ -9,8 +9,7 @@ The rules (source: "Pagination" in the vendor's guide):
    it stays in `rejected` of its page.
 5. A saved cursor that is rejected is not the end. If enough records were given and their times never fell, the walk
    starts again at the watermark's millisecond, without the ids given in it. Else it starts again from its start and
-   skips the number of records that were given; the last of these must be the watermark. It starts again once; a
-   second error is raised.
+   skips the number of records that were given; the last of these must be the watermark. It starts again once.
 6. After `left` records the walk ends, also within a page.
 
 The transitions, by what `advance` returns:
@@ -185,8 +184,7 @@ class Walk(Generic[T]):
         From a time on, the records that were given are known by their ids; from the start, by their number.
         """
         since, trail = self.restart_time, self._trail
-        self.begins_again = False
-        self.cursor = None
+        self.begins_again, self.cursor = False, None
         self._base = evolve(self._base, since=since)
         self._known = ids_known_from(self._base.at(None, 0, trail))
         self._seen.clear()
