@@ -67,8 +67,8 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two processes more than there are processors: many tests wait for a window or a lease to pass."""
-    return (os.cpu_count() or 1) + 2
+    """Return four processes more than there are processors: many tests wait for a window or a lease to pass."""
+    return (os.cpu_count() or 1) + 4
 
 
 @pytest.fixture
