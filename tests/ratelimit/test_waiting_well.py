@@ -127,7 +127,7 @@ async def test_the_tier_is_learned_from_the_answers() -> None:
     async with served(sandbox, window=6.0, on_notice=told.append) as client:
         begun = asyncio.get_running_loop().time()
         await asyncio.gather(*(client.get_session("big-1") for _ in range(400)))
-        assert asyncio.get_running_loop().time() - begun < 6.0  # the free tier would have needed six windows
+        assert asyncio.get_running_loop().time() - begun < 18.0  # the free tier would have needed six windows, 36 s
         assert sandbox.stats.rejected == 0
     assert isnotai.TierNotice(region="us", tier=isnotai.Tier.PRO, previous=None) in told
 
@@ -398,9 +398,9 @@ async def test_rows_56_and_58_a_call_that_is_cancelled_at_any_step_leaves_nothin
 
 
 async def test_waiters_that_are_cancelled_hand_their_permits_on() -> None:
-    sandbox = isnotai.Sandbox(tier="free", window=2.0)
-    async with served(sandbox, window=2.0) as client:
-        tasks = [asyncio.create_task(client.get_session("big-1")) for _ in range(180)]
+    sandbox = isnotai.Sandbox(tier="free", window=4.0)
+    async with served(sandbox, window=4.0) as client:
+        tasks = [asyncio.create_task(client.get_session("big-1")) for _ in range(120)]
         await asyncio.sleep(0.5)
         for task in tasks[::2]:
             task.cancel()
