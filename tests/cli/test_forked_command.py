@@ -15,7 +15,7 @@ import pytest
 
 from tests.command import Command, in_shell, run_command
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="is started, and not forked")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only on Linux the command is forked")
 
 # It writes to a file, because its streams may be closed.
 LOOK = """

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -320,17 +322,20 @@ async def test_the_position_of_an_error_is_what_was_handed_out_of_its_window() -
     assert (position.cursor, position.index, position.watermark) == (None, 0, None)
 
 
-@pytest.mark.parametrize("failing", [1, 5, 20, 33])
-async def test_where_one_window_fails_the_session_has_failed_and_resumes_in_order(failing: int) -> None:
-    calls = 0
+def fail_once(number: int) -> Callable[[str, str | None], None]:
+    """Return a function that fails at one of its calls."""
+    calls = count(1)
 
     def fail(session_id: str, cursor: str | None) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == failing:
+        if next(calls) == number:
             raise ServerError("down", status=503)
 
-    source = big(fail=fail)
+    return fail
+
+
+@pytest.mark.parametrize("failing", [1, 5, 20, 33])
+async def test_where_one_window_fails_the_session_has_failed_and_resumes_in_order(failing: int) -> None:
+    source = big(fail=fail_once(failing))
     stream = source.stream("s", split=4, ordered=True, on_error="collect")
     async with stream as pages:
         seen = [event async for event in pages.events()]
@@ -344,15 +349,7 @@ async def test_where_one_window_fails_the_session_has_failed_and_resumes_in_orde
 
 @pytest.mark.parametrize("failing", range(2, 40, 3))
 async def test_where_the_error_of_a_window_ends_the_stream_it_resumes_in_order(failing: int) -> None:
-    calls, seen = 0, list[Event]()
-
-    def fail(session_id: str, cursor: str | None) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == failing:
-            raise ServerError("down", status=503)
-
-    source = big(fail=fail)
+    source, seen = big(fail=fail_once(failing)), list[Event]()
     stream = source.stream("s", split=4, ordered=True)
     with pytest.raises(ServerError):
         async with stream as pages:
