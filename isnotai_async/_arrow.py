@@ -4,8 +4,7 @@ Events have the columns and types of an export. Sessions and users have the colu
 field of the record. Times are timestamps in milliseconds, UTC. Fields that the contract does not have (`extra`) are
 left out, because they have no type.
 
-pyarrow is imported when a table is asked for. The builder takes rows by their attributes, so that it needs no record:
-what the decoder made of the JSON will do.
+pyarrow is imported when a table is asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from operator import attrgetter
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
-from isnotai_async._models.pages import Page, rows_of
+from msgspec.structs import astuple
+
+from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event, Int32
 from isnotai_async._models.validation import check_int
 from isnotai_async.errors import ConfigError, IsNotAIError
@@ -67,7 +68,7 @@ class BatchBuilder:
     """Collects rows, and makes record batches of them.
 
     Args:
-        record: The class of record that the rows are, or have the attributes of.
+        record: The class of the records.
 
     Raises:
         ConfigError: pyarrow is not installed.
@@ -78,7 +79,7 @@ class BatchBuilder:
         self.rows = 0
         names = tuple(_columns(record))
         self._has_session = len(_prefix(record)) > 1
-        self._read = attrgetter(*names)
+        self._read: Any = astuple if record is Event else attrgetter(*names)
         self._columns: tuple[list[Any], ...] = tuple([] for _ in names)
         self._runs: list[tuple[str, str, int]] = []  # region and session of so many rows
 
@@ -123,7 +124,7 @@ async def collect_table(pages: AsyncIterable[Page[Any]], record: type, max_rows:
     builder, batches, done = BatchBuilder(record), list["pa.RecordBatch"](), 0
     try:
         async for page in pages:
-            rows = rows_of(page)
+            rows = page.data
             if max_rows is not None and done + builder.rows + len(rows) > max_rows:
                 raise ConfigError(
                     f"the table has more than {max_rows:,} rows; pass max_rows= for a larger one (10 million events "

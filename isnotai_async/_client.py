@@ -24,7 +24,7 @@ from isnotai_async._http.retry_policy import Retry, RetryQuota, check_retry
 from isnotai_async._http.tls import Trust, read_trust
 from isnotai_async._http.transport import AiohttpTransport
 from isnotai_async._models.open_state import OpenState
-from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.pages import Page
 from isnotai_async._models.queries import EventFilters, EventQuery, SessionIdQuery
 from isnotai_async._models.records import Event, SessionDetails
 from isnotai_async._models.regions import Region, resolve_region
@@ -347,7 +347,7 @@ class Client(Operations):
     async def _fetch_event_page(self, watch: HistoryWatch, query: EventQuery, cursor: str | None) -> Page[Event]:
         page = await self._fetch_unhurried(LIST_EVENTS.build(query, cursor, bulk=True), LIST_EVENTS.read)
         # A window of a session that was split can be empty without a problem: it has other filters.
-        if cursor is None and not rows_of(page) and not page.has_more and query.filters == watch.query.filters:
+        if cursor is None and not page.data and not page.has_more and query.filters == watch.query.filters:
             watch.see_empty(page)
         return page
 

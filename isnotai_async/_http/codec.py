@@ -5,11 +5,8 @@ Theory of operation: strict first, tolerant only if that fails.
 1. msgspec reads the bytes (`wire_format`): strict (no ``"7"`` for 7, no NaN, no lone surrogates, no integer that
    would become a float), and it gives the path of a wrong field.
 2. One cattrs converter structures every record, with hooks as strict as that (`converter`).
-3. The event page, nearly all of the traffic, takes a way of its own: msgspec decodes it straight into structs of
-   the documented types. A loop makes frozen records of those when they are first asked for, which an Arrow table
-   never does. The values are checked by then, so the loop fills plain slots and freezes at the end: 34 µs for 100
-   events, against 65 through the frozen ``__init__`` and 63 for `json.loads` to dicts (Python 3.11,
-   benchmarks/bench_codec.py).
+3. The event page, nearly all of the traffic, takes a way of its own: msgspec reads it straight into frozen records.
+   It lets an event have no name, as the record does. The contract does not, so such a page is read by the next rule.
 4. What fails is read a second time, record by record, by `tolerant`: it lists each deviation. A record that does not
    fit even so is set aside in `Page.rejected`, and the rest of its page is good.
 
@@ -18,11 +15,12 @@ Whatever is wrong beyond that becomes a `DecodeError`, before the first record o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
-from attrs import fields_dict, frozen
+from attrs import frozen
 
 from isnotai_async._http.converter import structure
 from isnotai_async._http.tolerant import TolerantReader, Unreadable
@@ -40,7 +38,7 @@ from isnotai_async._http.wire_format import (
     skip_mark,
 )
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.pages import MAX_RECORD_BYTES, Headers, Page, RejectedRecord, Unbuilt
+from isnotai_async._models.pages import MAX_RECORD_BYTES, Headers, Page, RejectedRecord
 from isnotai_async._models.positions import MAX_CURSOR_BYTES
 from isnotai_async._models.records import Event, Int32
 from isnotai_async._models.tiers import Tier
@@ -97,13 +95,12 @@ def decode_events(
         found = read_events(body)
     except (ValueError, RecursionError):
         found = None
-    rows: Any
-    if found is None:
+    if found is None or [event for event in found.data if event.event_type_name is None]:
         rows, pagination, rejected = _decode_tolerantly(body, _read_event_row, deviations)
     else:
         if found.error is not None:
             check_no_error(found.error)
-        rows, pagination, rejected = Unbuilt(found.data, _build_events), _ways(found.pagination), ()
+        rows, pagination, rejected = found.data, _ways(found.pagination), ()
     return Page(rows, *pagination, tier, region, session_id, headers=headers, rejected=rejected)
 
 
@@ -230,10 +227,11 @@ def _decode_tolerantly(body: bytes, read_row: ReadRow[T], deviations: list[Devia
 
 
 def _read_event_row(raw: msgspec.Raw, path: str, deviations: list[Deviation]) -> Event:
-    try:
-        return _build_events([read_event(raw)])[0]
-    except (ValueError, RecursionError):
-        return TolerantReader(deviations).read_record(read_any(raw), Event, path)
+    with suppress(ValueError, RecursionError):
+        event = read_event(raw)
+        if event.event_type_name is not None:
+            return event
+    return TolerantReader(deviations).read_record(read_any(raw), Event, path)
 
 
 def _structure(value: object, record: type[T], path: str, deviations: list[Deviation]) -> T:
@@ -275,29 +273,6 @@ def _open_object(value: object, path: str) -> dict[str, Any]:
     if not _is_shallow(value):
         raise DecodeError(f"{TOO_DEEP} - at {path}", path=path)
     return value
-
-
-class _Draft:
-    """An event that is not frozen yet. It has the slots of one, so it can become one without being copied.
-
-    Without an ``__init__`` it is made in C: 20 µs a page of 100 for making, filling and freezing, 24 with one.
-    """
-
-    __slots__ = tuple(fields_dict(Event))
-
-
-def _build_events(rows: Sequence[Any]) -> tuple[Event, ...]:
-    events = list[Any]()
-    for row in rows:
-        event: Any = _Draft()
-        event.event_id = row.event_id
-        event.message_id = row.message_id
-        event.event_type_name = row.event_type_name
-        event.timestamp = row.timestamp
-        event.payload_size = row.payload_size
-        event.__class__ = Event
-        events.append(event)
-    return tuple(events)
 
 
 def _ways(pagination: Pagination) -> tuple[str | None, bool, int]:

@@ -23,7 +23,7 @@ import attrs
 
 from isnotai_async._http.converter import camel
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.records import Id, Int32
+from isnotai_async._models.records import Id, Int32, Int64
 
 T = TypeVar("T")
 
@@ -140,7 +140,7 @@ class TolerantReader:
         return found
 
     def _read_scalar(self, value: Any, kind: Any, path: str) -> Any:  # noqa: ANN401
-        if kind in {int, Int32}:
+        if kind in {Int32, Int64}:
             return self._read_int(value, 32 if kind == Int32 else 64, path)
         if kind is float:
             return _read_float(value, path)

@@ -8,39 +8,27 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Any, Final
 
 import msgspec
 
 from isnotai_async._models.deviations import Deviation
-from isnotai_async._models.records import Event, Id, Int32
+from isnotai_async._models.records import Event, Int32
 from isnotai_async.errors import DecodeError, PaginationError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 TOO_DEEP: Final = "the body is nested too deep to be an answer of this API"
 _HALF_OR_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")  # of the surrogates of UTF-16
 
-_Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-
 
 class Pagination(msgspec.Struct, gc=False):
     hasMore: bool  # noqa: N815 - the wire's own name
-    limit: _Int32
+    limit: Int32
     nextCursor: str | None = None  # noqa: N815 - the wire's own name; may be absent on the last page
 
 
-_AS_DOCUMENTED: Final = {Id: Annotated[str, msgspec.Meta(min_length=1)], Int32: _Int32, int: _Int64, str | None: str}
-_FIELDS: Final = get_type_hints(Event, include_extras=True)
-
-EventRow: Final = msgspec.defstruct(
-    "EventRow", [(name, _AS_DOCUMENTED[hint]) for name, hint in _FIELDS.items()], rename="camel", gc=False
-)
-"""A checked event, with the attributes of one: it will do for all that needs no record."""
-
-
 class EventList(msgspec.Struct, gc=False):
-    data: list[EventRow]  # type: ignore[valid-type] # a class that is made of the record's fields
+    data: tuple[Event, ...]
     pagination: Pagination
     error: Any = None
 
@@ -69,7 +57,7 @@ class AnyItem(msgspec.Struct):
 
 
 read_any: Final = msgspec.json.Decoder().decode
-read_event: Final = msgspec.json.Decoder(EventRow).decode
+read_event: Final = msgspec.json.Decoder(Event).decode
 read_events: Final = msgspec.json.Decoder(EventList).decode
 read_list: Final = msgspec.json.Decoder(AnyList).decode
 _read_raws: Final = msgspec.json.Decoder(RawList).decode

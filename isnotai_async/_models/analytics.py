@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from isnotai_async._models.records import Int32
+from isnotai_async._models.records import Int32, Int64
 from isnotai_async._showing import show
 
 
@@ -233,7 +233,7 @@ class UsageEntry:
 
     period: str | None
     metric_type: str | None
-    value: int | None
+    value: Int64 | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show
@@ -259,7 +259,7 @@ class Usage:
     start_date: str | None
     end_date: str | None
     data: tuple[UsageEntry, ...]
-    totals: Mapping[str, int] = field(hash=False)
+    totals: Mapping[str, Int64] = field(hash=False)
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
     __repr__ = show

@@ -1,18 +1,13 @@
-"""`Page`: the records of one answer, the cursor of the next page, and the answer's `Headers`.
-
-The records of a page of events are created when they are first used. Until then the page holds the rows that the
-decoder has checked; they have the same attributes. So a consumer of columns (an Arrow table) makes no record at all,
-which takes half the time.
-"""
+"""`Page`: the records of one answer, the cursor of the next page, and the answer's `Headers`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Final, Generic, TypeVar
 
 import attrs
-from attrs import Factory, define, field, frozen
+from attrs import Factory, field, frozen
 from multidict import CIMultiDict, MultiMapping
 
 from isnotai_async._models.notebook import html_table
@@ -78,26 +73,6 @@ def _read_json(raw: bytes) -> object:
 _SHOWN: Final = 10
 
 
-@define(eq=False)
-class Unbuilt:
-    """Records that are not made yet; it stands for them in the place of `data` when a page is constructed.
-
-    Attributes:
-        rows: What the decoder has checked, with the attributes of the records.
-        build: Makes the records.
-    """
-
-    rows: Sequence[Any]
-    build: Callable[[Sequence[Any]], tuple[Any, ...]]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return tuple, (self.build(self.rows),)
-
-
-def _build(data: tuple[T_co, ...] | Unbuilt) -> tuple[T_co, ...]:
-    return data.build(data.rows) if isinstance(data, Unbuilt) else data
-
-
 @frozen(eq=False, repr=False)
 class Headers(Mapping[str, str]):
     """Read-only response headers; a look-up takes a name in any case, and joins several values of one name.
@@ -156,7 +131,7 @@ class Page(Generic[T_co]):
             comparisons.
     """
 
-    _data: tuple[T_co, ...] = field(alias="data", eq=_build)
+    data: tuple[T_co, ...]
     next_cursor: str | None
     has_more: bool
     limit: int | None
@@ -170,7 +145,7 @@ class Page(Generic[T_co]):
     def __repr__(self) -> str:
         session = "" if self.session_id is None else f" of session {quoted(self.session_id)}"
         follows = "more follow" if self.has_more else "the last page"
-        return f"<Page of {len(rows_of(self))} records{session} from {printable(self.region)}, {follows}>"
+        return f"<Page of {len(self.data)} records{session} from {printable(self.region)}, {follows}>"
 
     def _repr_html_(self) -> str:
         """Return the page as a table, for notebooks."""
@@ -180,22 +155,9 @@ class Page(Generic[T_co]):
         caption = f"{self!r}" + (f"; the first {_SHOWN} of them" if left else "")
         return html_table(caption, columns, [[record.get(name) for name in columns] for record in shown])
 
-    @property
-    def data(self) -> tuple[T_co, ...]:
-        """The records, in the order of the answer."""
-        if isinstance(self._data, Unbuilt):
-            object.__setattr__(self, "_data", _build(self._data))
-        return self._data
-
 
 def _fields(record: object) -> Mapping[str, object]:
     if isinstance(record, Mapping):
         return record
     names = attrs.fields_dict(type(record))  # type: ignore[arg-type] # all other records are attrs classes
     return {name: getattr(record, name) for name in names if name != "extra"}
-
-
-def rows_of(page: Page[T_co]) -> Sequence[T_co]:
-    """Return the records of a page, or rows with the same attributes if the records are not made yet."""
-    data = page._data  # noqa: SLF001 - a part of the page, kept out of its public face
-    return data.rows if isinstance(data, Unbuilt) else data

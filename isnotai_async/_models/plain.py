@@ -48,7 +48,7 @@ def to_dict(value: Any) -> Any:  # noqa: ANN401 - whatever a program has in its 
     if isinstance(value, list | tuple | set | frozenset):
         return [to_dict(item) for item in value]
     if attrs.has(type(value)):
-        names = [field.alias or field.name for field in attrs.fields(type(value))]  # "data" of a page is kept aside
+        names = [field.name for field in attrs.fields(type(value))]
         fields = {name: getattr(value, name) for name in names}
         return {name: to_dict(item) for name, item in fields.items() if name != "extra" or item}
     raise TypeError(f"{type(value).__name__} is no value of this package and no plain JSON value")

@@ -16,19 +16,26 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from attrs import field, frozen
+from msgspec import Meta, Struct
 
 from isnotai_async._models.times import to_time
 from isnotai_async._showing import show
 
-Int32 = Annotated[int, "int32"]
-"""A number of the contract's format ``int32``; a plain `int` is an ``int64``."""
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+"""A number of the contract's format ``int32``."""
 
-Id = Annotated[str, "id"]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number of the contract's format ``int64``."""
+
+Id = Annotated[str, Meta(min_length=1)]
 """A text that identifies a record, so it is not empty: two rows without an id could not be distinguished."""
 
+_FIELDS: Any = {name: field() for name in ("event_id", "message_id", "event_type_name", "timestamp", "payload_size")}
 
-@frozen(weakref_slot=False)  # eight bytes less an event, and the codec relies on the layout
-class Event:
+
+# An attrs class whose objects are made in C: msgspec reads JSON straight into them, which halves what decoding costs.
+@frozen(these=_FIELDS, slots=False, init=False, eq=False, match_args=False, getstate_setstate=False)
+class Event(Struct, frozen=True, gc=False, rename="camel"):
     """Metadata of one event of a session; the API never returns a payload.
 
     Example:
@@ -47,7 +54,7 @@ class Event:
     event_id: Id
     message_id: Int32
     event_type_name: str | None
-    timestamp: int
+    timestamp: Int64
     payload_size: Int32
 
     __repr__ = show

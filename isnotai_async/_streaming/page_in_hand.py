@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, evolve, field
 
-from isnotai_async._models.pages import Page, RejectedRecord, rows_of
+from isnotai_async._models.pages import Page, RejectedRecord
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class PageInHand(Generic[T]):
             skip: How many of its records to pass; it may have fewer.
             is_known: Whether a record was given by an earlier walk.
         """
-        rows = rows_of(page)
+        rows = page.data
         size = len(rows) + len(page.rejected)
         skipped = min(skip, size)
         if not page.rejected and is_known is None:
@@ -90,7 +90,7 @@ class PageInHand(Generic[T]):
     def index(self) -> int:
         """How many records of the server's page were passed."""
         if self.is_through:
-            return len(rows_of(self.page)) + len(self.page.rejected)
+            return len(self.page.data) + len(self.page.rejected)
         number = self.number
         last = number if self.indexes is None else self.indexes[number - 1] + 1 if number else 0
         return max(self._behind, last)
@@ -144,13 +144,7 @@ class PageInHand(Generic[T]):
     def take_page(self) -> Page[T]:
         """Hand out all of `rows` as a page."""
         page = self.page
-        if self._end - self.number < len(rows_of(page)) or self._aside != page.rejected:
-            page = evolve(page, data=tuple(self.take_records()), rejected=self._aside)
+        if self._end - self.number < len(page.data) or self._aside != page.rejected:
+            page = evolve(page, data=tuple(self.rows), rejected=self._aside)
         self.rows, self._is_fresh = iter(()), False
         return page
-
-    def take_records(self) -> Iterator[T]:
-        """Put records in the place of `rows`, which may be rows that are not made into records yet."""
-        if self.indexes is None:
-            self.rows = iter(self.page.data[self.number : self._end])
-        return self.rows

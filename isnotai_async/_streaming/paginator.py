@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from isnotai_async._arrow import MAX_ROWS, collect_table
-from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Mark, Position
 from isnotai_async._models.validation import check_int
 from isnotai_async._streaming.page_in_hand import PageInHand
@@ -230,7 +230,7 @@ class Paginator(Generic[T]):
     async def _first(self) -> Page[T]:
         try:
             page = await self._fetch(self._start.cursor)
-            if self._takes_whole_pages and rows_of(page) and not page.rejected:
+            if self._takes_whole_pages and page.data and not page.rejected:
                 return page  # as it came
             walk = self._start_walk(begins_again=False)
             page = walk.take_whole(page)
@@ -247,7 +247,7 @@ class Paginator(Generic[T]):
 
     async def _records(self) -> AsyncGenerator[T, None]:
         while hand := await self._advance():
-            for record in hand.take_records():
+            for record in hand.rows:
                 yield record
 
     async def _advance(self) -> PageInHand[T] | None:

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from attrs import define, field
 
-from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.pages import Page
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class ReadAhead(Generic[T]):
             return
         self._ready.append((self._cursor, page))
         if self._left is not None:
-            self._left -= len(rows_of(page))
+            self._left -= len(page.data)
         self._cursor = page.next_cursor
         self._is_reading = page.has_more and (self._left is None or self._left > 0)
 

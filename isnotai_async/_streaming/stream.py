@@ -27,7 +27,7 @@ from attrs import evolve
 
 from isnotai_async._arrow import BATCH_ROWS, MAX_ROWS, BatchBuilder, collect_table
 from isnotai_async._models.open_state import OpenState
-from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Position, mark_event
 from isnotai_async._models.queries import EventFilters
 from isnotai_async._models.records import Event
@@ -113,7 +113,7 @@ class PageStream:
         if page is None:
             raise StopAsyncIteration
         left = length_hint(self._rows)
-        if left == len(rows_of(page)):
+        if left == len(page.data):
             self._rows = iter(())
             return page
         return evolve(page, data=tuple(self._take_records(page)), rejected=())
@@ -279,7 +279,7 @@ class PageStream:
             if item.target not in self._failures:
                 self._failures[item.target] = self._fresh_failures[item.target] = item.error
         self._item = item
-        self._rows = iter(rows_of(item.page) if item.page else ())
+        self._rows = iter(item.page.data if item.page else ())
 
     def _record_given(self) -> None:
         """Update the progress with the records of the current page that were handed out."""
@@ -295,7 +295,7 @@ class PageStream:
             if item.is_last and item.work is not None:
                 self._progress.finish(item.work, item.window)
         elif item.page is not None and item.at is not None:
-            number = len(rows_of(item.page)) - left
+            number = len(item.page.data) - left
             if number:
                 item.window.position = _behind(item.at, item.page, number, item.places)
 
@@ -331,7 +331,7 @@ def _behind(at: Position, page: Page[Event], number: int, places: Sequence[int] 
     """Return the position after a number of records of a page."""
     index = at.index + number if places is None else places[number - 1] + 1
     passed = number + sum(at.index <= record.index < index for record in page.rejected)
-    return at.at(at.cursor, index, at.trail.follow(rows_of(page)[:number], mark_event, passed=passed))
+    return at.at(at.cursor, index, at.trail.follow(page.data[:number], mark_event, passed=passed))
 
 
 def set_aside(stream: PageStream) -> None:
@@ -341,7 +341,7 @@ def set_aside(stream: PageStream) -> None:
 
 
 def _count_rows(item: StreamItem | None) -> int:
-    return len(rows_of(item.page)) if item is not None and item.page is not None else 0
+    return len(item.page.data) if item is not None and item.page is not None else 0
 
 
 def _locate(error: IsNotAIError, failure: StreamItem) -> None:

@@ -29,7 +29,7 @@ from typing import Final, Generic, TypeVar
 
 from attrs import define, evolve, field
 
-from isnotai_async._models.pages import Page, rows_of
+from isnotai_async._models.pages import Page
 from isnotai_async._models.positions import Mark, Position, Trail, Watermark, ids_known_from
 from isnotai_async._streaming.page_in_hand import PageInHand
 from isnotai_async.errors import PaginationError
@@ -116,7 +116,7 @@ class Walk(Generic[T]):
         self.hand = hand
         if not hand.stops and len(hand.data) > hand.start:
             self._enter_run(hand)
-        self._empty_pages = 0 if rows_of(page) or page.rejected else self._empty_pages + 1
+        self._empty_pages = 0 if page.data or page.rejected else self._empty_pages + 1
         if self._empty_pages > MAX_EMPTY_PAGES:
             self._empty_pages = 0
             raise PaginationError(
@@ -154,7 +154,7 @@ class Walk(Generic[T]):
     @property
     def found_nothing(self) -> bool:
         """Whether the walk read the list from its start, and there was no record."""
-        if self.hand is None or self.hand.page.has_more or rows_of(self.hand.page) or self.hand.page.rejected:
+        if self.hand is None or self.hand.page.has_more or self.hand.page.data or self.hand.page.rejected:
             return False
         return self.start.cursor is None and self.start.index == 0 and self._trail.given == 0
 

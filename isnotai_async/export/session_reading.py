@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from operator import attrgetter
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, field, frozen
+from msgspec.structs import astuple
 
 from isnotai_async._models.pages import Page
 from isnotai_async._models.records import Event
 from isnotai_async._models.stream_positions import SessionRef
 from isnotai_async.export.batches import EVENT_COLUMNS
 from isnotai_async.export.sync_rules import Choice, State
-
-_read: Final = attrgetter(*EVENT_COLUMNS)
 
 
 @define(kw_only=True, eq=False)
@@ -53,7 +51,7 @@ class Rows:
     @classmethod
     def of(cls, page: Page[Event]) -> Rows:
         """Return the rows of a page that is not empty."""
-        return cls(tuple(chain.from_iterable(map(_read, page.data))), max(e.timestamp for e in page.data))
+        return cls(tuple(chain.from_iterable(map(astuple, page.data))), max(e.timestamp for e in page.data))
 
     @property
     def count(self) -> int:

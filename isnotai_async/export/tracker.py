@@ -23,7 +23,7 @@ from typing import Any, Literal
 import msgspec
 from attrs import define, field
 
-from isnotai_async._models.pages import Page, RejectedRecord, rows_of
+from isnotai_async._models.pages import Page, RejectedRecord
 from isnotai_async._models.records import Event
 from isnotai_async._models.stream_positions import SessionRef, UnfinishedSession
 from isnotai_async._models.validation import FilterValue, check_id
@@ -170,7 +170,7 @@ class SessionTracker:
             return  # another window of it has failed for good; what is saved does not include this page
         if len(session.saved) == 1:  # of several walks, this page may be of another one
             session.saved = ()
-        data = rows_of(page)  # columns are made of them, so records would only cost time
+        data = page.data
         if session.written:
             data = tuple(event for event in data if event.event_id not in session.written)
         if data:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import attrs
@@ -17,7 +17,7 @@ import pytest
 
 import isnotai_async as isnotai
 from isnotai_async._http.converter import camel
-from isnotai_async._models.records import Id, Int32
+from isnotai_async._models.records import Id, Int32, Int64
 from isnotai_async._operations import Operations
 from isnotai_async.errors import GatewayError
 from isnotai_async.sandbox.routes import OPERATIONS
@@ -32,7 +32,7 @@ SCALARS: Mapping[tuple[str, str | None], Any] = {
     ("string", "date-time"): datetime,
     ("integer", None): int,
     ("integer", "int32"): Int32,
-    ("integer", "int64"): int,
+    ("integer", "int64"): Int64,
     ("number", "double"): float,
     ("boolean", None): bool,
     ("object", None): dict[str, Any],  # of which the contract knows nothing
@@ -206,7 +206,7 @@ def bent(*way: str, **change: Any) -> Schema:
         (bent(invented={"type": "string"}), "$[].invented: not in the record"),
         (bent("userId", nullable=True), "$[].userId: nullable"),
         (bent("userName", nullable=False), "$[].userName: nullable"),
-        (bent("deviceCount", format="int64"), f"$[].deviceCount: {Annotated[int, 'int32']} for integer int64"),
+        (bent("deviceCount", format="int64"), f"$[].deviceCount: {Int32} for integer int64"),
         (bent("sparkline", type="string"), "$[].sparkline: tuple"),
         (bent("firstSeen", format=None), "$[].firstSeen: <class 'datetime.datetime'> for string None"),
     ],

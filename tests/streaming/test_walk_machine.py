@@ -126,7 +126,7 @@ class WalkMachine(RuleBasedStateMachine):
     @rule(count=st.integers(1, 9))
     def take_records(self, count: int) -> None:
         assert self.walk.hand is not None
-        records = self.walk.hand.take_records()
+        records = self.walk.hand.rows
         for _, record in zip(range(count), records, strict=False):
             self.given.append(record.event_id)
         self.step = None
