@@ -16,7 +16,6 @@ aiohttp sends a GET a second time if the connection dies, and has no public opti
 from __future__ import annotations
 
 import asyncio
-import select
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -29,6 +28,7 @@ from aiohttp.http import HttpProcessingError, RawResponseMessage
 from attrs import define, field
 from multidict import CIMultiDict
 
+from isnotai_async._http.idle_connection import watch
 from isnotai_async._http.proxies import check_proxy_may_listen
 from isnotai_async._http.transport_errors import EarlyAnswerError, SentOnceError
 from isnotai_async._models.open_state import OpenState
@@ -62,8 +62,7 @@ _SILENT_SECONDS: Final = 2.0  # an earlier cancellation does not mean that the c
 class ConnectionGuard:
     """The used connections of one HTTP session, the middleware that checks them, and the timer of late responses."""
 
-    # The last use of each; aiohttp takes the protocol away from it when it ends.
-    _used: WeakKeyDictionary[ResponseHandler, Connection] = field(factory=WeakKeyDictionary, init=False)
+    _uses: WeakKeyDictionary[ResponseHandler, _Use] = field(factory=WeakKeyDictionary, init=False)
     _heads_due: dict[_Writing, float] = field(factory=dict, init=False)  # on the loop's clock
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)  # for all, as `asyncio.timeout` takes 5 µs
 
@@ -124,13 +123,16 @@ class ConnectionGuard:
             EarlyAnswerError: The connection is new, and already received a response.
         """
         protocol = connection.protocol
-        is_reused = protocol in self._used
-        if protocol is None or (is_reused and _has_received(protocol)):
+        use = None if protocol is None else self._uses.get(protocol)
+        if protocol is None or (use is not None and (protocol.should_close or use.has_received())):
             raise _UnfitError
-        if not is_reused and len(protocol):  # responses that are already parsed
+        if use is not None:
+            use.connection = connection
+            return True
+        if len(protocol):  # responses that are already parsed
             raise EarlyAnswerError
-        self._used[protocol] = connection
-        return is_reused
+        self._uses[protocol] = _Use(connection, watch(protocol))
+        return False
 
     def expect_head(self, writing: _Writing, due: float) -> None:
         """End a request if its response head is not complete when it is due."""
@@ -159,9 +161,17 @@ class ConnectionGuard:
 
     def drop_idle(self) -> None:
         """Close the idle connections. They may all be dead for the same reason, and each would cost an attempt."""
-        for protocol, last in list(self._used.items()):
-            if last.protocol is None:
+        for protocol, use in list(self._uses.items()):
+            if use.connection.protocol is None:
                 protocol.close()
+
+
+@define(eq=False, repr=False)
+class _Use:
+    """The last use of a connection. It ends when aiohttp takes the protocol away from `connection`."""
+
+    connection: Connection
+    has_received: Callable[[], bool]
 
 
 @define(eq=False, repr=False)
@@ -214,22 +224,6 @@ class _Writing:
         if self._protocol is not None:
             del self._protocol.feed_data
             self._protocol = None
-
-
-_POLL: Final = getattr(select, "poll", None)  # None on Windows, whose select() takes any socket number
-
-
-def _has_received(protocol: ResponseHandler) -> bool:
-    """Return whether an idle connection received data or was closed. The event loop may not have read it yet."""
-    transport = protocol.transport
-    socket = None if transport is None else transport.get_extra_info("socket")
-    if protocol.should_close or socket is None or socket.fileno() < 0:
-        return True
-    if _POLL is None:
-        return bool(select.select([socket], [], [], 0)[0])
-    poll = _POLL()
-    poll.register(socket.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 class HttpSession:
