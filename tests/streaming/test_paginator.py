@@ -83,7 +83,8 @@ async def test_an_awaited_page_needs_no_position_and_an_error_has_one() -> None:
     source = Source(2, fail=lambda call: call > 1)
     walk = Paginator(source.fetch, start=find_start, mark=mark)
 
-    assert (await walk).data and not asked
+    assert (await walk).data
+    assert not asked
     with pytest.raises(ServerError) as caught:
         await walk
 
