@@ -26,6 +26,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from attrs import define, field
+from msgspec import Struct
 from multidict import CIMultiDict
 
 from isnotai_async._http.idle_connection import watch
@@ -166,16 +167,14 @@ class ConnectionGuard:
                 protocol.close()
 
 
-@define(eq=False, repr=False)
-class _Use:
+class _Use(Struct, eq=False):
     """The last use of a connection. It ends when aiohttp takes the protocol away from `connection`."""
 
     connection: Connection
     has_received: Callable[[], bool]
 
 
-@define(eq=False, repr=False)
-class _Writing:
+class _Writing(Struct, eq=False):
     """A replacement for a request's `send` that checks the connection before it writes."""
 
     guard: ConnectionGuard
@@ -184,14 +183,16 @@ class _Writing:
     authorization: str | None
     head_due: float | None
     is_reused: bool = False
-    _protocol: ResponseHandler | None = field(default=None, init=False)
-    _heads: int = field(default=0, init=False)
+    protocol: ResponseHandler | None = None
+    heads: int = 0
+
+    __repr__ = object.__repr__  # a struct's own would show the headers
 
     async def write(self, connection: Connection) -> aiohttp.ClientResponse:
         self.is_reused = self.guard.take(connection)
         if (protocol := connection.protocol) is not None:
             # aiohttp skips any number of interim responses. Each one that it reads passes through this method.
-            self._protocol, protocol.feed_data = protocol, self._receive  # type: ignore[method-assign, assignment]
+            self.protocol, protocol.feed_data = protocol, self._receive  # type: ignore[method-assign, assignment]
             if self.head_due is not None:
                 self.guard.expect_head(self, self.head_due)
         if self.authorization is None:
@@ -203,27 +204,27 @@ class _Writing:
             self.headers.pop("Authorization", None)
 
     def _receive(self, head: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        protocol = self._protocol
-        if protocol is None or self._heads > _MOST_INTERIM:
+        protocol = self.protocol
+        if protocol is None or self.heads > _MOST_INTERIM:
             return
-        self._heads += 1
-        if self._heads <= _MOST_INTERIM:
+        self.heads += 1
+        if self.heads <= _MOST_INTERIM:
             type(protocol).feed_data(protocol, head, size)
             return
         self.fail(HttpProcessingError(message=f"more than {_MOST_INTERIM} interim answers"))
 
     def fail(self, error: Exception) -> None:
         """End the request with an error, and close its connection."""
-        if self._protocol is not None:
-            self._protocol.set_exception(error)
-            if self._protocol.transport is not None:
-                self._protocol.transport.close()
+        if self.protocol is not None:
+            self.protocol.set_exception(error)
+            if self.protocol.transport is not None:
+                self.protocol.transport.close()
 
     def end(self) -> None:
         """Restore the connection's own methods."""
-        if self._protocol is not None:
-            del self._protocol.feed_data
-            self._protocol = None
+        if self.protocol is not None:
+            del self.protocol.feed_data
+            self.protocol = None
 
 
 class HttpSession:
