@@ -16,6 +16,7 @@ aiohttp sends a GET a second time if the connection dies, and has no public opti
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -29,11 +30,11 @@ from attrs import define, field
 from msgspec import Struct
 from multidict import CIMultiDict
 
-from isnotai_async._http.idle_connection import watch
+from isnotai_async._http.aiohttp_session import build_session, check_session, check_trace_configs
 from isnotai_async._http.proxies import check_proxy_may_listen
 from isnotai_async._http.transport_errors import EarlyAnswerError, SentOnceError
 from isnotai_async._models.open_state import OpenState
-from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError, quoted
+from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError
 
 _OPEN_IT: Final = "open it with `async with client:` or `await client.open()`"
 
@@ -132,7 +133,7 @@ class ConnectionGuard:
             return True
         if len(protocol):  # responses that are already parsed
             raise EarlyAnswerError
-        self._uses[protocol] = _Use(connection, watch(protocol))
+        self._uses[protocol] = _Use(connection, _watch(protocol))
         return False
 
     def expect_head(self, writing: _Writing, due: float) -> None:
@@ -227,6 +228,25 @@ class _Writing(Struct, eq=False):
             self.protocol = None
 
 
+_POLL: Final = getattr(select, "poll", None)  # None on Windows, whose select() takes any socket number
+
+
+def _watch(protocol: ResponseHandler) -> Callable[[], bool]:
+    """Return a function that says whether an idle connection received data or was closed.
+
+    The event loop may not have read it yet. The socket is registered once, because that costs more than to ask.
+    """
+    transport = protocol.transport
+    socket = None if transport is None else transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return lambda: True
+    if _POLL is None:
+        return lambda: socket.fileno() < 0 or bool(select.select([socket], [], [], 0)[0])
+    poll = _POLL()
+    poll.register(socket.fileno(), select.POLLIN)
+    return lambda: socket.fileno() < 0 or bool(poll.poll(0))
+
+
 class HttpSession:
     """An aiohttp `ClientSession` with a limit on concurrent requests. It is owned, or borrowed and never closed here.
 
@@ -242,9 +262,9 @@ class HttpSession:
         trace_configs: Sequence[aiohttp.TraceConfig] | None,
     ) -> None:
         self.max_concurrency = max_concurrency
-        self._session = _check_session(session)
+        self._session = check_session(session)
         self.is_borrowed = session is not None
-        self.trace_configs = _check_trace_configs(trace_configs)
+        self.trace_configs = check_trace_configs(trace_configs)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.guard = ConnectionGuard()
@@ -280,7 +300,7 @@ class HttpSession:
         self._loop, self._closed = loop, False
         self.slots = ConcurrencyLimit(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
         if self._session is None:
-            self._session = _build_session(self.max_concurrency, self.trace_configs)
+            self._session = build_session(self.max_concurrency, self.trace_configs)
 
     async def aclose(self) -> None:
         """Close the HTTP session, unless it is borrowed. Idempotent."""
@@ -363,33 +383,3 @@ class ConcurrencyLimit:
         if self._shared is not None:
             self._shared.release()
         self._own.release()
-
-
-def _build_session(max_concurrency: int, trace_configs: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
-    # As many sockets as requests in flight, so no request waits in the pool. Idle connections are closed after 10 s,
-    # because servers close them after 15 to 60 s: so fewer requests use a dying connection (aio-libs/aiohttp#9138).
-    connector = aiohttp.TCPConnector(
-        limit=max_concurrency, limit_per_host=max_concurrency, keepalive_timeout=10, ttl_dns_cache=60
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        raise_for_status=False,
-        trace_configs=trace_configs,
-    )
-
-
-def _check_session(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession | None:
-    if session is not None and not isinstance(session, aiohttp.ClientSession):
-        shown = session.__name__ if isinstance(session, type) else type(session).__name__
-        raise ConfigError(f"http_session must be an aiohttp.ClientSession, not {shown}")
-    return session
-
-
-def _check_trace_configs(configs: Sequence[aiohttp.TraceConfig] | None) -> list[aiohttp.TraceConfig]:
-    if not isinstance(configs, Sequence | None) or not all(
-        isinstance(item, aiohttp.TraceConfig) for item in configs or ()
-    ):
-        raise ConfigError(f"trace_configs must be a list of aiohttp.TraceConfig, not {quoted(configs)}")
-    return list(configs or ())
