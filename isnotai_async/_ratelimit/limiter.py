@@ -13,7 +13,7 @@ from attrs import frozen
 
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import ConfigError
 
 OnWait = Callable[[float, str], None]
@@ -37,7 +37,7 @@ class Permit:
 
     number: int
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen
@@ -60,7 +60,7 @@ class RequestOutcome:
     retry_after: float | None = None
     tier: Tier | None = None
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 NOT_SENT: Final = RequestOutcome(0)
@@ -180,7 +180,7 @@ class QuotaState:
     waiting: int
     pause: float
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @runtime_checkable
