@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from typing import TypeVar
 
 from attrs import define, field
+from msgspec import Struct
 
 from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.messages import TIER_HEADER, Request, Response, read_retry_after
@@ -36,8 +37,7 @@ def _answer(status: int, tier: Tier | None) -> RequestOutcome:
     return RequestOutcome(status, None, tier)
 
 
-@define(eq=False, repr=False)
-class _Attempt:
+class _Attempt(Struct, eq=False):
     """State of one request: its start, its permit, its connection slot, and the outcome to report."""
 
     begun: float
