@@ -1,6 +1,6 @@
 """Repr, equality and hash that all value classes share.
 
-They mean the same as attrs' own. attrs compiles those for each class, which took a tenth of the import for 33 classes.
+They mean the same as attrs' own. attrs compiles those for each class: for 33 classes, a tenth of the import.
 """
 
 from __future__ import annotations
