@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import ConfigError
 
 OnWait = Callable[[float, str], None]
@@ -175,7 +175,7 @@ class QuotaState:
     waiting: int
     pause: float
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @runtime_checkable
