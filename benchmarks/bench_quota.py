@@ -23,8 +23,8 @@ from benchmarks.harness import Report, Table, Target, pin_to_all
 
 _WORKERS: Final = 64
 # As all lines run at once, together they must not need more than the processors have: those of 6 s for each tier did.
-_WINDOWS: Final = {isnotai.Tier.FREE: 6, isnotai.Tier.PRO: 12, isnotai.Tier.ENTERPRISE: 18}
-_COUNTS: Final = {isnotai.Tier.FREE: 6, isnotai.Tier.PRO: 3, isnotai.Tier.ENTERPRISE: 2}
+_WINDOWS: Final = {isnotai.Tier.FREE: 6, isnotai.Tier.PRO: 12, isnotai.Tier.ENTERPRISE: 24}
+_COUNTS: Final = {isnotai.Tier.FREE: 8, isnotai.Tier.PRO: 4, isnotai.Tier.ENTERPRISE: 2}
 
 Work = Callable[[isnotai.Client], Coroutine[Any, Any, None]]
 
