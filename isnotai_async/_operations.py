@@ -374,12 +374,12 @@ class Operations:
     def _list(
         self, endpoint: ListEndpoint[T], query: Query, *, max_items: int | None, resume: ResumePosition | None
     ) -> Paginator[T]:
-        start = Position.start(endpoint.operation, self._region_name, query)
+        start = partial(Position.start, endpoint.operation, self._region_name, query)
         if resume is not None:
             if not isinstance(resume, Position):
                 kind = type(resume).__name__
                 raise ConfigError(f"resume must be a Position, not {kind}; use Position.from_json(text)")
-            resume.check(start)
+            resume.check(start())
         return Paginator(
             partial(self._fetch_page, endpoint, query),
             start=start if resume is None else resume,

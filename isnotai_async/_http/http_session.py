@@ -27,12 +27,14 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from attrs import define, field
+from msgspec import Struct
 from multidict import CIMultiDict
 
+from isnotai_async._http.aiohttp_session import build_session, check_session, check_trace_configs
 from isnotai_async._http.proxies import check_proxy_may_listen
 from isnotai_async._http.transport_errors import EarlyAnswerError, SentOnceError
 from isnotai_async._models.open_state import OpenState
-from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError, quoted
+from isnotai_async.errors import ConfigError, ConnectError, IsNotAIError, TransportTimeoutError
 
 _OPEN_IT: Final = "open it with `async with client:` or `await client.open()`"
 
@@ -62,8 +64,7 @@ _SILENT_SECONDS: Final = 2.0  # an earlier cancellation does not mean that the c
 class ConnectionGuard:
     """The used connections of one HTTP session, the middleware that checks them, and the timer of late responses."""
 
-    # The last use of each; aiohttp takes the protocol away from it when it ends.
-    _used: WeakKeyDictionary[ResponseHandler, Connection] = field(factory=WeakKeyDictionary, init=False)
+    _uses: WeakKeyDictionary[ResponseHandler, _Use] = field(factory=WeakKeyDictionary, init=False)
     _heads_due: dict[_Writing, float] = field(factory=dict, init=False)  # on the loop's clock
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)  # for all, as `asyncio.timeout` takes 5 µs
 
@@ -124,13 +125,16 @@ class ConnectionGuard:
             EarlyAnswerError: The connection is new, and already received a response.
         """
         protocol = connection.protocol
-        is_reused = protocol in self._used
-        if protocol is None or (is_reused and _has_received(protocol)):
+        use = None if protocol is None else self._uses.get(protocol)
+        if protocol is None or (use is not None and (protocol.should_close or use.has_received())):
             raise _UnfitError
-        if not is_reused and len(protocol):  # responses that are already parsed
+        if use is not None:
+            use.connection = connection
+            return True
+        if len(protocol):  # responses that are already parsed
             raise EarlyAnswerError
-        self._used[protocol] = connection
-        return is_reused
+        self._uses[protocol] = _Use(connection, _watch(protocol))
+        return False
 
     def expect_head(self, writing: _Writing, due: float) -> None:
         """End a request if its response head is not complete when it is due."""
@@ -159,13 +163,19 @@ class ConnectionGuard:
 
     def drop_idle(self) -> None:
         """Close the idle connections. They may all be dead for the same reason, and each would cost an attempt."""
-        for protocol, last in list(self._used.items()):
-            if last.protocol is None:
+        for protocol, use in list(self._uses.items()):
+            if use.connection.protocol is None:
                 protocol.close()
 
 
-@define(eq=False, repr=False)
-class _Writing:
+class _Use(Struct, eq=False):
+    """The last use of a connection. It ends when aiohttp takes the protocol away from `connection`."""
+
+    connection: Connection
+    has_received: Callable[[], bool]
+
+
+class _Writing(Struct, eq=False):
     """A replacement for a request's `send` that checks the connection before it writes."""
 
     guard: ConnectionGuard
@@ -174,14 +184,16 @@ class _Writing:
     authorization: str | None
     head_due: float | None
     is_reused: bool = False
-    _protocol: ResponseHandler | None = field(default=None, init=False)
-    _heads: int = field(default=0, init=False)
+    protocol: ResponseHandler | None = None
+    heads: int = 0
+
+    __repr__ = object.__repr__  # a struct's own would show the headers
 
     async def write(self, connection: Connection) -> aiohttp.ClientResponse:
         self.is_reused = self.guard.take(connection)
         if (protocol := connection.protocol) is not None:
             # aiohttp skips any number of interim responses. Each one that it reads passes through this method.
-            self._protocol, protocol.feed_data = protocol, self._receive  # type: ignore[method-assign, assignment]
+            self.protocol, protocol.feed_data = protocol, self._receive  # type: ignore[method-assign, assignment]
             if self.head_due is not None:
                 self.guard.expect_head(self, self.head_due)
         if self.authorization is None:
@@ -193,43 +205,46 @@ class _Writing:
             self.headers.pop("Authorization", None)
 
     def _receive(self, head: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
-        protocol = self._protocol
-        if protocol is None or self._heads > _MOST_INTERIM:
+        protocol = self.protocol
+        if protocol is None or self.heads > _MOST_INTERIM:
             return
-        self._heads += 1
-        if self._heads <= _MOST_INTERIM:
+        self.heads += 1
+        if self.heads <= _MOST_INTERIM:
             type(protocol).feed_data(protocol, head, size)
             return
         self.fail(HttpProcessingError(message=f"more than {_MOST_INTERIM} interim answers"))
 
     def fail(self, error: Exception) -> None:
         """End the request with an error, and close its connection."""
-        if self._protocol is not None:
-            self._protocol.set_exception(error)
-            if self._protocol.transport is not None:
-                self._protocol.transport.close()
+        if self.protocol is not None:
+            self.protocol.set_exception(error)
+            if self.protocol.transport is not None:
+                self.protocol.transport.close()
 
     def end(self) -> None:
         """Restore the connection's own methods."""
-        if self._protocol is not None:
-            del self._protocol.feed_data
-            self._protocol = None
+        if self.protocol is not None:
+            del self.protocol.feed_data
+            self.protocol = None
 
 
 _POLL: Final = getattr(select, "poll", None)  # None on Windows, whose select() takes any socket number
 
 
-def _has_received(protocol: ResponseHandler) -> bool:
-    """Return whether an idle connection received data or was closed. The event loop may not have read it yet."""
+def _watch(protocol: ResponseHandler) -> Callable[[], bool]:
+    """Return a function that says whether an idle connection received data or was closed.
+
+    The event loop may not have read it yet. The socket is registered once, because that costs more than to ask.
+    """
     transport = protocol.transport
     socket = None if transport is None else transport.get_extra_info("socket")
-    if protocol.should_close or socket is None or socket.fileno() < 0:
-        return True
+    if socket is None or socket.fileno() < 0:
+        return lambda: True
     if _POLL is None:
-        return bool(select.select([socket], [], [], 0)[0])
+        return lambda: socket.fileno() < 0 or bool(select.select([socket], [], [], 0)[0])
     poll = _POLL()
     poll.register(socket.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return lambda: socket.fileno() < 0 or bool(poll.poll(0))
 
 
 class HttpSession:
@@ -247,9 +262,9 @@ class HttpSession:
         trace_configs: Sequence[aiohttp.TraceConfig] | None,
     ) -> None:
         self.max_concurrency = max_concurrency
-        self._session = _check_session(session)
+        self._session = check_session(session)
         self.is_borrowed = session is not None
-        self.trace_configs = _check_trace_configs(trace_configs)
+        self.trace_configs = check_trace_configs(trace_configs)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.guard = ConnectionGuard()
@@ -285,7 +300,7 @@ class HttpSession:
         self._loop, self._closed = loop, False
         self.slots = ConcurrencyLimit(anyio.Semaphore(self.max_concurrency, fast_acquire=True), self.shared_slots)
         if self._session is None:
-            self._session = _build_session(self.max_concurrency, self.trace_configs)
+            self._session = build_session(self.max_concurrency, self.trace_configs)
 
     async def aclose(self) -> None:
         """Close the HTTP session, unless it is borrowed. Idempotent."""
@@ -368,33 +383,3 @@ class ConcurrencyLimit:
         if self._shared is not None:
             self._shared.release()
         self._own.release()
-
-
-def _build_session(max_concurrency: int, trace_configs: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
-    # As many sockets as requests in flight, so no request waits in the pool. Idle connections are closed after 10 s,
-    # because servers close them after 15 to 60 s: so fewer requests use a dying connection (aio-libs/aiohttp#9138).
-    connector = aiohttp.TCPConnector(
-        limit=max_concurrency, limit_per_host=max_concurrency, keepalive_timeout=10, ttl_dns_cache=60
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        raise_for_status=False,
-        trace_configs=trace_configs,
-    )
-
-
-def _check_session(session: aiohttp.ClientSession | None) -> aiohttp.ClientSession | None:
-    if session is not None and not isinstance(session, aiohttp.ClientSession):
-        shown = session.__name__ if isinstance(session, type) else type(session).__name__
-        raise ConfigError(f"http_session must be an aiohttp.ClientSession, not {shown}")
-    return session
-
-
-def _check_trace_configs(configs: Sequence[aiohttp.TraceConfig] | None) -> list[aiohttp.TraceConfig]:
-    if not isinstance(configs, Sequence | None) or not all(
-        isinstance(item, aiohttp.TraceConfig) for item in configs or ()
-    ):
-        raise ConfigError(f"trace_configs must be a list of aiohttp.TraceConfig, not {quoted(configs)}")
-    return list(configs or ())

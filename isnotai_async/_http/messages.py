@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote
 
-from attrs import define, field
+from msgspec import Struct
 
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Headers
@@ -52,10 +52,10 @@ def _http_date(value: str) -> float | None:
         return None
 
 
-class Request(NamedTuple):
+class Request(Struct, frozen=True):
     """One request, before it has an origin or a key.
 
-    A tuple, because two are created for each page, and a frozen attrs class takes three times as long.
+    A struct, because two are created for each page, and an attrs class takes five times as long.
 
     Attributes:
         operation: Name of the operation.
@@ -84,9 +84,8 @@ def show_target(request: Request) -> str:
     return printable(request.target.replace(f"cursor={cursor}", f"cursor={cursor[:12]}…"))
 
 
-@define(eq=False, repr=False)
-class Response:
-    """One answer with its body. One is created for each page, and a frozen class takes three times as long.
+class Response(Struct, eq=False):
+    """One answer with its body.
 
     Attributes:
         request: The request.
@@ -106,4 +105,6 @@ class Response:
     region: str
     attempts: int = 1
     elapsed: float = 0.0
-    deviations: list[Deviation] = field(factory=list)
+    deviations: list[Deviation] = []
+
+    __repr__ = object.__repr__  # a struct's own would show the body

@@ -21,6 +21,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from attrs import asdict, define, evolve, field
+from msgspec import Struct
+from msgspec.structs import replace
 
 from isnotai_async._http.api_errors import add_words
 from isnotai_async._http.credentials import ApiKey
@@ -112,8 +114,7 @@ _LARGE_BODY: Final = 256 * 1024
 Failure = TransportError | APIError | DecodeError
 
 
-@define(eq=False, repr=False)
-class _Call:
+class _Call(Struct, eq=False):
     """The state of one call.
 
     Attributes:
@@ -224,7 +225,7 @@ class Retrier:
             self.check()
         now = self.clock()
         if self.deadline is not None:
-            request = Request(*request[:-1], now + self.deadline)  # its `_replace` takes three times as long
+            request = replace(request, deadline=now + self.deadline)
         has_listener = self.notifier.on_notice is not None or captured_by.get() is not None
         return _Call(request, now, has_listener or logger.isEnabledFor(logging.DEBUG))
 

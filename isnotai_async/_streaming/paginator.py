@@ -47,7 +47,8 @@ class Paginator(Generic[T]):
 
     Args:
         fetch: Fetches the page at a cursor.
-        start: Position to start from.
+        start: Position to resume from; or a function that returns the position before the first record. It is called
+            only if there is an error or a second page: one awaited page does not need it.
         mark: Returns the time (Unix milliseconds) and id of a record, for the watermark.
         record: Class of the records, for tables; None if they have no columns.
         since: Fetches from a time on, if the list has such a filter.
@@ -64,7 +65,7 @@ class Paginator(Generic[T]):
         self,
         fetch: FetchPage[T],
         *,
-        start: Position,
+        start: Position | Callable[[], Position],
         mark: Mark[T],
         record: type[T] | None = None,
         since: FetchSince[T] | None = None,
@@ -77,8 +78,10 @@ class Paginator(Generic[T]):
             check_int(max_items, "max_items", 0, kind="an int, or None for all")
         self._whole = fetch
         self._since = since
-        self._source = fetch if start.since is None or since is None else since(start.since)
-        self._start = start
+        self._given_start = start
+        self._resume = start if isinstance(start, Position) else None
+        begins_at = None if self._resume is None else self._resume.since
+        self._source = fetch if begins_at is None or since is None else since(begins_at)
         self._mark = mark
         self._record = record
         self._max_items = max_items
@@ -87,6 +90,10 @@ class Paginator(Generic[T]):
         self._begins_again = begins_again
         self._fetching = False
         self._ahead: ReadAhead[T] | None = None
+
+    @cached_property
+    def _start(self) -> Position:
+        return self._given_start if isinstance(self._given_start, Position) else self._given_start()
 
     @cached_property
     def _walk(self) -> Walk[T]:
@@ -229,7 +236,7 @@ class Paginator(Generic[T]):
 
     async def _first(self) -> Page[T]:
         try:
-            page = await self._fetch(self._start.cursor)
+            page = await self._fetch(None if self._resume is None else self._resume.cursor)
             if self._takes_whole_pages and page.data and not page.rejected:
                 return page  # as it came
             walk = self._start_walk(begins_again=False)
@@ -243,7 +250,8 @@ class Paginator(Generic[T]):
     @property
     def _takes_whole_pages(self) -> bool:
         """Whether no record of the first page was given before, or is one too many."""
-        return self._max_items is None and self._start.index == 0 and self._start.since is None
+        start = self._resume
+        return self._max_items is None and (start is None or (start.index == 0 and start.since is None))
 
     async def _records(self) -> AsyncGenerator[T, None]:
         while hand := await self._advance():
@@ -290,7 +298,7 @@ def from_start(walk: Paginator[T]) -> Paginator[T]:
     """Return another walk over the same list, with the same start."""
     return Paginator(
         walk._whole,  # noqa: SLF001 - of this module, as all below, and no part of the public face
-        start=walk._start,  # noqa: SLF001
+        start=walk._given_start,  # noqa: SLF001
         mark=walk._mark,  # noqa: SLF001
         record=walk._record,  # noqa: SLF001
         since=walk._since,  # noqa: SLF001

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import define, evolve
+from msgspec.structs import replace
 
 from isnotai_async import (
     ConfigError,
@@ -347,10 +348,10 @@ def test_a_deadline_that_passes_while_waiting_for_a_slot_is_no_attempt_and_costs
         with pytest.raises(
             TransportTimeoutError, match=r"waiting for one of the connections \(max_concurrency\) after 5.0 s"
         ):
-            await busy.paced.send(REQUEST._replace(deadline=virtual.now() + 5))
+            await busy.paced.send(replace(REQUEST, deadline=virtual.now() + 5))
         assert "1 of 60 slots occupied, 1 under way" in repr(busy.limiter)
         with pytest.raises(TransportTimeoutError) as caught:
-            await busy.paced.send(REQUEST._replace(deadline=virtual.now() + 5))
+            await busy.paced.send(replace(REQUEST, deadline=virtual.now() + 5))
         assert (caught.value.deadline_exceeded, caught.value.attempts) == (True, 0)
         await busy.finish()
 
@@ -483,7 +484,7 @@ def test_a_deadline_nearer_than_the_attempt_may_take_ends_it(seconds: float) -> 
 
         transport, begun = evolve(paced(virtual_limiter(), never), ends_within=60.0), virtual.now()
         with pytest.raises(TransportTimeoutError) as caught:
-            await transport.send(REQUEST._replace(deadline=begun + seconds))
+            await transport.send(replace(REQUEST, deadline=begun + seconds))
         assert (virtual.now() - begun, caught.value.deadline_exceeded) == (min(60.0, seconds), seconds < 60)
 
     virtual.run(main())

@@ -80,6 +80,24 @@ async def test_an_answer_that_comes_while_a_connection_is_idle_is_given_to_no_re
     assert [request.connection for request in server.requests] == [1, 2, 2, 2]
 
 
+@both_sessions
+async def test_a_connection_is_asked_before_each_use_and_not_only_the_first(is_borrowed: bool) -> None:
+    gate = asyncio.Event()
+
+    def reply(request: Received) -> Reply:
+        asked = page_of(session_of(request))
+        return [asked, gate, page_of("stray")] if session_of(request) == "d" else asked
+
+    server = FaultServer(reply)
+    async with client_of(server, is_borrowed=is_borrowed) as client:
+        found = [await read_id(client, session) for session in "abcd"]
+        gate.set()
+        await turn_the_loop()
+        found.append(await read_id(client, "e"))
+    assert found == ["a", "b", "c", "d", "e"]
+    assert [request.connection for request in server.requests] == [1, 1, 1, 1, 2]
+
+
 async def test_each_idle_connection_that_received_something_is_passed_over() -> None:
     gate, together = asyncio.Event(), asyncio.Barrier(4)
 

@@ -73,6 +73,25 @@ async def test_awaiting_gives_the_first_page_and_leaves_the_walk_where_it_is() -
     assert await numbers(walk) == source.rows
 
 
+async def test_an_awaited_page_needs_no_position_and_an_error_has_one() -> None:
+    asked = list[str]()
+
+    def find_start() -> Position:
+        asked.append("start")
+        return START
+
+    source = Source(2, fail=lambda call: call > 1)
+    walk = Paginator(source.fetch, start=find_start, mark=mark)
+
+    assert (await walk).data
+    assert not asked
+    with pytest.raises(ServerError) as caught:
+        await walk
+
+    assert caught.value.position == walk.position == START
+    assert asked == ["start"]
+
+
 async def test_iterating_gives_every_record_of_every_page() -> None:
     source = Source(2, 3, 1)
 
