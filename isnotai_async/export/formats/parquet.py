@@ -161,7 +161,7 @@ class _Repeated:
                 self._nulls += (first + index for index, each in enumerate(texts) if each is None)
             else:
                 self._numbers.setdefault(text, len(self._numbers))
-        numbers: dict[str | None, int] = {**self._numbers, None: 0}
+        numbers = {None: 0} | self._numbers
         self._rows += _to_array("i", list(map(numbers.__getitem__, texts)))
 
     def to_arrow(self) -> pa.Array:
