@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 
 from isnotai_async._models.deviations import Deviation, DeviationKind
 from isnotai_async._models.tiers import Tier
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import ConfigError, IsNotAIWarning, printable
 
 
@@ -76,7 +76,7 @@ class AttemptNotice:
     error: str | None
     elapsed: float
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -107,7 +107,7 @@ class DeviationNotice:
     kind: DeviationKind
     text: str
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -140,7 +140,7 @@ class RetryNotice:
     reason: str
     kind: str = ""
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -171,7 +171,7 @@ class WaitNotice:
     wait: float
     reason: str
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -196,7 +196,7 @@ class TierNotice:
     tier: Tier
     previous: Tier | None
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -223,7 +223,7 @@ class PageNotice:
     records: int
     has_more: bool
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 Notice = AttemptNotice | RetryNotice | WaitNotice | TierNotice | PageNotice | DeviationNotice

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import TypeVar
 
 from attrs import define, field
@@ -15,7 +15,7 @@ from msgspec import Struct
 from isnotai_async._http.http_session import HttpSession
 from isnotai_async._http.messages import TIER_HEADER, Request, Response, read_retry_after
 from isnotai_async._http.transport import Transport
-from isnotai_async._models.tiers import Tier, read_tier
+from isnotai_async._models.tiers import read_tier
 from isnotai_async._notices import Notifier, WaitNotice
 from isnotai_async._ratelimit.limiter import (
     NOT_SENT,
@@ -30,11 +30,6 @@ from isnotai_async._ratelimit.policy import PAUSED
 from isnotai_async.errors import ConfigError, TransportTimeoutError
 
 T = TypeVar("T")
-
-
-@lru_cache(maxsize=64)  # nearly all outcomes are the same
-def _answer(status: int, tier: Tier | None) -> RequestOutcome:
-    return RequestOutcome(status, None, tier)
 
 
 class _Attempt(Struct, eq=False):
@@ -178,9 +173,8 @@ class RateLimitedTransport:
         tier = read_tier(name)
         if name is not None and (tier is None or tier is not self.notifier.tier):
             self.notifier.see_tier(tier, name)
-        if response.status == 429:
-            return RequestOutcome(429, read_retry_after(headers), tier)
-        return _answer(response.status, tier)
+        retry_after = read_retry_after(headers) if response.status == 429 else None
+        return RequestOutcome(response.status, retry_after, tier)
 
     def _announce(self, request: Request, wait: float, reason: str) -> None:
         notice = WaitNotice(region=self.notifier.region, operation=request.operation, wait=wait, reason=reason)

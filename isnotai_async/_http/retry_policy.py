@@ -31,7 +31,7 @@ from typing import Final, NamedTuple
 from attrs import Attribute, define, field, frozen
 
 from isnotai_async._models.validation import check_int, explain_options
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import ConfigError
 
 MAX_THROTTLES: Final = 8
@@ -90,7 +90,7 @@ class Retry:
     cap: float = field(default=20.0, validator=_check_number)
     max_retry_after: float = field(default=120.0, validator=_check_number)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 def check_retry(value: Retry) -> Retry:

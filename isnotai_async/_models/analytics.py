@@ -12,7 +12,7 @@ from typing import Any
 from attrs import field, frozen
 
 from isnotai_async._models.records import Int32, Int64
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 
 
 @frozen(kw_only=True)
@@ -42,7 +42,7 @@ class AnalyticsSummary:
     average_events_per_session: float | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -70,7 +70,7 @@ class AnalyticsPoint:
     user_matched_count: Int32 | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -96,7 +96,7 @@ class BotDetection:
     likely_humans: Int32 | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -122,7 +122,7 @@ class UserMatching:
     average_correlation_confidence: float | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -146,7 +146,7 @@ class TopOrigin:
     bot_percentage: float | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -172,7 +172,7 @@ class DeviceBreakdown:
     browser_counts: Mapping[str, int] = field(hash=False)
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -212,7 +212,7 @@ class Analytics:
     device_breakdown: DeviceBreakdown | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -236,7 +236,7 @@ class UsageEntry:
     value: Int64 | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -262,4 +262,4 @@ class Usage:
     totals: Mapping[str, Int64] = field(hash=False)
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 from isnotai_async.errors import printable
 
@@ -26,6 +25,8 @@ def _row(tag: str, cells: Iterable[object]) -> str:
 
 
 def _safe(value: object) -> str:
+    from html import escape  # which has a table of 2,000 names; no program without a notebook waits for it
+
     if value is None:
         return ""
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -12,7 +12,7 @@ from multidict import CIMultiDict, MultiMapping
 
 from isnotai_async._models.notebook import html_table
 from isnotai_async._models.tiers import Tier
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import DecodeError, printable, quoted
 
 T_co = TypeVar("T_co", covariant=True)
@@ -46,7 +46,7 @@ class RejectedRecord:
     path: str = "$"
     attempts: int = 1
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
     def as_error(self) -> DecodeError:
         """Return the error that a walk raises for it.
@@ -141,6 +141,8 @@ class Page(Generic[T_co]):
     name: str = field(default=Factory(lambda page: page.region, takes_self=True))
     rejected: tuple[RejectedRecord, ...] = field(default=(), repr=False, kw_only=True)
     headers: Mapping[str, str] = field(factory=Headers, eq=False, repr=False, kw_only=True)
+
+    __eq__, __hash__ = equals, hashed
 
     def __repr__(self) -> str:
         session = "" if self.session_id is None else f" of session {quoted(self.session_id)}"

@@ -19,7 +19,7 @@ from attrs import field, frozen
 from msgspec import Meta, Struct
 
 from isnotai_async._models.times import to_time
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 """A number of the contract's format ``int32``."""
@@ -106,7 +106,7 @@ class Session:
     user_url: str | None = None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen
@@ -136,7 +136,7 @@ class EventCounts:
     form: Int32 | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen
@@ -162,7 +162,7 @@ class TimelineBucket:
     activity_level: float | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -188,7 +188,7 @@ class PageVisit:
     duration_ms: Int32 | None = None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen
@@ -220,7 +220,7 @@ class SessionDetails:
     page_history: tuple[PageVisit, ...]
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -264,7 +264,7 @@ class User:
     user_url: str | None = None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen
@@ -288,4 +288,4 @@ class Health:
     timestamp: datetime | None
     extra: Mapping[str, Any] = field(factory=dict, hash=False, repr=False)
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed

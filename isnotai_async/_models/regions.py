@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from attrs import frozen
 
 from isnotai_async._models.validation import check_no_key
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import ConfigError, quoted
 
 
@@ -35,7 +35,7 @@ class Region:
     name: str
     base_url: str
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 REGIONS: Final = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import DecodeError
 
 
@@ -37,7 +37,7 @@ class RawResponse:
     attempts: int
     elapsed: float
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
     def json(self) -> Any:  # noqa: ANN401 - whatever came
         """Decode the body as JSON.

@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from isnotai_async._models.positions import Position, read_saved
 from isnotai_async._models.validation import FilterValue
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import ConfigError, quoted
 
 ANY: Final = ""
@@ -57,7 +57,7 @@ class SourceCount:
     count: int
     digest: str
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen
@@ -79,7 +79,7 @@ class UnfinishedSession:
     name: str
     walks: tuple[Position, ...]
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @frozen(kw_only=True)
@@ -109,6 +109,8 @@ class StreamPosition:
     filters: Mapping[str, FilterValue] = field(hash=False)
     unfinished: tuple[UnfinishedSession, ...]
     sources: Mapping[str, SourceCount] = field(factory=dict, hash=False)
+
+    __eq__, __hash__ = equals, hashed
 
     def __repr__(self) -> str:
         return f"<StreamPosition: {self.taken:,} sessions taken, {len(self.unfinished):,} of them unfinished>"

@@ -12,7 +12,7 @@ MINUTE: Final = 60.0
 """Length of the API's window, in seconds (guide page "Rate limits"). Others are for tests."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Constants:
     """The numbers of the rate limit's rules. A window is the length of the server's window.
 

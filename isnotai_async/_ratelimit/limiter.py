@@ -10,18 +10,18 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast, runtime_checkable
 
 from attrs import frozen
+from msgspec import Struct
 
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier
-from isnotai_async._showing import show
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import ConfigError
 
 OnWait = Callable[[float, str], None]
 """Called before a wait, with the minimum wait in seconds and the reason. If it raises, the wait ends."""
 
 
-@frozen
-class Permit:
+class Permit(Struct, frozen=True):
     """The permission to send one request.
 
     Example:
@@ -37,11 +37,8 @@ class Permit:
 
     number: int
 
-    __repr__ = show
 
-
-@frozen
-class RequestOutcome:
+class RequestOutcome(Struct, frozen=True):
     """The part of a response that matters to the rate limit.
 
     Example:
@@ -59,8 +56,6 @@ class RequestOutcome:
     status: int
     retry_after: float | None = None
     tier: Tier | None = None
-
-    __repr__ = show
 
 
 NOT_SENT: Final = RequestOutcome(0)
@@ -180,7 +175,7 @@ class QuotaState:
     waiting: int
     pause: float
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 @runtime_checkable

@@ -191,9 +191,9 @@ class LocalLimiter:
                 self._policy.withdraw(permit)
             if self._single or self._bulk:
                 self._serve(now)
-            waiting = len(self._single) + len(self._bulk)
         if pause > TOLD_SECONDS:
             text = "429 from the API: all requests of %s pause for %s; %d are waiting"
+            waiting = self.quota_state.waiting
             extra = log_fields("pause", limiter=self._name, wait=pause, waiting=waiting)
             logger.info(text, self._name, until(pause), waiting, extra=extra)
 

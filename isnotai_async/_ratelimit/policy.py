@@ -77,6 +77,7 @@ class RateLimitPolicy:
         self.limit = max(1, floor(allowed + CONSTANTS.rounding))
         self._burst, self._idle = CONSTANTS.burst_share * self.limit, CONSTANTS.idle_share * self.limit
         self.rate = min(self.limit, allowed)  # as `limit`, but not rounded up if it is below one request a window
+        self._is_below_one = self.rate < 1 - CONSTANTS.rounding
 
     @property
     def tier(self) -> Tier:
@@ -155,7 +156,7 @@ class RateLimitPolicy:
         return state.is_bursting
 
     def _spaces_all(self, now: float) -> bool:
-        return self.rate < 1 - CONSTANTS.rounding or self._pacer.spaces_all(now)
+        return self._is_below_one or self._pacer.spaces_all(now)
 
     def withdraw(self, permit: Permit) -> None:
         """Free the slot of a permit that was not used."""
