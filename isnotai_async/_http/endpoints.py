@@ -7,7 +7,6 @@ one value here, one method in `_operations`, and one sample file of the tests. S
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, Final, Generic, TypeVar, cast
@@ -37,7 +36,7 @@ from isnotai_async._models.queries import (
 from isnotai_async._models.records import Event, Health, Session, SessionDetails, User
 from isnotai_async._models.responses import RawResponse
 from isnotai_async._models.tiers import read_tier
-from isnotai_async._models.validation import check_id, check_no_key, check_path, check_text
+from isnotai_async._models.validation import check_no_key, check_path, check_text
 from isnotai_async.errors import APIError, DecodeError, PaginationError
 
 T = TypeVar("T")
@@ -211,11 +210,14 @@ def read_raw(response: Response) -> RawResponse:
 def _target(path: str, query: Query | None) -> str:
     if query is None:
         return path
-    in_path = re.findall(r"\{(\w+)\}", path)
-    for name in in_path:
-        path = path.replace(f"{{{name}}}", quote(check_id(getattr(query, name), name), safe=""))
+    filters = dict(query.filters)
+    before, _, rest = path.partition("{")
+    if rest:  # it names one field, whose value was checked when the query was created
+        name, _, after = rest.partition("}")
+        filters.pop(name, None)
+        path = f"{before}{quote(getattr(query, name), safe='')}{after}"
     # "start_time" becomes "startTime": the filters' names are the wire's, in snake_case.
-    params = [(camel(name), _text(value)) for name, value in query.filters.items() if name not in in_path]
+    params = [(camel(name), _text(value)) for name, value in filters.items()]
     return f"{path}?{urlencode(params, quote_via=quote, safe='')}" if params else path
 
 

@@ -57,12 +57,12 @@ def hint_at_type(asked: str) -> str:
 
 def _start_time(value: int | datetime | None) -> int | None:
     """Turn an inclusive lower bound into Unix milliseconds."""
-    return _to_milliseconds(value, "start_time", up=True)
+    return None if value is None else _to_milliseconds(value, "start_time", up=True)
 
 
 def _end_time(value: int | datetime | None) -> int | None:
     """Turn an inclusive upper bound into Unix milliseconds."""
-    return _to_milliseconds(value, "end_time", up=False)
+    return None if value is None else _to_milliseconds(value, "end_time", up=False)
 
 
 def _start_date(value: datetime | date | str | None) -> str | None:
@@ -121,9 +121,7 @@ def check_milliseconds(value: int, name: str) -> Milliseconds:
     return Milliseconds(value)
 
 
-def _to_milliseconds(value: int | datetime | None, name: str, *, up: bool) -> Milliseconds | None:
-    if value is None:
-        return None
+def _to_milliseconds(value: int | datetime, name: str, *, up: bool) -> Milliseconds:
     if isinstance(value, datetime):
         since = _aware(value, name) - EPOCH
         # Bounds are inclusive and whole milliseconds: within one, a start moves up and an end moves down.

@@ -10,17 +10,21 @@ The rules:
 4. The lanes of a line come out one after the other, in the order in which they were opened. Items of the first lane
    come out at once. The other lanes hold their items back, and may use all of the room except one place. That place
    is kept for the first lane, so it always makes progress, and so do the others after it.
+5. The consumer takes four ready items, and then the event loop runs once. With a round of the loop for each item,
+   pages come faster than they are taken, and the readers wait for room.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from attrs import define, field
 
 T = TypeVar("T")
+
+_MOST_AT_ONCE: Final = 4  # as many pages of 100 events as can be read in one round of the event loop
 
 
 @define(eq=False, repr=False)
@@ -69,6 +73,7 @@ class PageBuffer(Generic[T]):
         self._taken = 0  # places of items here, and of readers that have a place and are about to put an item
         self._waiting: deque[_Waiting[T]] = deque()
         self._arrived = asyncio.Event()
+        self._at_once = 0  # items that were taken since the event loop last ran
         self._closed = False
 
     async def put(self, item: T, lane: OrderedLane[T] | None = None) -> None:
@@ -90,13 +95,16 @@ class PageBuffer(Generic[T]):
 
     async def get(self) -> T | None:
         """Wait for an item and return it; None if the queue is closed and empty."""
-        if self._ready:
-            await asyncio.sleep(0)  # a hundred ready pages in a row must not hold the event loop
+        if self._at_once >= _MOST_AT_ONCE:
+            self._at_once = 0
+            await asyncio.sleep(0)
         while not self._ready:
             if self._closed:
                 return None
+            self._at_once = 0
             self._arrived.clear()
             await self._arrived.wait()
+        self._at_once += 1
         item = self._ready.popleft()
         self._taken -= 1
         self._let_in()
@@ -147,7 +155,7 @@ class PageBuffer(Generic[T]):
 
     def _let_in(self) -> None:
         """Give free places to waiting readers, in their order, if there is room for their lane."""
-        while self._taken < self._capacity:
+        while self._waiting and self._taken < self._capacity:
             waiting = next((waiting for waiting in self._waiting if self._has_room(waiting.lane)), None)
             if waiting is None:
                 return

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from attrs import define, evolve, field
 
 from isnotai_async._models.pages import Page, RejectedRecord
+from isnotai_async._models.positions import Trail
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class PageInHand(Generic[T]):
         start: Number of the first record to hand out.
         stops: The unreadable records that the walk has not reached yet.
         rows: The records that are handed out next, up to the next unreadable one.
+        trail: What was given up to the end of the page, if a stream has asked for that position already.
     """
 
     page: Page[T]
@@ -41,6 +43,7 @@ class PageInHand(Generic[T]):
     start: int
     stops: deque[RejectedRecord]
     rows: Iterator[T] = field(factory=lambda: iter(()))
+    trail: Trail | None = None
     _end: int = 0  # number after the last of `rows`
     _behind: int = 0  # index after the last record that could not be read
     _aside: tuple[RejectedRecord, ...] = ()  # records that are handed out as they are

@@ -60,7 +60,7 @@ FindFetcher = Callable[[str], EventFetcher]
 """Returns the functions for a region, by its name; raises `ConfigError` for a name that is not known."""
 
 
-@frozen(kw_only=True, eq=False, repr=False)
+@define(kw_only=True, eq=False, repr=False)
 class StreamItem:
     """An item of the buffer, a page, the end of a window, or an error; or the error that ended the stream.
 

@@ -111,9 +111,8 @@ class Walk(Generic[T]):
             PaginationError: It does not continue the walk: what was given before is not there, or too many pages in
                 a row are empty.
         """
-        hand = self._open(page)
+        hand = self.hand = self._open(page)
         self._skip -= hand.skipped
-        self.hand = hand
         if not hand.stops and len(hand.data) > hand.start:
             self._enter_run(hand)
         self._empty_pages = 0 if page.data or page.rejected else self._empty_pages + 1
@@ -143,7 +142,8 @@ class Walk(Generic[T]):
         if hand is None:
             return self._base.at(self.cursor, self._skip, self._trail)
         if hand.page.has_more and hand.is_through and not self._repeats(hand.page):
-            return self._base.at(hand.page.next_cursor, self._skip, self._trail_after(hand))
+            hand.trail = hand.trail or self._trail_after(hand)
+            return self._base.at(hand.page.next_cursor, self._skip, hand.trail)
         return self._base.at(self.cursor, hand.index, self._trail_after(hand))
 
     @property
@@ -207,7 +207,7 @@ class Walk(Generic[T]):
                 "the next cursor was followed before in this walk; its pages go round in a circle; try later"
             )
         self._seen.add(_digest(page.next_cursor or ""))
-        self._trail = self._trail_after(hand)
+        self._trail = hand.trail or self._trail_after(hand)
         if self._trail.watermark is not None and self._base.since != self._trail.watermark[0]:
             self._known = frozenset()
         self.cursor, self.hand = page.next_cursor, None

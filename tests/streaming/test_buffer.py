@@ -74,6 +74,24 @@ async def test_a_getter_that_is_cancelled_takes_nothing_with_it() -> None:
     assert await buffer.get() == 1
 
 
+async def test_the_loop_runs_after_every_four_ready_items() -> None:
+    buffer, taken, rounds = PageBuffer[int](10), list[int](), list[int]()
+    for number in range(10):
+        await buffer.put(number)
+    buffer.close()
+
+    async def consume() -> None:
+        while (item := await buffer.get()) is not None:
+            taken.append(item)
+
+    consumer = asyncio.create_task(consume())
+    while not consumer.done():
+        await asyncio.sleep(0)
+        rounds.append(len(taken))
+
+    assert rounds[:3] == [4, 8, 10]
+
+
 async def test_lanes_come_out_one_after_the_other() -> None:
     buffer, line = PageBuffer[int](10), deque[OrderedLane[int]]()
     first, second, third = (OrderedLane.open(line) for _ in range(3))

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from isnotai_async.export.batches import COLUMNS, EVENT_COLUMNS, Batch
+from isnotai_async.export.batches import COLUMNS, Batch
 
 _HEADER: Final = f"{','.join(COLUMNS)}\n".encode()
 _BOM: Final = "\ufeff".encode()  # with it, spreadsheets read UTF-8
@@ -22,7 +22,6 @@ _SPECIAL: Final = (",", '"', "\r", "\n")
 _BRACKETS: Final = frozenset("[]")
 _first: Final = itemgetter(0)
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
-_Row: Final = msgspec.defstruct("_Row", EVENT_COLUMNS, array_like=True, gc=False)
 
 
 def encode_csv(batches: Iterable[Batch], *, formula_guard: bool = True, bom: bool = False) -> Iterator[bytes]:
@@ -40,7 +39,7 @@ def _encode_batch(batch: Batch, cell: Callable[[str | None], str]) -> bytes:
     if _are_plain(ids) and _BRACKETS.isdisjoint("".join(cells.values())):
         # As JSON arrays, because that encoder takes a sixth of a loop: without brackets and quotes, they are the
         # lines, unless a cell has a quote, a backslash or a control character of its own. JSON escapes these.
-        rows = map(_Row, ids, messages, map(cells.__getitem__, names), times, sizes)
+        rows = zip(ids, messages, map(cells.__getitem__, names), times, sizes, strict=True)
         lines = _encode_lines(list(rows))
         if b"\\" not in lines:
             first = start.encode()

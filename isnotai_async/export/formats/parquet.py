@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import accumulate, chain, islice
+from struct import pack
 from typing import TYPE_CHECKING, Final
 
 from isnotai_async._arrow import schema_of
@@ -91,7 +92,7 @@ class _RowGroup:
         self._session_id.repeat(batch.session_id, rows)
         for column, values in zip(self._columns, batch.columns, strict=True):
             if isinstance(column, array):
-                column += array(column.typecode, values[part])  # half of what `extend` takes
+                column += _to_array(column.typecode, values[part])
             else:
                 column.extend(values[part])
         self.rows += rows
@@ -116,6 +117,10 @@ def _open_column(field: pa.Field) -> _Texts | _Repeated | array[int]:
     return array("i" if field.type.bit_width == 32 else "q")
 
 
+def _to_array(typecode: str, values: Sequence[int]) -> array[int]:
+    return array(typecode, pack(f"{len(values)}{typecode}", *values))  # half of what `array` takes by itself
+
+
 class _Texts:
     """A column of strings: all of them as one, and where each ends."""
 
@@ -128,7 +133,7 @@ class _Texts:
         joined = "".join(texts)
         data = joined.encode()
         lengths = map(len, texts) if len(data) == len(joined) else (len(text.encode()) for text in texts)
-        self._ends += array("i", list(accumulate(lengths, initial=len(self._data)))[1:])
+        self._ends += _to_array("i", list(accumulate(lengths, initial=len(self._data)))[1:])
         self._data += data
 
     def to_arrow(self) -> pa.Array:
@@ -156,7 +161,8 @@ class _Repeated:
                 self._nulls += (first + index for index, each in enumerate(texts) if each is None)
             else:
                 self._numbers.setdefault(text, len(self._numbers))
-        self._rows += array("i", [self._numbers.get(text, 0) for text in texts])  # type: ignore[arg-type]
+        numbers = {None: 0} | self._numbers
+        self._rows += _to_array("i", list(map(numbers.__getitem__, texts)))
 
     def to_arrow(self) -> pa.Array:
         import pyarrow as pa
