@@ -25,7 +25,7 @@ _WAYS: Final = {"export_events": "write_export", "simplest script": "simple_expo
 
 def run(*, quick: bool) -> Report:
     """Measure; one table."""
-    sizes, rounds = ((2, 2, 6), 1) if quick else ((40, 16, 60), 3)
+    sizes, rounds = ((2, 2, 6), 1) if quick else ((40, 16, 60), 2)
     report, rows = Report(), list[tuple[str, ...]]()
     with page_server() as server:
         for file_format in _FORMATS:

@@ -51,7 +51,7 @@ class Case:
 
 
 CASES = (
-    *(Case(100, concurrency, 4) for concurrency in (1, 32)),
+    *(Case(100, concurrency, 3) for concurrency in (1, 32)),
     Case(100, 16, 7, ON_AIOHTTP),
     *(Case(100, concurrency, 7, ON_AIOHTTP, "other_server") for concurrency in (1, 16, 32)),
     *(Case(1, concurrency, 3, ON_AIOHTTP) for concurrency in (1, 32)),

@@ -36,7 +36,7 @@ from isnotai_async._models.regions import resolve_region
 from isnotai_async._notices import Notifier
 
 _PAGES: Final = 128  # in one turn
-_CASES: Final = (Case(100, 1, 12), Case(100, 32, 12))
+_CASES: Final = (Case(100, 1, 8), Case(100, 32, 8))
 
 Fetch = Callable[[Request, Callable[[Response], Page[isnotai.Event]]], Awaitable[Page[isnotai.Event]]]
 

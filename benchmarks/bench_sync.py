@@ -21,7 +21,7 @@ _SESSIONS: Final = 1_000
 
 def run(*, quick: bool) -> Report:
     """Measure; two tables."""
-    count, rounds = (6, 1) if quick else (20, 3)
+    count, rounds = (6, 1) if quick else (20, 2)
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in ("sync", *_EXPORTS)}
     with page_server() as server:
         for _ in range(rounds):
