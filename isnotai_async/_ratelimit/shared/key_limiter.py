@@ -3,6 +3,8 @@
 1. A background task runs while there are waiters or outcomes to report. One call to the store reports the ended
    requests and asks for permits for all waiters. Between calls the task sleeps for the time in the reply, at most a
    second, because responses to other processes may end a pause. It wakes earlier if a request ends in this process.
+   A waiter that finds no other and no task makes the first call itself, which saves the task and two rounds of the
+   loop. If it is cancelled during the call, a task reports the same outcomes again and gives the permit back.
 2. Single calls go before bulk work; within each, first come, first served. A waiter that is cancelled leaves the
    queue. If it already has a permit, the permit is given back.
 3. A policy of this process records every request. While the store is unavailable, this policy decides, with the
@@ -56,6 +58,7 @@ class SharedKeyLimiter:
     _slots: SharedSlotState = field(init=False)
     _queue: WaitQueue = field(factory=WaitQueue, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
+    _alone: asyncio.Lock = field(factory=asyncio.Lock, init=False)  # locked while a waiter makes the call itself
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _trouble: str | None = field(default=None, init=False)  # why the store is unavailable; None if it works
     _revival: asyncio.Task[None] | None = field(default=None, init=False)
@@ -106,9 +109,9 @@ class SharedKeyLimiter:
             self._look_again()
             raise self._store.refusal(self._trouble)
         waiter = self._queue.enter(bulk=bulk)
-        if not self._queue.follow(waiter, self._clock()):  # else the next call asks for it too
-            self._start()
         try:
+            if not self._queue.follow(waiter, self._clock()):  # else the next call asks for it too
+                await self._ask_soon()
             news = await waiter.outlook
             if news is not None:
                 self._log_wait(*news)
@@ -127,16 +130,18 @@ class SharedKeyLimiter:
             return
         self._slots.end(permit, answer, now)
         self._policy.record_outcome(permit, answer, now)
-        self._start()
+        self._report_soon()
 
     async def aclose(self) -> None:
         """Fail all waiters, and report the last outcomes to the store. Idempotent."""
         self._is_closed = True
         self._queue.fail(lambda: ConfigError("the shared limiter was closed while requests waited for it"))
         self._wake.set()
-        tasks = [task for task in (self._task, self._revival) if task is not None]
-        if tasks:  # each makes one or two calls, and each call has a time limit
-            await asyncio.wait(tasks)
+        async with self._alone:
+            tasks = [task for task in (self._task, self._revival) if task is not None]
+            if tasks:  # each makes one or two calls, and each call has a time limit
+                await asyncio.wait(tasks)
+            await self._serve()  # reports what a waiter that made the call itself left
 
     def _attach(self) -> None:
         if self._is_closed:
@@ -155,7 +160,7 @@ class SharedKeyLimiter:
     def _give_back(self, permit: Permit) -> None:
         self._policy.withdraw(permit)
         self._slots.give_back(permit)
-        self._start()
+        self._report_soon()
 
     def _log_wait(self, wait: float, reason: str) -> None:
         now = self._clock()
@@ -164,26 +169,60 @@ class SharedKeyLimiter:
             extra = log_fields("wait", limiter=self._name, wait=wait, reason=reason)
             logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason, extra=extra)
 
-    # The background task.
+    # The calls to the store.
+
+    async def _ask_soon(self) -> None:
+        """Make the call here if there is no other waiter and no task; else let the task make it."""
+        if self._task is not None or self._alone.locked() or len(self._queue) > 1 or self._trouble is not None:
+            self._start()
+            return
+        wait = 0.0
+        self._wake.clear()
+        try:
+            async with self._alone:
+                wait = await self._ask()
+        except Exception as error:  # noqa: BLE001 - as in `_serve`
+            self._fail(error)
+        finally:
+            if self._queue or self._slots.has_news:
+                self._run(wait)
+
+    def _report_soon(self) -> None:
+        self._wake.set()
+        if self._task is None:  # not yet a task: the same caller often asks for its next permit at once
+            asyncio.get_running_loop().call_soon(self._report)
+
+    def _report(self) -> None:
+        if self._slots.has_news:
+            self._run(0.0)
 
     def _start(self) -> None:
         self._wake.set()
-        if self._task is None and not self._is_closed:  # else it would reopen the connection
-            self._task = asyncio.get_running_loop().create_task(self._serve(), context=Context())
+        self._run(0.0)
 
-    async def _serve(self) -> None:
+    def _run(self, wait: float) -> None:
+        # A closed limiter would reopen the connection.
+        if self._task is None and not self._alone.locked() and not self._is_closed:
+            self._task = asyncio.get_running_loop().create_task(self._serve(wait), context=Context())
+
+    async def _serve(self, wait: float = 0.0) -> None:
         try:
-            while self._queue or (self._slots.has_news and self._trouble is None):
-                self._wake.clear()
-                wait = await self._ask() if self._trouble is None else self._ask_policy()
+            while True:
                 if wait > 0 and self._queue:
                     await self._rest(min(wait, _POLL))
+                if not self._queue and (self._trouble is not None or not self._slots.has_news):
+                    return
+                self._wake.clear()
+                wait = await self._ask() if self._trouble is None else self._ask_policy()
         except Exception as error:  # noqa: BLE001 - unexpected, and logged; no waiter may wait forever
-            logger.exception("the shared limit of %s failed", self._name)
-            reason = f"{type(error).__name__}, see the log"
-            self._queue.fail(lambda: self._store.refusal(reason))
+            self._fail(error)
         finally:
             self._task = None
+
+    def _fail(self, error: Exception) -> None:
+        logger.exception("the shared limit of %s failed", self._name)
+        reason = f"{type(error).__name__}, see the log"
+        self._queue.fail(lambda: self._store.refusal(reason))
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -202,6 +241,9 @@ class SharedKeyLimiter:
             self._slots.miss(ask)
             self._fall_back(error)
             return 0.0
+        except BaseException:
+            self._slots.repeat(ask)
+            raise
         self._take(ask, reply)
         return reply.wait
 
