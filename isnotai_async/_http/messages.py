@@ -18,10 +18,8 @@ from isnotai_async.errors import printable
 
 TIER_HEADER: Final = "x-isnotai-tier"
 
-_SECONDS: Final = re.compile(r"[0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+")
-_ADVICE: Final = re.compile(
-    r"[A-Za-z]+, *[0-9]+[ -][A-Za-z][^,]*|[^,]+"
-)  # a date has a comma of its own, after the day of the week
+_SECONDS: Final = r"[0-9]{1,10}(?:\.[0-9]*)?|\.[0-9]+"
+_ADVICE: Final = r"[A-Za-z]+, *[0-9]+[ -][A-Za-z][^,]*|[^,]+"  # a date has a comma, after the day of the week
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
@@ -32,12 +30,12 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
     Anything else is ignored, as if it were not there.
     """
     now = _http_date(headers.get("date", ""))
-    found = [_read_advice(value.strip(), now) for value in _ADVICE.findall(headers.get("retry-after", ""))]
+    found = [_read_advice(value.strip(), now) for value in re.findall(_ADVICE, headers.get("retry-after", ""))]
     return max((seconds for seconds in found if seconds is not None), default=None)
 
 
 def _read_advice(value: str, now: float | None) -> float | None:
-    if _SECONDS.fullmatch(value):
+    if re.fullmatch(_SECONDS, value):
         return float(math.ceil(float(value)))
     until = _http_date(value)
     return max(0.0, until - now) if until is not None and now is not None else None

@@ -29,9 +29,8 @@ T = TypeVar("T")
 
 _EXACT: Final = 2**53  # the first whole number after which a double skips some
 _MISSING: Final = object()
-_DATE_TIME: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(?::(\d\d)(\.\d+)?)?)? ?([Zz]|[+-]\d\d(?::?\d\d)?)?", re.ASCII
-)
+# Patterns are compiled when an answer needs them.
+_DATE_TIME: Final = r"(?a)(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(?::(\d\d)(\.\d+)?)?)? ?([Zz]|[+-]\d\d(?::?\d\d)?)?"
 
 
 class Unreadable(ValueError):  # noqa: N818 - it never leaves the decoder
@@ -165,11 +164,11 @@ class TolerantReader:
     def _read_datetime(self, value: Any, path: str) -> datetime:  # noqa: ANN401
         if not isinstance(value, str):
             raise _expected("date-time", value, path)
-        match = _DATE_TIME.fullmatch(value.strip())
+        match = re.fullmatch(_DATE_TIME, value.strip())
         moment = None if match is None else _moment_of(match)
         if match is None or moment is None:
             raise Unreadable("Expected a date-time that exists", path)
-        if not (match[5] and match[3]) or not _STRICT.fullmatch(value):
+        if not (match[5] and match[3]) or not re.fullmatch(_STRICT, value):
             self.note(path, "date-time", "the date-time is not written as in RFC 3339")
         return moment
 
@@ -178,7 +177,7 @@ class TolerantReader:
         self._deviations.append(Deviation(path, kind, text))
 
 
-_STRICT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_STRICT: Final = r"(?a)\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:[0-5]\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)"
 
 
 def _moment_of(match: re.Match[str]) -> datetime | None:

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 DeviationKind = Literal["absent", "null", "number", "date-time", "status", "byte order mark"]
 """What differs; `Deviation.text` says it in words."""
 
-_INDEX: Final = re.compile(r"\[[^\]]*\]")
+_INDEX: Final = r"\[[^\]]*\]"
 
 
 class Deviation(NamedTuple):
@@ -27,4 +27,4 @@ class Deviation(NamedTuple):
     @property
     def place(self) -> str:
         """The path without indexes and keys that are data, such as ``$.data[*].payloadSize``."""
-        return _INDEX.sub("[*]", self.path)
+        return re.sub(_INDEX, "[*]", self.path)

@@ -27,8 +27,8 @@ EVENT_TYPES: Final = ("init", "mouse_move", "keypress")
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
 _SECONDS: Final = range(10**9, 10**10)
-_NUMBER: Final = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)")
-_BYTE: Final = re.compile(r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
+_NUMBER: Final = r"[-+]?(?:0[xX][0-9a-fA-F]+|[0-9]+)"
+_BYTE: Final = r"0[xX]0*[0-9a-fA-F]{1,2}|0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
 
 
 def _page_size(value: int | None) -> int | None:
@@ -42,7 +42,7 @@ def _event_type(value: int | str | None) -> str | None:
     if isinstance(value, int):
         return str(check_int(value, "type", 0, 255))
     check_text(value, "type")
-    if _NUMBER.fullmatch(value) and not _BYTE.fullmatch(value):
+    if re.fullmatch(_NUMBER, value) and not re.fullmatch(_BYTE, value):
         raise ConfigError(f"type {quoted(value)} is not a byte; it must be from 0 to 255 (0x00 to 0xff)")
     return value
 

@@ -106,20 +106,22 @@ def _path_fault(shown: str, parts: SplitResult) -> str:
 
 
 _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_HOST: Final = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}\.?")
-_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST: Final = rf"(?:{_LABEL}\.)*{_LABEL}\.?"
+_PERCENT: Final = r"%(?![0-9A-Fa-f]{2})"
 
 
 def _is_plain(segment: str) -> bool:
     """Return whether a path segment stays the same after a server or a proxy decodes and normalises it."""
     decoded = unquote(segment)
-    return decoded not in {"", ".", ".."} and not set(decoded) & {"/", "\\", "\0"} and not _PERCENT.search(segment)
+    return (
+        decoded not in {"", ".", ".."} and not set(decoded) & {"/", "\\", "\0"} and not re.search(_PERCENT, segment)
+    )
 
 
 def _is_host(host: str | None, netloc: str) -> TypeGuard[str]:
     """Return whether a host is a name or an address, and is the complete host part of the URL."""
     if not host or "[" not in netloc:
-        return bool(host and _HOST.fullmatch(host))
+        return bool(host and re.fullmatch(_HOST, host))
     try:
         return (
             bool(ipaddress.IPv6Address(host)) and netloc.startswith("[") and netloc[len(host) + 2 :][:1] in {"", ":"}

@@ -126,7 +126,7 @@ class Paginator(Generic[T]):
         """
         while hand := await self._advance():
             yield hand.take_page()
-            del hand  # freed before the next one is fetched: the garbage collector would visit its records each time
+            del hand  # else its page would be alive while the next one is fetched
 
     async def to_list(self) -> list[T]:
         """Return all records from the position of the walk; raise the errors of the client's methods.

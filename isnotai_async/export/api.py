@@ -192,7 +192,7 @@ def check_target_name(to: str | os.PathLike[str]) -> Path:
     return target
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class ExportJob:
     """An export with its options checked, ready to run."""
 

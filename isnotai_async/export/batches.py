@@ -44,7 +44,7 @@ SQL_COLUMNS: Final = ", ".join(
 """The columns of a table in SQLite, with their types."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Batch:
     """Rows of one session, in their order."""
 

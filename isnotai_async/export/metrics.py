@@ -16,7 +16,7 @@ from isnotai_async._notices import AttemptNotice, Notice, RetryNotice, TierNotic
 _MINUTE: Final = 60.0  # seconds
 
 
-@define
+@define(eq=False, repr=False)
 class ExportMetrics:
     """Counts of an export's requests, taken from the notices of its clients.
 

@@ -46,7 +46,7 @@ from isnotai_async.export.work_rows import Totals
 from isnotai_async.export.work_store import WorkStore
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Opening:
     """The decision about how an export starts."""
 
@@ -57,7 +57,7 @@ class Opening:
     is_unproven: bool = False  # whether an iterator gave the sessions of the store: those given now may be others
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Opener:
     """Opens the store of a target."""
 

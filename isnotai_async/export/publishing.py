@@ -30,7 +30,7 @@ from isnotai_async.export.work_rows import Receipt
 from isnotai_async.export.work_store import WorkStore
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Publisher:
     """Makes a target from the store of an export."""
 

@@ -87,7 +87,7 @@ def write_rejected(records: Generator[dict[str, Any], None, None], target: Path,
     system.replace(new, path)
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Rejected:
     """A record that a sync could not read."""
 

@@ -35,7 +35,7 @@ _MOST_UNREPORTED: Final = 4  # pages, while more are ready
 _DOWN: Final = (TransportError, AuthenticationError, RateLimitedError, ServerError)  # the walks meet it themselves
 
 
-@define(kw_only=True, eq=False)
+@define(kw_only=True, eq=False, repr=False)
 class Runner:
     """Reads the sessions of an export into its store."""
 

@@ -16,7 +16,7 @@ from isnotai_async.export.batches import EVENT_COLUMNS
 from isnotai_async.export.sync_rules import Choice, State
 
 
-@define(kw_only=True, eq=False)
+@define(kw_only=True, eq=False, repr=False)
 class SessionReading:
     """The reading of one session."""
 
@@ -41,7 +41,7 @@ class SessionReading:
         return SessionRef(self.region, self.session_id)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Rows:
     """The rows of a page, as SQLite takes them; made on the event loop, so that the thread needs the GIL less."""
 

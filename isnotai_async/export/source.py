@@ -34,7 +34,7 @@ Stream = EventStream | ManagedEventStream
 Targets = AsyncGenerator[SessionRef, None]
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class ExportSource:
     """Sessions, and the clients by name that their events are read from. A client goes by the name of its region."""
 

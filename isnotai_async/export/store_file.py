@@ -32,7 +32,7 @@ _NOT_FINISHED: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class StoreFile:
     """The open file of a store, and the lock that keeps other syncs out."""
 

@@ -34,7 +34,7 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors that mean: the disk, the quota or the largest size of a file is used up."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class FileInfo:
     """The identity of the file that a path names."""
 

@@ -39,7 +39,7 @@ class RowCount:
             self.rows += batch.rows
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class ExportTarget:
     """A file or folder of one format."""
 

@@ -16,7 +16,7 @@ from isnotai_async.export.work_rows import MOST_PAGES, PAGE_BITS, PageRow, Sessi
 _MOST_ROWS: Final = 2_000  # of one row of the store: the thread that writes the target pauses after each
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TrackedSession:
     """An unfinished session."""
 

@@ -40,7 +40,7 @@ from isnotai_async.export.work_rows import PAGE_BITS, Change, RejectedRow, Sessi
 OnExportError = Literal["raise", "collect"]
 
 
-@define(kw_only=True, eq=False)
+@define(kw_only=True, eq=False, repr=False)
 class SessionTracker:
     """State of all sessions of an export; the rules are above."""
 

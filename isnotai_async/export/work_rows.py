@@ -65,7 +65,7 @@ class RejectedRow(NamedTuple):
     data: bytes
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Totals:
     """Sums over all sessions of a store."""
 
@@ -74,7 +74,7 @@ class Totals:
     rejected: Count = 0
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Change:
     """The changes of one commit."""
 

@@ -26,7 +26,7 @@ from isnotai_async.export.system import System
 Write = Callable[[Iterable[Batch], Path, System], None]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Format:
     """A format of exports."""
 
