@@ -151,6 +151,7 @@ class Page(Struct, Generic[T_co], frozen=True, eq=False, weakref=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=Headers)
 
     __eq__, __hash__ = equals, hashed
+    __ne__ = object.__ne__  # a struct's own does not ask `__eq__`
 
     def __post_init__(self) -> None:
         if not self.name:

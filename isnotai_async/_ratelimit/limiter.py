@@ -7,9 +7,9 @@ do besides is a protocol of its own: `ImmediateLimiter`, `LeasedLimiter`, `Repor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
-from attrs import frozen
+from attrs import field, frozen
 from msgspec import Struct
 
 from isnotai_async._models.regions import Region
@@ -21,7 +21,13 @@ OnWait = Callable[[float, str], None]
 """Called before a wait, with the minimum wait in seconds and the reason. If it raises, the wait ends."""
 
 
-class Permit(Struct, frozen=True):
+_PERMIT_FIELDS: Any = {"number": field()}
+_OUTCOME_FIELDS: Any = {"status": field(), "retry_after": field(default=None), "tier": field(default=None)}
+
+
+# Attrs classes whose objects are made in C, as `Event` is.
+@frozen(these=_PERMIT_FIELDS, slots=False, init=False, eq=False, match_args=False, getstate_setstate=False)
+class Permit(Struct, frozen=True, weakref=True):
     """The permission to send one request.
 
     Example:
@@ -37,7 +43,10 @@ class Permit(Struct, frozen=True):
 
     number: int
 
+    __repr__ = show
 
+
+@frozen(these=_OUTCOME_FIELDS, slots=False, init=False, eq=False, match_args=False, getstate_setstate=False)
 class RequestOutcome(Struct, frozen=True):
     """The part of a response that matters to the rate limit.
 
@@ -56,6 +65,8 @@ class RequestOutcome(Struct, frozen=True):
     status: int
     retry_after: float | None = None
     tier: Tier | None = None
+
+    __repr__ = show
 
 
 NOT_SENT: Final = RequestOutcome(0)
