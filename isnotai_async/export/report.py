@@ -10,6 +10,7 @@ from typing import Any, Final
 from attrs import asdict, fields, frozen
 
 from isnotai_async._models.notebook import html_table
+from isnotai_async._values import equals, hashed, show
 from isnotai_async.errors import APIError, InvalidCursorError, IsNotAIError, printable
 from isnotai_async.export.metrics import ExportMetrics
 
@@ -64,6 +65,8 @@ class SessionFailure:
     error: str
     message: str
 
+    __repr__, __eq__, __hash__ = show, equals, hashed
+
     @classmethod
     def describe(cls, name: str, session_id: str, error: IsNotAIError) -> SessionFailure:
         """Return the text of an error for a report."""
@@ -111,6 +114,8 @@ class ExportProgress:
     reason: str
     elapsed: float
 
+    __repr__, __eq__, __hash__ = show, equals, hashed
+
 
 OnProgress = Callable[[ExportProgress], None]
 
@@ -154,6 +159,8 @@ class ExportReport:
     elapsed: float = 0.0
     is_complete: bool = True
     is_skipped: bool = False
+
+    __eq__, __hash__ = equals, hashed
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "not complete"
@@ -230,6 +237,8 @@ class StoreReport:
     waited: float = 0.0
     elapsed: float = 0.0
     is_complete: bool = True
+
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
     @property
     def has_doubts(self) -> bool:
