@@ -85,7 +85,7 @@ class RedisServer:
     def begin(self, keys: tuple[str, str]) -> None:
         """Let the state of a key have begun two seconds ago: in one that begins now nobody is let go for 1.25 s."""
         with redis.Redis(port=self.port) as client:
-            client.eval(script_at("{redis.call('TIME')[1] - 2, 0}"), 2, *keys, ScriptRequest().to_json())
+            client.eval(script_at("{redis.call('TIME')[1] - 2, 0}"), 2, *keys, ScriptRequest().pack())
 
     def pause(self) -> None:
         """Stop it where it is: connections stay, and nothing is answered."""

@@ -57,7 +57,7 @@ class Script:
         self._run = self.client.register_script(script_at("{KEYS[3], 0}"))
 
     def __call__(self, ask: ScriptRequest) -> ScriptReply:
-        return read_reply(self._run(keys=[*KEYS, repr(self.now)], args=[ask.to_json()]))
+        return read_reply(self._run(keys=[*KEYS, repr(self.now)], args=[ask.pack()]))
 
     def slots(self) -> int:
         count = self.client.zcard(KEYS[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,11 +24,12 @@ TIMEOUT: Final = 1.0
 """Longest time that one call to Redis may take, in seconds. It includes connecting."""
 
 _NUMBERS: Final = {**asdict(CONSTANTS), "free": Tier.FREE.requests_per_minute}
-SCRIPT: Final = (
-    f"local CONSTANTS = {{{', '.join(f'{name} = {value!r}' for name, value in _NUMBERS.items())}}}\n"
-    + Path(__file__).with_name("rate_limit.lua").read_text(encoding="utf-8")
+SCRIPT: Final = re.sub(
+    r"CONSTANTS\.(\w+)",
+    lambda constant: repr(_NUMBERS[constant[1]]),
+    Path(__file__).with_name("rate_limit.lua").read_text(encoding="utf-8"),
 )
-"""The rules in ``rate_limit.lua``, after the numbers of `constants` as a table."""
+"""The rules in ``rate_limit.lua``, with the numbers of `constants`: a table of them would be made for each call."""
 
 _SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # Redis names a script by its SHA-1
 
@@ -63,10 +65,10 @@ class RedisStore(Store):
         try:
             async with asyncio.timeout(TIMEOUT):
                 try:
-                    return read_reply(await self._evaluate(keys, ask.to_json()))
+                    return read_reply(await self._evaluate(keys, ask.pack()))
                 except self._stale:
                     await self._drop_idle_connections()
-                    return read_reply(await self._evaluate(keys, ask.for_resend().to_json()))
+                    return read_reply(await self._evaluate(keys, ask.for_resend().pack()))
         except self._errors as error:
             reason = _describe(error)
         await self._drop_idle_connections()

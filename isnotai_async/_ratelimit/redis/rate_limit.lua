@@ -9,31 +9,30 @@
 -- 2. A call takes one argument and returns one string, because redis-py takes a microsecond for each part of a
 --    command and of a reply.
 --
--- KEYS: names of the state and of the slots. ARGV[1]: the request as JSON, see `ScriptRequest`.
--- CONSTANTS, a table of the numbers in `constants.py`, stands before this text.
+-- KEYS: names of the state and of the slots. ARGV[1]: the request as MessagePack, see `ScriptRequest`.
+-- `CONSTANTS` and a name stand for a number of `constants.py`; the number replaces them before the script is sent.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 
 local STATE, SLOTS = KEYS[1], KEYS[2]
-local ask = cjson.decode(ARGV[1])
+local ask = cmsgpack.unpack(ARGV[1])
 local LENGTH = ask.length
 local ANSWERED = LENGTH * (1 + CONSTANTS.margin)
 local ABANDONED = LENGTH * (1 + CONSTANTS.margin + CONSTANTS.linger)
 local FULL, SPACED, PAUSED, PROBING, BEHIND, JOINING = 1, 2, 3, 4, 5, 6  -- the places of the reasons in `REASONS`
 local INF, min, max = math.huge, math.min, math.max
 
-local function exact(number) return string.format('%.17g', number) end
-
-local function reply(...) return table.concat({...}, ' ') end
+local function reply(...) return string.format('%d %s %d %d %d %d %.17g %d %.17g %d %d', ...) end
 
 -- The state. -----------------------------------------------------------------------------------------------------
 
 local function make_state()
   return {
-    -- as `SharedState`; `joined`: time from which permits are granted
-    epoch = exact(now), last = now, joined = now + CONSTANTS.joining, single_until = -INF,
-    probe = '', probe_until = -INF, slots = 0,
+    -- as `SharedState`; `joined`: time from which permits are granted. `slots`: number of slots; `last_leaving`: time at
+    -- which the last of them becomes free.
+    epoch = string.format('%.17g', now), last = now, joined = now + CONSTANTS.joining, single_until = -INF,
+    probe = '', probe_until = -INF, slots = 0, last_leaving = -INF,
     -- as `PolicyState`; `tier` is the limit of the tier, `rising_tier` is 0 for none. Numbers of permits start at 1,
     -- because 0 means "no permit of this epoch".
     tier = CONSTANTS.free, is_tier_known = false, rising_tier = 0, number = 1, was_held_up = false, is_bursting = true,
@@ -72,16 +71,15 @@ local knows_more = ask.epoch == state.epoch and ask.number > state.number
 local is_evicted = state ~= fresh and count ~= state.slots
 if is_foreign or is_evicted or knows_more or now < state.last - CONSTANTS.backward then
   redis.call('DEL', SLOTS)
-  state = fresh
+  state, count = fresh, 0
 end
 now = max(now, state.last)
 state.last = now
 
 local function save()
-  local last = redis.call('ZRANGE', SLOTS, -1, -1, 'WITHSCORES')[2]  -- another process may have a longer lease
-  local kept = CONSTANTS.kept * 1000
-  if last then kept = max(kept, math.ceil((tonumber(last) - now) * 1000) + 1000) end
-  state.slots = redis.call('ZCARD', SLOTS)
+  -- another process may have a longer lease
+  local kept = max(CONSTANTS.kept * 1000, math.ceil((state.last_leaving - now) * 1000) + 1000)
+  state.slots = count
   redis.call('SET', STATE, cmsgpack.pack(state), 'PX', kept)
   redis.call('PEXPIRE', SLOTS, kept)
 end
@@ -93,9 +91,12 @@ end
 
 -- The slots: `StoredSlots`. ---------------------------------------------------------------------------------------
 
-local function put(name, seconds) redis.call('ZADD', SLOTS, exact(now + seconds), name) end
+local function put(name, seconds)
+  count = count + redis.call('ZADD', SLOTS, now + seconds, name)
+  state.last_leaving = max(state.last_leaving, now + seconds)
+end
 
-local function remove(name) redis.call('ZREM', SLOTS, name) end
+local function remove(name) count = count - redis.call('ZREM', SLOTS, name) end
 
 local function next_leaving()
   local first = redis.call('ZRANGE', SLOTS, 0, 0, 'WITHSCORES')
@@ -181,7 +182,7 @@ end
 
 -- What the process reports. --------------------------------------------------------------------------------------
 
-redis.call('ZREMRANGEBYSCORE', SLOTS, '-inf', exact(now))
+count = count - redis.call('ZREMRANGEBYSCORE', SLOTS, '-inf', now)
 if not state.is_tier_known then state.tier = max(state.tier, ask.expected) end
 if now >= state.probe_until then state.probe = '' end  -- its process counts as dead
 if #ask.joining > 0 and now > state.joined + CONSTANTS.calm then
@@ -203,13 +204,11 @@ end
 
 -- Grants. --------------------------------------------------------------------------------------------------------
 
-local occupied = redis.call('ZCARD', SLOTS)
-
 local function may_burst()
   if state.is_bursting then
-    state.is_bursting = occupied < CONSTANTS.burst_share * state.tier
+    state.is_bursting = count < CONSTANTS.burst_share * state.tier
   else
-    state.is_bursting = occupied < CONSTANTS.idle_share * state.tier and now >= state.idle_from
+    state.is_bursting = count < CONSTANTS.idle_share * state.tier and now >= state.idle_from
   end
   return state.is_bursting
 end
@@ -219,7 +218,7 @@ local function wait(bulk)
     if state.probe ~= '' then return state.probe_until - now, PROBING end
     if now < state.paused_until then return state.paused_until - now, PAUSED end
   end
-  if occupied >= state.tier then return next_leaving() - now, FULL end
+  if count >= state.tier then return next_leaving() - now, FULL end
   if (bulk and not may_burst()) or spaces_all() then return max(0, state.due - now), SPACED end
   return 0, 0
 end
@@ -237,11 +236,10 @@ local function try_acquire(name, bulk)
     state.was_held_up, state.due = false, max(state.due, now)
   end
   if is_spaced then spend() end
-  if occupied >= CONSTANTS.idle_share * state.tier then
+  if count >= CONSTANTS.idle_share * state.tier then
     state.idle_from = now + CONSTANTS.idle_windows * LENGTH
   end
   put(name, ask.lease + ANSWERED)
-  occupied = occupied + 1
   state.number = state.number + 1
   if state.is_paused then state.probe, state.probe_until = name, now + ask.lease end
   return 0, 0
@@ -261,5 +259,5 @@ while bulk < ask.bulk and seconds == 0 do
 end
 
 save()
-return reply(0, state.epoch, state.number, state.tier, singles, bulk, exact(seconds), reason, exact(paused), occupied,
+return reply(0, state.epoch, state.number, state.tier, singles, bulk, seconds, reason, paused, count,
   is_foreign and 1 or 0)

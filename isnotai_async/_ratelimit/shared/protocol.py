@@ -93,9 +93,9 @@ class ScriptRequest:
         """Return a copy for a second try. It frees the slots that the first try may have taken."""
         return evolve(self, unused=[*self.unused, *self.names])
 
-    def to_json(self) -> bytes:
-        """Return the request as JSON, the argument of the script."""
-        return msgspec.json.encode(
+    def pack(self) -> bytes:
+        """Return the request as MessagePack, the argument of the script."""
+        return msgspec.msgpack.encode(
             {
                 "length": self.length,
                 "lease": self.lease,
