@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast, runtime_checkable
 
 from attrs import frozen
-from msgspec import Struct
 
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier
@@ -21,7 +20,8 @@ OnWait = Callable[[float, str], None]
 """Called before a wait, with the minimum wait in seconds and the reason. If it raises, the wait ends."""
 
 
-class Permit(Struct, frozen=True):
+@frozen
+class Permit:
     """The permission to send one request.
 
     Example:
@@ -37,8 +37,11 @@ class Permit(Struct, frozen=True):
 
     number: int
 
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
-class RequestOutcome(Struct, frozen=True):
+
+@frozen
+class RequestOutcome:
     """The part of a response that matters to the rate limit.
 
     Example:
@@ -56,6 +59,8 @@ class RequestOutcome(Struct, frozen=True):
     status: int
     retry_after: float | None = None
     tier: Tier | None = None
+
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 NOT_SENT: Final = RequestOutcome(0)
