@@ -38,6 +38,13 @@ def test_a_record_is_a_dict_with_snake_case_keys() -> None:
     assert json.loads(json.dumps({"event": EVENT}, default=isnotai.to_dict)) == {"event": PLAIN}
 
 
+def test_what_a_limiter_gets_and_gives_is_a_dict_too() -> None:
+    outcome = isnotai.RequestOutcome(429, 2.0, isnotai.Tier.PRO)
+
+    assert isnotai.to_dict(outcome) == {"status": 429, "retry_after": 2.0, "tier": "pro"}
+    assert isnotai.to_dict(isnotai.Permit(7)) == {"number": 7}
+
+
 async def test_nested_records_times_and_tuples_are_plain_all_the_way_down() -> None:
     details = isnotai.to_dict(await read("details"))
 

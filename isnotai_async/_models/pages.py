@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import attrs
-import msgspec
-from attrs import field, frozen
-from msgspec import Struct
-from msgspec.structs import force_setattr
+from attrs import Factory, field, frozen
 from multidict import CIMultiDict, MultiMapping
 
 from isnotai_async._models.notebook import html_table
@@ -110,13 +107,8 @@ class Headers(Mapping[str, str]):
         return Headers.of, (dict(self),)
 
 
-_NAMES: Final = "data next_cursor has_more limit tier region session_id name rejected headers"
-_FIELDS: Any = {name: field(eq=name != "headers") for name in _NAMES.split()}
-
-
-# An attrs class whose objects are made in C, as `Event` is: in Python, ten fields are a fiftieth of a single call.
-@frozen(these=_FIELDS, slots=False, init=False, eq=False, match_args=False, getstate_setstate=False)
-class Page(Struct, Generic[T_co], frozen=True, eq=False, weakref=True):
+@frozen
+class Page(Generic[T_co]):
     """One page of a list.
 
     Example:
@@ -146,16 +138,12 @@ class Page(Struct, Generic[T_co], frozen=True, eq=False, weakref=True):
     tier: Tier | None
     region: str
     session_id: str | None = None
-    name: str = ""
-    rejected: tuple[RejectedRecord, ...] = ()
-    headers: Mapping[str, str] = msgspec.field(default_factory=Headers)
+    name: str = field(default=Factory(lambda page: page.region, takes_self=True))
+    rejected: tuple[RejectedRecord, ...] = field(default=(), repr=False, kw_only=True)
+    headers: Mapping[str, str] = field(factory=Headers, eq=False, repr=False, kw_only=True)
 
     __eq__, __hash__ = equals, hashed
     __ne__ = object.__ne__  # a struct's own does not ask `__eq__`
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            force_setattr(self, "name", self.region)
 
     def __repr__(self) -> str:
         session = "" if self.session_id is None else f" of session {quoted(self.session_id)}"

@@ -7,10 +7,9 @@ do besides is a protocol of its own: `ImmediateLimiter`, `LeasedLimiter`, `Repor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Final, Protocol, cast, runtime_checkable
 
-from attrs import field, frozen
-from msgspec import Struct
+from attrs import frozen
 
 from isnotai_async._models.regions import Region
 from isnotai_async._models.tiers import Tier
@@ -21,13 +20,8 @@ OnWait = Callable[[float, str], None]
 """Called before a wait, with the minimum wait in seconds and the reason. If it raises, the wait ends."""
 
 
-_PERMIT_FIELDS: Any = {"number": field()}
-_OUTCOME_FIELDS: Any = {"status": field(), "retry_after": field(default=None), "tier": field(default=None)}
-
-
-# Attrs classes whose objects are made in C, as `Event` is.
-@frozen(these=_PERMIT_FIELDS, slots=False, init=False, eq=False, match_args=False, getstate_setstate=False)
-class Permit(Struct, frozen=True, weakref=True):
+@frozen
+class Permit:
     """The permission to send one request.
 
     Example:
@@ -43,11 +37,11 @@ class Permit(Struct, frozen=True, weakref=True):
 
     number: int
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
-@frozen(these=_OUTCOME_FIELDS, slots=False, init=False, eq=False, match_args=False, getstate_setstate=False)
-class RequestOutcome(Struct, frozen=True):
+@frozen
+class RequestOutcome:
     """The part of a response that matters to the rate limit.
 
     Example:
@@ -66,7 +60,7 @@ class RequestOutcome(Struct, frozen=True):
     retry_after: float | None = None
     tier: Tier | None = None
 
-    __repr__ = show
+    __repr__, __eq__, __hash__ = show, equals, hashed
 
 
 NOT_SENT: Final = RequestOutcome(0)

@@ -1,4 +1,4 @@
-"""A waiter that finds no other makes the call to the store itself, and loses nothing if it is cancelled."""
+"""A waiter makes the call to the store itself if it is the only one, and loses nothing if it is cancelled."""
 
 from __future__ import annotations
 
@@ -74,6 +74,19 @@ async def test_a_lone_waiter_needs_no_other_task_and_others_ask_in_the_next_call
         permits = await asyncio.gather(lone, *others)
         assert [(ask.singles, ask.bulk) for ask in store.asked] == [(1, 0), (1, 2)]
         assert len({permit.number for permit in permits}) == 4
+
+
+async def test_requests_that_end_together_ask_for_the_next_permits_in_one_call(server: RedisServer) -> None:
+    async def end_and_ask_again(permit: isnotai.Permit) -> isnotai.Permit:
+        await limiter.release(permit, OK)
+        return await limiter.acquire(bulk=False)
+
+    async with isnotai.RedisLimiter.from_url(server.url) as shared:
+        limiter, store = noted(shared)
+        permits = await asyncio.gather(*(limiter.acquire(bulk=False) for _ in range(4)))
+        store.asked.clear()
+        await asyncio.gather(*map(end_and_ask_again, permits))
+        assert [(len(ask.ended), ask.singles) for ask in store.asked] == [(4, 4)]
 
 
 async def test_what_a_cancelled_waiter_was_about_to_report_is_reported_and_its_permit_given_back(

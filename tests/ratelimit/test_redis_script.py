@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import pytest
 import redis
-from attrs import define, evolve, field
+from attrs import define, field
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.file.rules import answer
@@ -191,8 +192,8 @@ class BothStores(RuleBasedStateMachine):
         self.move(TICK)  # the epoch in Redis is the time at which it started, so no two calls come at the same time
         mine, other = process.epochs or (None, None)
         script, rules = self.stores
-        lua, python = script(evolve(ask, epoch=mine)), rules(evolve(ask, epoch=other))
-        assert evolve(lua, epoch="") == evolve(python, epoch="")
+        lua, python = script(replace(ask, epoch=mine)), rules(replace(ask, epoch=other))
+        assert replace(lua, epoch="") == replace(python, epoch="")
         process.first += ask.singles + ask.bulk
         if lua.is_lost:
             process.epochs = None
@@ -306,7 +307,7 @@ def test_the_script_in_redis_and_the_rules_in_python_decide_alike(client: Any) -
 
 
 def ask(**options: Any) -> ScriptRequest:
-    return evolve(ScriptRequest(lease=65.0, prefix="a:"), **options)
+    return replace(ScriptRequest(lease=65.0, prefix="a:"), **options)
 
 
 def test_permits_of_the_killed_come_back_after_lease_and_window(script: Rules) -> None:
@@ -345,9 +346,9 @@ def test_single_calls_that_wait_hold_back_bulk_work_of_all_processes(script: Rul
     first = script(ask(singles=60))
     script(ask(ended=[CompletedRequest(f"a:{at}", first.number - 59 + at, OK) for at in range(60)]))
     assert script(ask(first=100, singles=1)).reason == FULL
-    assert script(evolve(ask(bulk=1), prefix="b:")).reason == BEHIND
+    assert script(replace(ask(bulk=1), prefix="b:")).reason == BEHIND
     script.now += 2
-    assert script(evolve(ask(bulk=1), prefix="b:")).reason == FULL
+    assert script(replace(ask(bulk=1), prefix="b:")).reason == FULL
 
 
 def test_what_an_emptied_redis_forgot_is_told_again(script: Rules) -> None:
@@ -360,10 +361,10 @@ def test_what_an_emptied_redis_forgot_is_told_again(script: Rules) -> None:
     mine = [(f"a:{number}", 125.0, False) for number in range(40)]
     reply = script(ask(first=80, singles=40, joining=mine))
     assert (reply.singles, reply.reason, reply.wait) == (0, JOINING, 1.25)  # the others get time to do the same
-    other = script(evolve(ask(epoch=known.epoch), prefix="b:"))
+    other = script(replace(ask(epoch=known.epoch), prefix="b:"))
     assert other.is_lost
     assert script.slots() == 40
-    script(evolve(ask(joining=[(f"b:{number}", 60.0, True) for number in range(15)]), prefix="b:"))
+    script(replace(ask(joining=[(f"b:{number}", 60.0, True) for number in range(15)]), prefix="b:"))
     script.now += 1.25
     assert script(ask(first=120, singles=40)).singles == 60 - 40 - 15
 
@@ -371,14 +372,14 @@ def test_what_an_emptied_redis_forgot_is_told_again(script: Rules) -> None:
 def test_who_comes_new_to_an_emptied_redis_waits_until_the_others_have_told(script: Rules) -> None:
     known = script(ask(singles=60))
     script.forget()
-    fresh = evolve(ask(singles=60), prefix="b:")
+    fresh = replace(ask(singles=60), prefix="b:")
     reply = script(fresh)
     assert (reply.singles, reply.reason, reply.wait) == (0, JOINING, 1.25)
     script.now += 1.0
     assert script(ask(epoch=known.epoch, number=known.number)).is_lost
     script(ask(first=60, joining=[(f"a:{number}", 60.0, True) for number in range(60)]))
     script.now += 0.25
-    reply = script(evolve(fresh, first=60))
+    reply = script(replace(fresh, first=60))
     assert (reply.singles, reply.reason) == (0, FULL)
 
 
@@ -421,11 +422,11 @@ def test_a_pause_ends_at_once_for_nobody_and_lets_one_probe_go_first(script: Rul
         script(ask(ended=[refusal, CompletedRequest("a:1", granted.number - 1, RequestOutcome(429, 30.0))])).paused
         == 30.0
     )
-    assert script(evolve(ask(singles=5), prefix="b:")).reason == PAUSED
+    assert script(replace(ask(singles=5), prefix="b:")).reason == PAUSED
     script.now += 30.0
-    reply = script(evolve(ask(singles=5, first=5), prefix="b:"))
+    reply = script(replace(ask(singles=5, first=5), prefix="b:"))
     assert (reply.singles, reply.reason) == (1, PROBING)
-    opened = script(evolve(ask(singles=5, first=10, ended=[CompletedRequest("b:5", reply.number, OK)]), prefix="b:"))
+    opened = script(replace(ask(singles=5, first=10, ended=[CompletedRequest("b:5", reply.number, OK)]), prefix="b:"))
     assert opened.reason in {"", SPACED}
 
 

@@ -3,8 +3,9 @@
 1. A background task runs while there are waiters or outcomes to report. One call to the store reports the ended
    requests and asks for permits for all waiters. Between calls the task sleeps for the time in the reply, at most a
    second, because responses to other processes may end a pause. It wakes earlier if a request ends in this process.
-   A waiter that finds no other and no task makes the first call itself, which saves the task and two rounds of the
-   loop. If it is cancelled during the call, a task reports the same outcomes again and gives the permit back.
+   If no other request waits or is under way, the waiter makes the first call itself, which saves the task and two
+   rounds of the loop. If it is cancelled during the call, a task reports the same outcomes again and gives the
+   permit back.
 2. Single calls go before bulk work; within each, first come, first served. A waiter that is cancelled leaves the
    queue. If it already has a permit, the permit is given back.
 3. A policy of this process records every request. While the store is unavailable, this policy decides, with the
@@ -172,8 +173,9 @@ class SharedKeyLimiter:
     # The calls to the store.
 
     async def _ask_soon(self) -> None:
-        """Make the call here if there is no other waiter and no task; else let the task make it."""
-        if self._task is not None or self._alone.locked() or len(self._queue) > 1 or self._trouble is not None:
+        """Make the call here if no other request waits or is under way; else let the task make one call for all."""
+        is_alone = len(self._queue) == 1 and not self._policy.slots.held and not self._alone.locked()
+        if not is_alone or self._task is not None or self._trouble is not None:
             self._start()
             return
         wait = 0.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from attrs import evolve, frozen
+from msgspec.structs import replace
 
 from isnotai_async._models.tiers import Tier
 from isnotai_async._ratelimit.constants import MINUTE
@@ -42,8 +42,7 @@ def name_keys(base_url: str, fingerprint: str) -> tuple[str, str]:
     return f"isnotai:{{{tag}}}:state", f"isnotai:{{{tag}}}:slots"
 
 
-@frozen
-class CompletedRequest:
+class CompletedRequest(msgspec.Struct, frozen=True):
     """The outcome of a request: name of its slot, number of its permit (0 if the state has none), and response."""
 
     name: str
@@ -51,8 +50,7 @@ class CompletedRequest:
     answer: RequestOutcome | None
 
 
-@frozen(kw_only=True)
-class ScriptRequest:
+class ScriptRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The request of a process to the store.
 
     Attributes:
@@ -91,7 +89,7 @@ class ScriptRequest:
 
     def for_resend(self) -> ScriptRequest:
         """Return a copy for a second try. It frees the slots that the first try may have taken."""
-        return evolve(self, unused=[*self.unused, *self.names])
+        return replace(self, unused=[*self.unused, *self.names])
 
     def pack(self) -> bytes:
         """Return the request as MessagePack, the argument of the script."""
@@ -121,8 +119,7 @@ def _write(answer: RequestOutcome | None) -> tuple[int, float | bool, int]:
     return answer.status, False if answer.retry_after is None else answer.retry_after, limit
 
 
-@frozen
-class ScriptReply:
+class ScriptReply(msgspec.Struct, frozen=True):
     """The reply of the store.
 
     Attributes:
