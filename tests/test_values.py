@@ -1,11 +1,8 @@
 """How values show themselves, compare and hash: as attrs would have it."""
 
-from typing import Any
-
 from attrs import field, fields, frozen
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct
 
 import isnotai_async as isnotai
 from isnotai_async._values import equals, hashed, show
@@ -93,10 +90,3 @@ def test_no_field_of_a_public_value_is_compared_by_a_key() -> None:  # the share
     shared = [kind for kind in public if isinstance(kind, type) and vars(kind).get("__eq__") is equals]
     assert len(shared) > 30
     assert [field.name for kind in shared for field in fields(kind) if field.eq_key is not None] == []
-
-
-def test_each_public_struct_is_an_attrs_class_like_all_other_values() -> None:
-    public = [getattr(isnotai, name) for name in isnotai.__all__]
-    structs: list[Any] = [kind for kind in public if isinstance(kind, type) and issubclass(kind, Struct)]
-    assert isnotai.Page in structs
-    assert [kind for kind in structs if tuple(field.name for field in fields(kind)) != kind.__struct_fields__] == []

@@ -143,7 +143,6 @@ class Page(Generic[T_co]):
     headers: Mapping[str, str] = field(factory=Headers, eq=False, repr=False, kw_only=True)
 
     __eq__, __hash__ = equals, hashed
-    __ne__ = object.__ne__  # a struct's own does not ask `__eq__`
 
     def __repr__(self) -> str:
         session = "" if self.session_id is None else f" of session {quoted(self.session_id)}"
