@@ -59,7 +59,7 @@ async def opened(server: RedisServer, **options: Any) -> AsyncIterator[SharedKey
 
 async def settle(limiter: SharedKeyLimiter) -> None:
     """Wait until the limiter has nothing more to ask or to tell the store."""
-    while limiter._task is not None or limiter._slots.has_news:
+    while limiter._task is not None:
         await asyncio.sleep(0)
 
 

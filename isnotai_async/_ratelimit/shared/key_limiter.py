@@ -3,9 +3,6 @@
 1. A background task runs while there are waiters or outcomes to report. One call to the store reports the ended
    requests and asks for permits for all waiters. Between calls the task sleeps for the time in the reply, at most a
    second, because responses to other processes may end a pause. It wakes earlier if a request ends in this process.
-   If no other request waits or is under way, the waiter makes the first call itself, which saves the task and two
-   rounds of the loop. If it is cancelled during the call, a task reports the same outcomes again and gives the
-   permit back.
 2. Single calls go before bulk work; within each, first come, first served. A waiter that is cancelled leaves the
    queue. If it already has a permit, the permit is given back.
 3. A policy of this process records every request. While the store is unavailable, this policy decides, with the
@@ -59,7 +56,6 @@ class SharedKeyLimiter:
     _slots: SharedSlotState = field(init=False)
     _queue: WaitQueue = field(factory=WaitQueue, init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
-    _alone: asyncio.Lock = field(factory=asyncio.Lock, init=False)  # locked while a waiter makes the call itself
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _trouble: str | None = field(default=None, init=False)  # why the store is unavailable; None if it works
     _revival: asyncio.Task[None] | None = field(default=None, init=False)
@@ -110,9 +106,9 @@ class SharedKeyLimiter:
             self._look_again()
             raise self._store.refusal(self._trouble)
         waiter = self._queue.enter(bulk=bulk)
+        if not self._queue.follow(waiter, self._clock()):  # else the next call asks for it too
+            self._start()
         try:
-            if not self._queue.follow(waiter, self._clock()):  # else the next call asks for it too
-                await self._ask_soon()
             news = await waiter.outlook
             if news is not None:
                 self._log_wait(*news)
@@ -131,18 +127,16 @@ class SharedKeyLimiter:
             return
         self._slots.end(permit, answer, now)
         self._policy.record_outcome(permit, answer, now)
-        self._report_soon()
+        self._start()
 
     async def aclose(self) -> None:
         """Fail all waiters, and report the last outcomes to the store. Idempotent."""
         self._is_closed = True
         self._queue.fail(lambda: ConfigError("the shared limiter was closed while requests waited for it"))
         self._wake.set()
-        async with self._alone:
-            tasks = [task for task in (self._task, self._revival) if task is not None]
-            if tasks:  # each makes one or two calls, and each call has a time limit
-                await asyncio.wait(tasks)
-            await self._serve()  # reports what a waiter that made the call itself left
+        tasks = [task for task in (self._task, self._revival) if task is not None]
+        if tasks:  # each makes one or two calls, and each call has a time limit
+            await asyncio.wait(tasks)
 
     def _attach(self) -> None:
         if self._is_closed:
@@ -161,7 +155,7 @@ class SharedKeyLimiter:
     def _give_back(self, permit: Permit) -> None:
         self._policy.withdraw(permit)
         self._slots.give_back(permit)
-        self._report_soon()
+        self._start()
 
     def _log_wait(self, wait: float, reason: str) -> None:
         now = self._clock()
@@ -170,61 +164,26 @@ class SharedKeyLimiter:
             extra = log_fields("wait", limiter=self._name, wait=wait, reason=reason)
             logger.info("requests of %s wait for %s: %s", self._name, until(wait), reason, extra=extra)
 
-    # The calls to the store.
-
-    async def _ask_soon(self) -> None:
-        """Make the call here if no other request waits or is under way; else let the task make one call for all."""
-        is_alone = len(self._queue) == 1 and not self._policy.slots.held and not self._alone.locked()
-        if not is_alone or self._task is not None or self._trouble is not None:
-            self._start()
-            return
-        wait = 0.0
-        self._wake.clear()
-        try:
-            async with self._alone:
-                wait = await self._ask()
-        except Exception as error:  # noqa: BLE001 - as in `_serve`
-            self._fail(error)
-        finally:
-            if self._queue or self._slots.has_news:
-                self._run(wait)
-
-    def _report_soon(self) -> None:
-        self._wake.set()
-        if self._task is None:  # not yet a task: the same caller often asks for its next permit at once
-            asyncio.get_running_loop().call_soon(self._report)
-
-    def _report(self) -> None:
-        if self._slots.has_news:
-            self._run(0.0)
+    # The background task.
 
     def _start(self) -> None:
         self._wake.set()
-        self._run(0.0)
+        if self._task is None and not self._is_closed:  # else it would reopen the connection
+            self._task = asyncio.get_running_loop().create_task(self._serve(), context=Context())
 
-    def _run(self, wait: float) -> None:
-        # A closed limiter would reopen the connection.
-        if self._task is None and not self._alone.locked() and not self._is_closed:
-            self._task = asyncio.get_running_loop().create_task(self._serve(wait), context=Context())
-
-    async def _serve(self, wait: float = 0.0) -> None:
+    async def _serve(self) -> None:
         try:
-            while True:
-                if wait > 0 and self._queue:
-                    await self._rest(min(wait, _POLL))
-                if not self._queue and (self._trouble is not None or not self._slots.has_news):
-                    return
+            while self._queue or (self._slots.has_news and self._trouble is None):
                 self._wake.clear()
                 wait = await self._ask() if self._trouble is None else self._ask_policy()
+                if wait > 0 and self._queue:
+                    await self._rest(min(wait, _POLL))
         except Exception as error:  # noqa: BLE001 - unexpected, and logged; no waiter may wait forever
-            self._fail(error)
+            logger.exception("the shared limit of %s failed", self._name)
+            reason = f"{type(error).__name__}, see the log"
+            self._queue.fail(lambda: self._store.refusal(reason))
         finally:
             self._task = None
-
-    def _fail(self, error: Exception) -> None:
-        logger.exception("the shared limit of %s failed", self._name)
-        reason = f"{type(error).__name__}, see the log"
-        self._queue.fail(lambda: self._store.refusal(reason))
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -243,9 +202,6 @@ class SharedKeyLimiter:
             self._slots.miss(ask)
             self._fall_back(error)
             return 0.0
-        except BaseException:
-            self._slots.repeat(ask)
-            raise
         self._take(ask, reply)
         return reply.wait
 

@@ -140,10 +140,6 @@ class SharedSlotState:
         self._unused[:0] = ask.for_resend().unused
         self.drop_news()
 
-    def repeat(self, ask: ScriptRequest) -> None:
-        """Record that a call was cancelled. The store may have processed it; a second report changes nothing."""
-        self._ended[:0], self._unused[:0] = ask.ended, ask.for_resend().unused
-
     def drop_news(self) -> None:
         """Drop the outcomes that could not be reported. The process reports their slots when it joins again."""
         self._ended.clear()
