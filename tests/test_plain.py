@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import isnotai_async as isnotai
@@ -128,3 +129,9 @@ def test_a_number_that_json_cannot_hold_is_an_error(value: float) -> None:
     for convert in (isnotai.to_dict, isnotai.to_json):
         with pytest.raises(isnotai.ConfigError, match=f"^{value} is no JSON number"):
             convert({"scores": [0.5, value]})
+
+
+def test_msgspec_itself_writes_an_event_with_the_names_of_the_api() -> None:  # as docs/into-json.md says
+    bucket = isnotai.TimelineBucket(None, 1, None, None)
+    assert b'"eventId":"e1"' in msgspec.json.encode(EVENT)
+    assert b'"event_count":1' in msgspec.json.encode(bucket)

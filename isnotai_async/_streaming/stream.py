@@ -75,7 +75,7 @@ class PageStream:
         self._failures: dict[SessionRef, IsNotAIError] = {}
         self._fresh_failures: dict[SessionRef, IsNotAIError] = {}
         self._item: StreamItem | None = None  # the page in hand
-        self._rows: Iterator[Event] = iter(())  # its events, or their rows, that are still to be handed out
+        self._rows: Iterator[Event] = iter(())  # its events that are still to be handed out
         self._ahead: deque[StreamItem | None] = deque()  # taken from the buffer for a batch; None is the end
         self._waiting = False
         self._rejected = 0
