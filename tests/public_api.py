@@ -79,6 +79,7 @@ def _signature(value: object) -> str:
         text = str(inspect.signature(value))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return "(...)"
+    text = text.replace("typing.Annotated[", "Annotated[")  # as Python 3.13 writes it
     return text.replace("'", "")  # annotations are text, and read better without quotes
 
 

@@ -139,7 +139,7 @@ class TolerantReader:
         return found
 
     def _read_scalar(self, value: Any, kind: Any, path: str) -> Any:  # noqa: ANN401
-        if kind in {Int32, Int64}:
+        if kind in {int, Int32, Int64}:
             return self._read_int(value, 32 if kind == Int32 else 64, path)
         if kind is float:
             return _read_float(value, path)

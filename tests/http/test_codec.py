@@ -13,9 +13,10 @@ from isnotai_async._http import codec
 from isnotai_async._http.converter import camel
 from isnotai_async._http.messages import Request, Response
 from isnotai_async._http.retry import check_strictly
+from isnotai_async._http.tolerant import TolerantReader, Unreadable
 from isnotai_async._models.deviations import Deviation
 from isnotai_async._models.pages import Headers, Page
-from isnotai_async._models.records import Event, Health, Session, SessionDetails
+from isnotai_async._models.records import Event, Health, Int32, Int64, Session, SessionDetails
 from isnotai_async._models.tiers import Tier
 from isnotai_async.errors import DecodeError, IsNotAIError, PaginationError
 from tests import sample
@@ -263,6 +264,20 @@ def test_a_date_time_that_does_not_exist_is_an_error(value: str) -> None:
     with pytest.raises(DecodeError, match="date-time") as caught:
         decode_health(body)
     assert caught.value.path == "$.timestamp"
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(int, 64), (Int64, 64), (Int32, 32)])
+def test_a_whole_number_of_each_kind_may_have_a_fraction_of_zero_and_no_more_than_its_bits(
+    kind: object, bits: int
+) -> None:
+    found = list[Deviation]()
+    reader = TolerantReader(found)
+
+    assert [reader.read(value, kind, "$") for value in (7, 7.0, -(2 ** (bits - 1)))] == [7, 7, -(2 ** (bits - 1))]
+    assert [deviation.kind for deviation in found] == ["number"]
+    for value in (2 ** (bits - 1), 7.5, "7", True):
+        with pytest.raises(Unreadable):
+            reader.read(value, kind, "$")
 
 
 def test_an_error_envelope_is_read_and_nothing_else_is_mistaken_for_one() -> None:
