@@ -3,7 +3,7 @@
 Every attempt is paced and uses a permit. The deadline is checked before each wait: if the wait would end after it,
 the last failure that was not a deadline is raised at once, with `deadline_exceeded`.
 
-Taking turns: 48 KiB are read in each round of the event loop, three pages of 100 events. If many answers arrive at
+Taking turns: 32 KiB are read in each round of the event loop, two pages of 100 events. If many answers arrive at
 the same time, the loop would otherwise read all of them before it does anything else: 64 pages hold it for 20 ms. So
 each call waits for its turn before it reads its answer; timers, sockets and other tasks run between two rounds. If
 only one answer is under way, this is left out.
@@ -62,11 +62,11 @@ from isnotai_async.errors import (
     TransportTimeoutError,
 )
 
-_BYTES_A_ROUND: Final = 48 * 2**10
+_BYTES_A_ROUND: Final = 32 * 2**10
 
 
 class FairReader:
-    """Gives turns, first come first served: in each round of the loop one, or as many as have 48 KiB to read.
+    """Gives turns, first come first served: in each round of the loop one, or as many as have 32 KiB to read.
 
     Attributes:
         expected: How many answers are under way.

@@ -10,7 +10,7 @@ The rules:
 4. The lanes of a line come out one after the other, in the order in which they were opened. Items of the first lane
    come out at once. The other lanes hold their items back, and may use all of the room except one place. That place
    is kept for the first lane, so it always makes progress, and so do the others after it.
-5. The consumer takes four ready items, and then the event loop runs once. With a round of the loop for each item,
+5. The consumer takes two ready items, and then the event loop runs once. With a round of the loop for each item,
    pages come faster than they are taken, and the readers wait for room.
 """
 
@@ -24,7 +24,7 @@ from attrs import define, field
 
 T = TypeVar("T")
 
-_MOST_AT_ONCE: Final = 4  # as many pages of 100 events as can be read in one round of the event loop
+_MOST_AT_ONCE: Final = 2  # as many pages of 100 events as can be read in one round of the event loop
 
 
 @define(eq=False, repr=False)

@@ -74,7 +74,7 @@ async def test_a_getter_that_is_cancelled_takes_nothing_with_it() -> None:
     assert await buffer.get() == 1
 
 
-async def test_the_loop_runs_after_every_four_ready_items() -> None:
+async def test_the_loop_runs_after_every_two_ready_items() -> None:
     buffer, taken, rounds = PageBuffer[int](10), list[int](), list[int]()
     for number in range(10):
         await buffer.put(number)
@@ -89,7 +89,7 @@ async def test_the_loop_runs_after_every_four_ready_items() -> None:
         await asyncio.sleep(0)
         rounds.append(len(taken))
 
-    assert rounds[:3] == [4, 8, 10]
+    assert rounds[:5] == [2, 4, 6, 8, 10]
 
 
 async def test_lanes_come_out_one_after_the_other() -> None:
