@@ -64,13 +64,13 @@ def test_the_interrupted_export_says_what_is_shown_and_resumes(tmp_path: Path) -
     interrupted, broken_off, command, *said = CONSOLES[2].splitlines()
     assert interrupted == f"$ timeout -s INT 4 {command.removeprefix('$ ')}"
     # How long it is does not matter, so it is a shorter one.
-    arguments = [word.replace("big-300000", "big-60000") for word in shlex.split(command)[2:]]
+    arguments = [word.replace("big-300000", "big-150000") for word in shlex.split(command)[2:]]
 
     first = run_until_it_commits(arguments, tmp_path)
     done = run_command(arguments, cwd=tmp_path, capture_output=True, text=True)
 
     shown = [broken_off, *said]
-    printed = f"{first}{done.stderr}".replace("60,000 events", "300,000 events").replace("9.8 MB", "49.2 MB")
+    printed = f"{first}{done.stderr}".replace("150,000 events", "300,000 events").replace("24.6 MB", "49.2 MB")
     lines = [line for line in printed.splitlines() if "requests/min" not in line]  # how far it is
     assert [COUNT.sub("", line) for line in lines] == [COUNT.sub("", line) for line in shown]
     assert COUNT.findall(lines[0]) == COUNT.findall(lines[2])
