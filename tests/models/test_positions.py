@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isnotai_async._models.positions import Position
+from isnotai_async._models.positions import Position, Trail
 from isnotai_async._models.queries import EventQuery
 from isnotai_async.errors import ConfigError
 
@@ -125,3 +126,14 @@ def test_a_position_of_another_walk_is_refused(query: EventQuery, region: str, s
 
 def test_a_position_of_the_same_walk_is_taken() -> None:
     START.check(Position.start("list_events", "us", EventQuery(session_id="s1", type="keypress", page_size=50)))
+
+
+def test_another_place_of_a_walk_keeps_all_that_names_the_walk() -> None:
+    trail = Trail((5, "e5"), 7, rising=False, ids=("e5",))
+    start = evolve(START, since=3, cursor="old", index=9)
+
+    moved = start.at("c", 2, trail)
+
+    changed = {name for name, value in asdict(moved).items() if value != asdict(start)[name]}
+    assert changed == {"cursor", "index", "watermark", "given", "rising", "ids"}
+    assert moved.trail == trail
